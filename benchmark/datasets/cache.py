@@ -1,0 +1,271 @@
+"""One HDF5 file per data set on the user's disk, made once, read by every process.
+
+    images    uint8, whole: (n, c, h, w), or bit-packed (n, h, w / 8) for one-channel black and white
+    labels    (n,) int64, where the data set has classes
+    factors   (n, k) int64, where the factors are a table and not a grid
+
+`images` is either one contiguous block, which processes map into memory and thus share, or compressed in chunks of one
+image. The file appears by an atomic rename, complete or not at all; its attributes name the format, the recipe that
+made it and the sha256 of its content.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import shutil
+import tempfile
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import h5py
+import numpy as np
+import platformdirs
+from numpy.typing import NDArray
+
+from disbench.errors import UsageError
+
+FORMAT = "disbench data"
+VERSION = 1
+
+Bytes = NDArray[np.uint8]
+Ints = NDArray[np.int64]
+Store = Literal["mapped", "compressed"]
+
+
+class Unusable(Exception):
+    """A cache file that is missing, damaged, or not ours; the text says which."""
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a reader delivers.
+
+    Attributes:
+        shape: of all stored images: (n, c, h, w), or (n, h, w / 8) if packed.
+        blocks: the images in order, as arrays of any number of whole images. Consumed once.
+        packed: eight pixels a byte, `np.packbits` along columns.
+        labels: (n,) classes.
+        factors: (n, k) factor values that form no grid.
+    """
+
+    shape: tuple[int, ...]
+    blocks: Iterable[Bytes]
+    packed: bool = False
+    labels: Ints | None = None
+    factors: Ints | None = None
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A checked cache file. `offset` is where the images begin in the file, None if they are compressed."""
+
+    path: Path
+    sha256: str
+    shape: tuple[int, ...]
+    packed: bool
+    offset: int | None
+    labels: Ints | None
+    factors: Ints | None
+
+
+def folder(data_dir: str | os.PathLike[str] | None = None) -> Path:
+    """Where data sets are kept: the argument, else $DISBENCH_DATA, else the user's cache folder."""
+    chosen = data_dir or os.environ.get("DISBENCH_DATA") or platformdirs.user_cache_dir("disbench")
+    return Path(chosen).expanduser().absolute()
+
+
+def obtain(path: Path, recipe: str, make: Callable[[], Content], store: Store = "mapped") -> Stored:
+    """The cache file at `path`, made by `make` if it is missing, damaged or of another recipe.
+
+    Processes that arrive together wait for the one that makes it. Where the file system knows no locks each makes its
+    own and the last rename wins; the content is the same.
+    """
+    with contextlib.suppress(Unusable):
+        return inspect(path, recipe)
+    _make_folder(path.parent)
+    with _lock(path):
+        try:
+            return inspect(path, recipe)  # made by another process meanwhile
+        except Unusable as why:
+            if path.exists():
+                warnings.warn(f"{why}; making it again", stacklevel=2)
+        write(path, recipe, make(), store)
+    return inspect(path, recipe)
+
+
+def inspect(path: Path, recipe: str | None = None) -> Stored:
+    """Checks attributes, shapes and length, but not every byte (that is `verify`). Raises Unusable."""
+    if not path.exists():
+        raise Unusable(f"{path} does not exist")
+    try:
+        with h5py.File(path, "r") as file:
+            attributes = dict(file.attrs)
+            if (attributes.get("format"), attributes.get("version")) != (FORMAT, VERSION):
+                raise Unusable(f"{path} is not a data file of this version")
+            if recipe is not None and attributes.get("recipe") != recipe:
+                raise Unusable(f"{path} was made by another recipe ({attributes.get('recipe')!r}, not {recipe!r})")
+            images = file["images"]
+            packed, sha256 = bool(attributes["packed"]), str(attributes["sha256"])
+            if images.dtype != np.uint8 or images.ndim != (3 if packed else 4) or len(sha256) != 64:
+                raise Unusable(f"{path} is damaged: its images or its checksum have the wrong form")
+            offset = None if images.chunks else images.id.get_offset()
+            if not images.chunks and (offset is None or path.stat().st_size < offset + images.nbytes):
+                raise Unusable(f"{path} is damaged: it is shorter than its images")
+            labels = file["labels"][:] if "labels" in file else None
+            factors = file["factors"][:] if "factors" in file else None
+            return Stored(path, sha256, images.shape, packed, offset, labels, factors)
+    except (OSError, RuntimeError, KeyError) as error:
+        raise Unusable(f"{path} is damaged: {error}") from error
+
+
+def verify(path: Path) -> Stored:
+    """Reads every byte and compares the checksum. Raises Unusable."""
+    stored = inspect(path)
+    digest = hashlib.sha256()
+    step = max(1, 2**24 // int(np.prod(stored.shape[1:])))
+    try:
+        with h5py.File(path, "r") as file:
+            for start in range(0, stored.shape[0], step):
+                digest.update(np.ascontiguousarray(file["images"][start : start + step]))
+    except OSError as error:  # a damaged chunk does not decompress
+        raise Unusable(f"{path} is damaged: {error}") from error
+    _update(digest, stored.labels, stored.factors)
+    if digest.hexdigest() != stored.sha256:
+        raise Unusable(f"{path} is damaged: its sha256 is {digest.hexdigest()}, it was made as {stored.sha256}")
+    return stored
+
+
+def write(path: Path, recipe: str, content: Content, store: Store = "mapped") -> None:
+    """Writes the file beside its place and renames it. On any failure nothing is left and an old file stays."""
+    n_bytes = int(np.prod(content.shape, dtype=np.int64))
+    if store == "mapped":
+        require_space(path.parent, n_bytes)
+    with replacing(path) as temporary:
+        with h5py.File(temporary, "w") as file:
+            _create(file, recipe, content, store)
+        digest = hashlib.sha256()
+        if store == "mapped":
+            # Plain file writes: they report a full disk as an OSError, where writing to a memory map is a crash.
+            with h5py.File(temporary, "r") as file:
+                offset = file["images"].id.get_offset()
+            with temporary.open("r+b") as raw:
+                raw.seek(offset)
+                for block in _counted(content):
+                    digest.update(block)
+                    raw.write(block.data)
+        else:
+            with h5py.File(temporary, "r+") as file:
+                start = 0
+                for block in _counted(content):
+                    digest.update(block)
+                    file["images"][start : start + len(block)] = block
+                    start += len(block)
+        _update(digest, content.labels, content.factors)
+        with h5py.File(temporary, "r+") as file:
+            file.attrs["sha256"] = digest.hexdigest()
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path in the folder of `path`: renamed to it at the end, removed if anything went wrong.
+
+    An unwritable folder or a full disk becomes a UsageError.
+    """
+    temporary: Path | None = None
+    try:
+        _make_folder(path.parent)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        os.close(handle)
+        temporary = Path(name)
+        yield temporary
+        temporary.chmod(0o644)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except (OSError, RuntimeError) as error:  # h5py reports a full disk as either
+        raise UsageError(f"cannot write {path}: {error}; {_elsewhere()}") from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def require_space(where: Path, n_bytes: int) -> None:
+    """Raises UsageError where fewer bytes are free, before anything is written."""
+    free = shutil.disk_usage(where).free
+    if free < n_bytes:
+        raise UsageError(
+            f"{where} has {free / 1e6:,.0f} MB free and {n_bytes / 1e6:,.0f} MB are needed; {_elsewhere()}"
+        )
+
+
+def _elsewhere() -> str:
+    return "free some space or choose another folder with DISBENCH_DATA or data_dir"
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"cannot make the data folder {path}: {error}; {_elsewhere()}") from error
+
+
+@contextlib.contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    """Holds `path`.lock exclusively; released by the system if the process dies."""
+    try:
+        handle = os.open(path.with_name(path.name + ".lock"), os.O_CREAT | os.O_RDWR, 0o666)
+    except OSError as error:
+        raise UsageError(f"cannot write in {path.parent}: {error}; {_elsewhere()}") from error
+    try:
+        with contextlib.suppress(OSError):  # some network file systems have no locks
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            for stale in path.parent.glob(f".{path.name}.*.tmp"):
+                stale.unlink(missing_ok=True)  # left by a process that was killed
+        yield
+    finally:
+        os.close(handle)
+
+
+def _create(file: h5py.File, recipe: str, content: Content, store: Store) -> None:
+    if store == "mapped":
+        layout = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        layout.set_layout(h5py.h5d.CONTIGUOUS)
+        layout.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)  # so that the offset is known before anything is written
+        layout.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+        space = h5py.h5s.create_simple(content.shape)
+        h5py.h5d.create(file.id, b"images", h5py.h5t.NATIVE_UINT8, space, layout)
+    else:
+        chunk = (1, *content.shape[1:])
+        file.create_dataset("images", content.shape, np.uint8, chunks=chunk, compression="gzip", compression_opts=4)
+    n = content.shape[0]
+    for name, table in (("labels", content.labels), ("factors", content.factors)):
+        if table is not None:
+            if len(table) != n:
+                raise UsageError(f"{n} images but {len(table)} {name}; there must be one for each image")
+            file.create_dataset(name, data=table.astype(np.int64))
+    file.attrs.update(format=FORMAT, version=VERSION, recipe=recipe, packed=content.packed, sha256="0" * 64)
+
+
+def _counted(content: Content) -> Iterator[Bytes]:
+    """The blocks, contiguous; refuses too many, too few, or images of another shape."""
+    total = 0
+    for block in content.blocks:
+        total += len(block)
+        if block.shape[1:] != content.shape[1:] or block.dtype != np.uint8 or total > content.shape[0]:
+            raise UsageError(
+                f"expected {content.shape[0]} uint8 images {content.shape[1:]}, got {block.dtype} images "
+                f"{block.shape[1:]} up to number {total}; this is another version of the file"
+            )
+        yield np.ascontiguousarray(block)
+    if total != content.shape[0]:
+        raise UsageError(f"expected {content.shape[0]} images, got {total}; this is another version of the file")
+
+
+def _update(digest: Any, labels: Ints | None, factors: Ints | None) -> None:
+    for table in (labels, factors):
+        if table is not None:
+            digest.update(np.ascontiguousarray(table, dtype="<i8"))

@@ -1,0 +1,196 @@
+"""What every data set is: compact images on disk or in memory, read by row, and what is known about each row."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import h5py
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from disbench.benchmark.datasets import cache
+from disbench.errors import UsageError
+from disbench.metrics.registry import Grid
+
+Ints = NDArray[np.integer[Any]]
+Pixels = NDArray[np.float32]
+
+
+class Storage(Protocol):
+    """Where the images lie. A storage pickles as its path, so it travels to worker processes at no cost."""
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(n, c, h, w)."""
+        ...
+
+    def read(self, rows: Ints) -> Pixels:
+        """Images of the given rows (b,), in that order: (b, c, h, w) in [0, 1], a fresh array."""
+        ...
+
+
+class ArrayStorage:
+    """Images (n, c, h, w) as uint8 in memory; pickles with its array."""
+
+    def __init__(self, array: NDArray[np.uint8]) -> None:
+        if array.dtype != np.uint8 or array.ndim != 4:
+            raise UsageError(f"images {array.shape} of {array.dtype} must be (n, c, h, w) of uint8")
+        self.array = array
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        n, c, h, w = self.array.shape
+        return n, c, h, w
+
+    def read(self, rows: Ints) -> Pixels:
+        return np.divide(self.array[rows], np.float32(255), dtype=np.float32)
+
+
+class FileStorage:
+    """Images in a cache file: mapped into memory and shared by all processes, or compressed image by image."""
+
+    def __init__(self, stored: cache.Stored) -> None:
+        self.stored = stored
+
+    def __reduce__(self) -> tuple[Callable[[Path, str], FileStorage], tuple[Path, str]]:
+        return _reopen, (self.stored.path, self.stored.sha256)
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        if self.stored.packed:
+            n, h, columns = self.stored.shape
+            return n, 1, h, columns * 8
+        n, c, h, w = self.stored.shape
+        return n, c, h, w
+
+    @functools.cached_property
+    def mapped(self) -> NDArray[np.uint8]:
+        """The stored bytes, of the stored shape; pages are loaded as they are read. Not for compressed files."""
+        if self.stored.offset is None:
+            raise UsageError(f"{self.stored.path} is compressed and cannot be mapped into memory; read it by rows")
+        return np.memmap(self.stored.path, np.uint8, "r", self.stored.offset, self.stored.shape)
+
+    def read(self, rows: Ints) -> Pixels:
+        if self.stored.packed:
+            return np.unpackbits(self.mapped[rows], axis=-1).astype(np.float32)[:, None]
+        raw = self._decompressed(rows) if self.stored.offset is None else self.mapped[rows]
+        return np.divide(raw, np.float32(255), dtype=np.float32)
+
+    def _decompressed(self, rows: Ints) -> NDArray[np.uint8]:
+        distinct, position = np.unique(rows, return_inverse=True)  # each image once, in the order of the file
+        images = _open(self.stored.path, os.getpid())["images"]
+        raw = np.empty((len(distinct), *self.stored.shape[1:]), np.uint8)
+        for place, row in enumerate(distinct):
+            images.read_direct(raw, np.s_[row], np.s_[place])
+        return raw[position]
+
+
+@functools.lru_cache(maxsize=32)
+def _open(path: Path, process: int) -> h5py.File:
+    """One open file per process: a handle inherited through a fork must not be used."""
+    return h5py.File(path, "r")
+
+
+def _reopen(path: Path, sha256: str) -> FileStorage:
+    try:
+        stored = cache.inspect(path)
+    except cache.Unusable as why:
+        raise UsageError(f"{why}; load the data set again in this process to make it") from why
+    if stored.sha256 != sha256:
+        raise UsageError(f"{path} changed: its content is now {stored.sha256}, it was {sha256}; load it again")
+    return FileStorage(stored)
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Images and what is known about them. Row i of a factor grid shows `np.unravel_index(i, factor_sizes)`.
+
+    Attributes:
+        name: under which `load` finds it.
+        sha256: of the content: the stored image bytes, then labels and factor table as little-endian int64.
+        storage: where the images lie.
+        factor_names: one per factor; ("class",) for a labelled set; () where nothing is known.
+        factor_sizes: number of values of each factor of a complete grid, else None.
+        labels: (n,) classes 0, 1, ... of a labelled set, else None.
+        factor_table: (n, k) factor values that form no grid, else None.
+    """
+
+    name: str
+    sha256: str
+    storage: Storage = field(repr=False)
+    factor_names: tuple[str, ...] = ()
+    factor_sizes: tuple[int, ...] | None = None
+    labels: Ints | None = field(default=None, repr=False)
+    factor_table: Ints | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        n = len(self)
+        if self.factor_sizes is not None and len(self.grid) != n:
+            raise UsageError(f"{self.name}: {n} images, but factors {self.factor_sizes} make {len(self.grid)}")
+        for what, table in (("labels", self.labels), ("factor rows", self.factor_table)):
+            if table is not None and len(table) != n:
+                raise UsageError(f"{self.name}: {n} images, but {len(table)} {what}")
+
+    def __len__(self) -> int:
+        return self.storage.shape[0]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Dataset) and (self.name, self.sha256) == (other.name, other.sha256)
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.sha256))
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(c, h, w) of one image."""
+        return self.storage.shape[1:]
+
+    @property
+    def grid(self) -> Grid:
+        """The factor grid. Raises UsageError where the data set has none."""
+        if self.factor_sizes is None:
+            raise UsageError(
+                f"data set {self.name!r} has no complete factor grid; choose one that has, such as 'dsprites'"
+            )
+        return Grid(self.factor_sizes, self.factor_names)
+
+    @property
+    def class_prior(self) -> NDArray[np.float64]:
+        """Share of each class among the images, (classes,), summing to 1. Raises UsageError without labels."""
+        if self.labels is None:
+            raise UsageError(f"data set {self.name!r} has no class labels; choose one that has, such as 'digits'")
+        counts = np.bincount(self.labels)
+        return counts / counts.sum()
+
+    def images(self, rows: ArrayLike) -> Tensor:
+        """Images of the rows (b,), in that order: float32 (b, c, h, w) in [0, 1]."""
+        return torch.from_numpy(self.storage.read(self._checked(rows)))
+
+    def factors(self, rows: ArrayLike) -> Ints:
+        """Factor values (b, k) of the rows (b,); the class is the one factor of a labelled set."""
+        checked = self._checked(rows)
+        if self.factor_sizes is not None:
+            return self.grid.factors(checked)
+        if self.factor_table is not None:
+            return self.factor_table[checked]
+        if self.labels is not None:
+            return self.labels[checked][:, None]
+        raise UsageError(f"data set {self.name!r} has images only; nothing is known about its factors")
+
+    def _checked(self, rows: ArrayLike) -> Ints:
+        array = np.asarray(rows)
+        if array.ndim != 1 or not (np.issubdtype(array.dtype, np.integer) or array.size == 0):
+            raise UsageError(f"rows {array.shape} of {array.dtype} must be a one-dimensional array of integers")
+        array = array.astype(np.int64, copy=False)
+        if array.size and (array.min() < 0 or array.max() >= len(self)):
+            raise UsageError(
+                f"rows {array.min()} to {array.max()} reach outside data set {self.name!r} of {len(self)} images"
+            )
+        return array

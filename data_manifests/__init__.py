@@ -1,0 +1,1 @@
+"""One TOML file per data set; read by `disbench.benchmark.datasets.manifest`."""

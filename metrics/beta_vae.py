@@ -1,0 +1,125 @@
+"""beta-VAE metric, also "Z-diff": Higgins et al. 2017 (ICLR), appendix A.4.
+
+Hold one factor within each pair of images; the mean absolute difference of the two codes over L pairs is one point; a
+linear classifier tells which factor was held, and its accuracy on fresh points is the score.
+
+    symbol     here       shape     meaning
+    L          batch                pairs per point
+    y          factor     (V,)      the factor held in each point
+    z_diff     diff       (V, d)    1/L sum_l |z_{1,l} - z_{2,l}|
+
+Variants differ in L, in the classifier, in whether each pair has its own value of the factor (`pairs="own"`) or all
+images of a point share one (`pairs="shared"`), and in whether the fitted points are also the scored ones
+(`eval_votes=0`).
+
+Deviations: a logistic regression with scikit-learn's defaults in place of the paper's softmax fitted by Adagrad, as in
+disentanglement_lib. Its L2 penalty sees the scale of the codes; `standardise=True` divides each code's differences by
+their standard deviation, which takes the scale out.
+"""
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.multiclass import OneVsRestClassifier
+
+from disbench.errors import UsageError, unknown
+from disbench.metrics import edges, voting
+from disbench.metrics.edges import Floats, Ints
+from disbench.metrics.registry import Grid, Rows, Score, as_grid, metric
+
+
+def draw(
+    grid: Grid, rng: np.random.Generator, batch: int, votes: int, eval_votes: int, pairs: str
+) -> tuple[Ints, Ints]:
+    """(factor of each point (V,), rows (V, 2 * batch)): the first halves of the pairs, then their second halves.
+
+    Both images of a pair are drawn independently and can be the same one.
+    """
+    factor = voting.draw_factor(grid, rng, votes + eval_votes)
+    rows = rng.integers(len(grid), size=(votes + eval_votes, 2, batch))
+    like = {"own": rows[:, :1], "shared": rows[:, :1, :1]}
+    if pairs not in like:
+        raise unknown("pairs of beta_vae", pairs, like)
+    held = factor[:, None, None]
+    rows = voting.hold(rows, grid, held, voting.value_of(like[pairs], grid, held))
+    return factor, rows.reshape(len(factor), 2 * batch)
+
+
+def rows(grid: Grid, rng: np.random.Generator, batch: int, votes: int, eval_votes: int, pairs: str) -> Ints:
+    """The row numbers the metric asks for, in order."""
+    return draw(grid, rng, batch, votes, eval_votes, pairs)[1].ravel()
+
+
+@metric(
+    kind="sampling",
+    paper="Higgins et al. 2017",
+    rows=rows,
+    chance="1/k",
+    presets={
+        "dlib": {},  # disentanglement_lib, config/unsupervised_study_v1
+        "dlib_liblinear": {"solver": "liblinear"},  # the same under the scikit-learn (< 0.22) of that study
+        "higgins2017": {"batch": 200},
+        "infogan_cr": {"batch": 50, "votes": 500, "eval_votes": 0, "pairs": "shared"},
+        "ubisoft": {"batch": 200, "max_iter": 10_000, "adjusted": True},
+    },
+)
+def beta_vae(
+    codes: Floats | Rows,
+    grid: Grid | tuple[int, ...],
+    *,
+    rng: np.random.Generator,
+    preset: str = "dlib",
+    batch: int = 64,
+    votes: int = 10_000,
+    eval_votes: int = 5_000,
+    pairs: str = "own",
+    standardise: bool = False,
+    solver: str = "lbfgs",
+    max_iter: int = 100,
+    adjusted: bool = False,
+) -> Score:
+    """Accuracy of a linear classifier from mean absolute code differences to the factor held in each pair.
+
+    Args:
+        codes: (N, d) over the whole grid, or a function of row numbers (m,) to codes (m, d).
+        grid: the factor sizes.
+        batch: pairs per point. votes, eval_votes: points to fit and to score on; 0 scores the fitted ones.
+        pairs: "own" value of the held factor per pair, or one "shared" by all images of a point.
+        standardise: divide the differences of each code by their standard deviation over the fitted points.
+        solver: "lbfgs" (multinomial) or "liblinear" (one against the rest).
+        adjusted: rescale so that chance is 0.
+    """
+    grid = as_grid("beta_vae", grid)
+    if batch < 1 or votes < 2 or eval_votes < 0:
+        raise UsageError("beta_vae: needs batch of 1 or more, votes of 2 or more and eval_votes of 0 or more")
+    encode = voting.encoder("beta_vae", codes, grid)
+    factor, drawn = draw(grid, rng, batch, votes, eval_votes, pairs)
+    diff = np.concatenate(
+        [np.abs(z[:, :batch] - z[:, batch:]).mean(axis=1) for z in voting.batches(encode, drawn)]
+    )  # (V, d)
+    live = edges.varying(diff)
+    k = len(grid.varying)
+    if not live.any():
+        return voting.no_live_code(k, live, adjusted, drawn.size)
+    if standardise:
+        diff = edges.ratio(diff, diff[:votes].std(axis=0))
+    fit, test = slice(0, votes), slice(votes, None) if eval_votes else slice(0, votes)
+    if k == 1 or len(np.unique(factor[fit])) == 1:
+        return Score(
+            1.0, live=live, warnings=("only one factor was held, so there is nothing to tell apart",)
+        )
+    classifier = _classifier(solver, max_iter).fit(diff[fit], factor[fit])
+    accuracy = float(classifier.score(diff[test], factor[test]))
+    return Score(
+        voting.above_chance(accuracy, k) if adjusted else accuracy,
+        parts={"train_accuracy": float(classifier.score(diff[fit], factor[fit])), "eval_accuracy": accuracy},
+        live=live,
+        n_encoded=drawn.size,
+    )
+
+
+def _classifier(solver: str, max_iter: int) -> LogisticRegression | OneVsRestClassifier:
+    if solver == "lbfgs":
+        return LogisticRegression(max_iter=max_iter)
+    if solver == "liblinear":
+        return OneVsRestClassifier(LogisticRegression(solver="liblinear", max_iter=max_iter))
+    raise unknown("solver of beta_vae", solver, ("lbfgs", "liblinear"))

@@ -1,0 +1,162 @@
+"""The rules for unusual input, in one place; every metric goes through here.
+
+- Codes are (n, d), factors (n, k), finite numbers; a table of another shape is refused, never transposed silently.
+- A factor with one value can be neither fixed nor predicted: it is dropped and named.
+- A constant code never wins a vote and carries no information: it is masked, not divided by.
+- Mutual information of 1e-12 nats or less is 0. Counting leaves about 1e-17 where the truth is 0, and a score that
+  divides by the largest entry of such a row turns that into 1.
+- A metric that needs more rows than it was given says how many.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from disbench.errors import UsageError
+
+Floats = NDArray[np.floating[Any]]
+Ints = NDArray[np.integer[Any]]
+Bools = NDArray[np.bool_]
+Split = tuple[Ints, Ints]
+
+MI_FLOOR = 1e-12  # nats
+
+
+def as_array(values: Any) -> NDArray[Any]:
+    """A numpy array of an array, a list or a tensor. A tensor is known by its methods, so torch is not imported."""
+    if all(hasattr(values, method) for method in ("detach", "cpu", "numpy")):
+        values = values.detach().cpu().numpy()
+    return np.asarray(values)
+
+
+def check_codes(name: str, codes: Any) -> Floats:
+    """Codes as a finite float array (n, d), in the precision given."""
+    z = as_array(codes)
+    if z.dtype == object or z.dtype.kind not in "fiub":
+        raise UsageError(f"{name}: codes must be real numbers, but their type is {z.dtype}")
+    if z.ndim != 2 or 0 in z.shape:
+        raise UsageError(
+            f"{name}: codes {z.shape} must be a table (n, d), one row per image and one column per code"
+        )
+    if z.dtype.kind != "f" or z.dtype.itemsize < 4:
+        z = z.astype(np.float64)
+    if not np.isfinite(z).all():
+        bad = int((~np.isfinite(z)).any(axis=1).sum())
+        raise UsageError(
+            f"{name}: {bad} of {len(z)} rows of codes hold NaN or infinity; the model has diverged"
+        )
+    return z
+
+
+def check_factors(name: str, factors: Any, integers: bool = True) -> NDArray[Any]:
+    """Factors as an array (n, k): integers (a float table of whole numbers will do), or any finite numbers."""
+    v = as_array(factors)
+    if v.dtype == object or v.dtype.kind not in "fiub":
+        raise UsageError(f"{name}: factors must be numbers, but their type is {v.dtype}")
+    if v.ndim != 2 or 0 in v.shape:
+        raise UsageError(
+            f"{name}: factors {v.shape} must be a table (n, k), one row per image; reshape one factor to (n, 1)"
+        )
+    if not np.isfinite(v).all():
+        raise UsageError(f"{name}: factors hold NaN or infinity")
+    if integers and v.dtype.kind != "i":
+        whole = v.astype(np.int64)
+        if (whole != v).any():
+            raise UsageError(
+                f"{name}: factors must be whole numbers (the index of each value), but some are fractions"
+            )
+        return whole
+    return v
+
+
+def check_table(name: str, codes: Any, factors: Any, integers: bool = True) -> tuple[Floats, NDArray[Any]]:
+    """Codes (n, d) and factors (n, k) of the same n rows; see `check_codes` and `check_factors`."""
+    z, v = check_codes(name, codes), check_factors(name, factors, integers)
+    both = f"{name}: codes {z.shape} and factors {v.shape}"
+    if len(z) == len(v):
+        if z.shape == v.shape and z.shape[1] > len(z):
+            raise UsageError(
+                f"{both} have more columns than rows; are both transposed? Pass (n, d) and (n, k)"
+            )
+        return z, v
+    if z.shape[1] == len(v):
+        raise UsageError(f"{both} must be (n, d) and (n, k); the codes look transposed, pass codes.T")
+    if len(z) == v.shape[1]:
+        raise UsageError(f"{both} must be (n, d) and (n, k); the factors look transposed, pass factors.T")
+    if z.shape[1] == v.shape[1]:
+        raise UsageError(
+            f"{both} must be (n, d) and (n, k); both look transposed, pass codes.T and factors.T"
+        )
+    raise UsageError(f"{both} must be (n, d) and (n, k) with the same number of rows")
+
+
+def varying(columns: NDArray[Any]) -> Bools:
+    """(d,) True for the columns with more than one value."""
+    mask: Bools = (columns != columns[:1]).any(axis=0)
+    return mask
+
+
+def drop_constant(name: str, factors: NDArray[Any]) -> tuple[NDArray[Any], tuple[int, ...]]:
+    """The factors with more than one value, and the columns of those that were dropped."""
+    keep = varying(factors)
+    if not keep.any():
+        raise UsageError(
+            f"{name}: none of the {len(keep)} factors has two values, so there is nothing to tell apart"
+        )
+    return factors[:, keep], tuple(int(k) for k in np.flatnonzero(~keep))
+
+
+def relabel(factors: Ints) -> Ints:
+    """Each column's values replaced by their rank 0, 1, ... among the values that occur; same shape."""
+    return np.stack([np.unique(v, return_inverse=True)[1] for v in factors.T], axis=1)
+
+
+def floor(information: Floats) -> Floats:
+    """Mutual information in nats, with rounding noise set to exactly 0."""
+    return np.where(information > MI_FLOOR, information, 0.0)
+
+
+def ratio(top: Floats, bottom: Floats) -> Floats:
+    """top / bottom elementwise, and 0 where bottom is 0: the caller's rule for an empty row, a dead code."""
+    shape = np.broadcast_shapes(np.shape(top), np.shape(bottom))
+    return np.divide(top, bottom, out=np.zeros(shape), where=np.broadcast_to(bottom, shape) != 0)
+
+
+def need_rows(name: str, given: int, needed: int, why: str) -> None:
+    """Refuses fewer rows than `needed`; `why` ends the sentence."""
+    if given < needed:
+        raise UsageError(f"{name}: {given} rows are too few, at least {needed} are needed {why}")
+
+
+def split_rows(
+    name: str, n: int, split: Split | None, rng: np.random.Generator | None, train_share: float = 2 / 3
+) -> Split:
+    """Row numbers to fit on and to test on: the split given, or a shuffled one drawn from `rng`."""
+    if split is None:
+        if rng is None:
+            raise UsageError(
+                f"{name}: fits and tests, so pass split=(train_rows, test_rows) or rng to draw one"
+            )
+        need_rows(name, n, 3, "to fit and to test")
+        order = rng.permutation(n)
+        cut = round(train_share * n)
+        return order[:cut], order[cut:]
+    train, test = (as_array(part) for part in split)
+    for part, rows in (("train", train), ("test", test)):
+        if rows.ndim != 1 or rows.dtype.kind not in "iu" or not len(rows):
+            raise UsageError(
+                f"{name}: split must be two lists of row numbers, but the {part} part is {rows.dtype} {rows.shape}"
+            )
+        if rows.min() < 0 or rows.max() >= n:
+            raise UsageError(
+                f"{name}: the {part} part of split names row {rows.max()}, but there are {n} rows"
+            )
+    return train, test
+
+
+def seed(rng: np.random.Generator) -> int:
+    """A seed for an estimator that does not take a generator."""
+    return int(rng.integers(2**31))

@@ -1,0 +1,61 @@
+"""Entropy and mutual information of tables by counting, in nats; every metric built on them reads them from here."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from disbench.errors import unknown
+from disbench.metrics import edges
+from disbench.metrics.edges import Floats, Ints
+
+
+def histogram(codes: Floats, bins: int, binning: str = "width") -> Ints:
+    """Bin number of each entry of codes (n, d), column by column; same shape, values in 0..bins-1.
+
+    binning: "width" makes equal steps between a column's least and largest value, the last bin closed, as
+    `numpy.histogram` does; one far outlier then merges everything else into few bins. "quantile" makes bins of about
+    equally many rows.
+    """
+    if binning not in ("width", "quantile"):
+        raise unknown("binning", binning, ("width", "quantile"))
+    shares = np.linspace(0, 1, bins + 1)
+    columns = []
+    for z in codes.T:
+        edge = np.histogram_bin_edges(z, bins) if binning == "width" else np.quantile(z, shares)
+        columns.append(np.searchsorted(edge[1:-1], z, side="right"))
+    return np.stack(columns, axis=1)
+
+
+def joint_counts(a: Ints, b: Ints) -> Ints:
+    """(values of a, values of b) How often each pair of values occurs in two columns (n,) of small integers."""
+    rows, columns = int(a.max()) + 1, int(b.max()) + 1
+    return np.bincount(a * columns + b, minlength=rows * columns).reshape(rows, columns)
+
+
+def entropy_of_counts(counts: Ints) -> float:
+    """Entropy of a table of counts, all axes together, in nats."""
+    p = counts[counts > 0] / counts.sum()
+    return float(-(p * np.log(p)).sum())
+
+
+def entropy(columns: Ints) -> Floats:
+    """(d,) Entropy of each column of a table (n, d) of integers, in nats."""
+    return np.array([entropy_of_counts(np.unique(column, return_counts=True)[1]) for column in columns.T])
+
+
+def joint_entropy(a: Ints, b: Ints) -> Floats:
+    """(d, k) H(a_j, b_k) in nats of integer tables a (n, d) and b (n, k)."""
+    a, b = edges.relabel(a), edges.relabel(b)
+    return np.array([[entropy_of_counts(joint_counts(x, y)) for y in b.T] for x in a.T])
+
+
+def mutual_information(a: Ints, b: Ints) -> Floats:
+    """(d, k) I(a_j; b_k) = H(a_j) + H(b_k) - H(a_j, b_k) in nats of integer tables a (n, d) and b (n, k)."""
+    return edges.floor(entropy(a)[:, None] + entropy(b) - joint_entropy(a, b))
+
+
+def gap(scores: Floats) -> Floats:
+    """Per column of scores (d, k), the largest entry minus the second largest; the largest where d is 1."""
+    ranked = np.sort(scores, axis=0)
+    top: Floats = ranked[-1]
+    return top - ranked[-2] if len(ranked) > 1 else top

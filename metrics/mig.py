@@ -1,0 +1,59 @@
+"""Mutual information gap on binned codes: Chen et al. 2018, arXiv:1802.04942, eq. 6.
+
+    MIG = 1/K sum_k (I(z_a; v_k) - I(z_b; v_k)) / H(v_k),    z_a, z_b: the best and the second-best code for v_k
+
+The codes are posterior means in equal-width bins, as in disentanglement_lib; this does not agree with the paper's own
+estimator, which is `mig_chen`. The number depends on `bins` and on the number of rows: a perfect code of a factor with
+more values than bins scores below 1, and counting overestimates each I by about (bins-1)(n_k-1)/2n nats.
+
+Deviations: with one code the gap is its information. `ubisoft` divides each I by the *code's* entropy, as that library
+does.
+"""
+
+from disbench.errors import unknown
+from disbench.metrics import edges, information
+from disbench.metrics.edges import Floats, Ints
+from disbench.metrics.registry import Score, metric
+
+
+@metric(
+    paper="arXiv:1802.04942",
+    chance="0",
+    presets={
+        "dlib": {},
+        "infogan_cr": {},
+        "ubisoft": {"bins": 10, "divide_by": "code"},
+        "quantile": {"binning": "quantile"},  # the same with bins of equal frequency, for codes with outliers
+    },
+)
+def mig(
+    codes: Floats,
+    factors: Ints,
+    *,
+    preset: str = "dlib",
+    bins: int = 20,
+    binning: str = "width",
+    divide_by: str = "factor",
+) -> Score:
+    """Mean gap between the two codes that know most about a factor, as a share of its entropy (MIG, binned codes).
+
+    Args:
+        codes: (n, d). factors: (n, k).
+        bins, binning: how codes become integers, see `information.histogram`.
+        divide_by: the entropy of the "factor" (the definition) or of the "code".
+    """
+    binned = information.histogram(codes, bins, binning)
+    mi = information.mutual_information(binned, factors)  # (d, k)
+    h = information.entropy(factors)  # (k,)
+    if divide_by == "factor":
+        share = mi / h
+    elif divide_by == "code":
+        share = edges.ratio(mi, information.entropy(binned)[:, None])
+    else:
+        raise unknown("divide_by of mig", divide_by, ("factor", "code"))
+    gaps = information.gap(share)
+    return Score(
+        gaps.mean(),
+        parts={"gap": gaps, "mutual_information": mi, "factor_entropy": h},
+        live=edges.varying(codes),
+    )

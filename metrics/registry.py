@@ -1,0 +1,333 @@
+"""What every metric is and what it returns.
+
+Kinds, told apart by their arguments:
+
+- a *table* metric is `metric(codes, factors, *, ...)`: codes (n, d) floats, factors (n, k) integers, row by row;
+- a *sampling* metric needs draws with some factors held fixed: `metric(codes, grid, *, rng, ...)`. Its codes are an
+  array over the whole grid, (N, d) in row-major order, or a function `rows (m,) -> codes (m, d)`. Next to it stands a
+  `rows(grid, rng, ...)` that makes the same draws without the codes, so that a caller can encode every image that any
+  metric will ask for once;
+- an *unsupervised* metric is `metric(codes, *, ...)`;
+- a *posterior* metric is `metric(mean, logvar, factors, *, ...)`: the encoder's Gaussians, (n, d) each;
+- a *models* metric compares trainings: `metric(codes_of_each_model, *, ...)`.
+
+`@metric(...)` registers a function under its own name, fills its settings from a named preset and checks its arrays
+once for all. A metric is one file here and one test; nothing else lists it.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+import pkgutil
+import warnings as python_warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, ParamSpec, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from disbench.errors import UsageError, unknown
+from disbench.metrics import edges
+from disbench.metrics.edges import Bools as Bools
+from disbench.metrics.edges import Floats as Floats
+from disbench.metrics.edges import Ints as Ints
+from disbench.metrics.edges import Split as Split
+
+Rows = Callable[[Ints], Floats]
+Kind = Literal["table", "sampling", "unsupervised", "posterior", "models"]
+P = ParamSpec("P")
+
+# Keywords that do not change what is measured, or are data: they are not recorded as settings.
+NOT_SETTINGS = frozenset({"preset", "rng", "split", "live", "kl", "n_jobs", "progress"})
+
+
+@dataclass(frozen=True)
+class Score:
+    """A number and everything needed to judge it.
+
+    Attributes:
+        score: the headline value.
+        parts: per factor, per code, matrices and companion numbers, by name. Dropped factors have no entry.
+        settings: every setting that was used, by name; `preset` is the name under which they are published.
+        live: (d,) True for the codes that took part; None where the metric has no such notion.
+        dropped_factors: columns of factors left out because they had one value only.
+        warnings: sentences about anything unusual that was done to this input.
+        n_encoded: how many encodings the metric asked for (rows, repeats included).
+    """
+
+    score: float
+    parts: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    preset: str = "custom"
+    live: NDArray[np.bool_] | None = None
+    dropped_factors: tuple[int, ...] = ()
+    warnings: tuple[str, ...] = ()
+    n_encoded: int = 0
+
+    def __float__(self) -> float:
+        return self.score
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A complete factor grid: row i shows `np.unravel_index(i, sizes)`, last factor fastest."""
+
+    sizes: tuple[int, ...]
+    names: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.sizes or min(self.sizes) < 1:
+            raise UsageError(
+                f"a grid needs at least one factor and a size of 1 or more each, but got {self.sizes}"
+            )
+        if self.names and len(self.names) != len(self.sizes):
+            raise UsageError(f"a grid of {len(self.sizes)} factors needs as many names, but got {self.names}")
+
+    def __len__(self) -> int:
+        return int(np.prod(self.sizes, dtype=np.int64))
+
+    @property
+    def varying(self) -> tuple[int, ...]:
+        """The factors with more than one value; the others can be neither fixed nor predicted."""
+        return tuple(k for k, n in enumerate(self.sizes) if n > 1)
+
+    @property
+    def strides(self) -> Ints:
+        """(k,) How far apart two neighbouring values of each factor lie, in rows."""
+        return np.cumprod((1, *self.sizes[:0:-1]), dtype=np.int64)[::-1]
+
+    def rows(self, factors: Ints) -> Ints:
+        """Row numbers (...,) of factor values (..., k)."""
+        return np.ravel_multi_index(tuple(np.moveaxis(factors, -1, 0)), self.sizes)
+
+    def factors(self, rows: Ints) -> Ints:
+        """Factor values (..., k) of row numbers (...,)."""
+        return np.stack(np.unravel_index(rows, self.sizes), axis=-1)
+
+    def draw(self, rng: np.random.Generator, *shape: int) -> Ints:
+        """Independent uniform factor values, (*shape, k)."""
+        return rng.integers(0, self.sizes, size=(*shape, len(self.sizes)))
+
+
+def as_grid(name: str, grid: Any) -> Grid:
+    """A Grid of a Grid or of a plain tuple of sizes, with two values of some factor at least."""
+    if not isinstance(grid, Grid):
+        sizes = edges.as_array(grid)
+        if sizes.ndim != 1 or sizes.dtype.kind not in "iu":
+            raise UsageError(
+                f"{name}: needs the factor sizes of a complete grid, such as (3, 6, 40, 32, 32), or a Grid, but got "
+                f"{sizes.dtype} {sizes.shape}; a table of factors is for metrics that do not hold factors fixed"
+            )
+        grid = Grid(tuple(int(n) for n in sizes))
+    if not grid.varying:
+        raise UsageError(f"{name}: no factor of the grid {grid.sizes} has two values")
+    return grid
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A registered metric: the checked function and what a caller must know to use it.
+
+    Attributes:
+        name: the function's name, and the file's.
+        fn: the function, with its checks.
+        kind: which arguments it takes, see the head of this file.
+        paper: where it is defined, such as arXiv:1802.05983.
+        presets: every setting's value, by preset name.
+        default_preset: the preset used when none is named.
+        rows_fn: the draws of a sampling metric.
+        higher_is_better: False where small is good.
+        chance: the score of codes that know nothing, in words ("1/k" for one in k factors); None where it has none.
+        summary: the first line of the docstring.
+    """
+
+    name: str
+    fn: Callable[..., Score]
+    kind: Kind
+    paper: str
+    presets: Mapping[str, Mapping[str, Any]]
+    default_preset: str
+    rows_fn: Callable[..., Ints] | None = None
+    higher_is_better: bool = True
+    chance: str | None = None
+    summary: str = ""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Score:
+        return self.fn(*args, **kwargs)
+
+    def takes(self, argument: str) -> bool:
+        """Whether the function has this argument, such as `rng` or `split`."""
+        return argument in inspect.signature(self.fn).parameters
+
+    def settings(self, preset: str | None = None, **changed: Any) -> dict[str, Any]:
+        """Every setting: the preset's, with those given by name in their place."""
+        chosen = self.default_preset if preset is None else preset
+        if chosen not in self.presets:
+            raise unknown(f"preset of {self.name}", chosen, self.presets)
+        known = self.presets[chosen]
+        for setting in changed:
+            if setting not in known:
+                raise unknown(f"setting of {self.name}", setting, known)
+        return {**known, **changed}
+
+    def rows(
+        self,
+        grid: Grid | tuple[int, ...],
+        rng: np.random.Generator,
+        preset: str | None = None,
+        **settings: Any,
+    ) -> Ints:
+        """Row numbers (m,) of the grid, in the order in which the metric, given an equal `rng`, asks for them."""
+        if self.rows_fn is None:
+            raise UsageError(f"{self.name} scores the table it is given and draws no rows of its own")
+        used = self.settings(preset, **settings)
+        wanted = inspect.signature(self.rows_fn).parameters
+        return self.rows_fn(as_grid(self.name, grid), rng, **{s: v for s, v in used.items() if s in wanted})
+
+
+_METRICS: dict[str, Metric] = {}
+
+
+def metric(
+    *,
+    paper: str,
+    presets: Mapping[str, Mapping[str, Any]],
+    kind: Kind = "table",
+    default: str = "dlib",
+    rows: Callable[..., Ints] | None = None,
+    higher_is_better: bool = True,
+    chance: str | None = None,
+    integer_factors: bool = True,
+) -> Callable[[Callable[P, Score]], Callable[P, Score]]:
+    """Registers a function as the metric of its name and puts the common checks around it.
+
+    The function declares `preset: str` and each setting as a keyword with the default preset's value; `presets` names,
+    for each preset, only the settings that differ from those. The result then carries the settings used, the preset
+    (with whatever was changed by name), the dropped factors, and the warnings that fitting caused.
+    """
+    if kind not in get_args(Kind):
+        raise ValueError(f"kind {kind!r} is none of {get_args(Kind)}")
+
+    def register(fn: Callable[P, Score]) -> Callable[P, Score]:
+        name = fn.__name__
+        if name in _METRICS:
+            raise ValueError(f"there is already a metric named {name}")
+        signature = inspect.signature(fn)
+        own = {p.name: p.default for p in signature.parameters.values() if p.kind is p.KEYWORD_ONLY}
+        if own.get("preset") != default or default not in presets:
+            raise ValueError(
+                f"{name}: preset must default to {default!r}, and {default!r} must be among the presets"
+            )
+        for preset, changed in presets.items():
+            if stray := set(changed) - set(own):
+                raise ValueError(
+                    f"{name}: preset {preset!r} sets {sorted(stray)}, which {name} does not take"
+                )
+        defaults = {s: value for s, value in own.items() if s not in NOT_SETTINGS}
+
+        @functools.wraps(fn)
+        def checked(*args: P.args, **kwargs: P.kwargs) -> Score:
+            for word in kwargs:
+                if word not in signature.parameters:
+                    raise unknown(f"setting of {name}", word, own)
+            bound = signature.bind(*args, **kwargs)
+            given = {s: v for s, v in bound.arguments.items() if s in defaults}
+            preset = bound.arguments.get("preset", default)
+            used = entry.settings(preset, **given)
+            bound.arguments.update(used)
+            dropped, n_encoded, notes = _prepare(name, kind, bound.arguments, integer_factors)
+            with python_warnings.catch_warnings(record=True) as caught:
+                python_warnings.simplefilter("always")
+                score = fn(*bound.args, **bound.kwargs)
+            if not np.isfinite(score.score) and not score.warnings:
+                raise RuntimeError(f"{name}: the score is {score.score} and nothing says why")
+            changes = [f"{s}={v}" for s, v in given.items() if v != entry.presets[preset][s]]
+            return replace(
+                score,
+                score=float(score.score),
+                settings=used,
+                preset=", ".join([preset, *changes]),
+                dropped_factors=dropped,
+                warnings=(*notes, *score.warnings, *_sentences(caught)),
+                n_encoded=score.n_encoded or n_encoded,
+            )
+
+        entry = Metric(
+            name=name,
+            fn=checked,
+            kind=kind,
+            paper=paper,
+            presets={preset: {**defaults, **changed} for preset, changed in presets.items()},
+            default_preset=default,
+            rows_fn=rows,
+            higher_is_better=higher_is_better,
+            chance=chance,
+            summary=(inspect.getdoc(fn) or "").split("\n")[0],
+        )
+        _METRICS[name] = entry
+        return checked
+
+    return register
+
+
+def _prepare(
+    name: str, kind: Kind, arguments: dict[str, Any], integer_factors: bool
+) -> tuple[tuple[int, ...], int, tuple[str, ...]]:
+    """Checks the data among the arguments in place; (dropped factors, rows given, what to tell the user)."""
+    if kind == "models":
+        arguments["codes"] = [edges.check_codes(name, codes) for codes in arguments["codes"]]
+        return (), sum(map(len, arguments["codes"])), ()
+    if kind == "unsupervised":
+        arguments["codes"] = edges.check_codes(name, arguments["codes"])
+        return (), len(arguments["codes"]), ()
+    if kind == "sampling":
+        grid = arguments["grid"] = as_grid(name, arguments["grid"])
+        dropped = tuple(k for k in range(len(grid.sizes)) if k not in grid.varying)
+        return dropped, 0, _tell_dropped(dropped, grid.names)
+    first = "mean" if kind == "posterior" else "codes"
+    factors, names = arguments["factors"], ()
+    if isinstance(factors, Grid):
+        factors, names = factors.factors(np.arange(len(factors))), factors.names
+    codes, factors = edges.check_table(name, arguments[first], factors, integer_factors)
+    kept, dropped = edges.drop_constant(name, factors)
+    arguments[first], arguments["factors"] = codes, kept
+    return dropped, len(codes), _tell_dropped(dropped, names)
+
+
+def _tell_dropped(dropped: tuple[int, ...], names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(f"factor {names[k] if names else k} has one value and was left out" for k in dropped)
+
+
+def _sentences(caught: list[python_warnings.WarningMessage]) -> tuple[str, ...]:
+    """What the estimators complained about, each once. Notices to programmers go where they would have gone."""
+    told: dict[str, None] = {}
+    for w in caught:
+        if issubclass(w.category, (DeprecationWarning, FutureWarning, PendingDeprecationWarning)):
+            python_warnings.warn_explicit(w.message, w.category, w.filename, w.lineno)
+        else:
+            told[f"{w.category.__name__}: {str(w.message).strip().splitlines()[0]}"] = None
+    return tuple(told)
+
+
+def _discover() -> None:
+    """Imports every module of this package, so that a metric is found by being there."""
+    package = importlib.import_module(__package__)
+    for module in pkgutil.iter_modules(package.__path__):
+        importlib.import_module(f"{__package__}.{module.name}")
+
+
+def names() -> list[str]:
+    """The names of all metrics, sorted."""
+    _discover()
+    return sorted(_METRICS)
+
+
+def get(name: str) -> Metric:
+    """The metric of this name."""
+    _discover()
+    if name not in _METRICS:
+        raise unknown("metric", name, _METRICS)
+    return _METRICS[name]

@@ -1,0 +1,133 @@
+"""Draws from a factor grid and their codes, shared by the metrics that hold factors fixed.
+
+A uniform draw of a grid's row is a uniform independent draw of every factor. To hold a factor is then arithmetic on
+row numbers, which costs one random number per image instead of one per factor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from disbench.errors import UsageError, unknown
+from disbench.metrics import edges
+from disbench.metrics.edges import Bools, Floats, Ints
+from disbench.metrics.registry import Grid, Rows, Score, as_grid
+
+CHUNK = 65_536  # rows that are encoded at a time, so that a metric's memory does not grow with its votes
+
+
+def hold(rows: Ints, grid: Grid, factor: Ints, value: Ints) -> Ints:
+    """`rows` with `factor` set to `value`, all broadcast together."""
+    stride, size = grid.strides[factor], np.asarray(grid.sizes)[factor]
+    return rows + (value - rows // stride % size) * stride
+
+
+def value_of(rows: Ints, grid: Grid, factor: Ints) -> Ints:
+    """The value that `factor` has in `rows`, broadcast together."""
+    held: Ints = rows // grid.strides[factor] % np.asarray(grid.sizes)[factor]
+    return held
+
+
+def draw_factor(grid: Grid, rng: np.random.Generator, votes: int) -> Ints:
+    """(votes,) The factor of each vote, uniform among those with more than one value."""
+    return rng.choice(np.asarray(grid.varying), size=votes)
+
+
+def encoder(name: str, codes: Floats | Rows, grid: Grid | tuple[int, ...]) -> Rows:
+    """A function of row numbers (m,) to checked codes (m, d) in float64, of an array over the grid or of a function."""
+    grid = as_grid(name, grid)
+    if callable(codes):
+        return _checked(name, codes)
+    z = edges.check_codes(name, codes)
+    if len(z) != len(grid):
+        hint = "; they look transposed, pass codes.T" if z.shape[1] == len(grid) else ""
+        raise UsageError(
+            f"{name}: codes {z.shape} must have one row for each of the {len(grid)} points of the grid {grid.sizes}{hint}"
+        )
+    return lambda rows: z[rows].astype(np.float64)
+
+
+def _checked(name: str, encode: Callable[[Ints], Floats]) -> Rows:
+    def checked(rows: Ints) -> Floats:
+        z = edges.check_codes(name, encode(rows))
+        if len(z) != len(rows):
+            raise UsageError(
+                f"{name}: asked for the codes of {len(rows)} rows, the function returned {z.shape}"
+            )
+        return z.astype(np.float64)
+
+    return checked
+
+
+def batches(encode: Rows, rows: Ints) -> Iterator[Floats]:
+    """Codes (votes, batch, d) of rows (V, batch), some votes at a time."""
+    step = max(1, CHUNK // rows.shape[1])
+    for some in (rows[i : i + step] for i in range(0, len(rows), step)):
+        yield encode(some.ravel()).reshape(*some.shape, -1)
+
+
+def batch_moments(z: Floats) -> tuple[Floats, Floats]:
+    """Mean and variance (ddof 1), both (votes, d), within each batch of z (votes, batch, d).
+
+    Taken of differences to the batch's first row, so that a code which does not move gives exactly 0 and ties are ties.
+    """
+    moved = z - z[:, :1]
+    shift = moved.mean(axis=1, keepdims=True)
+    moved -= shift
+    variance: Floats = np.einsum("vbd,vbd->vd", moved, moved) / (z.shape[1] - 1)
+    return z[:, 0] + shift[:, 0], variance
+
+
+def total_variance(mean: Floats, variance: Floats, batch: int) -> Floats:
+    """(d,) Variance (ddof 1) of all images together, from each batch's mean and variance (votes, d), ddof 1."""
+    between = batch * ((mean - mean.mean(axis=0)) ** 2).sum(axis=0)
+    total: Floats = (between + (batch - 1) * variance.sum(axis=0)) / (len(mean) * batch - 1)
+    return total
+
+
+def live_codes(name: str, variance: Floats, prune: str, threshold: float, given: Bools | None) -> Bools:
+    """(d,) Which codes may win votes, from their variance (d,) over the data or as `given`; a constant one never may.
+
+    prune: "std" keeps a code whose standard deviation reaches the threshold, "var" one whose variance does,
+    "relative" one whose standard deviation reaches that share of the largest; "none" keeps all that vary.
+    """
+    std = np.sqrt(variance)
+    rules = {
+        "std": std >= threshold,
+        "var": variance >= threshold,
+        "relative": std >= threshold * std.max(),
+        "none": std >= 0,
+    }
+    if prune not in rules:
+        raise unknown(f"prune rule of {name}", prune, rules)
+    live = rules[prune] if given is None else edges.as_array(given).astype(bool)
+    if live.shape != variance.shape:
+        raise UsageError(f"{name}: live has shape {live.shape}, but there are {len(variance)} codes")
+    return live & (variance > 0)
+
+
+def no_live_code(k: int, live: Bools, adjusted: bool, n_encoded: int) -> Score:
+    """The score of codes that have all collapsed: chance among k factors, and the reason."""
+    return Score(
+        0.0 if adjusted else 1 / k,
+        live=live,
+        warnings=("no code is live (all are constant or pruned), so the score is chance",),
+        n_encoded=n_encoded,
+    )
+
+
+def vote_counts(winner: Ints, factor: Ints, d: int, k: int) -> Ints:
+    """(d, k) How often code j won a vote on factor k."""
+    return np.bincount(winner * k + factor, minlength=d * k).reshape(d, k)
+
+
+def accuracy(counts: Ints, decision: Ints) -> float:
+    """Share of the votes in counts (d, k) that go to the factor which decision (d,) gives to their code."""
+    return float(counts[np.arange(len(counts)), decision].sum() / counts.sum())
+
+
+def above_chance(score: float, k: int) -> float:
+    """Accuracy among k classes, rescaled so that guessing is 0 and perfect is 1. One class is always right."""
+    return (score - 1 / k) / (1 - 1 / k) if k > 1 else score

@@ -1,0 +1,187 @@
+"""`checkpoint.pt`: a trained method as tensors and plain values. Nothing in the file can run code.
+
+Read with `torch.load(weights_only=True)`, which refuses every pickled object that is not a tensor or a plain
+value, and loaded into the method with every weight accounted for.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pickle
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from disbench.errors import UsageError
+from disbench.models import method
+
+FORMAT = 1
+KIND = "disbench checkpoint"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a checkpoint holds.
+
+    Attributes:
+        method: its name.
+        config: its settings, field to value.
+        shape, n, class_prior: see `DataInfo`.
+        dataset: name, size and sha256 of the data it was trained on.
+        protocol: name of the protocol under which it was trained.
+        variant: name of the method's variant, or "".
+        seed, step: the seed, and how many steps were taken.
+        weights: the method's `state_dict()`, buffers included.
+    """
+
+    method: str
+    config: Mapping[str, Any]
+    shape: tuple[int, int, int]
+    n: int
+    class_prior: tuple[float, ...] | None
+    dataset: Mapping[str, Any]
+    protocol: str
+    variant: str
+    seed: int
+    step: int
+    weights: Mapping[str, Tensor]
+
+    def build(self, device: str | torch.device = "cpu") -> method.Method:
+        """The method with these weights, in evaluation mode."""
+        start = method.get(self.method).CONFIGS["paper"]
+        known = {f.name for f in dataclasses.fields(start)}
+        if set(self.config) != known:
+            odd = sorted(set(self.config) ^ known)
+            raise UsageError(
+                f"the checkpoint's settings do not fit {self.method} as it is here: {', '.join(odd)} differ; "
+                "train it again or use the version that wrote it."
+            )
+        config = type(start)(**{k: tuple(v) if isinstance(v, list) else v for k, v in self.config.items()})
+        made = method.build(
+            self.method, config, method.DataInfo(self.shape, self.n, self.class_prior), seed=0
+        )
+        try:
+            made.load_state_dict(dict(self.weights), strict=True)
+        except (RuntimeError, ValueError, TypeError, AttributeError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise UsageError(
+                f"the checkpoint's weights do not fit {self.method} as its settings build it: {reason}"
+            ) from None
+        return made.to(device).eval()
+
+
+def write_atomically(path: Path, write: Any) -> None:
+    """Call `write(temporary_path)` and rename the result to `path`; on any error nothing is left behind."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
+    try:
+        write(Path(name))
+        with open(name, "rb") as done:
+            os.fsync(done.fileno())
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
+    values = {f.name: getattr(checkpoint, f.name) for f in dataclasses.fields(checkpoint)}
+    values["config"], values["dataset"] = dict(checkpoint.config), dict(checkpoint.dataset)
+    values["weights"] = {name: tensor.detach().cpu() for name, tensor in checkpoint.weights.items()}
+    save_tensors({"kind": KIND, "format": FORMAT, **values}, path)
+
+
+def save_tensors(values: Mapping[str, Any], path: Path) -> None:
+    """`torch.save` that leaves a whole file or none; a full disk is an OSError, as for any other file."""
+
+    def write(temporary: Path) -> None:
+        with open(temporary, "wb") as file:  # torch's own writer reports a full disk as a RuntimeError
+            torch.save(values, file)
+
+    write_atomically(path, write)
+
+
+def load_tensors(path: Path) -> Any:
+    """Tensors and plain values of a file.
+
+    Raises:
+        UsageError: no such file, not a torch file, a damaged one, or one that holds objects that could run
+        code.
+    """
+    try:
+        with open(path, "rb") as file:
+            return torch.load(file, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}.") from None
+    except pickle.UnpicklingError:
+        raise UsageError(
+            f"{path} holds pickled objects that could run code, or is no torch file, and was not loaded; "
+            "a checkpoint holds tensors and plain values only: save `model.state_dict()`, not the model."
+        ) from None
+    except (
+        RuntimeError,
+        ValueError,
+        EOFError,
+        KeyError,
+        IndexError,
+        AttributeError,
+        TypeError,
+        UnicodeError,
+        zipfile.BadZipFile,
+        AssertionError,
+    ):
+        raise UsageError(
+            f"{path} is not a torch file or is damaged (cut short?); get a whole copy of it."
+        ) from None
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read and check a checkpoint.
+
+    Raises:
+        UsageError: unreadable, damaged, hostile, of another program or of a newer format.
+    """
+    values = load_tensors(path)
+    if not isinstance(values, dict) or values.get("kind") != KIND:
+        raise UsageError(
+            f"{path} is not a disbench checkpoint; `disbench run` writes one per seed as checkpoint.pt."
+        )
+    if values.get("format") != FORMAT:
+        raise UsageError(
+            f"{path} has checkpoint format {values.get('format')!r}, this disbench reads {FORMAT}; "
+            "use the version that wrote it."
+        )
+    fields = {f.name for f in dataclasses.fields(Checkpoint)}
+    missing = sorted(fields - set(values))
+    if missing:
+        raise UsageError(f"{path} lacks {', '.join(missing)}; it is damaged: get a whole copy of it.")
+    found = {name: values[name] for name in fields}
+    well_formed = (
+        isinstance(found["method"], str)
+        and isinstance(found["protocol"], str)
+        and isinstance(found["variant"], str)
+        and isinstance(found["config"], dict)
+        and isinstance(found["dataset"], dict)
+        and isinstance(found["seed"], int)
+        and isinstance(found["step"], int)
+        and isinstance(found["n"], int)
+        and isinstance(found["weights"], dict)
+        and all(isinstance(k, str) and isinstance(v, Tensor) for k, v in found["weights"].items())
+        and isinstance(found["shape"], tuple | list)
+        and len(found["shape"]) == 3
+        and all(isinstance(s, int) and 0 < s <= 4096 for s in found["shape"])
+    )
+    if not well_formed:
+        raise UsageError(
+            f"{path} is not a well-formed disbench checkpoint: its entries have the wrong types."
+        )
+    found["shape"] = tuple(found["shape"])
+    return Checkpoint(**found)

@@ -1,0 +1,142 @@
+"""GAN: Goodfellow, Pouget-Abadie, Mirza, Xu, Warde-Farley, Ozair, Courville & Bengio, NeurIPS 2014.
+arXiv:1406.2661.
+
+    min_G max_D  V(D, G) = E_x[log D(x)] + E_z[log(1 - D(G(z)))]                          (eq. 1)
+
+    paper     here          shape        meaning
+    x         x             (B,C,H,W)    image, scaled to [-1, 1]
+    z         noise["z"]    (B, D)       N(0, I)
+    D         d             (B, 1)       logit, so that log D = -softplus(-d)
+    -         q             (B, D)       z read back from the image; G never learns from it
+
+Deviations: the generator maximises log D(G(z)) (section 3 of the paper). So that a GAN can be scored, q is
+trained beside it on detached images with 1/2 |z - q(G(z))|^2, as the "regular GAN with Q" of the InfoGAN
+paper. Networks, optimiser and instance noise are IB-GAN's, of which this is the limit lambda = beta = 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from disbench.models import method
+from disbench.models.method import DataInfo, Method, Noise, Optimizer, Terms, Update
+from disbench.models.nets import ibgan_generator, ibgan_head, initialise
+
+
+@dataclass(frozen=True)
+class Config(method.Config):
+    steps: int = 150_000  # IB-GAN's official code, dSprites; likewise all below
+    codes: int = 10  # size of z
+    width: int = 16  # ngf, ndf
+    base: int = 8  # side of the generator's first feature map
+    spectral: bool = False  # spectral norm instead of batch norm in D
+    lr_g: float = 5e-5
+    lr_d: float = 1e-6
+    optimizer: str = "rmsprop"
+    noise_start: float = 1.0  # standard deviation of the instance noise at step 0
+    noise_end: float = 0.0
+    noise_steps: int = 100_000  # steps from start to end
+
+
+MINI: dict[str, Any] = {
+    # ours: 32x32 images, one core
+    "steps": 7_500,
+    "width": 8,
+    "base": 4,
+    "spectral": True,
+    "optimizer": "adam",
+    "lr_g": 1e-3,
+    "lr_d": 1e-3,
+    "noise_steps": 5_000,
+}
+
+
+def optimizer(c: Config, lr: float) -> Optimizer:
+    """RMSprop with momentum 0.9 as in IB-GAN's code, or Adam with beta1 0.5."""
+    return method.rmsprop(lr, momentum=0.9) if c.optimizer == "rmsprop" else method.adam(lr, beta1=0.5)
+
+
+def real_term(logits: Tensor) -> Tensor:
+    """-E[log D(x)], nats."""
+    return F.softplus(-logits).mean()
+
+
+def fake_term(logits: Tensor) -> Tensor:
+    """-E[log(1 - D(G(z)))], nats."""
+    return F.softplus(logits).mean()
+
+
+def code_error(c_hat: Tensor, c: Tensor) -> Tensor:
+    """-E[log Q(c|x)] for Q = N(c_hat, I), without its constant: a scalar, nats."""
+    return 0.5 * (c_hat - c).square().sum(1).mean()
+
+
+class GAN(Method):
+    CONFIGS: ClassVar[Mapping[str, Any]] = {"paper": Config(), "mini": Config(**MINI, codes=8)}
+
+    def __init__(self, config: Config, data: DataInfo) -> None:
+        super().__init__(config, data)
+        c = config
+        self.g = ibgan_generator(data.shape, c.codes, c.width, c.base)
+        self.d = ibgan_head(data.shape, 1, c.width, c.base, c.spectral)
+        self.q = ibgan_head(data.shape, c.codes, c.width, c.base, hidden=True)
+        initialise(self, "dcgan")
+
+    def noise(self, batch: int, generator: torch.Generator) -> Noise:
+        z = torch.randn(batch, self.config.codes, generator=generator, device=generator.device)
+        return {"z": z, **instance_noise(batch, self.data.shape, generator)}
+
+    def updates(self) -> tuple[Update, ...]:
+        c = self.config
+        return (
+            Update("discriminator_loss", ("d",), optimizer(c, c.lr_d)),
+            Update("generator_loss", ("g",), optimizer(c, c.lr_g)),
+            Update("code_loss", ("q",), optimizer(c, c.lr_g)),
+        )
+
+    def discriminator_loss(self, x: Tensor, noise: Noise, step: Tensor) -> Terms:
+        fake = self.g(noise["z"]).detach()
+        return {
+            "real": real_term(self.d(noisy(self.config, 2 * x - 1, noise["real"], step))),
+            "fake": fake_term(self.d(noisy(self.config, fake, noise["fake"], step))),
+        }
+
+    def generator_loss(self, x: Tensor, noise: Noise, step: Tensor) -> Terms:
+        return {"fool": real_term(self.d(noisy(self.config, self.g(noise["z"]), noise["fake"], step)))}
+
+    def code_loss(self, x: Tensor, noise: Noise, step: Tensor) -> Terms:
+        fake = noisy(self.config, self.g(noise["z"]).detach(), noise["fake"], step)
+        return {"code": code_error(self.q(fake), noise["z"])}
+
+    def represent(self, images: Tensor) -> Tensor:
+        codes: Tensor = self.q(2 * images - 1)
+        return codes
+
+    def generate(self, latents: Tensor) -> Tensor:
+        images: Tensor = self.g(latents)
+        return (images + 1) / 2
+
+    def traverse(self, image: Tensor, noise: Noise, steps: int) -> tuple[list[str], Tensor]:
+        d = self.config.codes
+        rows = method.traversal_rows(self.represent(image), range(d), *self.TRAVERSAL, steps)
+        return [f"z{j}" for j in range(d)], self.generate(rows).unflatten(0, (d, steps))
+
+
+def instance_noise(batch: int, shape: tuple[int, int, int], generator: torch.Generator) -> Noise:
+    """Standard normal pictures to be added to the real and to the generated images."""
+    draw = {"generator": generator, "device": generator.device}
+    return {"real": torch.randn(batch, *shape, **draw), "fake": torch.randn(batch, *shape, **draw)}  # type: ignore[arg-type]
+
+
+def noisy(c: Any, x: Tensor, eps: Tensor, step: Tensor) -> Tensor:
+    """Instance noise: x + sigma_t eps, clamped to [-1, 1], sigma_t falling linearly."""
+    return (x + method.linear(step, c.noise_start, c.noise_end, c.noise_steps) * eps).clamp(-1.0, 1.0)
+
+
+METHOD = GAN

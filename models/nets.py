@@ -1,0 +1,240 @@
+"""Networks that several methods share, and the layers that torch has not got in the form needed here."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+LEAK = 0.2  # slope of every leaky ReLU in the GANs here
+
+
+class Reshape(nn.Module):
+    def __init__(self, *shape: int) -> None:
+        super().__init__()
+        self.shape = shape
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.reshape(len(x), *self.shape)
+
+
+class Spectral(nn.Module):
+    """A convolution or linear layer whose weight is divided by an estimate of its largest singular value.
+
+    One step of power iteration per forward pass in training mode, none in evaluation (Miyato et al. 2018,
+    arXiv:1802.05957). torch's own version writes with `out=` and cannot be stacked over seeds; this one can.
+    """
+
+    u: Tensor
+
+    def __init__(self, layer: nn.Conv2d | nn.Linear) -> None:
+        super().__init__()
+        self.layer = layer
+        self.register_buffer("u", F.normalize(torch.randn(layer.weight.shape[0]), dim=0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = self.layer.weight
+        flat = weight.flatten(1)
+        with torch.no_grad():
+            v = F.normalize(flat.T @ self.u, dim=0)
+            u = F.normalize(flat @ v, dim=0)
+            if self.training:
+                self.u.copy_(u)
+        weight = weight / (u @ (flat @ v))
+        if isinstance(self.layer, nn.Conv2d):
+            return F.conv2d(x, weight, self.layer.bias, self.layer.stride, self.layer.padding)
+        return F.linear(x, weight, self.layer.bias)
+
+
+def initialise(module: nn.Module, kind: str) -> None:
+    """Weights N(0, 0.02) as in DCGAN, or orthogonal; biases 0, batch norm scale 1."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+            if kind == "orthogonal":
+                nn.init.orthogonal_(layer.weight)
+            else:
+                nn.init.normal_(layer.weight, 0.0, 0.02)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+
+
+def parameter_count(module: nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())
+
+
+def mlp(sizes: list[int], activation: type[nn.Module]) -> nn.Sequential:
+    """Linear layers with an activation between them and none at the end."""
+    layers: list[nn.Module] = []
+    for n_in, n_out in itertools.pairwise(sizes):
+        layers += [nn.Linear(n_in, n_out), activation()]
+    return nn.Sequential(*layers[:-1])
+
+
+# ---- encoders and decoders of the VAE family: (b, c, h, w) -> (b, out) and (b, d) -> logits (b, c, h, w)
+
+CONV = {
+    # name: (channels, kernel sizes, hidden units of the encoder, hidden units of the decoder); stride 2
+    # throughout
+    "conv": ((32, 32, 64, 64), (4, 4, 4, 4), (128,), (128,)),  # Kim & Mnih 2018, as in FactorVAE's code ports
+    "burgess": ((32, 32, 32, 32), (4, 4, 4, 4), (256, 256), (256, 256)),  # Burgess et al. 2018
+    "dlib": ((32, 32, 64, 64), (4, 4, 2, 2), (256,), (256,)),  # disentanglement_lib
+    "mini": ((16, 16, 32), (4, 4, 4), (128,), (128,)),  # ours, for 32x32 on one core
+}
+
+
+def vae_nets(kind: str, shape: tuple[int, int, int], codes: int, outputs: int) -> tuple[nn.Module, nn.Module]:
+    """Encoder to `outputs` numbers and decoder from `codes` numbers.
+
+    `kind` is a key of `CONV`, or "mlp" for the fully connected nets of Higgins et al. 2017 (ReLU encoder
+    1200-1200, tanh decoder 1200-1200-1200).
+    """
+    c, h, w = shape
+    if kind == "mlp":
+        encoder = nn.Sequential(nn.Flatten(), mlp([c * h * w, 1200, 1200, outputs], nn.ReLU))
+        decoder = nn.Sequential(mlp([codes, 1200, 1200, 1200, c * h * w], nn.Tanh), Reshape(c, h, w))
+        return encoder, decoder
+
+    channels, kernels, enc_hidden, dec_hidden = CONV[kind]
+    layers: list[nn.Module] = []
+    for n_in, n_out, k in zip((c, *channels), channels, kernels, strict=False):
+        layers += [nn.Conv2d(n_in, n_out, k, stride=2, padding=(k - 2) // 2), nn.ReLU()]
+    h_last, w_last = h >> len(channels), w >> len(channels)
+    flat = channels[-1] * h_last * w_last
+    encoder = nn.Sequential(*layers, nn.Flatten(), mlp([flat, *enc_hidden, outputs], nn.ReLU))
+
+    back = (*channels[::-1], c)
+    layers = [mlp([codes, *dec_hidden, flat], nn.ReLU), nn.ReLU(), Reshape(channels[-1], h_last, w_last)]
+    for n_in, n_out in itertools.pairwise(back):
+        layers += [nn.ConvTranspose2d(n_in, n_out, 4, stride=2, padding=1), nn.ReLU()]
+    return encoder, nn.Sequential(*layers[:-1])
+
+
+# ---- IB-GAN's networks; GAN and InfoGAN in its limits use them too
+
+
+def batch_relu(n: int, dims: int) -> list[nn.Module]:
+    return [nn.BatchNorm1d(n) if dims == 1 else nn.BatchNorm2d(n), nn.ReLU()]
+
+
+def batch_leaky(n: int) -> list[nn.Module]:
+    return [nn.BatchNorm2d(n), nn.LeakyReLU(LEAK)]
+
+
+def ibgan_generator(shape: tuple[int, int, int], inputs: int, width: int, base: int = 8) -> nn.Sequential:
+    """(b, inputs) -> (b, c, h, w) in [-1, 1]; `base` is the side of the first feature map."""
+    c, side, _ = shape
+    doublings = int(math.log2(side // base))
+    top = 4 * width
+    layers: list[nn.Module] = [
+        *(nn.Linear(inputs, 16 * width), *batch_relu(16 * width, 1)),
+        *(nn.Linear(16 * width, top * base * base), *batch_relu(top * base * base, 1)),
+        Reshape(top, base, base),
+        *(nn.ConvTranspose2d(top, top, 3, 1, 1, bias=False), *batch_relu(top, 2)),
+        *(nn.ConvTranspose2d(top, top, 3, 1, 1, bias=False), *batch_relu(top, 2)),
+    ]
+    channels = [max(top >> i, width) for i in range(doublings)]
+    for n_in, n_out in itertools.pairwise(channels):
+        layers += [nn.ConvTranspose2d(n_in, n_out, 4, 2, 1, bias=False), *batch_relu(n_out, 2)]
+    return nn.Sequential(*layers, nn.ConvTranspose2d(channels[-1], c, 4, 2, 1), nn.Tanh())
+
+
+def ibgan_head(
+    shape: tuple[int, int, int],
+    outputs: int,
+    width: int,
+    base: int = 8,
+    spectral: bool = False,
+    hidden: bool = False,
+) -> nn.Sequential:
+    """Discriminator or reconstructor: (b, c, h, w) in [-1, 1] -> (b, outputs).
+
+    `hidden` adds the 1x1 layer that IB-GAN's reconstructor q has and its discriminator has not. With
+    `spectral`, every layer is spectrally normalised and there is no batch norm.
+    """
+    c, side, _ = shape
+    halvings = int(math.log2(side // base))
+    channels = [width << i for i in range(halvings)]
+
+    def block(
+        n_in: int, n_out: int, kernel: int, stride: int, padding: int, bias: bool = False
+    ) -> list[nn.Module]:
+        conv = nn.Conv2d(n_in, n_out, kernel, stride, padding, bias=bias or spectral)
+        return [Spectral(conv), nn.LeakyReLU(LEAK)] if spectral else [conv, *batch_leaky(n_out)]
+
+    first = nn.Conv2d(c, width, 4, 2, 1)
+    layers: list[nn.Module] = [Spectral(first) if spectral else first, nn.LeakyReLU(LEAK)]
+    for n_in, n_out in itertools.pairwise(channels):
+        layers += block(n_in, n_out, 4, 2, 1)
+    layers += block(channels[-1], 2 * channels[-1], 3, 1, 1)
+    layers += block(2 * channels[-1], 4 * channels[-1], base, 1, 0)
+    if hidden:
+        layers += block(4 * channels[-1], 4 * channels[-1], 1, 1, 0, bias=True)
+    last = nn.Conv2d(4 * channels[-1], outputs, 1)
+    return nn.Sequential(*layers, Spectral(last) if spectral else last, nn.Flatten())
+
+
+# ---- InfoGAN's networks: "modified" (InfoGAN-CR's on dSprites) and the original MNIST ones, also Elastic-
+# InfoGAN's
+
+
+def infogan_generator(shape: tuple[int, int, int], inputs: int, channels: tuple[int, ...]) -> nn.Sequential:
+    """(b, inputs) -> logits (b, c, h, w); each (leaky) ReLU stands before its batch norm, as there."""
+    c, side, _ = shape
+    low = side >> (len(channels))
+    layers: list[nn.Module] = [
+        *(nn.Linear(inputs, 128), nn.ReLU(), nn.BatchNorm1d(128)),
+        *(nn.Linear(128, channels[0] * low * low), nn.ReLU(), nn.BatchNorm1d(channels[0] * low * low)),
+        Reshape(channels[0], low, low),
+    ]
+    for n_in, n_out in itertools.pairwise(channels):
+        layers += [nn.ConvTranspose2d(n_in, n_out, 4, 2, 1), nn.LeakyReLU(LEAK), nn.BatchNorm2d(n_out)]
+    return nn.Sequential(*layers, nn.ConvTranspose2d(channels[-1], c, 4, 2, 1))
+
+
+def infogan_trunk(shape: tuple[int, int, int], channels: tuple[int, ...]) -> nn.Sequential:
+    """(b, c, h, w) -> (b, 128), spectrally normalised, no batch norm."""
+    c, side, _ = shape
+    low = side >> len(channels)
+    layers: list[nn.Module] = []
+    for n_in, n_out in zip((c, *channels), channels, strict=False):
+        layers += [Spectral(nn.Conv2d(n_in, n_out, 4, 2, 1)), nn.LeakyReLU(LEAK)]
+    return nn.Sequential(
+        *layers, nn.Flatten(), Spectral(nn.Linear(channels[-1] * low * low, 128)), nn.LeakyReLU(LEAK)
+    )
+
+
+def mnist_generator(
+    shape: tuple[int, int, int], inputs: int, width: int = 64, hidden: int = 1024
+) -> nn.Sequential:
+    """(b, inputs) -> pre-activations (b, c, h, w) of 28x28 or 32x32 images."""
+    c, side, _ = shape
+    low = side // 4
+    return nn.Sequential(
+        *(nn.Linear(inputs, hidden), *batch_relu(hidden, 1)),
+        *(nn.Linear(hidden, 2 * width * low * low), *batch_relu(2 * width * low * low, 1)),
+        Reshape(2 * width, low, low),
+        *(nn.ConvTranspose2d(2 * width, width, 4, 2, 1), *batch_relu(width, 2)),
+        nn.ConvTranspose2d(width, c, 4, 2, 1),
+    )
+
+
+def mnist_trunk(shape: tuple[int, int, int], width: int = 64, hidden: int = 1024) -> nn.Sequential:
+    """(b, c, h, w) -> (b, hidden): the layers that D and Q share."""
+    c, side, _ = shape
+    low = side // 4
+    return nn.Sequential(
+        *(nn.Conv2d(c, width, 4, 2, 1), nn.LeakyReLU(LEAK)),
+        *(nn.Conv2d(width, 2 * width, 4, 2, 1), *batch_leaky(2 * width)),
+        nn.Flatten(),
+        *(nn.Linear(2 * width * low * low, hidden), nn.BatchNorm1d(hidden), nn.LeakyReLU(LEAK)),
+    )
+
+
+def mnist_q_head(hidden: int, outputs: int, middle: int = 128) -> nn.Sequential:
+    """(b, hidden) -> parameters of Q(c|x), (b, outputs)."""
+    return nn.Sequential(
+        *(nn.Linear(hidden, middle), nn.BatchNorm1d(middle), nn.LeakyReLU(LEAK)), nn.Linear(middle, outputs)
+    )
