@@ -1,0 +1,5 @@
+"""Leaderboards: per-seed scores aggregated into tables. Knows nothing of models or training."""
+
+from disbench.leaderboards.aggregate import leaderboard, markdown, scores
+
+__all__ = ["leaderboard", "markdown", "scores"]

@@ -1,42 +1,43 @@
-"""Data sets by name: `load("dsprites")`."""
+"""Data sets by name: `load("dsprites")`, `load("mnist:imbalanced-7")`, `load("my/own.npz")`."""
 
 import os
+from typing import TYPE_CHECKING, Any
 
-from disbench.benchmark.datasets import cache, manifest
-from disbench.benchmark.datasets.dataset import Dataset, FileStorage
-from disbench.benchmark.datasets.manifest import names
-from disbench.errors import UsageError
+if TYPE_CHECKING:
+    from disbench.benchmark.datasets.dataset import Dataset
 
 __all__ = ["Dataset", "load", "names"]
 
 
-def load(name: str, *, size: int | None = None, data_dir: str | os.PathLike[str] | None = None) -> Dataset:
+def load(name: str, *, size: int | None = None, data_dir: str | os.PathLike[str] | None = None) -> "Dataset":
     """The data set of that name, made or converted on first use and opened lazily afterwards.
 
     Args:
-        name: one of `names()`.
+        name: one of `names()`, or the path of an npz file with `images` and `labels` or `factors`; after it
+        any
+            number of options such as `:train`, `:classes-0,1,6`, `:imbalanced-7` (see `derived`).
         size: pixels a side; the manifest's first size by default.
         data_dir: where data sets are kept; else $DISBENCH_DATA, else the user's cache folder.
+
+    Raises:
+        UsageError: an unknown name, size or option; files that were not fetched or are wrong; a full disk.
     """
-    facts = manifest.read(name)
-    size = size or facts.sizes[0]
-    if size not in facts.sizes:
-        offered = ", ".join(map(str, facts.sizes))
-        raise UsageError(f"data set {name!r} is not offered at size {size}; choose size from: {offered}")
-    path = cache.folder(data_dir) / f"{name}-{size}.h5"
-    stored = cache.obtain(path, facts.recipe(size), lambda: facts.reader.content({}, size), facts.store)
-    expected = facts.content_sha256.get(size)
-    if expected is not None and stored.sha256 != expected:
-        raise UsageError(
-            f"data set {name!r} was made with content {stored.sha256}, expected {expected}; delete {path} and try again, "
-            "and if it stays so, this machine computes other images: report it"
-        )
-    return Dataset(
-        name,
-        stored.sha256,
-        FileStorage(stored),
-        factor_names=tuple(facts.factors),
-        factor_sizes=tuple(facts.factors.values()) or None,
-        labels=stored.labels,
-        factor_table=stored.factors,
-    )
+    from disbench.benchmark.datasets import loading
+
+    return loading.load(name, size=size, data_dir=data_dir)
+
+
+def names() -> list[str]:
+    """Every data set that has a manifest, sorted."""
+    from disbench.benchmark.datasets import manifest
+
+    return manifest.names()
+
+
+def __getattr__(name: str) -> Any:
+    # So that a command line that only lists names does not load torch.
+    if name == "Dataset":
+        from disbench.benchmark.datasets.dataset import Dataset
+
+        return Dataset
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -4,14 +4,15 @@
     labels    (n,) int64, where the data set has classes
     factors   (n, k) int64, where the factors are a table and not a grid
 
-`images` is either one contiguous block, which processes map into memory and thus share, or compressed in chunks of one
-image. The file appears by an atomic rename, complete or not at all; its attributes name the format, the recipe that
-made it and the sha256 of its content.
+`images` is either one contiguous block, which processes map into memory and thus share, or compressed in
+chunks of one image. The file appears by an atomic rename, complete or not at all; its attributes name the
+format, the recipe that made it and the sha256 of its content.
 """
 
 import contextlib
 import fcntl
 import hashlib
+import json
 import os
 import shutil
 import tempfile
@@ -36,7 +37,7 @@ Ints = NDArray[np.int64]
 Store = Literal["mapped", "compressed"]
 
 
-class Unusable(Exception):
+class UnusableError(Exception):
     """A cache file that is missing, damaged, or not ours; the text says which."""
 
 
@@ -49,7 +50,8 @@ class Content:
         blocks: the images in order, as arrays of any number of whole images. Consumed once.
         packed: eight pixels a byte, `np.packbits` along columns.
         labels: (n,) classes.
-        factors: (n, k) factor values that form no grid.
+        factors: (n, k) factor values, for what is not known beforehand to be a grid.
+        factor_names: of the columns of `factors`.
     """
 
     shape: tuple[int, ...]
@@ -57,6 +59,7 @@ class Content:
     packed: bool = False
     labels: Ints | None = None
     factors: Ints | None = None
+    factor_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,7 @@ class Stored:
     offset: int | None
     labels: Ints | None
     factors: Ints | None
+    factor_names: tuple[str, ...]
 
 
 def folder(data_dir: str | os.PathLike[str] | None = None) -> Path:
@@ -81,16 +85,16 @@ def folder(data_dir: str | os.PathLike[str] | None = None) -> Path:
 def obtain(path: Path, recipe: str, make: Callable[[], Content], store: Store = "mapped") -> Stored:
     """The cache file at `path`, made by `make` if it is missing, damaged or of another recipe.
 
-    Processes that arrive together wait for the one that makes it. Where the file system knows no locks each makes its
-    own and the last rename wins; the content is the same.
+    Processes that arrive together wait for the one that makes it. Where the file system knows no locks each
+    makes its own and the last rename wins; the content is the same.
     """
-    with contextlib.suppress(Unusable):
+    with contextlib.suppress(UnusableError):
         return inspect(path, recipe)
     _make_folder(path.parent)
     with _lock(path):
         try:
             return inspect(path, recipe)  # made by another process meanwhile
-        except Unusable as why:
+        except UnusableError as why:
             if path.exists():
                 warnings.warn(f"{why}; making it again", stacklevel=2)
         write(path, recipe, make(), store)
@@ -98,49 +102,50 @@ def obtain(path: Path, recipe: str, make: Callable[[], Content], store: Store = 
 
 
 def inspect(path: Path, recipe: str | None = None) -> Stored:
-    """Checks attributes, shapes and length, but not every byte (that is `verify`). Raises Unusable."""
+    """Checks attributes, shapes and length, but not every byte (that is `verify`). Raises UnusableError."""
     if not path.exists():
-        raise Unusable(f"{path} does not exist")
+        raise UnusableError(f"{path} does not exist")
     try:
         with h5py.File(path, "r") as file:
             attributes = dict(file.attrs)
             if (attributes.get("format"), attributes.get("version")) != (FORMAT, VERSION):
-                raise Unusable(f"{path} is not a data file of this version")
+                raise UnusableError(f"{path} is not a data file of this version")
             if recipe is not None and attributes.get("recipe") != recipe:
-                raise Unusable(f"{path} was made by another recipe ({attributes.get('recipe')!r}, not {recipe!r})")
+                raise UnusableError(f"{path} was made for {attributes.get('recipe')!r}, not for {recipe!r}")
             images = file["images"]
             packed, sha256 = bool(attributes["packed"]), str(attributes["sha256"])
             if images.dtype != np.uint8 or images.ndim != (3 if packed else 4) or len(sha256) != 64:
-                raise Unusable(f"{path} is damaged: its images or its checksum have the wrong form")
+                raise UnusableError(f"{path} is damaged: its images or its checksum have the wrong form")
             offset = None if images.chunks else images.id.get_offset()
             if not images.chunks and (offset is None or path.stat().st_size < offset + images.nbytes):
-                raise Unusable(f"{path} is damaged: it is shorter than its images")
+                raise UnusableError(f"{path} is damaged: it is shorter than its images")
             labels = file["labels"][:] if "labels" in file else None
             factors = file["factors"][:] if "factors" in file else None
-            return Stored(path, sha256, images.shape, packed, offset, labels, factors)
-    except (OSError, RuntimeError, KeyError) as error:
-        raise Unusable(f"{path} is damaged: {error}") from error
+            factor_names = tuple(json.loads(attributes["factor_names"]))
+            return Stored(path, sha256, images.shape, packed, offset, labels, factors, factor_names)
+    except (OSError, RuntimeError, KeyError, json.JSONDecodeError) as error:
+        raise UnusableError(f"{path} is damaged: {error}") from error
 
 
 def verify(path: Path) -> Stored:
-    """Reads every byte and compares the checksum. Raises Unusable."""
+    """Reads every byte and compares the checksum. Raises UnusableError."""
     stored = inspect(path)
     digest = hashlib.sha256()
     step = max(1, 2**24 // int(np.prod(stored.shape[1:])))
     try:
         with h5py.File(path, "r") as file:
             for start in range(0, stored.shape[0], step):
-                digest.update(np.ascontiguousarray(file["images"][start : start + step]))
+                digest.update(np.ascontiguousarray(file["images"][start : start + step]).data)
     except OSError as error:  # a damaged chunk does not decompress
-        raise Unusable(f"{path} is damaged: {error}") from error
+        raise UnusableError(f"{path} is damaged: {error}") from error
     _update(digest, stored.labels, stored.factors)
     if digest.hexdigest() != stored.sha256:
-        raise Unusable(f"{path} is damaged: its sha256 is {digest.hexdigest()}, it was made as {stored.sha256}")
+        raise UnusableError(f"{path} is damaged: sha256 {digest.hexdigest()}, made as {stored.sha256}")
     return stored
 
 
 def write(path: Path, recipe: str, content: Content, store: Store = "mapped") -> None:
-    """Writes the file beside its place and renames it. On any failure nothing is left and an old file stays."""
+    """Writes beside its place, then renames. On any failure nothing is left and an old file stays."""
     n_bytes = int(np.prod(content.shape, dtype=np.int64))
     if store == "mapped":
         require_space(path.parent, n_bytes)
@@ -149,19 +154,19 @@ def write(path: Path, recipe: str, content: Content, store: Store = "mapped") ->
             _create(file, recipe, content, store)
         digest = hashlib.sha256()
         if store == "mapped":
-            # Plain file writes: they report a full disk as an OSError, where writing to a memory map is a crash.
+            # Plain file writes report a full disk as an OSError, where writing to a memory map crashes.
             with h5py.File(temporary, "r") as file:
                 offset = file["images"].id.get_offset()
             with temporary.open("r+b") as raw:
                 raw.seek(offset)
                 for block in _counted(content):
-                    digest.update(block)
+                    digest.update(block.data)
                     raw.write(block.data)
         else:
             with h5py.File(temporary, "r+") as file:
                 start = 0
                 for block in _counted(content):
-                    digest.update(block)
+                    digest.update(block.data)
                     file["images"][start : start + len(block)] = block
                     start += len(block)
         _update(digest, content.labels, content.factors)
@@ -234,20 +239,21 @@ def _create(file: h5py.File, recipe: str, content: Content, store: Store) -> Non
     if store == "mapped":
         layout = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
         layout.set_layout(h5py.h5d.CONTIGUOUS)
-        layout.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)  # so that the offset is known before anything is written
+        layout.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)  # so that the offset is known at once
         layout.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
         space = h5py.h5s.create_simple(content.shape)
         h5py.h5d.create(file.id, b"images", h5py.h5t.NATIVE_UINT8, space, layout)
     else:
         chunk = (1, *content.shape[1:])
-        file.create_dataset("images", content.shape, np.uint8, chunks=chunk, compression="gzip", compression_opts=4)
+        file.create_dataset("images", content.shape, np.uint8, chunks=chunk, compression="gzip")
     n = content.shape[0]
     for name, table in (("labels", content.labels), ("factors", content.factors)):
         if table is not None:
             if len(table) != n:
                 raise UsageError(f"{n} images but {len(table)} {name}; there must be one for each image")
             file.create_dataset(name, data=table.astype(np.int64))
-    file.attrs.update(format=FORMAT, version=VERSION, recipe=recipe, packed=content.packed, sha256="0" * 64)
+    file.attrs.update(format=FORMAT, version=VERSION, recipe=recipe, packed=content.packed)
+    file.attrs["factor_names"] = json.dumps(content.factor_names)
 
 
 def _counted(content: Content) -> Iterator[Bytes]:
@@ -258,14 +264,14 @@ def _counted(content: Content) -> Iterator[Bytes]:
         if block.shape[1:] != content.shape[1:] or block.dtype != np.uint8 or total > content.shape[0]:
             raise UsageError(
                 f"expected {content.shape[0]} uint8 images {content.shape[1:]}, got {block.dtype} images "
-                f"{block.shape[1:]} up to number {total}; this is another version of the file"
+                f"{block.shape[1:]} up to number {total}; another version of the file?"
             )
         yield np.ascontiguousarray(block)
     if total != content.shape[0]:
-        raise UsageError(f"expected {content.shape[0]} images, got {total}; this is another version of the file")
+        raise UsageError(f"expected {content.shape[0]} images, got {total}; another version of the file?")
 
 
 def _update(digest: Any, labels: Ints | None, factors: Ints | None) -> None:
     for table in (labels, factors):
         if table is not None:
-            digest.update(np.ascontiguousarray(table, dtype="<i8"))
+            digest.update(np.ascontiguousarray(table, dtype="<i8").data)

@@ -1,4 +1,4 @@
-"""What every data set is: compact images on disk or in memory, read by row, and what is known about each row."""
+"""What every data set is: compact images, read by row, and what is known about each row."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class ArrayStorage:
 
 
 class FileStorage:
-    """Images in a cache file: mapped into memory and shared by all processes, or compressed image by image."""
+    """Images in a cache file: mapped into memory and so shared by all processes, or compressed one by one."""
 
     def __init__(self, stored: cache.Stored) -> None:
         self.stored = stored
@@ -72,9 +72,9 @@ class FileStorage:
 
     @functools.cached_property
     def mapped(self) -> NDArray[np.uint8]:
-        """The stored bytes, of the stored shape; pages are loaded as they are read. Not for compressed files."""
+        """The stored bytes, in the stored shape, read as they are used. Not for compressed files."""
         if self.stored.offset is None:
-            raise UsageError(f"{self.stored.path} is compressed and cannot be mapped into memory; read it by rows")
+            raise UsageError(f"{self.stored.path} is compressed, so it cannot be mapped; read it by rows")
         return np.memmap(self.stored.path, np.uint8, "r", self.stored.offset, self.stored.shape)
 
     def read(self, rows: Ints) -> Pixels:
@@ -101,10 +101,10 @@ def _open(path: Path, process: int) -> h5py.File:
 def _reopen(path: Path, sha256: str) -> FileStorage:
     try:
         stored = cache.inspect(path)
-    except cache.Unusable as why:
+    except cache.UnusableError as why:
         raise UsageError(f"{why}; load the data set again in this process to make it") from why
     if stored.sha256 != sha256:
-        raise UsageError(f"{path} changed: its content is now {stored.sha256}, it was {sha256}; load it again")
+        raise UsageError(f"{path} changed: its content is {stored.sha256}, it was {sha256}; load it again")
     return FileStorage(stored)
 
 
@@ -120,6 +120,7 @@ class Dataset:
         factor_sizes: number of values of each factor of a complete grid, else None.
         labels: (n,) classes 0, 1, ... of a labelled set, else None.
         factor_table: (n, k) factor values that form no grid, else None.
+        classes: names of the classes 0, 1, ... where they have any.
     """
 
     name: str
@@ -129,11 +130,12 @@ class Dataset:
     factor_sizes: tuple[int, ...] | None = None
     labels: Ints | None = field(default=None, repr=False)
     factor_table: Ints | None = field(default=None, repr=False)
+    classes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         n = len(self)
         if self.factor_sizes is not None and len(self.grid) != n:
-            raise UsageError(f"{self.name}: {n} images, but factors {self.factor_sizes} make {len(self.grid)}")
+            raise UsageError(f"{self.name}: {n} images, but {self.factor_sizes} make {len(self.grid)}")
         for what, table in (("labels", self.labels), ("factor rows", self.factor_table)):
             if table is not None and len(table) != n:
                 raise UsageError(f"{self.name}: {n} images, but {len(table)} {what}")
@@ -163,11 +165,11 @@ class Dataset:
 
     @property
     def class_prior(self) -> NDArray[np.float64]:
-        """Share of each class among the images, (classes,), summing to 1. Raises UsageError without labels."""
+        """Share of each class among the images, (classes,). Raises UsageError without labels."""
         if self.labels is None:
-            raise UsageError(f"data set {self.name!r} has no class labels; choose one that has, such as 'digits'")
-        counts = np.bincount(self.labels)
-        return counts / counts.sum()
+            raise UsageError(f"data set {self.name!r} has no labels; choose one that has, such as 'digits'")
+        prior: NDArray[np.float64] = np.bincount(self.labels, minlength=len(self.classes)) / len(self)
+        return prior
 
     def images(self, rows: ArrayLike) -> Tensor:
         """Images of the rows (b,), in that order: float32 (b, c, h, w) in [0, 1]."""
@@ -187,10 +189,10 @@ class Dataset:
     def _checked(self, rows: ArrayLike) -> Ints:
         array = np.asarray(rows)
         if array.ndim != 1 or not (np.issubdtype(array.dtype, np.integer) or array.size == 0):
-            raise UsageError(f"rows {array.shape} of {array.dtype} must be a one-dimensional array of integers")
+            raise UsageError(f"rows {array.shape} of {array.dtype} must be one-dimensional integers")
         array = array.astype(np.int64, copy=False)
         if array.size and (array.min() < 0 or array.max() >= len(self)):
             raise UsageError(
-                f"rows {array.min()} to {array.max()} reach outside data set {self.name!r} of {len(self)} images"
+                f"rows {array.min()} to {array.max()} reach outside the {len(self)} images of {self.name!r}"
             )
         return array

@@ -1,31 +1,31 @@
 """dSprites, re-rendered: the complete grid of Matthey et al. 2017, drawn here instead of downloaded.
 
-3 shapes x 6 scales x 40 orientations x 32 x 32 positions = 737,280 binary images of 64x64 pixels, row-major, posY
-fastest. Frame: x right, y down, the centre of pixel (row r, column c) lies at (c + 1/2, r + 1/2).
+3 shapes x 6 scales x 40 orientations x 32 x 32 positions = 737,280 binary images of 64x64 pixels, row-major,
+posY fastest. Frame: x right, y down, the centre of pixel (row r, column c) lies at (c + 1/2, r + 1/2).
 
     quantity            here             value
     scale S             SCALES           0.5, 0.6, ..., 1
-    orientation th      angle            linspace(0, 2 pi, 40), both ends included
-    centre              centres          16 + 32 * linspace(0, 1, 32) px, on both axes; posY = 0 is the top
+    orientation th      ANGLES           linspace(0, 2 pi, 40), both ends included
+    centre              CENTRES          16 + 32 * linspace(0, 1, 32) px, on both axes; posY = 0 is the top
     unit U              UNIT             0.15 * 64 = 9.6 px, times S
     outline (u, v)      outline          square: corners (+-1, +-1); ellipse: 100-gon; heart: 150-gon
-    vertex              polygon          (u cos th + v sin th, -u sin th + v cos th) from the centre, to 1/256 px
+    vertex              polygon          (u cos th + v sin th, -u sin th + v cos th) from the centre
 
-A pixel is white where its centre lies inside the polygon whose vertices are rounded to 1/256 px, the sub-pixel grid
-of the graphics hardware that drew the originals. A centre exactly on an edge belongs to a left or bottom edge and not
-to a right or top one. After the rounding everything is integer arithmetic, hence exact.
+A pixel is white where its centre lies inside the polygon whose vertices are rounded to 1/256 px, the
+sub-pixel grid of the graphics hardware that drew the originals. A centre exactly on an edge belongs to a
+left or bottom edge and not to a right or top one. After the rounding everything is integer arithmetic, hence
+exact.
 
-Agreement with the published file, as measured: 358 genuine images out of 358 are equal bit for bit, and the grid has
-128,328,864 white pixels where the published mean implies 128,328,862. Equality of all 737,280 images is not proven:
-the originals went through 32-bit floats, and emulating such pipelines moves at most one boundary pixel in at most 203
-images. So this is dSprites re-rendered, not the published bytes.
+Agreement with the published file, as measured: 358 genuine images out of 358 are equal bit for bit, and the
+grid has 128,328,864 white pixels where the published mean implies 128,328,862. Equality of all 737,280
+images is not proven: the originals went through 32-bit floats, and emulating such pipelines moves one
+boundary pixel in at most 203 images. So this is dSprites re-rendered, not the published bytes.
 
-Known degeneracy, kept because the published grid has it: orientation 39 is a full turn, so its images equal those of
-orientation 0; a square repeats every quarter turn. At most 18,432 images and all of the factor's last class are
-affected by the first.
+Known degeneracy, kept because the published grid has it: orientation 39 is a full turn, so its 18,432 images
+equal those of orientation 0, and no code can tell the two classes apart.
 
-`size=32` draws the same geometry natively on a 32x32 frame (every length halved, vertices again to 1/256 px); it is
-not the 64x64 grid scaled down, and has no published counterpart.
+`size=32` draws the same geometry natively on a 32x32 frame (every length halved, vertices again to 1/256
+px); it is not the 64x64 grid scaled down, and has no published counterpart.
 """
 
 from collections.abc import Iterator
@@ -77,8 +77,8 @@ def rasterise(x: Ints, y: Ints, size: int) -> NDArray[np.uint8]:
         y: (n, k) vertex rows in 1/256 px; every sprite lies inside the frame.
         size: pixels a side: 8, 16, 32 or 64.
 
-    Even-odd rule by scan lines: each edge that crosses the line through a row's centres flips all pixels from its
-    crossing to the right, and a row of pixels is one machine word.
+    Even-odd rule by scan lines: each edge that crosses the line through a row's centres flips all pixels from
+    its crossing to the right, and a row of pixels is one machine word.
     """
     half = SUBPIXELS // 2
     y_next = np.roll(y, -1, axis=1)
@@ -94,7 +94,7 @@ def rasterise(x: Ints, y: Ints, size: int) -> NDArray[np.uint8]:
     run = (np.roll(x, -1, axis=1) - x)[:, edge]  # (m, M)
     height = np.abs(rise)
     below = (SUBPIXELS * row + half - y[place, edge]) * np.sign(rise)
-    # First column whose centre is at or right of the crossing (left edge in, right edge out), rounded up exactly.
+    # First column whose centre is at or right of the crossing: left edge in, right edge out; exact ceiling.
     column = -((-(x[:, edge] - half) * height - below * run) // (SUBPIXELS * height))
 
     from_column = np.array([(1 << (size - c)) - 1 for c in range(size + 1)], dtype=np.uint64)
@@ -129,7 +129,9 @@ def render(size: int = 64) -> Iterator[NDArray[np.uint8]]:
 
 def check_size(size: int) -> None:
     if size not in RESOLUTIONS:
-        raise UsageError(f"dSprites is drawn at 32x32 or 64x64 pixels, not at {size}x{size}; ask for size=32 or 64")
+        raise UsageError(
+            f"dSprites is drawn at 32x32 or 64x64 pixels, not {size}x{size}; ask for size 32 or 64"
+        )
 
 
 def factor_values() -> dict[str, NDArray[np.floating[Any]]]:

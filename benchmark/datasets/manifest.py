@@ -4,10 +4,11 @@ import hashlib
 import json
 import tomllib
 from importlib.resources import files
-from typing import Annotated, Self
+from pathlib import PurePosixPath
+from typing import Annotated, Literal, Self
 
 import numpy as np
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from disbench.benchmark.datasets.cache import Store
 from disbench.benchmark.datasets.readers import Reader, Strict
@@ -15,6 +16,60 @@ from disbench.errors import UsageError, unknown
 
 FOLDER = files("disbench.data_manifests")
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+Md5 = Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
+Url = Annotated[str, Field(pattern="^https?://")]
+
+
+class File(Strict):
+    """One published file. What is not known is absent.
+
+    Attributes:
+        role: what the reader calls it.
+        name: path below the folder of downloads; manifests may share a file by sharing its name.
+        urls: tried in this order; none where a person has to get the file.
+        bytes, sha256, md5: of the whole file as published.
+        unpacked_sha256: of the content of a gzip file, which another compressor does not change.
+        installed: where a Linux distribution's package puts it; needs `unpacked_sha256`.
+        optional: the reader does without it.
+    """
+
+    role: str = "data"
+    name: str
+    urls: tuple[Url, ...] = ()
+    bytes: Annotated[int, Field(gt=0)] | None = None
+    sha256: Sha256 | None = None
+    md5: Md5 | None = None
+    unpacked_sha256: Sha256 | None = None
+    installed: str | None = None
+    optional: bool = False
+
+    @field_validator("name")
+    @classmethod
+    def _inside(cls, name: str) -> str:
+        path = PurePosixPath(name)
+        if path.is_absolute() or ".." in path.parts:
+            raise ValueError(f"{name!r} leaves the folder of downloads")
+        return name
+
+    @model_validator(mode="after")
+    def _checkable(self) -> Self:
+        if self.installed is not None and self.unpacked_sha256 is None:
+            raise ValueError(f"{self.name}: an installed file needs unpacked_sha256")
+        return self
+
+
+class Wrapper(Strict):
+    """A data set drawn from another one image by image: see `derived`."""
+
+    base: str
+    style: Literal["color", "noisy", "scream"]
+
+
+class ClassifierFacts(Strict):
+    """How long the evaluation classifier is trained, and the least accuracy at which it is kept."""
+
+    epochs: Annotated[int, Field(gt=0)] = 10
+    accuracy: Annotated[float, Field(gt=0, lt=1)] | None = None
 
 
 class Manifest(Strict):
@@ -22,13 +77,17 @@ class Manifest(Strict):
 
     Attributes:
         name: also the file's name.
-        title, paper, licence, notes: for people. A licence that is not known is absent.
-        count: number of images.
-        shape: (c, h, w) of one image at the first of `sizes`.
+        title, paper, licence, notes: for people. A licence that has not been established is absent.
+        count: number of images; absent where it is not known beforehand.
+        channels: 1 or 3.
         sizes: pixels a side on offer, the default first.
         factors: name and number of values of each factor of a complete grid, in row-major order.
-        reader: how the images are made from the files.
+        classes: names of the classes 0, 1, ...
+        splits: name and (first, last plus one) row.
+        files: what `reader` needs.
+        reader: how the images are made from the files. Either this or `wrapper`.
         store: `mapped` (uncompressed, shared by all processes) or `compressed` (for what would fill a disk).
+        classifier: for a labelled data set.
         content_sha256: of the stored content by size, where it has been established.
     """
 
@@ -37,31 +96,45 @@ class Manifest(Strict):
     paper: str
     licence: str | None = None
     notes: str = ""
-    count: Annotated[int, Field(gt=0)]
-    shape: tuple[int, int, int]
+    count: Annotated[int, Field(gt=0)] | None = None
+    channels: Literal[1, 3]
     sizes: Annotated[tuple[int, ...], Field(min_length=1)]
-    factors: dict[str, int] = {}
-    reader: Reader
+    factors: dict[str, Annotated[int, Field(gt=0)]] = Field(default_factory=dict)
+    classes: tuple[str, ...] = ()
+    splits: dict[str, tuple[int, int]] = Field(default_factory=dict)
+    files: tuple[File, ...] = ()
+    reader: Reader | None = None
+    wrapper: Wrapper | None = None
     store: Store = "mapped"
-    content_sha256: dict[int, Sha256] = {}
+    classifier: ClassifierFacts | None = None
+    content_sha256: dict[int, Sha256] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.factors and np.prod(list(self.factors.values())) != self.count:
             raise ValueError(f"factors {self.factors} do not make {self.count} images")
-        if self.shape[1] != self.sizes[0]:
-            raise ValueError(f"shape {self.shape} is not of the first size {self.sizes[0]}")
+        if (self.reader is None) == (self.wrapper is None):
+            raise ValueError("give either a reader or a wrapper")
+        for name, (start, stop) in self.splits.items():
+            if self.count is None or not 0 <= start < stop <= self.count:
+                raise ValueError(f"split {name} = [{start}, {stop}] reaches outside the {self.count} images")
+        if len({file.role for file in self.files}) != len(self.files):
+            raise ValueError("two files have the same role")
         return self
 
     def recipe(self, size: int) -> str:
-        """Names everything that determines the stored content; a cache file of another recipe is made again."""
-        facts = json.dumps(self.reader.model_dump(mode="json"), sort_keys=True)
-        return f"{self.name} {size} {hashlib.sha256(facts.encode()).hexdigest()[:16]}"
+        """Names what determines the stored content; a cache file of another recipe is made again."""
+        facts = self.model_dump(mode="json", include={"reader", "files", "factors", "count"})
+        for file in facts["files"]:
+            del file["urls"]  # where a file came from does not matter
+        digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+        return f"{self.name} {size} {digest[:16]}"
 
 
 def names() -> list[str]:
     """Every data set that has a manifest, sorted."""
-    return sorted(entry.name.removesuffix(".toml") for entry in FOLDER.iterdir() if entry.name.endswith(".toml"))
+    found = (entry.name for entry in FOLDER.iterdir())
+    return sorted(name.removesuffix(".toml") for name in found if name.endswith(".toml"))
 
 
 def read(name: str) -> Manifest:

@@ -1,0 +1,34 @@
+# Everything below sets itself up: Python 3.11 or newer, pip and make are enough.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+export OMP_NUM_THREADS := 1
+
+.PHONY: help demo test lint types wheel clean
+
+help:  ## this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+$(VENV)/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
+	touch $@
+
+demo: $(VENV)/ready  ## set up, train three methods with two seeds each, print the leaderboard (about 3 minutes)
+	$(BIN)/disbench run --methods ibgan,infogan,betavae --seeds 2 --protocol smoke --out demo-run
+
+test: $(VENV)/ready  ## set up and run the tests
+	$(BIN)/pytest -n 2 --dist worksteal -q
+
+lint: $(VENV)/ready  ## ruff: rules and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/ready  ## mypy --strict on the packages
+	$(BIN)/mypy
+
+wheel: $(VENV)/ready  ## build the wheel, install it alone, look into it
+	$(BIN)/python tests/check_wheel.py
+
+clean:  ## remove the virtual environment and what was built
+	rm -rf $(VENV) build dist demo-run *.egg-info src/*.egg-info

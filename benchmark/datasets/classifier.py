@@ -1,0 +1,225 @@
+"""The frozen classifier that names the class of a generated image, as in the evaluation of Elastic-InfoGAN.
+
+LeNet-like: conv 5x5, 20 - max pool - conv 5x5, 50 - max pool - FC 500 - FC classes, ReLU between; SGD 0.01
+with momentum 0.5, batches of 64. Images in [0, 1] are scaled to [-1, 1] inside, so training, testing and
+generated images cannot be scaled differently.
+
+Trained once per data set by `disbench data classifier NAME` on its training split (without one, on all but
+every seventh image of each class), measured on the rest, and kept with the measured accuracy and a hash of
+its weights.
+"""
+
+import hashlib
+import math
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from disbench.benchmark.datasets import cache, derived, loading, manifest
+from disbench.benchmark.datasets.dataset import Dataset, Ints
+from disbench.errors import UsageError
+
+FORMAT = "disbench classifier 1"
+
+
+class LeNet(nn.Module):
+    """Logits (b, classes) of images (b, c, size, size) in [0, 1]."""
+
+    def __init__(self, channels: int, size: int, classes: int) -> None:
+        super().__init__()
+        side = ((size - 4) // 2 - 4) // 2
+        if side < 1:
+            raise UsageError(
+                f"images of {size}x{size} are too small for the classifier; give 16x16 or more"
+            )
+        self.conv1 = nn.Conv2d(channels, 20, 5)
+        self.conv2 = nn.Conv2d(20, 50, 5)
+        self.fc1 = nn.Linear(50 * side * side, 500)
+        self.fc2 = nn.Linear(500, classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        h = F.max_pool2d(F.relu(self.conv1(2 * images - 1)), 2)
+        h = F.max_pool2d(F.relu(self.conv2(h)), 2)
+        logits: Tensor = self.fc2(F.relu(self.fc1(h.flatten(1))))
+        return logits
+
+    def initialise(self, generator: torch.Generator) -> None:
+        """Uniform in +-1/sqrt(fan in), weights and biases, from this generator alone."""
+        for layer in (self.conv1, self.conv2, self.fc1, self.fc2):
+            bound = 1 / math.sqrt(layer.weight[0].numel())
+            for parameter in (layer.weight, layer.bias):
+                assert parameter is not None  # all four layers have one
+                nn.init.uniform_(parameter, -bound, bound, generator=generator)
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A trained network and what is known about it. `sha256` is of its weights, `accuracy` on unseen images."""
+
+    net: LeNet = field(repr=False)
+    data: str
+    classes: tuple[str, ...]
+    accuracy: float
+    sha256: str
+
+    @torch.no_grad()
+    def __call__(self, images: Tensor) -> Tensor:
+        """Classes (b,) of images (b, c, h, w) in [0, 1]; the lowest number where two are equally likely."""
+        logits: Tensor = self.net(images)
+        return logits.argmax(1)
+
+
+def load_classifier(
+    name: str, *, size: int | None = None, data_dir: str | os.PathLike[str] | None = None
+) -> Classifier:
+    """The classifier kept for a data set; an imbalanced one has the classifier of the whole set.
+
+    Raises:
+        UsageError: it was not trained yet, or its file is damaged.
+    """
+    train, _ = parts(name, size, data_dir)
+    path = _path(train, name, data_dir)
+    if not path.exists():
+        raise UsageError(
+            f"data set {name!r} has no trained classifier of size {train.shape[1]}; run "
+            f"`disbench data classifier {_whole(name)} --size {train.shape[1]}`"
+        )
+    try:
+        kept: dict[str, Any] = torch.load(path, weights_only=True)
+        net = LeNet(train.shape[0], train.shape[1], len(kept["classes"]))
+        net.load_state_dict(kept["weights"])
+        if (kept["format"], kept["sha256"]) != (FORMAT, _hash(net)):
+            raise UsageError(f"the weights in {path} do not have the hash they were kept with")
+    except Exception as error:  # torch.load raises whatever a damaged file provokes
+        raise UsageError(
+            f"the classifier {path} cannot be read: {error}; "
+            f"delete it and run `disbench data classifier {_whole(name)}`"
+        ) from error
+    return Classifier(net.eval(), kept["data"], tuple(kept["classes"]), kept["accuracy"], kept["sha256"])
+
+
+def train_classifier(
+    name: str,
+    *,
+    size: int | None = None,
+    epochs: int | None = None,
+    seed: int = 0,
+    data_dir: str | os.PathLike[str] | None = None,
+    say: Callable[[str], None] = print,
+) -> Classifier:
+    """Trains, measures and keeps the classifier of a data set.
+
+    Raises:
+        UsageError: no labels, or an accuracy below what the manifest asks for; then nothing is kept.
+    """
+    train, test = parts(name, size, data_dir)
+    wanted = _facts(name)
+    classes = train.classes or tuple(map(str, range(len(train.class_prior))))
+    net = LeNet(train.shape[0], train.shape[1], len(classes))
+    net.initialise(torch.Generator().manual_seed(seed))
+    accuracy = 0.0
+    rng = np.random.default_rng(seed)
+    optimiser = torch.optim.SGD(net.parameters(), lr=0.01, momentum=0.5)
+    for epoch in range(epochs or wanted.epochs):
+        for rows in _batches(rng.permutation(len(train)), 64):
+            optimiser.zero_grad()
+            loss = F.cross_entropy(net(train.images(rows)), _targets(train, rows))
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+        accuracy = measure(net, test)
+        say(f"epoch {epoch + 1}: {100 * accuracy:.2f} % of {len(test):,} unseen images right")
+    if wanted.accuracy is not None and accuracy < wanted.accuracy:
+        raise UsageError(
+            f"the classifier of {name!r} reached {accuracy:.4f} on unseen images, below {wanted.accuracy}, "
+            "so it was not kept; train longer with --epochs"
+        )
+    kept = Classifier(net.eval(), _whole(name), classes, accuracy, _hash(net))
+    with cache.replacing(_path(train, name, data_dir)) as temporary:
+        torch.save(
+            {
+                "format": FORMAT,
+                "data": kept.data,
+                "data_sha256": train.sha256,
+                "classes": list(classes),
+                "accuracy": accuracy,
+                "sha256": kept.sha256,
+                "weights": net.state_dict(),
+            },
+            temporary,
+        )
+    return kept
+
+
+@torch.no_grad()
+def measure(net: LeNet, dataset: Dataset) -> float:
+    """Share of the images whose class the network names."""
+    right = sum(
+        int((net(dataset.images(rows)).argmax(1) == _targets(dataset, rows)).sum())
+        for rows in _batches(np.arange(len(dataset)), 500)
+    )
+    return right / len(dataset)
+
+
+def parts(name: str, size: int | None, data_dir: str | os.PathLike[str] | None) -> tuple[Dataset, Dataset]:
+    """Training and test images of a labelled set, without the options that only choose rows."""
+    base, options = loading.split_name(name)
+    chosen = [option for option in options if option.startswith("classes-")]
+    facts = None if base.endswith(".npz") else manifest.read(base)
+    if facts is not None and {"train", "test"} <= set(facts.splits):
+        train, test = (
+            loading.load(":".join([base, split, *chosen]), size=size, data_dir=data_dir)
+            for split in ("train", "test")
+        )
+        return train, test
+    whole = loading.load(":".join([base, *chosen]), size=size, data_dir=data_dir)
+    if whole.labels is None:
+        raise UsageError(
+            f"data set {name!r} has no labels, so there is nothing to classify; choose one that has"
+        )
+    held_out = np.zeros(len(whole), bool)
+    for k in np.unique(whole.labels):
+        held_out[np.flatnonzero(whole.labels == k)[::7]] = True
+    return (
+        derived.select(whole, "training", np.flatnonzero(~held_out)),
+        derived.select(whole, "held-out", np.flatnonzero(held_out)),
+    )
+
+
+def _whole(name: str) -> str:
+    base, options = loading.split_name(name)
+    return ":".join([base, *(option for option in options if option.startswith("classes-"))])
+
+
+def _facts(name: str) -> manifest.ClassifierFacts:
+    base, _ = loading.split_name(name)
+    facts = None if base.endswith(".npz") else manifest.read(base).classifier
+    return facts or manifest.ClassifierFacts()
+
+
+def _path(train: Dataset, name: str, data_dir: str | os.PathLike[str] | None) -> Path:
+    base, _ = loading.split_name(name)
+    stem = f"{Path(base).stem}-{train.shape[1]}-{train.sha256[:16]}.pt"
+    return cache.folder(data_dir) / "classifiers" / stem
+
+
+def _targets(dataset: Dataset, rows: Ints) -> Tensor:
+    assert dataset.labels is not None  # `parts` sees to it
+    return torch.from_numpy(dataset.labels[rows].astype(np.int64))
+
+
+def _batches(rows: Ints, size: int) -> list[Ints]:
+    return [rows[start : start + size] for start in range(0, len(rows), size)]
+
+
+def _hash(net: LeNet) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in sorted(net.state_dict().items()):
+        digest.update(name.encode() + tensor.detach().contiguous().numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,161 @@
+"""A data set from its name: from the cache, else made from the files; then the options after the colons."""
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from disbench.benchmark.datasets import cache, derived, fetching, manifest, readers
+from disbench.benchmark.datasets.cache import Ints
+from disbench.benchmark.datasets.dataset import Dataset, FileStorage
+from disbench.errors import UsageError
+
+
+def load(name: str, *, size: int | None = None, data_dir: str | os.PathLike[str] | None = None) -> Dataset:
+    folder = cache.folder(data_dir)
+    base, options = split_name(name)
+    if base.endswith(".npz"):
+        dataset, facts = from_npz(Path(base), size, folder), None
+    else:
+        facts = manifest.read(base)
+        dataset = from_manifest(facts, size, folder)
+    for option in options:
+        dataset = derived.derive(dataset, option, facts)
+    return dataset
+
+
+def split_name(name: str) -> tuple[str, list[str]]:
+    """Name or path, and the options after it. A path may hold colons before its `.npz`."""
+    head, dot, tail = name.rpartition(".npz")
+    if dot and (not tail or tail.startswith(":")):
+        return head + dot, tail.split(":")[1:]
+    base, *options = name.split(":")
+    return base, options
+
+
+def from_manifest(facts: manifest.Manifest, size: int | None, folder: Path) -> Dataset:
+    size = size or facts.sizes[0]
+    if size not in facts.sizes:
+        offered = ", ".join(map(str, facts.sizes))
+        raise UsageError(f"data set {facts.name!r} has no size {size}; choose from: {offered}")
+    if facts.wrapper is not None:
+        return _styled(facts, facts.wrapper, size, folder)
+    path = cached(facts, size, folder)
+    stored = cache.obtain(path, facts.recipe(size), lambda: _content(facts, size, folder), facts.store)
+    expected = facts.content_sha256.get(size)
+    if expected is not None and stored.sha256 != expected:
+        raise UsageError(
+            f"data set {facts.name!r} in {path} has content {stored.sha256}, expected {expected}; delete it "
+            "and load again, and if that does not help, this machine computes other images: please report it"
+        )
+    return _dataset(facts.name, stored, tuple(facts.factors), tuple(facts.factors.values()), facts.classes)
+
+
+def cached(facts: manifest.Manifest, size: int, folder: Path) -> Path:
+    """Where the data set's own file is kept."""
+    return folder / f"{facts.name}-{size}.h5"
+
+
+def from_npz(path: Path, size: int | None, folder: Path) -> Dataset:
+    """A file of the user's: `images` with `labels` or `factors`, and perhaps `factor_names`.
+
+    Images are uint8 (n, h, w), (n, h, w, c) or (n, c, h, w); labels (n,) and factors (n, k) are integers
+    from 0. Factors that run through a complete grid in row-major order are recognised as one.
+    """
+    if not path.is_file():
+        raise UsageError(f"the data file {str(path)!r} does not exist; give the path of an npz file")
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    own = size or "own"
+    stored = cache.obtain(
+        folder / f"file-{digest[:16]}-{own}.h5", f"npz {digest} {own}", lambda: _npz_content(path, size)
+    )
+    return _dataset(str(path), stored, stored.factor_names, (), ())
+
+
+def _npz_content(path: Path, size: int | None) -> cache.Content:
+    keys = readers.npz_keys(path)
+    if "images" not in keys or not keys & {"labels", "factors"}:
+        raise UsageError(f"{path} holds {sorted(keys)}; expected 'images' and 'labels' or 'factors'")
+    content = readers.Npz(kind="npz", images="images").content({"data": path}, size or 0)
+    labels = _integers(path, "labels", 1) if "labels" in keys else None
+    factors = _integers(path, "factors", 2) if "factors" in keys else None
+    given = readers.npz_array(path, "factor_names") if "factor_names" in keys else None
+    if factors is None:
+        names: tuple[str, ...] = ()
+    elif given is None:
+        names = tuple(f"factor_{k}" for k in range(factors.shape[1]))
+    elif given.shape == (factors.shape[1],):
+        names = tuple(map(str, given))
+    else:
+        raise UsageError(f"{path}: {given.shape} factor names for factors {factors.shape}; give one a column")
+    return cache.Content(content.shape, content.blocks, labels=labels, factors=factors, factor_names=names)
+
+
+def _integers(path: Path, key: str, dimensions: int) -> Ints:
+    array: NDArray[Any] = readers.npz_array(path, key)
+    if array.ndim != dimensions or not np.issubdtype(array.dtype, np.integer) or array.min(initial=0) < 0:
+        raise UsageError(
+            f"{path}: {key} {array.shape} of {array.dtype} must be {dimensions}-dimensional integers from 0"
+        )
+    return array.astype(np.int64)
+
+
+def _content(facts: manifest.Manifest, size: int, folder: Path) -> cache.Content:
+    assert facts.reader is not None  # a manifest has a reader or a wrapper
+    content = facts.reader.content(fetching.verified(facts, folder), size)
+    if facts.count is not None and content.shape[0] != facts.count:
+        raise UsageError(
+            f"the files of {facts.name!r} hold {content.shape[0]} images, expected {facts.count}; "
+            f"they are of another version, fetch them again with `disbench data fetch {facts.name} --again`"
+        )
+    return content
+
+
+def _dataset(
+    name: str, stored: cache.Stored, names: tuple[str, ...], sizes: tuple[int, ...], classes: tuple[str, ...]
+) -> Dataset:
+    table = stored.factors
+    if table is not None and not sizes:
+        names = stored.factor_names
+        sizes = grid_sizes(table)
+    if stored.labels is not None and not names:
+        names = ("class",)
+    return Dataset(
+        name,
+        stored.sha256,
+        FileStorage(stored),
+        factor_names=names,
+        factor_sizes=sizes or None,
+        labels=stored.labels,
+        factor_table=None if sizes else table,
+        classes=classes,
+    )
+
+
+def grid_sizes(table: Ints) -> tuple[int, ...]:
+    """Sizes of the complete row-major grid that factors (n, k) run through; () if they do not."""
+    sizes = tuple(int(top) + 1 for top in table.max(axis=0, initial=0))
+    if np.prod(sizes, dtype=float) != len(table):
+        return ()
+    grid = np.stack(np.unravel_index(np.arange(len(table)), sizes), axis=1)
+    return sizes if np.array_equal(grid, table) else ()
+
+
+def _styled(facts: manifest.Manifest, wrapper: manifest.Wrapper, size: int, folder: Path) -> Dataset:
+    base = from_manifest(manifest.read(wrapper.base), size, folder)
+    picture, digest = None, hashlib.sha256(f"{wrapper.style} {base.sha256}".encode())
+    if wrapper.style == "scream":
+        picture = fetching.verified(facts, folder)["data"]
+        derived.scene(picture, size)
+        digest.update(picture.read_bytes())
+    return Dataset(
+        facts.name,
+        digest.hexdigest(),
+        derived.Styled(base.storage, wrapper.style, picture),
+        factor_names=base.factor_names,
+        factor_sizes=base.factor_sizes,
+    )

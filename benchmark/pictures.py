@@ -1,0 +1,92 @@
+"""Latent traversals as PNG and GIF, and grids of images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from disbench.benchmark.datasets import Dataset
+from disbench.benchmark.trainer import stream
+from disbench.models import Method
+from disbench.models.checkpoint import write_atomically
+
+Pixels = NDArray[np.uint8]  # (h, w, 3)
+GAP, LABEL, TILE = 2, 64, 64  # pixels: between tiles, left of a row for its name, a tile's least side
+PAPER, INK = 255, (40, 40, 40)
+
+
+def starting_row(data: Dataset) -> int:
+    """The image that a traversal starts from: the middle of the factor grid, or the middle of the set."""
+    if data.factor_sizes is None:
+        return len(data) // 2
+    return int(data.grid.rows(np.array([n // 2 for n in data.factor_sizes])))
+
+
+@torch.no_grad()
+def traversal(
+    method: Method, data: Dataset, device: torch.device, steps: int = 10
+) -> tuple[list[str], Pixels]:
+    """Names of the codes and pictures (rows, steps, h, w, 3) with one code at a time moved over its range."""
+    method.eval()
+    image = data.images(np.array([starting_row(data)])).to(device)
+    generator = torch.Generator(device).manual_seed(stream(0, "traversal"))
+    labels, pictures = method.traverse(image, method.noise(1, generator), steps)
+    return labels, tiles(pictures.cpu())
+
+
+def tiles(pictures: torch.Tensor) -> Pixels:
+    """(..., c, h, w) in [0, 1] as (..., h', w', 3) bytes, enlarged to `TILE` pixels a side at least."""
+    scale = max(1, TILE // pictures.shape[-1])
+    bytes_ = (pictures.clamp(0, 1) * 255).round().byte().movedim(-3, -1).numpy()
+    colours = np.repeat(bytes_, 3, axis=-1) if bytes_.shape[-1] == 1 else bytes_
+    return colours.repeat(scale, axis=-3).repeat(scale, axis=-2)
+
+
+def sheet(rows: Pixels, labels: list[str]) -> Image.Image:
+    """Rows of tiles (r, s, h, w, 3) on one sheet, each row with its name at the left."""
+    r, s, h, w, _ = rows.shape
+    page = Image.new("RGB", (LABEL + s * (w + GAP), r * (h + GAP) + GAP), (PAPER,) * 3)
+    draw = ImageDraw.Draw(page)
+    for i, (label, row) in enumerate(zip(labels, rows, strict=True)):
+        top = GAP + i * (h + GAP)
+        draw.text((4, top + h // 2 - 5), label, fill=INK)
+        for j, tile in enumerate(row):
+            page.paste(Image.fromarray(tile), (LABEL + j * (w + GAP), top))
+    return page
+
+
+def frames(rows: Pixels, labels: list[str]) -> list[Image.Image]:
+    """The same as an animation: every code moves at once, each in its own tile, there and back."""
+    steps = [*range(rows.shape[1]), *range(rows.shape[1] - 2, 0, -1)]
+    columns = min(len(labels), 5)
+    h, w = rows.shape[2:4]
+    lines = -(-len(labels) // columns)
+    made = []
+    for step in steps:
+        page = Image.new("RGB", (columns * (w + GAP) + GAP, lines * (h + 14 + GAP) + GAP), (PAPER,) * 3)
+        draw = ImageDraw.Draw(page)
+        for i, label in enumerate(labels):
+            x, y = GAP + (i % columns) * (w + GAP), GAP + (i // columns) * (h + 14 + GAP)
+            draw.text((x + 2, y), label, fill=INK)
+            page.paste(Image.fromarray(rows[i, step]), (x, y + 13))
+        made.append(page)
+    return made
+
+
+def write_traversal(
+    method: Method, data: Dataset, device: torch.device, stem: Path, steps: int = 10
+) -> tuple[Path, Path]:
+    """Writes `stem`.png and `stem`.gif and returns their paths."""
+    labels, rows = traversal(method, data, device, steps)
+    png, gif = stem.with_suffix(".png"), stem.with_suffix(".gif")
+    write_atomically(png, lambda path: sheet(rows, labels).save(path, format="PNG"))
+    first, *rest = frames(rows, labels)
+    write_atomically(
+        gif,
+        lambda path: first.save(path, format="GIF", save_all=True, append_images=rest, duration=120, loop=0),
+    )
+    return png, gif

@@ -1,0 +1,95 @@
+"""Protocols: what a leaderboard holds fixed so that it compares like with like. One TOML file each."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from importlib.resources import files
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from disbench import metrics
+from disbench.errors import UsageError, unknown
+
+FOLDER = files("disbench.benchmark") / "protocols"
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class MetricChoice(Strict):
+    """One column of a leaderboard: a metric, its preset, and settings that differ from the preset's."""
+
+    name: str
+    preset: str | None = None
+    settings: dict[str, Any] = {}
+
+    def resolved(self) -> MetricChoice:
+        """With the default preset filled in.
+
+        Raises:
+            UsageError: unknown metric, preset or setting.
+        """
+        metric = metrics.get(self.name)
+        preset = self.preset or metric.default_preset
+        metric.settings(preset, **self.settings)
+        return MetricChoice(name=self.name, preset=preset, settings=self.settings)
+
+
+class Protocol(Strict):
+    """A benchmark setting.
+
+    Attributes:
+        name: also the file's name.
+        summary: one line for people.
+        meaningful: False where the scores only prove that everything runs; said wherever they are shown.
+        dataset, size: the data set and its pixels a side.
+        config: which of its named configs each method uses.
+        every: changes to every method's config; `methods`: to one method's.
+        metrics: what is scored.
+    """
+
+    name: str
+    summary: str
+    meaningful: bool
+    dataset: str
+    size: int | None = None
+    config: str
+    every: dict[str, Any] = {}
+    methods: dict[str, dict[str, Any]] = {}
+    metrics: Annotated[tuple[MetricChoice, ...], Field(min_length=1)]
+
+    def changes(self, method: str) -> Mapping[str, Any]:
+        return {**self.every, **self.methods.get(method, {})}
+
+
+def names() -> list[str]:
+    return sorted(entry.name[: -len(".toml")] for entry in FOLDER.iterdir() if entry.name.endswith(".toml"))
+
+
+def get(name: str) -> Protocol:
+    """The protocol of that name.
+
+    Raises:
+        UsageError: there is none; names the nearest.
+    """
+    if name not in names():
+        raise unknown("protocol", name, names())
+    values = tomllib.loads((FOLDER / f"{name}.toml").read_text("utf-8"))
+    try:
+        protocol = Protocol(name=name, **values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise UsageError(f"protocol {name!r}: {where}: {first['msg']}") from None
+    return protocol.model_copy(update={"metrics": tuple(m.resolved() for m in protocol.metrics)})
+
+
+def choose_metrics(text: str) -> tuple[MetricChoice, ...]:
+    """Metrics from `factor_vae,mig` or, with presets, `factor_vae:ibgan,mig`."""
+    chosen = [part.strip().partition(":") for part in text.split(",") if part.strip()]
+    if not chosen:
+        raise UsageError(f"no metric in {text!r}; give names separated by commas, such as factor_vae,mig.")
+    return tuple(MetricChoice(name=name, preset=preset or None).resolved() for name, _, preset in chosen)

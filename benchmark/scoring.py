@@ -1,0 +1,167 @@
+"""Scores a trained method: every image that any metric asks for is encoded once, then each metric reads its
+rows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from disbench import metrics
+from disbench.benchmark.datasets import Dataset
+from disbench.benchmark.protocols import MetricChoice
+from disbench.benchmark.store import plain
+from disbench.benchmark.trainer import stream
+from disbench.errors import UsageError
+from disbench.metrics import Grid
+from disbench.models import Method
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float32]
+TRAIN_ROWS, TEST_ROWS = 10_000, 5_000  # of a table metric, as in disentanglement_lib
+CHUNK = 1_024  # images encoded at a time
+
+
+def encode(
+    method: Method,
+    data: Dataset,
+    rows: Ints,
+    device: torch.device,
+    progress: Callable[[int], None] | None = None,
+) -> Floats:
+    """The codes (len(rows), d) of images, in evaluation mode.
+
+    Raises:
+        UsageError: a code is not a number.
+    """
+    method.eval()
+    found = []
+    with torch.no_grad():
+        for start in range(0, len(rows), CHUNK):
+            images = data.images(rows[start : start + CHUNK]).to(device, memory_format=torch.channels_last)
+            found.append(method.represent(images).float().cpu().numpy())
+            if progress:
+                progress(start)
+    codes = np.concatenate(found)
+    if not np.isfinite(codes).all():
+        bad = int((~np.isfinite(codes)).any(1).sum())
+        raise UsageError(f"{bad} of {len(codes)} codes hold NaN or infinite values; the model has diverged.")
+    return codes
+
+
+class Codes:
+    """Codes of some rows of a data set, looked up by row number."""
+
+    def __init__(self, rows: Ints, codes: Floats, n: int) -> None:
+        self.codes = codes
+        self.position = np.full(n, -1, np.int32)
+        self.position[rows] = np.arange(len(rows))
+
+    def __call__(self, rows: NDArray[np.integer[Any]]) -> Floats:
+        return self.codes[self.position[rows]]
+
+
+def generator(choice: MetricChoice) -> np.random.Generator:
+    """The draws of a metric: its own, the same for every checkpoint."""
+    return np.random.default_rng(stream(0, f"{choice.name}/{choice.preset}"))
+
+
+def table_rows(data: Dataset) -> Ints:
+    """Rows of a table metric: drawn with replacement from a grid, without from a labelled set."""
+    rng = np.random.default_rng(stream(0, "table"))
+    wanted = TRAIN_ROWS + TEST_ROWS
+    if data.factor_sizes is not None:
+        return rng.integers(len(data), size=wanted)
+    return rng.permutation(len(data))[:wanted]
+
+
+def score(
+    method: Method,
+    data: Dataset,
+    choices: Sequence[MetricChoice],
+    device: torch.device,
+    progress: Callable[[int], None] | None = None,
+) -> list[dict[str, Any]]:
+    """One entry per metric: name, preset, score and everything that a `Score` carries, as plain values.
+
+    A metric that this data set cannot have (a voting metric without a factor grid) is an entry with score
+    None and the reason.
+    """
+    grid: Grid | None = data.grid if data.factor_sizes is not None else None
+    asked: list[Ints | str] = []
+    for choice in choices:
+        metric = metrics.get(choice.name)
+        if metric.kind == "sampling":
+            if grid is None:
+                asked.append(f"{choice.name} needs a complete factor grid, which {data.name} has not")
+            else:
+                asked.append(metric.rows(grid, generator(choice), choice.preset, **choice.settings))
+        elif metric.kind in ("table", "unsupervised"):
+            asked.append(table_rows(data))
+        else:
+            asked.append(f"{choice.name} needs more than the codes of one model and is called from Python")
+    needed = [rows for rows in asked if not isinstance(rows, str)]
+    if not needed:
+        return [pending(c, str(reason)) for c, reason in zip(choices, asked, strict=True)]
+    rows = np.unique(np.concatenate(needed))
+    codes = Codes(rows, encode(method, data, rows, device, progress), len(data))
+
+    entries = []
+    for choice, wanted in zip(choices, asked, strict=True):
+        if isinstance(wanted, str):
+            entries.append(pending(choice, wanted))
+            continue
+        metric = metrics.get(choice.name)
+        extra: dict[str, Any] = {"rng": generator(choice)} if metric.takes("rng") else {}
+        started = time.perf_counter()
+        if metric.kind == "sampling":
+            arguments: tuple[Any, ...] = (codes, grid)
+        elif metric.kind == "table":
+            arguments = (codes(wanted), data.factors(wanted))
+            if metric.takes("split"):
+                cut = len(wanted) * TRAIN_ROWS // (TRAIN_ROWS + TEST_ROWS)
+                extra["split"] = (np.arange(cut), np.arange(cut, len(wanted)))
+        else:
+            arguments = (codes(wanted),)
+        found = metric(*arguments, preset=choice.preset, **choice.settings, **extra)
+        entries.append(
+            {
+                **_head(choice),
+                "score": plain(found.score),
+                "label": found.preset,
+                "reason": None if np.isfinite(found.score) else "; ".join(found.warnings),
+                "higher_is_better": metric.higher_is_better,
+                "chance": metric.chance,
+                "parts": plain(found.parts),
+                "settings": plain(found.settings),
+                "live": plain(found.live),
+                "dropped_factors": plain(found.dropped_factors),
+                "warnings": plain(found.warnings),
+                "n_encoded": found.n_encoded,
+                "seconds": round(time.perf_counter() - started, 3),
+            }
+        )
+    return entries
+
+
+def _head(choice: MetricChoice) -> dict[str, Any]:
+    return {"metric": choice.name, "preset": choice.preset, "changed": plain(choice.settings)}
+
+
+def pending(choice: MetricChoice, reason: str | None = None) -> dict[str, Any]:
+    """An entry without a score: what was asked, and why there is none."""
+    changes = [f"{name}={value}" for name, value in choice.settings.items()]
+    label = ", ".join([str(choice.preset), *changes])
+    return {**_head(choice), "score": None, "label": label, "reason": reason}
+
+
+def answers(entries: Any, choices: Sequence[MetricChoice]) -> bool:
+    """Whether stored scores are those of exactly these metrics, presets and settings."""
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        return False
+    found = [{key: entry.get(key) for key in ("metric", "preset", "changed")} for entry in entries]
+    return found == [_head(choice) for choice in choices]

@@ -1,0 +1,208 @@
+"""The run store: one folder per (method, settings, seed), and nothing that two workers write.
+
+    RUN/run.json                                 says that this folder is a disbench run
+    RUN/<method>[-<variant>]-<hash>/seed-<s>/
+        cell.json          what is trained: method, settings, data, protocol, seed, versions
+        status.json        where it stands; replaced as a whole
+        metrics.jsonl      one line per logged step: terms of the losses, monitored quantities
+        state.pt           weights and optimisers of the last saved step; gone when trained
+        checkpoint.pt      the trained method
+        scores.json        one entry per metric
+        traversal.png/gif  pictures
+
+A cell is done when its checkpoint is there and its scores answer what the protocol asks.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import math
+import os
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from disbench.errors import UsageError
+from disbench.models.checkpoint import write_atomically
+
+KIND = "disbench run"
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One (method, settings, seed) on one data set under one protocol: everything that decides the result.
+
+    Attributes:
+        config_name: which of the method's named configs `config` started from.
+        config: field to value, complete.
+        dataset: name, size and sha256.
+    """
+
+    method: str
+    variant: str
+    config_name: str
+    config: Mapping[str, Any]
+    dataset: Mapping[str, Any]
+    protocol: str
+    seed: int
+
+    @property
+    def label(self) -> str:
+        return f"{self.method}-{self.variant}" if self.variant else self.method
+
+    @property
+    def folder(self) -> Path:
+        """Relative to the run: equal for the seeds of one method under equal settings."""
+        identity = asdict(self)
+        del identity["seed"]
+        digest = hashlib.sha256(json.dumps(identity, sort_keys=True, default=list).encode()).hexdigest()[:8]
+        return Path(f"{self.label}-{digest}") / f"seed-{self.seed}"
+
+
+def read_json(path: Path) -> Any:
+    """The content, or None where there is no such file or not a whole one (then it is made again)."""
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError, UnicodeDecodeError):
+        return None
+
+
+def write_json(path: Path, values: Any) -> None:
+    """Strict JSON: a NaN is written as null by the caller or not at all."""
+    text = json.dumps(values, indent=1, allow_nan=False, default=list) + "\n"
+    write_atomically(path, lambda temporary: temporary.write_text(text, "utf-8"))
+
+
+def plain(value: Any) -> Any:
+    """Numbers, texts, lists and dicts of anything numpy; not-a-number and infinities become None."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, Mapping):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(v) for v in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def open_run(path: Path) -> Path:
+    """Makes or finds a run folder.
+
+    Raises:
+        UsageError: it cannot be written, or holds other things than a run.
+    """
+    try:
+        marker = path / "run.json"
+        if path.exists() and not path.is_dir():
+            raise UsageError(f"{path} is a file; give --out a folder, a new one or that of an earlier run.")
+        if not marker.exists():
+            if path.is_dir() and any(path.iterdir()):
+                raise UsageError(
+                    f"{path} holds other files and is not a disbench run; give --out a new or empty folder."
+                )
+            write_json(marker, {"kind": KIND, "format": FORMAT})
+        check_run(path)
+        with contextlib.suppress(FileExistsError):  # two runs at once may both probe
+            probe = path / ".writable"
+            probe.touch(exist_ok=False)
+            probe.unlink(missing_ok=True)
+    except OSError as error:
+        raise unwritable(path, error) from None
+    return path
+
+
+def check_run(path: Path) -> None:
+    """Raises UsageError where the folder is no run of a format this version reads."""
+    found = read_json(path / "run.json")
+    if not isinstance(found, dict) or found.get("kind") != KIND:
+        raise UsageError(f"{path} is not a disbench run; give the folder that `disbench run --out` wrote.")
+    if found.get("format") != FORMAT:
+        raise UsageError(
+            f"{path} has run format {found.get('format')!r}, this disbench reads {FORMAT}; "
+            "use the version that wrote it."
+        )
+
+
+def unwritable(path: Path, error: OSError) -> UsageError:
+    if error.errno == errno.ENOSPC:
+        return UsageError(
+            f"the disk that holds {path} is full; free some space and run the same command again."
+        )
+    return UsageError(f"cannot write to {path}: {error.strerror}; give a folder that you may write to.")
+
+
+def cells(run: Path) -> list[tuple[Cell, Path]]:
+    """Every cell of a run with its folder, sorted by method and seed."""
+    check_run(run)
+    found = []
+    for path in run.glob("*/seed-*/cell.json"):
+        values = read_json(path)
+        if isinstance(values, dict):
+            found.append((Cell(**values["cell"]), path.parent))
+    return sorted(found, key=lambda entry: (entry[0].label, str(entry[1].parent), entry[0].seed))
+
+
+def status(folder: Path) -> dict[str, Any]:
+    return read_json(folder / "status.json") or {"state": "queued"}
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[bool]:
+    """Holds the cell against other processes; yields False where another one holds it already.
+
+    The lock is the operating system's and vanishes with its process, however that ends.
+    """
+    import fcntl
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / ".lock", "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+
+
+class Journal:
+    """Appends lines to metrics.jsonl; on resuming, lines after the saved step are taken back first."""
+
+    def __init__(self, path: Path, step: int) -> None:
+        self.path = path
+        kept = [line for line in read_lines(path) if line["step"] <= step]
+        text = "".join(json.dumps(line) + "\n" for line in kept)
+        write_atomically(path, lambda temporary: temporary.write_text(text, "utf-8"))
+
+    def append(self, line: Mapping[str, Any]) -> None:
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(plain(line), allow_nan=False) + "\n")
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The whole lines of a metrics.jsonl; a last one that a kill cut short is left out."""
+    if not path.exists():
+        return []
+    lines = []
+    for text in path.read_text("utf-8").split("\n")[:-1]:
+        with contextlib.suppress(json.JSONDecodeError):
+            lines.append(json.loads(text))
+    return lines
+
+
+def now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S%z")
+
+
+def disk_is_full(error: BaseException) -> bool:
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def process() -> int:
+    return os.getpid()

@@ -1,0 +1,206 @@
+"""Bad input gets one clear sentence and exit code 2; nothing is left half written."""
+
+import errno
+import os
+import pickle
+import zipfile
+
+import pytest
+import torch
+
+QUICK = ["--protocol", "smoke", "--jobs", "1", "--set", "betavae.steps=2", "--set", "betavae.batch=4"]
+
+
+def refused(answer, *words):
+    code, out, err = answer
+    assert code == 2, (code, out, err)
+    sentence = err.strip()
+    assert sentence.startswith("disbench: ")
+    assert len(sentence.splitlines()) == 1
+    assert "Traceback" not in out + err
+    for word in words:
+        assert word in sentence, sentence
+
+
+RUN = ["run", "--methods", "betavae", "--protocol", "smoke"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["run", "--methods", "betavea"], ["'betavea'", "'betavae'"]),
+        (["run", "--methods", "zzzz"], ["choose from", "ibgan"]),
+        (["run", "--methods", ","], ["--methods", "names nothing"]),
+        ([*RUN, "--dataset", "dsprite"], ["'dsprite'", "'dsprites'"]),
+        (["run", "--methods", "vae", "--protocol", "smok"], ["'smok'", "'smoke'"]),
+        ([*RUN, "--seeds", "0"], ["--seeds 0", "1 or more"]),
+        ([*RUN, "--seeds", "-3"], ["--seeds -3"]),
+        ([*RUN, "--seeds", "3,-1"], ["negative"]),
+        ([*RUN, "--seeds", "x"], ["'x'", "how many"]),
+        ([*RUN, "--jobs", "-1"], ["--jobs -1"]),
+        ([*RUN, "--device", "gpu"], ["'gpu'", "'cpu'"]),
+        ([*RUN, "--set", "betavae.bata=3"], ["'bata'", "'beta'"]),
+        ([*RUN, "--set", "betavae.beta=much"], ["betavae.beta", "'much'", "float"]),
+        ([*RUN, "--set", "betavae.steps=0"], ["steps=0"]),
+        ([*RUN, "--set", "beta=3"], ["method.field=value"]),
+        ([*RUN, "--set", "vae.lr=3"], ["'vae'", "--methods"]),
+        ([*RUN, "--variants", "red"], ["variant of betavae"]),
+        (["list", "method"], ["'method'", "'methods'"]),
+        (["leaderboard", "/nonexistent"], ["/nonexistent", "not a disbench run"]),
+        (["score", "/nonexistent.pt"], ["/nonexistent.pt", "No such file"]),
+        (["traverse", "/nonexistent.pt"], ["No such file"]),
+    ],
+)
+def test_wrong_words(disbench, tmp_path, monkeypatch, arguments, words):
+    monkeypatch.chdir(tmp_path)
+    refused(disbench(*arguments), *words)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_cuda_where_there_is_none(disbench, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    refused(disbench(*RUN, "--out", tmp_path / "r", "--device", "cuda"), "no CUDA device")
+
+
+def test_a_folder_with_other_things_in_it(disbench, tmp_path):
+    (tmp_path / "thesis.tex").write_text("mine")
+    refused(disbench(*RUN, "--out", tmp_path), "holds other files")
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_file_as_folder(disbench, tmp_path):
+    (tmp_path / "r").write_text("mine")
+    refused(disbench(*RUN, "--out", tmp_path / "r"), "is a file")
+
+
+def test_a_folder_below_a_file(disbench, tmp_path):
+    (tmp_path / "r").write_text("mine")
+    refused(disbench(*RUN, "--out", tmp_path / "r" / "s"), "cannot write")
+
+
+def test_a_folder_that_may_not_be_written(disbench, tmp_path, monkeypatch):
+    def denied(*arguments, **options):
+        raise PermissionError(errno.EACCES, "Permission denied", str(tmp_path))
+
+    monkeypatch.setattr("disbench.models.checkpoint.tempfile.mkstemp", denied)
+    refused(disbench(*RUN, "--out", tmp_path / "r"), "Permission denied")
+
+
+def test_a_run_of_a_newer_format(disbench, tmp_path):
+    (tmp_path / "run.json").write_text('{"kind": "disbench run", "format": 99}')
+    refused(disbench(*RUN, "--out", tmp_path), "99")
+
+
+def test_an_empty_run_has_no_leaderboard(disbench, tmp_path):
+    (tmp_path / "run.json").write_text('{"kind": "disbench run", "format": 1}')
+    refused(disbench("leaderboard", tmp_path), "no seeds yet")
+
+
+@pytest.fixture
+def checkpoint(quick_run):
+    (path,) = quick_run.glob("betavae-*/seed-0/checkpoint.pt")
+    return path
+
+
+def test_unknown_metrics_and_presets(disbench, checkpoint):
+    refused(disbench("score", checkpoint, "--metrics", "factor_vea"), "'factor_vae'")
+    refused(disbench("score", checkpoint, "--metrics", "factor_vae:kim2081"), "'kim2018'")
+    refused(disbench("score", checkpoint, "--metrics", ","), "no metric")
+
+
+def test_a_traversal_of_one_step(disbench, checkpoint):
+    refused(disbench("traverse", checkpoint, "--steps", "1"), "--steps 1")
+
+
+def test_a_checkpoint_cut_short(disbench, checkpoint):
+    whole = checkpoint.read_bytes()
+    for length in (0, 1, 100, len(whole) // 2, len(whole) - 1):
+        checkpoint.write_bytes(whole[:length])
+        refused(disbench("score", checkpoint), "checkpoint.pt")
+
+
+def test_other_files_in_place_of_a_checkpoint(disbench, checkpoint):
+    checkpoint.write_text("epoch,loss\n1,0.3\n")
+    refused(disbench("score", checkpoint), "no torch file")
+    with zipfile.ZipFile(checkpoint, "w") as file:
+        file.writestr("readme.txt", "hello")
+    refused(disbench("score", checkpoint))
+    torch.save({"state_dict": {}}, checkpoint)
+    refused(disbench("score", checkpoint), "not a disbench checkpoint")
+    torch.save([1, 2], checkpoint)
+    refused(disbench("score", checkpoint), "not a disbench checkpoint")
+
+
+def test_a_folder_in_place_of_a_checkpoint(disbench, tmp_path):
+    refused(disbench("score", tmp_path), "directory")
+
+
+class Hostile:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.path}",)
+
+
+@pytest.mark.parametrize("how", ["torch", "pickle"])
+def test_a_hostile_checkpoint_is_not_executed(disbench, checkpoint, tmp_path, how):
+    trap = tmp_path / "ran"
+    if how == "torch":
+        torch.save({"kind": "disbench checkpoint", "weights": Hostile(trap)}, checkpoint)
+    else:
+        checkpoint.write_bytes(pickle.dumps(Hostile(trap)))
+    refused(disbench("score", checkpoint), "could run code")
+    assert not trap.exists()
+
+
+def changed(checkpoint, **values):
+    found = torch.load(checkpoint, weights_only=True)
+    torch.save({**found, **values}, checkpoint)
+
+
+@pytest.mark.parametrize(
+    ("values", "word"),
+    [
+        ({"format": 7}, "format 7"),
+        ({"method": "noname"}, "'noname'"),
+        ({"weights": {}}, "weights do not fit"),
+        ({"weights": "none"}, "wrong types"),
+        ({"shape": [1, 32]}, "wrong types"),
+        ({"config": {"beta": 3.0}}, "settings do not fit"),
+        ({"dataset": {"name": "dsprites", "size": 32, "sha256": "0" * 64}}, "would not compare"),
+        ({"dataset": {"name": "nowhere", "size": 32, "sha256": "0" * 64}}, "'nowhere'"),
+        ({"protocol": "nowhere"}, "'nowhere'"),
+    ],
+)
+def test_checkpoints_that_do_not_fit(disbench, checkpoint, values, word):
+    changed(checkpoint, **values)
+    refused(disbench("score", checkpoint), word)
+
+
+def test_weights_of_the_wrong_shape(disbench, checkpoint):
+    weights = torch.load(checkpoint, weights_only=True)["weights"]
+    first = next(iter(weights))
+    changed(checkpoint, weights={**weights, first: torch.zeros(1)})
+    refused(disbench("score", checkpoint), "weights do not fit")
+
+
+def test_weights_that_are_not_numbers(disbench, checkpoint):
+    weights = torch.load(checkpoint, weights_only=True)["weights"]
+    changed(checkpoint, weights={name: torch.full_like(t, float("nan")) for name, t in weights.items()})
+    refused(disbench("score", checkpoint), "NaN")
+
+
+def test_a_full_disk(disbench, tmp_path, monkeypatch):
+    """Every write into the seed's folder fails as on a full disk."""
+    real = os.fsync
+
+    def full(handle):
+        if "seed-" in os.readlink(f"/proc/self/fd/{handle if isinstance(handle, int) else handle.fileno()}"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(handle)
+
+    monkeypatch.setattr("disbench.models.checkpoint.os.fsync", full)
+    refused(disbench(*RUN, "--seeds", "1", "--out", tmp_path / "r", *QUICK), "is full")
+    left = [path.name for path in (tmp_path / "r").rglob("*") if path.is_file()]
+    assert set(left) <= {"run.json", ".lock"}

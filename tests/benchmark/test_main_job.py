@@ -1,0 +1,167 @@
+"""The main job, end to end: run, checkpoint, score, leaderboard, pictures."""
+
+import json
+
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from disbench.benchmark import protocols, store
+
+QUICK = ["--protocol", "smoke", "--jobs", "1", "--set", "betavae.steps=6", "--set", "betavae.batch=4"]
+
+
+def one(run, seed=0):
+    (folder,) = run.glob(f"betavae-*/seed-{seed}")
+    return folder
+
+
+def test_a_run_leaves_what_it_promises(quick_run):
+    for seed in (0, 1):
+        names = {path.name for path in one(quick_run, seed).iterdir()} - {".lock"}
+        assert names == {
+            *("cell.json", "status.json", "metrics.jsonl", "checkpoint.pt", "scores.json"),
+            *("traversal.png", "traversal.gif"),
+        }
+        assert store.status(one(quick_run, seed))["state"] == "done"
+    cell = json.loads((one(quick_run) / "cell.json").read_text())
+    assert cell["cell"]["config"]["steps"] == 6
+    assert cell["environment"]["torch"] == torch.__version__
+
+
+def test_the_leaderboard_holds_every_method_and_metric_and_agrees_with_the_seeds(quick_run):
+    board = pd.read_csv(quick_run / "leaderboard.csv")
+    seeds = pd.read_csv(quick_run / "scores.csv")
+    assert list(board["metric"]) == ["beta_vae", "factor_vae"]
+    assert set(board["n"]) == {2}
+    for row in board.itertuples():
+        values = seeds.loc[seeds["metric"] == row.metric, "score"]
+        assert row.mean == pytest.approx(values.mean())
+        assert row.best == values.max()
+
+
+def test_score_gives_the_numbers_of_the_leaderboard(quick_run, disbench):
+    code, out, _ = disbench("score", one(quick_run) / "checkpoint.pt", "--json")
+    assert code == 0
+    found = json.loads(out)["scores"]
+    stored = json.loads((one(quick_run) / "scores.json").read_text())
+    for entry in (*found, *stored):
+        entry.pop("seconds")
+    assert found == stored
+
+
+def test_score_takes_other_metrics_and_presets(quick_run, disbench):
+    code, out, _ = disbench(
+        "score", one(quick_run) / "checkpoint.pt", "--metrics", "factor_vae:ibgan,mig", "--json"
+    )
+    assert code == 0
+    assert [(e["metric"], e["preset"]) for e in json.loads(out)["scores"]] == [
+        ("factor_vae", "ibgan"),
+        ("mig", "dlib"),
+    ]
+
+
+def test_running_again_repeats_nothing(quick_run, disbench):
+    before = {path: path.stat().st_mtime_ns for path in quick_run.glob("*/seed-*/*")}
+    code, out, _ = disbench("run", "--methods", "betavae", "--seeds", 2, "--out", quick_run, *QUICK)
+    assert code == 0
+    assert {path: path.stat().st_mtime_ns for path in quick_run.glob("*/seed-*/*")} == before
+    assert "beta_vae" in out
+
+
+def test_more_seeds_extend_a_run(quick_run, disbench):
+    kept = (one(quick_run) / "checkpoint.pt").stat().st_mtime_ns
+    assert disbench("run", "--methods", "betavae", "--seeds", 3, "--out", quick_run, *QUICK)[0] == 0
+    assert (one(quick_run) / "checkpoint.pt").stat().st_mtime_ns == kept
+    assert set(pd.read_csv(quick_run / "leaderboard.csv")["n"]) == {3}
+
+
+def test_a_seed_is_the_same_alone_and_among_others_and_in_worker_processes(quick_run, disbench, tmp_path):
+    alone, pooled = tmp_path / "alone", tmp_path / "pooled"
+    assert disbench("run", "--methods", "betavae", "--seeds", "1,", "--out", alone, *QUICK)[0] == 0
+    at_once = [*QUICK, "--jobs", 2]
+    assert disbench("run", "--methods", "betavae", "--seeds", "1,4", "--out", pooled, *at_once)[0] == 0
+    weights = [
+        torch.load(one(run, 1) / "checkpoint.pt", weights_only=True)["weights"]
+        for run in (quick_run, alone, pooled)
+    ]
+    for name, tensor in weights[0].items():
+        assert all(torch.equal(tensor, other[name]) for other in weights[1:])
+
+
+def test_a_stopped_run_goes_on_to_the_same_weights(quick_run, disbench, tmp_path, monkeypatch):
+    from disbench.benchmark import sweep
+
+    class Impatient:
+        """A stop file that appears after the third look."""
+
+        looks = 0
+
+        def exists(self):
+            Impatient.looks += 1
+            return Impatient.looks > 3
+
+        def touch(self):
+            pass
+
+    clock = iter(range(10**6))
+    monkeypatch.setattr(sweep.time, "monotonic", lambda: float(next(clock)))
+    setting = protocols.get("smoke")
+    ((cell, _),) = [entry for entry in store.cells(quick_run) if entry[0].seed == 0]
+    other = tmp_path / "other"
+    store.open_run(other)
+    assert sweep.run_cell(other, cell, setting, sweep.Options(stop_file=Impatient())) == "stopped"
+    assert store.status(other / cell.folder)["state"] == "stopped"
+    assert not (other / cell.folder / "checkpoint.pt").exists()
+    assert 0 < store.status(other / cell.folder)["step"] < 6
+    assert sweep.run_cell(other, cell, setting, sweep.Options()) == "done"
+    a, b = (torch.load(run / cell.folder / "checkpoint.pt", weights_only=True) for run in (quick_run, other))
+    assert all(torch.equal(a["weights"][k], b["weights"][k]) for k in a["weights"])
+    lines = [store.read_lines(run / cell.folder / "metrics.jsonl") for run in (quick_run, other)]
+    assert lines[0] == lines[1]
+    assert not (other / cell.folder / "state.pt").exists()
+
+
+def test_a_diverged_seed_is_a_row_that_says_so(disbench, tmp_path):
+    hot = ["--set", "betavae.lr=1e30", "--set", "betavae.optimizer=adagrad"]
+    arguments = ["run", "--methods", "betavae,vae", "--seeds", 1, "--out", tmp_path / "r", *QUICK, *hot]
+    code, out, _ = disbench(*arguments, "--set", "vae.steps=2", "--set", "vae.batch=4")
+    assert code == 1
+    assert "betavae seed 0 failed" in out
+    error = store.status(one(tmp_path / "r"))["error"]
+    assert error["type"] == "DivergedError"
+    assert error["step"] >= 1
+    assert error["term"].startswith(("loss.", "weight"))
+    board = pd.read_csv(tmp_path / "r" / "leaderboard.csv").set_index(["method", "metric"])
+    assert board.loc[("betavae", "factor_vae"), "failed"] == 1
+    assert board.loc[("betavae", "factor_vae"), "n"] == 0
+    assert pd.isna(board.loc[("betavae", "factor_vae"), "mean"])
+    assert board.loc[("vae", "factor_vae"), "n"] == 1
+    assert not list((tmp_path / "r").glob("betavae-*/seed-0/checkpoint.pt"))
+    seeds = pd.read_csv(tmp_path / "r" / "scores.csv")
+    assert "not finite" in seeds.loc[seeds["method"] == "betavae", "reason"].iloc[0]
+
+
+def test_traverse_writes_a_png_and_a_gif_that_open(quick_run, disbench, tmp_path):
+    code, out, _ = disbench(
+        "traverse", one(quick_run) / "checkpoint.pt", "--out", tmp_path / "t", "--steps", 5
+    )
+    assert code == 0
+    png, gif = (Image.open(path) for path in out.split())
+    assert png.format == "PNG"
+    assert png.size[1] > 10 * 64  # ten codes
+    assert gif.format == "GIF"
+    assert gif.n_frames == 8  # five there, three back
+
+
+def test_list_names_everything(disbench):
+    assert "betavae" in disbench("list", "methods")[1]
+    assert "factor_vae" in disbench("list", "metrics")[1]
+    assert "dsprites" in disbench("list", "datasets")[1]
+    assert "smoke" in disbench("list", "protocols")[1]
+
+
+def test_every_protocol_resolves():
+    for name in protocols.names():
+        assert protocols.get(name).metrics

@@ -1,0 +1,55 @@
+"""Builds the wheel, checks what is in it, installs it alone and uses it from there. Run by `make wheel`."""
+
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+FOLDERS = {
+    "benchmark": "disbench/benchmark",
+    "models": "disbench/models",
+    "metrics": "disbench/metrics",
+    "leaderboards": "disbench/leaderboards",
+    "data_manifests": "disbench/data_manifests",
+}
+USE = """
+import disbench
+from disbench import metrics, models
+from disbench.benchmark import datasets, protocols
+assert disbench.__file__.startswith({target!r}), disbench.__file__
+assert models.names() and metrics.names() and datasets.names() and protocols.names()
+"""
+
+
+def tracked(folder: str) -> list[str]:
+    listed = subprocess.run(["git", "ls-files", folder], cwd=ROOT, check=True, capture_output=True, text=True)
+    return listed.stdout.split()
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as temporary:
+        pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*pip, "wheel", "--no-deps", "--wheel-dir", temporary, str(ROOT)], check=True)
+        (wheel,) = Path(temporary).glob("*.whl")
+        inside = set(zipfile.ZipFile(wheel).namelist())
+        tops = {name.split("/")[0] for name in inside}
+        assert all(top == "disbench" or top.endswith(".dist-info") for top in tops), tops
+        for folder, home in FOLDERS.items():
+            for path in tracked(folder):
+                if path.endswith(".md"):
+                    continue
+                assert path.replace(folder, home, 1) in inside, f"{path} is not in the wheel"
+        target = str(Path(temporary) / "installed")
+        subprocess.run([*pip, "install", "--no-deps", "--target", target, str(wheel)], check=True)
+        subprocess.run(
+            [sys.executable, "-c", USE.format(target=target)],
+            cwd=temporary,
+            env={"PYTHONPATH": target, "PATH": "", "HOME": temporary},
+            check=True,
+        )
+    print(f"wheel: {len(inside)} files, all found, nothing at top level but disbench")
+
+
+main()
