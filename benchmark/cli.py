@@ -89,6 +89,9 @@ def run(
     variants: Annotated[str, typer.Option(help="Variants of the methods, or all.")] = "",
     device: Device = "auto",
     jobs: Annotated[int, typer.Option(help="Seeds trained at a time, one thread each; 0: one per core.")] = 0,
+    fuse: Annotated[
+        int, typer.Option(help="Seeds trained in one program; 0: all on a GPU, one on a CPU.")
+    ] = 0,
     data_dir: DataDir = None,
     retry_failed: Annotated[bool, typer.Option(help="Train failed seeds again.")] = False,
 ) -> None:
@@ -102,6 +105,8 @@ def run(
     chosen, numbers, wanted = names(methods, "--methods"), seed_list(seeds), changes(set_ or [])
     if jobs < 0:
         raise UsageError(f"--jobs {jobs} was given; give 1 or more, or 0 for one per core.")
+    if fuse < 0:
+        raise UsageError(f"--fuse {fuse} was given; give 1 or more, or 0 for the default.")
     console = terminal()
     setting = protocols.get(protocol)
     where = sweep.choose_device(device)
@@ -114,6 +119,7 @@ def run(
     data = datasets.load(dataset_name, size=setting.size if dataset is None else None, data_dir=data_dir)
     cells = sweep.plan(setting, settings, numbers, data)
     jobs = jobs or (1 if where == "cuda" else joblib.cpu_count())
+    fuse = fuse or (len(numbers) if where == "cuda" else 1)
     console.print(
         f"{', '.join(chosen)} x {len(numbers)} seeds on {data.name} {data.shape[1]}x{data.shape[2]}, "
         f"protocol {protocol} ({setting.summary}), {where}, {min(jobs, len(cells))} at a time, in {out}",
@@ -124,7 +130,7 @@ def run(
     with sweep.stoppable(out) as (stop_file, stopped):
         options = sweep.Options(where, data_dir, retry_failed, stop_file=stop_file)
         with progress.watched(out, cells, console) as tally:
-            for cell, outcome in sweep.sweep(out, cells, setting, options, jobs):
+            for cell, outcome in sweep.sweep(out, cells, setting, options, jobs, fuse):
                 outcomes[outcome] += 1
                 if outcome != "stopped":
                     tally.ended.add(cell.folder)

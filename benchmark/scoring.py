@@ -20,7 +20,7 @@ from disbench.errors import UsageError
 from disbench.metrics import Grid
 from disbench.models import Method
 
-Ints = NDArray[np.int64]
+Ints = NDArray[np.integer[Any]]
 Floats = NDArray[np.float32]
 TRAIN_ROWS, TEST_ROWS = 10_000, 5_000  # of a table metric, as in disentanglement_lib
 CHUNK = 1_024  # images encoded at a time
@@ -62,7 +62,8 @@ class Codes:
         self.position[rows] = np.arange(len(rows))
 
     def __call__(self, rows: NDArray[np.integer[Any]]) -> Floats:
-        return self.codes[self.position[rows]]
+        found: Floats = self.codes[self.position[rows]]
+        return found
 
 
 def generator(choice: MetricChoice) -> np.random.Generator:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import hashlib
 import json
 import math
@@ -56,7 +57,10 @@ class Cell:
     def label(self) -> str:
         return f"{self.method}-{self.variant}" if self.variant else self.method
 
-    @property
+    def __hash__(self) -> int:
+        return hash(self.folder)
+
+    @functools.cached_property
     def folder(self) -> Path:
         """Relative to the run: equal for the seeds of one method under equal settings."""
         identity = asdict(self)

@@ -21,12 +21,13 @@ from typing import Any
 
 import joblib
 import torch
+from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from disbench import models
-from disbench.benchmark import datasets, pictures, scoring, store
+from disbench.benchmark import datasets, pictures, protocols, scoring, store
 from disbench.benchmark.protocols import Protocol
 from disbench.benchmark.store import Cell, Journal
-from disbench.benchmark.trainer import DivergedError, State, StoppedError, Trainer, stream
+from disbench.benchmark.trainer import DivergedError, Fused, Single, State, StoppedError, stream
 from disbench.errors import UsageError, unknown
 from disbench.models.checkpoint import (
     Checkpoint,
@@ -56,6 +57,9 @@ class Options:
     retry_failed: bool = False
     save_every: float = 60.0
     stop_file: Path | None = None
+
+    def asked_to_stop(self) -> bool:
+        return self.stop_file is not None and self.stop_file.exists()
 
 
 def choose_device(name: str) -> str:
@@ -142,64 +146,169 @@ def is_done(folder: Path, protocol: Protocol) -> bool:
     )
 
 
-def run_cell(run: Path, cell: Cell, protocol: Protocol, options: Options) -> str:
-    """Trains and scores one cell as far as it will go; never raises for what happens inside.
+def run_group(run: Path, cells: Sequence[Cell], protocol: Protocol, options: Options) -> list[str]:
+    """Trains and scores cells that differ in their seed alone; never raises for what happens inside.
+
+    Several cells train fused, in one program. Those that stand at different saved steps train one group after
+    another.
 
     Returns:
-        "done", "failed", "full" (failed because the disk is full), "stopped", or "busy" where another process
-        is at work on it.
+        Per cell "done", "failed", "full" (failed because the disk is full), "stopped", or "busy" where
+        another process is at work on it.
     """
-    folder = run / cell.folder
+    outcomes: dict[Cell, str] = {}
     try:
-        with store.locked(folder) as ours:
-            if not ours:
-                return "busy"
-            if is_done(folder, protocol):
-                return "done"
-            if store.status(folder)["state"] == "failed" and not options.retry_failed:
-                return "failed"
-            if options.stop_file and options.stop_file.exists():
-                return "stopped"
-            return _run_locked(folder, cell, protocol, options)
-    except OSError as error:  # not even the cell's own folder can be written
-        if store.disk_is_full(error):
-            return "full"
-        raise store.unwritable(run, error) from None
+        with contextlib.ExitStack() as locks:
+            ready: dict[int, list[Cell]] = {}
+            for cell in cells:
+                folder = run / cell.folder
+                if not locks.enter_context(store.locked(folder)):
+                    outcomes[cell] = "busy"
+                elif is_done(folder, protocol):
+                    outcomes[cell] = "done"
+                elif store.status(folder)["state"] == "failed" and not options.retry_failed:
+                    outcomes[cell] = "failed"
+                elif options.asked_to_stop():
+                    outcomes[cell] = "stopped"
+                else:
+                    ready.setdefault(saved_step(folder), []).append(cell)
+            for together in ready.values():
+                outcomes |= Group(run, together, protocol, options).run()
+    except OSError as error:  # not even a cell's own folder can be written
+        if not store.disk_is_full(error):
+            raise store.unwritable(run, error) from None
+        outcomes |= {cell: "full" for cell in cells if cell not in outcomes}
+    return [outcomes[cell] for cell in cells]
 
 
-def _run_locked(folder: Path, cell: Cell, protocol: Protocol, options: Options) -> str:
-    steps = int(cell.config["steps"])
-    report = Report(folder, steps)
-    try:
-        found = {"cell": dataclasses.asdict(cell), "environment": environment(options.device)}
-        store.write_json(folder / "cell.json", found)
+def saved_step(folder: Path) -> int:
+    """The step at which a cell's training stands: 0, that of its saved state, or -1 where it is trained."""
+    if (folder / "checkpoint.pt").exists():
+        return -1
+    path = folder / "state.pt"
+    return load_state(path).step if path.exists() else 0
+
+
+def load_state(path: Path) -> State:
+    saved = load_tensors(path)
+    if not isinstance(saved, dict) or saved.get("kind") != STATE_KIND:
+        raise UsageError(f"{path} is not a saved training state; delete it to train this seed again.")
+    return State(saved["step"], saved["weights"], saved["optimizers"])
+
+
+class Group:
+    """Cells that train together: one, or several that differ in their seed alone."""
+
+    def __init__(self, run: Path, cells: Sequence[Cell], protocol: Protocol, options: Options) -> None:
+        self.cells, self.protocol, self.options = list(cells), protocol, options
+        self.folders = {cell: run / cell.folder for cell in cells}
+        self.reports = {cell: Report(self.folders[cell], int(cell.config["steps"])) for cell in cells}
+        self.outcomes: dict[Cell, str] = {}
+
+    def run(self) -> dict[Cell, str]:
+        """Outcome per cell."""
         torch.set_num_threads(1)
-        device = torch.device(options.device)
-        report("preparing", 0)
-        data = datasets.load(cell.dataset["name"], size=cell.dataset["size"], data_dir=options.data_dir)
-        check_data(cell.dataset, data)
-        method = train(folder, cell, data, device, options, report)
-        report("scoring", steps)
-        entries = scoring.score(method, data, protocol.metrics, device)
-        pictures.write_traversal(method, data, device, folder / "traversal")
-        store.write_json(folder / "scores.json", entries)
-    except StoppedError:
-        report.finish("stopped")
-        return "stopped"
-    except Exception as error:  # a cell that breaks must not take the others along
+        device = torch.device(self.options.device)
+        try:
+            for cell in self.cells:
+                found = {"cell": dataclasses.asdict(cell), "environment": environment(self.options.device)}
+                store.write_json(self.folders[cell] / "cell.json", found)
+                self.reports[cell]("preparing", self.reports[cell].step)
+            wanted = self.cells[0].dataset
+            data = datasets.load(wanted["name"], size=wanted["size"], data_dir=self.options.data_dir)
+            check_data(wanted, data)
+            self.train(data, device)
+        except StoppedError:
+            for cell in self.going():
+                self.end(cell, "stopped")
+        except Exception as error:  # what breaks one group must not take the others along
+            for cell in self.going():
+                self.fail(cell, error)
+        for cell in self.going():
+            try:
+                self.score(cell, data, device)
+                self.end(cell, "done")
+            except Exception as error:
+                self.fail(cell, error)
+        return self.outcomes
+
+    def going(self) -> list[Cell]:
+        return [cell for cell in self.cells if cell not in self.outcomes]
+
+    def end(self, cell: Cell, outcome: str, reason: Mapping[str, Any] | None = None) -> None:
+        self.outcomes[cell] = outcome
+        self.reports[cell].finish(outcome, reason)
+
+    def fail(self, cell: Cell, error: Exception) -> None:
         reason: dict[str, Any] = {"type": type(error).__name__, "message": str(error)}
         if isinstance(error, DivergedError):
             reason |= {"step": error.step, "term": error.term}
-        elif isinstance(error, OSError) and not isinstance(error, UsageError):
-            reason["message"] = str(store.unwritable(folder, error))
+        elif isinstance(error, OSError):
+            reason["message"] = str(store.unwritable(self.folders[cell], error))
         elif not isinstance(error, UsageError):
-            reason["traceback"] = traceback.format_exc()
-        full = store.disk_is_full(error)
-        with contextlib.suppress(OSError):  # on a full disk the reason is told by the caller instead
-            report.finish("failed", reason)
-        return "full" if full else "failed"
-    report.finish("done")
-    return "done"
+            reason["traceback"] = "".join(traceback.format_exception(error))
+        try:
+            self.end(cell, "failed", reason)
+        except OSError:  # no room even for the reason: the caller tells it
+            self.outcomes[cell] = "failed"
+        if store.disk_is_full(error):
+            self.outcomes[cell] = "full"
+
+    def train(self, data: datasets.Dataset, device: torch.device) -> None:
+        """Leaves a checkpoint for every cell that does not diverge."""
+        cells = [cell for cell in self.cells if not (self.folders[cell] / "checkpoint.pt").exists()]
+        if not cells:
+            return
+        info, first = data_info(data), cells[0]
+        config = type(models.get(first.method).CONFIGS[first.config_name])(**first.config)
+        methods = [models.build(c.method, config, info, stream(c.seed, "weights")) for c in cells]
+        strategy = Single if len(cells) == 1 else Fused
+        trainer = strategy(methods, data, [cell.seed for cell in cells], device)
+        states = [self.folders[cell] / "state.pt" for cell in cells]
+        if states[0].exists():
+            trainer.restore([load_state(path) for path in states])
+        journals = [Journal(self.folders[cell] / "metrics.jsonl", trainer.step) for cell in cells]
+
+        def progress(step: int) -> None:
+            for cell in cells:
+                self.reports[cell]("training", step)
+
+        failed = trainer.run(
+            config.steps,
+            log=lambda i, line: journals[i].append(line),
+            progress=progress,
+            save=lambda i, state: save_tensors({"kind": STATE_KIND, **vars(state)}, states[i]),
+            stop=self.options.asked_to_stop,
+            save_every=self.options.save_every,
+        )
+        for i, cell in enumerate(cells):
+            if i in failed:
+                self.fail(cell, failed[i])
+                continue
+            checkpoint = Checkpoint(
+                method=cell.method,
+                config=dict(cell.config),
+                shape=info.shape,
+                n=info.n,
+                class_prior=info.class_prior,
+                dataset=dict(cell.dataset),
+                protocol=cell.protocol,
+                variant=cell.variant,
+                seed=cell.seed,
+                step=trainer.step,
+                weights=trainer.state(i).weights,
+            )
+            save_checkpoint(checkpoint, self.folders[cell] / "checkpoint.pt")
+            states[i].unlink(missing_ok=True)
+
+    def score(self, cell: Cell, data: datasets.Dataset, device: torch.device) -> None:
+        """Scores and draws what was saved, not what is in memory."""
+        folder = self.folders[cell]
+        self.reports[cell]("scoring", int(cell.config["steps"]))
+        method = load_checkpoint(folder / "checkpoint.pt").build(device)
+        entries = scoring.score(method, data, self.protocol.metrics, device)
+        pictures.write_traversal(method, data, device, folder / "traversal")
+        store.write_json(folder / "scores.json", entries)
 
 
 def check_data(expected: Mapping[str, Any], data: datasets.Dataset) -> None:
@@ -241,65 +350,6 @@ def data_info(data: datasets.Dataset) -> models.DataInfo:
     return models.DataInfo(data.shape, len(data), prior)
 
 
-def train(
-    folder: Path, cell: Cell, data: datasets.Dataset, device: torch.device, options: Options, report: Report
-) -> models.Method:
-    """The trained method: from its checkpoint, from its saved state on, or from the start."""
-    path, state_path = folder / "checkpoint.pt", folder / "state.pt"
-    if path.exists():
-        return load_checkpoint(path).build(device)
-    config = models.get(cell.method).CONFIGS[cell.config_name]
-    config = type(config)(**cell.config)
-    info = data_info(data)
-    method = models.build(cell.method, config, info, stream(cell.seed, "weights"))
-    trainer = Trainer(method, data, cell.seed, device)
-    if state_path.exists():
-        saved = load_tensors(state_path)
-        if not isinstance(saved, dict) or saved.get("kind") != STATE_KIND:
-            raise UsageError(
-                f"{state_path} is not a saved training state; delete it to train this seed again."
-            )
-        trainer.restore(State(saved["step"], saved["weights"], saved["optimizers"]))
-    journal = Journal(folder / "metrics.jsonl", trainer.step)
-
-    def save(state: State) -> None:
-        save_tensors({"kind": STATE_KIND, **vars(state)}, state_path)
-
-    looked = 0.0
-
-    def stop() -> bool:
-        nonlocal looked
-        if options.stop_file is None or time.monotonic() - looked < 0.2:
-            return False
-        looked = time.monotonic()
-        return options.stop_file.exists()
-
-    trainer.run(
-        config.steps,
-        log=journal.append,
-        progress=lambda step: report("training", step),
-        save=save,
-        stop=stop,
-        save_every=options.save_every,
-    )
-    checkpoint = Checkpoint(
-        method=cell.method,
-        config=dict(cell.config),
-        shape=info.shape,
-        n=info.n,
-        class_prior=info.class_prior,
-        dataset=dict(cell.dataset),
-        protocol=cell.protocol,
-        variant=cell.variant,
-        seed=cell.seed,
-        step=trainer.step,
-        weights=method.state_dict(),
-    )
-    save_checkpoint(checkpoint, path)
-    state_path.unlink(missing_ok=True)
-    return load_checkpoint(path).build(device)  # what is scored is what was saved
-
-
 @contextlib.contextmanager
 def stoppable(run: Path) -> Iterator[tuple[Path, Callable[[], bool]]]:
     """A file that appears at the first SIGINT or SIGTERM; at the second the program ends at once."""
@@ -323,53 +373,78 @@ def stoppable(run: Path) -> Iterator[tuple[Path, Callable[[], bool]]]:
         stop_file.unlink(missing_ok=True)
 
 
-def in_worker(run: Path, cell: Cell, protocol: Protocol, options: Options) -> str:
-    """`run_cell` in a process of its own: the parent alone answers to Ctrl-C."""
+def in_worker(
+    run: Path, group: Sequence[Cell], protocol: Protocol, options: Options
+) -> list[tuple[Cell, str]]:
+    """`run_group` in a process of its own: the parent alone answers to Ctrl-C."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    return run_cell(run, cell, protocol, options)
+    return list(zip(group, run_group(run, group, protocol, options), strict=True))
+
+
+def groups(cells: Sequence[Cell], size: int) -> list[list[Cell]]:
+    """Cells that may train fused, `size` at a time: those that differ in their seed alone."""
+    alike: dict[Path, list[Cell]] = {}
+    for cell in cells:
+        alike.setdefault(cell.folder.parent, []).append(cell)
+    found = [together[i : i + size] for together in alike.values() for i in range(0, len(together), size)]
+    return sorted(found, key=lambda group: cells.index(group[0]))
 
 
 def sweep(
-    run: Path, cells: Sequence[Cell], protocol: Protocol, options: Options, jobs: int
+    run: Path, cells: Sequence[Cell], protocol: Protocol, options: Options, jobs: int, fuse: int = 1
 ) -> Iterator[tuple[Cell, str]]:
-    """Runs the cells, `jobs` at a time, and yields each with its outcome as it ends."""
-    waiting = [cell for cell in cells if not is_done(run / cell.folder, protocol)]
+    """Runs the cells, `fuse` in one program and `jobs` programs at a time; yields each with its outcome."""
+    waiting = []
     for cell in cells:
-        if cell not in waiting:
+        if is_done(run / cell.folder, protocol):
             yield cell, "done"
-    if jobs == 1 or len(waiting) <= 1:
-        for cell in waiting:
-            yield cell, run_cell(run, cell, protocol, options)
-        return
+        else:
+            waiting.append(cell)
     while waiting:
-        pool = joblib.Parallel(jobs, backend="loky", return_as="generator_unordered", batch_size=1)
-        ended: list[Cell] = []
-        try:
-            for cell, outcome in pool(joblib.delayed(_named)(run, c, protocol, options) for c in waiting):
-                ended.append(cell)
-                yield cell, outcome
+        left = groups(waiting, fuse)
+        if jobs == 1 or len(left) == 1:
+            for group in left:
+                yield from zip(group, run_group(run, group, protocol, options), strict=True)
             return
-        except joblib.externals.loky.process_executor.TerminatedWorkerError:
-            # a worker was killed: the cells at work then are failed, by the lock they no longer hold
-            waiting = [cell for cell in waiting if cell not in ended]
+        pool = joblib.Parallel(jobs, backend="loky", return_as="generator_unordered", batch_size=1)
+        try:
+            for ended in pool(joblib.delayed(in_worker)(run, group, protocol, options) for group in left):
+                for cell, outcome in ended:
+                    waiting.remove(cell)
+                    yield cell, outcome
+        except TerminatedWorkerError:  # a worker was killed: what it was at work on failed, the rest goes on
             for cell in list(waiting):
-                folder = run / cell.folder
-                with store.locked(folder) as ours:
-                    if ours and store.status(folder)["state"] == "running":
-                        reason = {"type": "WorkerDied", "message": "the worker process was killed"}
-                        Report(folder, int(cell.config["steps"])).finish("failed", reason)
-                        waiting.remove(cell)
-                        yield cell, "failed"
+                if died(run / cell.folder):
+                    waiting.remove(cell)
+                    yield cell, "failed"
 
 
-def _named(run: Path, cell: Cell, protocol: Protocol, options: Options) -> tuple[Cell, str]:
-    return cell, in_worker(run, cell, protocol, options)
+def died(folder: Path) -> bool:
+    """Marks a cell as failed that says it is running while no process holds it any more."""
+    with store.locked(folder) as ours:
+        if not ours or store.status(folder)["state"] != "running":
+            return False
+        status = store.status(folder)
+        reason = {"type": "WorkerDied", "message": "its process was killed (out of memory?)"}
+        Report(folder, int(status["steps"])).finish("failed", reason)
+        return True
+
+
+def describe(cell: Cell) -> str:
+    """The cell's settings for people: the named config, and what was changed in it by hand."""
+    protocol = protocols.get(cell.protocol)
+    variant = models.get(cell.method).VARIANTS.get(cell.variant, {})
+    usual = models.configure(cell.method, cell.config_name, {**protocol.changes(cell.method), **variant})
+    changed = [
+        f"{name}={value}"
+        for name, value in cell.config.items()
+        if store.plain(value) != store.plain(getattr(usual, name, None))
+    ]
+    return ", ".join([cell.config_name, *changed])
 
 
 def rows(run: Path) -> list[dict[str, Any]]:
     """One row per cell and metric for the leaderboard; a failed cell has its rows too, with its reason."""
-    from disbench.benchmark import protocols
-
     found = []
     for cell, folder in store.cells(run):
         state = store.status(folder)
@@ -384,7 +459,8 @@ def rows(run: Path) -> list[dict[str, Any]]:
                     "protocol": cell.protocol,
                     "method": cell.method,
                     "variant": cell.variant,
-                    "settings": cell.folder.parts[0].rpartition("-")[2],
+                    "settings": describe(cell),
+                    "cell": cell.folder.parts[0].rpartition("-")[2],
                     "metric": entry["metric"],
                     "preset": entry["label"],
                     "seed": cell.seed,

@@ -1,4 +1,4 @@
-"""Trains one method with one seed on one device.
+"""Trains a method: one seed the plain way, or several seeds stacked in one program.
 
 Everything random depends on (seed, step) alone: noise comes from a generator seeded for that step, the order
 of the data from one seeded for that epoch. So nothing but weights and optimisers needs saving, and a run that
@@ -7,16 +7,18 @@ was stopped and continued is, on a CPU, the uninterrupted one bit for bit.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.func import functional_call, grad, stack_module_state, vmap
 
 from disbench.benchmark.datasets import Dataset
 from disbench.models.method import Method, Noise, Terms, Update
@@ -42,7 +44,7 @@ class State:
 
     step: int
     weights: Mapping[str, Tensor]
-    optimizers: list[Mapping[str, Any]] = field(default_factory=list)
+    optimizers: Sequence[Mapping[str, Any]]
 
 
 def stream(seed: int, name: str) -> int:
@@ -72,121 +74,269 @@ def _shuffle(n: int, seed: int, epoch: int) -> np.ndarray[Any, np.dtype[np.int64
 
 
 class Trainer:
-    """One method, one seed, the plain way: forward, backward, step.
+    """A method with one or more seeds that take their steps together. The strategies derive from it.
 
     Args:
-        method: freshly built or with loaded weights; moved to `device`.
+        methods: one per seed, freshly built (the initial weights are the caller's), all of one config.
         data: where the images come from.
-        seed: decides noise and order of the data (the initial weights are the caller's).
+        seeds: each decides its own noise and order of the data.
         device: "cpu" or "cuda".
     """
 
-    def __init__(self, method: Method, data: Dataset, seed: int, device: torch.device) -> None:
+    def __init__(
+        self, methods: Sequence[Method], data: Dataset, seeds: Sequence[int], device: torch.device
+    ) -> None:
+        self.data, self.seeds, self.device = data, tuple(seeds), device
+        self.batch = methods[0].images_per_step
+        self.draw = methods[0].noise
+        self.orders = [Order(len(data), self.batch, stream(seed, "order")) for seed in seeds]
+        self.step = 0
+
+    def inputs(self, step: int) -> tuple[Tensor, list[Noise], Tensor]:
+        """Images (seeds * batch, c, h, w), each seed's noise, and the step's number."""
+        rows = np.concatenate([order.rows(step) for order in self.orders])
+        noise = []
+        for seed in self.seeds:
+            generator = torch.Generator(self.device).manual_seed(stream(seed, f"noise/{step}"))
+            noise.append(self.draw(self.batch, generator))
+        return self.data.images(rows).to(self.device), noise, torch.tensor(float(step), device=self.device)
+
+    def advance(self) -> tuple[list[str], Tensor]:
+        """One step of every update: names of the terms, "loss.term", and their values (terms, seeds)."""
+        raise NotImplementedError
+
+    def monitor(self) -> list[dict[str, Any]]:
+        """Each seed's monitored quantities at the coming step; leaves no trace in batch norm or the like."""
+        raise NotImplementedError
+
+    def state(self, i: int) -> State:
+        """What the i-th seed needs to go on, in either strategy."""
+        raise NotImplementedError
+
+    def restore(self, states: Sequence[State]) -> None:
+        """Go on from one state per seed, all at the same step."""
+        raise NotImplementedError
+
+    def run(
+        self,
+        steps: int,
+        *,
+        log: Callable[[int, dict[str, Any]], None],
+        progress: Callable[[int], None],
+        save: Callable[[int, State], None],
+        stop: Callable[[], bool],
+        save_every: float = 60.0,
+    ) -> dict[int, DivergedError]:
+        """Train up to `steps`.
+
+        Args:
+            log: gets (seed's position, line) per logged step.
+            progress: gets the number of steps taken, after each.
+            save: gets (seed's position, state) every `save_every` seconds and when stopped.
+            stop: asked after each step.
+
+        Returns:
+            Position of each seed that diverged, with the reason; nothing is logged or saved for it from there
+            on.
+
+        Raises:
+            StoppedError: `stop` said so; the states were saved.
+        """
+        every = max(1, steps // LOGGED_STEPS)
+        saved_at = time.monotonic()
+        failed: dict[int, DivergedError] = {}
+        unchecked: list[tuple[int, Tensor]] = []
+        going = list(range(len(self.seeds)))
+
+        def check() -> None:
+            if not unchecked:
+                return
+            finite = torch.isfinite(
+                torch.stack([values for _, values in unchecked])
+            ).cpu()  # (looks, terms, seeds)
+            if not finite.all():
+                for look, term, i in (~finite).nonzero().tolist():
+                    failed.setdefault(i, DivergedError(unchecked[look][0], names[term]))
+                going[:] = [i for i in going if i not in failed]
+            unchecked.clear()
+
+        while self.step < steps and going:
+            names, values = self.advance()
+            unchecked.append((self.step, values))
+            logged = self.step % every == 0 or self.step == steps
+            asked = stop()
+            due = asked or time.monotonic() - saved_at > save_every
+            if (
+                logged or due or self.device.type == "cpu" or len(unchecked) >= 100
+            ):  # on a GPU a look costs a wait
+                check()
+            if logged:
+                monitored = self.monitor()
+                for i in going:
+                    terms = dict(zip(names, values[:, i].tolist(), strict=True))
+                    log(i, {"step": self.step, "terms": terms, "monitor": monitored[i]})
+            progress(self.step)
+            if due:
+                for i in going:
+                    save(i, self.state(i))
+                saved_at = time.monotonic()
+            if asked and self.step < steps and going:
+                raise StoppedError
+        for i in going:
+            for name, tensor in self.state(i).weights.items():
+                if not torch.isfinite(tensor).all():
+                    failed.setdefault(i, DivergedError(self.step, f"weight {name}"))
+        return failed
+
+
+class Single(Trainer):
+    """One seed: forward, backward, step."""
+
+    def __init__(
+        self, methods: Sequence[Method], data: Dataset, seeds: Sequence[int], device: torch.device
+    ) -> None:
+        super().__init__(methods, data, seeds, device)
+        (method,) = methods
         # channels last: a few per cent faster on CPUs, and cuDNN's own layout
         self.method = method.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.data, self.seed, self.device = data, seed, device
-        self.order = Order(len(data), method.images_per_step, stream(seed, "order"))
-        self.step = 0
+        self.method.train()
         self.updates: list[tuple[Update, list[Tensor], torch.optim.Optimizer]] = []
         for update in method.updates():
             parameters = [p for name in update.modules for p in getattr(method, name).parameters()]
             self.updates.append((update, parameters, update.optimizer.over(parameters)))
-        self.unchecked: list[tuple[int, list[str], Tensor]] = []
 
-    def inputs(self, step: int) -> tuple[Tensor, Noise, Tensor]:
-        """Images, noise and step number of one step."""
-        images = self.data.images(self.order.rows(step)).to(self.device, memory_format=torch.channels_last)
-        generator = torch.Generator(self.device).manual_seed(stream(self.seed, f"noise/{step}"))
-        noise = self.method.noise(self.method.images_per_step, generator)
-        return images, noise, torch.tensor(float(step), device=self.device)
+    def arguments(self, step: int) -> tuple[Tensor, Noise, Tensor]:
+        images, (noise,), at = self.inputs(step)
+        return images.to(memory_format=torch.channels_last), noise, at
 
-    def advance(self) -> dict[str, Terms]:
-        """One step of every update; the terms of each loss by name."""
-        images, noise, step = self.inputs(self.step)
-        losses: dict[str, Terms] = {}
+    def advance(self) -> tuple[list[str], Tensor]:
+        images, noise, step = self.arguments(self.step)
+        names: list[str] = []
+        values: list[Tensor] = []
         for update, parameters, optimizer in self.updates:
             terms: Terms = getattr(self.method, update.loss)(images, noise, step)
             gradients = torch.autograd.grad(torch.stack(list(terms.values())).sum(), parameters)
             for parameter, gradient in zip(parameters, gradients, strict=True):
                 parameter.grad = gradient
             optimizer.step()
-            losses[update.loss] = {name: term.detach() for name, term in terms.items()}
+            names += [f"{update.loss}.{name}" for name in terms]
+            values += [term.detach() for term in terms.values()]
         self.step += 1
-        names = [f"{loss}.{name}" for loss, terms in losses.items() for name in terms]
-        values = torch.stack([term for terms in losses.values() for term in terms.values()])
-        self.unchecked.append((self.step, names, values))
-        if self.device.type == "cpu" or len(self.unchecked) >= 100:  # on a GPU a look costs a wait
-            self.check()
-        return losses
+        return names, torch.stack(values)[:, None]
 
-    def check(self) -> None:
-        """Raises DivergedError at the first term since the last look that is not finite."""
-        for step, names, values in self.unchecked:
-            for name, fine in zip(names, torch.isfinite(values).tolist(), strict=True):
-                if not fine:
-                    raise DivergedError(step, name)
-        self.unchecked.clear()
-
-    @torch.no_grad()
-    def monitor(self) -> Terms:
-        """The method's monitored quantities at the coming step; leaves no trace in batch norm or the like."""
+    def monitor(self) -> list[dict[str, Any]]:
         before = [buffer.clone() for buffer in self.method.buffers()]
-        try:
-            return self.method.monitor(*self.inputs(self.step))
-        finally:
+        with torch.no_grad():
+            monitored: Terms = self.method.monitor(*self.arguments(self.step))
             for buffer, value in zip(self.method.buffers(), before, strict=True):
                 buffer.copy_(value)
+        return [{name: value.tolist() for name, value in monitored.items()}]
 
-    def state(self) -> State:
-        return State(self.step, self.method.state_dict(), [o.state_dict() for *_, o in self.updates])
+    def state(self, i: int) -> State:
+        optimizers = [optimizer.state_dict() for *_, optimizer in self.updates]
+        return copy.deepcopy(State(self.step, self.method.state_dict(), optimizers))
 
-    def restore(self, state: State) -> None:
+    def restore(self, states: Sequence[State]) -> None:
+        (state,) = states
         self.method.load_state_dict(dict(state.weights), strict=True)
         for (*_, optimizer), saved in zip(self.updates, state.optimizers, strict=True):
             optimizer.load_state_dict(dict(saved))
         self.step = state.step
 
-    def run(
-        self,
-        steps: int,
-        *,
-        log: Callable[[dict[str, Any]], None],
-        progress: Callable[[int], None],
-        save: Callable[[State], None],
-        stop: Callable[[], bool],
-        save_every: float = 60.0,
+
+class Fused(Trainer):
+    """Several seeds in one program: their weights stacked, their losses mapped over the stack.
+
+    Equal to the seeds alone to rounding: the same noise, the same order of the data, and no quantity that
+    mixes seeds (batch norm sees its own seed's batch, every optimiser here works element by element).
+    """
+
+    def __init__(
+        self, methods: Sequence[Method], data: Dataset, seeds: Sequence[int], device: torch.device
     ) -> None:
-        """Train up to `steps`.
+        super().__init__(methods, data, seeds, device)
+        for method in methods:
+            method.to(device).train()
+        self.parameters, self.buffers = stack_module_state(list(methods))
+        self.base = copy.deepcopy(methods[0]).to("meta")
+        self.updates: list[tuple[Update, list[str], torch.optim.Optimizer]] = []
+        for update in methods[0].updates():
+            names = [n for m in update.modules for n in self.parameters if n.split(".")[0] == m]
+            optimizer = update.optimizer.over([self.parameters[n] for n in names])
+            self.updates.append((update, names, optimizer))
 
-        Args:
-            log: gets one line per logged step.
-            progress: gets the number of steps taken, after each.
-            save: gets the state every `save_every` seconds and when stopped.
-            stop: asked after each step.
+    def arguments(self, step: int) -> tuple[Tensor, Noise, Tensor]:
+        images, noise, at = self.inputs(step)
+        stacked = {name: torch.stack([drawn[name] for drawn in noise]) for name in noise[0]}
+        return images.reshape(len(self.seeds), self.batch, *images.shape[1:]), stacked, at
 
-        Raises:
-            DivergedError: a term was not finite; nothing more is saved.
-            StoppedError: `stop` said so; the state was saved.
-        """
-        every = max(1, steps // LOGGED_STEPS)
-        saved_at = time.monotonic()
-        self.method.train()
-        while self.step < steps:
-            losses = self.advance()
-            if self.step % every == 0 or self.step == steps:
-                self.check()
-                monitored = {name: value.tolist() for name, value in self.monitor().items()}
-                terms = {f"{loss}.{k}": float(v) for loss, found in losses.items() for k, v in found.items()}
-                log({"step": self.step, "terms": terms, "monitor": monitored})
-            progress(self.step)
-            asked = stop()
-            if asked or time.monotonic() - saved_at > save_every:
-                self.check()
-                save(self.state())
-                saved_at = time.monotonic()
-            if asked and self.step < steps:
-                raise StoppedError
-        self.check()
-        for name, tensor in self.method.state_dict().items():
-            if not torch.isfinite(tensor).all():
-                raise DivergedError(self.step, f"weight {name}")
+    def advance(self) -> tuple[list[str], Tensor]:
+        images, noise, step = self.arguments(self.step)
+        names: list[str] = []
+        values: list[Tensor] = []
+        for update, learned, optimizer in self.updates:
+
+            def loss(
+                learning: Terms, fixed: Terms, buffers: Terms, x: Tensor, eps: Noise, loss: str = update.loss
+            ) -> tuple[Tensor, Terms]:
+                terms = functional_call(self.base, ({**fixed, **learning}, buffers), (loss, x, eps, step))
+                return torch.stack(list(terms.values())).sum(), terms
+
+            learning = {n: self.parameters[n].detach() for n in learned}
+            fixed = {n: p.detach() for n, p in self.parameters.items() if n not in learning}
+            gradients, terms = vmap(grad(loss, has_aux=True))(learning, fixed, self.buffers, images, noise)
+            for name in learned:
+                self.parameters[name].grad = gradients[name]
+            optimizer.step()
+            names += [f"{update.loss}.{name}" for name in terms]
+            values += [term.detach() for term in terms.values()]
+        self.step += 1
+        return names, torch.stack(values)
+
+    def monitor(self) -> list[dict[str, Any]]:
+        buffers = {name: buffer.clone() for name, buffer in self.buffers.items()}
+        images, noise, step = self.arguments(self.step)
+
+        def look(parameters: Terms, buffers: Terms, x: Tensor, eps: Noise) -> Terms:
+            found: Terms = functional_call(self.base, (parameters, buffers), ("monitor", x, eps, step))
+            return found
+
+        with torch.no_grad():
+            parameters = {n: p.detach() for n, p in self.parameters.items()}
+            monitored = vmap(look)(parameters, buffers, images, noise)
+        return [{n: v[i].tolist() for n, v in monitored.items()} for i in range(len(self.seeds))]
+
+    def state(self, i: int) -> State:
+        weights = {n: t[i].detach().clone() for n, t in {**self.parameters, **self.buffers}.items()}
+        optimizers = []
+        for _, names, optimizer in self.updates:
+            saved = optimizer.state_dict()
+            shapes = [self.parameters[n].shape for n in names]
+            slots = {
+                k: {s: (v[i] if _stacked(v, shapes[k]) else v).clone() for s, v in slot.items()}
+                for k, slot in saved["state"].items()
+            }
+            optimizers.append({**saved, "state": slots})
+        return State(self.step, weights, optimizers)
+
+    def restore(self, states: Sequence[State]) -> None:
+        with torch.no_grad():
+            for name, tensor in {**self.parameters, **self.buffers}.items():
+                tensor.copy_(torch.stack([state.weights[name].to(self.device) for state in states]))
+        for u, (_, names, optimizer) in enumerate(self.updates):
+            saved = [state.optimizers[u] for state in states]
+            shapes = [self.parameters[n].shape[1:] for n in names]
+            slots = {
+                k: {
+                    s: torch.stack([other["state"][k][s] for other in saved]) if _stacked(v, shapes[k]) else v
+                    for s, v in slot.items()
+                }
+                for k, slot in saved[0]["state"].items()
+            }
+            optimizer.load_state_dict({**saved[0], "state": slots})
+        self.step = states[0].step
+
+
+def _stacked(value: Any, shape: torch.Size) -> bool:
+    """Whether an optimiser's slot is one number per weight, and not a count of steps."""
+    return isinstance(value, Tensor) and value.shape == shape

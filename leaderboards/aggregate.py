@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-BY = ["dataset", "protocol", "method", "variant", "settings", "metric", "preset"]
+BY = ["dataset", "protocol", "method", "variant", "settings", "cell", "metric", "preset"]
 COLUMNS = ["n", "failed", "mean", "std", "median", "best", "worst"]
 
 
@@ -52,15 +52,19 @@ def leaderboard(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def shown(frame: pd.DataFrame) -> pd.DataFrame:
-    """As texts for people: three decimals, "–" for what there is not, constant or empty columns left out."""
+    """As texts for people: three decimals, "–" for what there is not, columns that tell nothing left out."""
     text = frame.copy()
     for column in text.columns:
         if text[column].dtype.kind == "f":
             text[column] = [f"{value:.3f}" if np.isfinite(value) else "–" for value in text[column]]
         else:
             text[column] = [str(value) if str(value) else "–" for value in text[column]]
-    once = [c for c in ("dataset", "protocol", "settings", "variant") if text[c].nunique() <= 1]
-    return text.drop(columns=once)
+    idle = [c for c in ("dataset", "protocol", "variant") if text[c].nunique() <= 1]
+    if (text.groupby(["method", "variant"])["settings"].nunique() <= 1).all():
+        idle.append("settings")
+    if (text.groupby(["dataset", "method", "variant", "settings"])["cell"].nunique() <= 1).all():
+        idle.append("cell")
+    return text.drop(columns=idle)
 
 
 def markdown(frame: pd.DataFrame) -> str:

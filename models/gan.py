@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -33,12 +33,13 @@ from disbench.models.nets import ibgan_generator, ibgan_head, initialise
 class Config(method.Config):
     steps: int = 150_000  # IB-GAN's official code, dSprites; likewise all below
     codes: int = 10  # size of z
-    width: int = 16  # ngf, ndf
+    width: int = 16  # ngf: channels of the generator's last feature map
+    width_d: int = 16  # ndf: channels of the first feature map of D and q
     base: int = 8  # side of the generator's first feature map
     spectral: bool = False  # spectral norm instead of batch norm in D
     lr_g: float = 5e-5
     lr_d: float = 1e-6
-    optimizer: str = "rmsprop"
+    optimizer: Literal["rmsprop", "adam"] = "rmsprop"
     noise_start: float = 1.0  # standard deviation of the instance noise at step 0
     noise_end: float = 0.0
     noise_steps: int = 100_000  # steps from start to end
@@ -46,14 +47,16 @@ class Config(method.Config):
 
 MINI: dict[str, Any] = {
     # ours: 32x32 images, one core
-    "steps": 7_500,
+    "steps": 5_000,
+    "batch": 32,
     "width": 8,
+    "width_d": 8,
     "base": 4,
     "spectral": True,
     "optimizer": "adam",
     "lr_g": 1e-3,
     "lr_d": 1e-3,
-    "noise_steps": 5_000,
+    "noise_steps": 3_300,
 }
 
 
@@ -77,6 +80,19 @@ def code_error(c_hat: Tensor, c: Tensor) -> Tensor:
     return 0.5 * (c_hat - c).square().sum(1).mean()
 
 
+def lower_bound(c_hat: Tensor, c: Tensor) -> Tensor:
+    """E[log Q(c|x)] + H(c) of Q = N(c_hat, I) and c ~ N(0, I): E[1/2 |c|^2 - 1/2 |c - c_hat|^2], nats.
+
+    The entropy is the sample's own (Monte Carlo), so that the constants of both terms cancel.
+    """
+    return 0.5 * (c.square() - (c - c_hat).square()).sum(1).mean()
+
+
+def confidence(real: Tensor, fake: Tensor) -> Terms:
+    """Mean D(x) and D(G(z)) of logits (B, 1) each; both are 1/2 where D cannot tell them apart."""
+    return {"d_real": real.sigmoid().mean(), "d_fake": fake.sigmoid().mean()}
+
+
 class GAN(Method):
     CONFIGS: ClassVar[Mapping[str, Any]] = {"paper": Config(), "mini": Config(**MINI, codes=8)}
 
@@ -84,8 +100,8 @@ class GAN(Method):
         super().__init__(config, data)
         c = config
         self.g = ibgan_generator(data.shape, c.codes, c.width, c.base)
-        self.d = ibgan_head(data.shape, 1, c.width, c.base, c.spectral)
-        self.q = ibgan_head(data.shape, c.codes, c.width, c.base, hidden=True)
+        self.d = ibgan_head(data.shape, 1, c.width_d, c.base, c.spectral)
+        self.q = ibgan_head(data.shape, c.codes, c.width_d, c.base, hidden=True)
         initialise(self, "dcgan")
 
     def noise(self, batch: int, generator: torch.Generator) -> Noise:
@@ -96,8 +112,7 @@ class GAN(Method):
         c = self.config
         return (
             Update("discriminator_loss", ("d",), optimizer(c, c.lr_d)),
-            Update("generator_loss", ("g",), optimizer(c, c.lr_g)),
-            Update("code_loss", ("q",), optimizer(c, c.lr_g)),
+            Update("generator_loss", ("g", "q"), optimizer(c, c.lr_g)),
         )
 
     def discriminator_loss(self, x: Tensor, noise: Noise, step: Tensor) -> Terms:
@@ -108,11 +123,16 @@ class GAN(Method):
         }
 
     def generator_loss(self, x: Tensor, noise: Noise, step: Tensor) -> Terms:
-        return {"fool": real_term(self.d(noisy(self.config, self.g(noise["z"]), noise["fake"], step)))}
+        fake = noisy(self.config, self.g(noise["z"]), noise["fake"], step)
+        return {
+            "fool": real_term(self.d(fake)),
+            "code": code_error(self.q(fake.detach()), noise["z"]),
+        }
 
-    def code_loss(self, x: Tensor, noise: Noise, step: Tensor) -> Terms:
-        fake = noisy(self.config, self.g(noise["z"]).detach(), noise["fake"], step)
-        return {"code": code_error(self.q(fake), noise["z"])}
+    def monitor(self, x: Tensor, noise: Noise, step: Tensor) -> Terms:
+        fake = noisy(self.config, self.g(noise["z"]), noise["fake"], step)
+        real = noisy(self.config, 2 * x - 1, noise["real"], step)
+        return {"L_I": lower_bound(self.q(fake), noise["z"]), **confidence(self.d(real), self.d(fake))}
 
     def represent(self, images: Tensor) -> Tensor:
         codes: Tensor = self.q(2 * images - 1)
@@ -125,13 +145,13 @@ class GAN(Method):
     def traverse(self, image: Tensor, noise: Noise, steps: int) -> tuple[list[str], Tensor]:
         d = self.config.codes
         rows = method.traversal_rows(self.represent(image), range(d), *self.TRAVERSAL, steps)
-        return [f"z{j}" for j in range(d)], self.generate(rows).unflatten(0, (d, steps))
+        return [f"z{j}" for j in range(d)], self.generate(rows).reshape(d, steps, *self.data.shape)
 
 
 def instance_noise(batch: int, shape: tuple[int, int, int], generator: torch.Generator) -> Noise:
     """Standard normal pictures to be added to the real and to the generated images."""
-    draw = {"generator": generator, "device": generator.device}
-    return {"real": torch.randn(batch, *shape, **draw), "fake": torch.randn(batch, *shape, **draw)}  # type: ignore[arg-type]
+    eps = torch.randn(2, batch, *shape, generator=generator, device=generator.device)
+    return {"real": eps[0], "fake": eps[1]}
 
 
 def noisy(c: Any, x: Tensor, eps: Tensor, step: Tensor) -> Tensor:

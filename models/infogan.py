@@ -10,54 +10,59 @@
     D, Q          d, q on trunk                share all but the last layers (section 6)
 
 Three set-ups carry this name, and a result must say which:
-"paper" (= "modified"): the well-tuned one of InfoGAN-CR (Lin et al., ICML 2020) on dSprites: spectral norm, 5
-uniform
-    codes + 5 of noise, lambda 0.05. The paper itself has no dSprites experiment.
-"mnist": the paper's own: 62 of noise, one category of 10, two uniform codes, lambda 1.
-"limit": IB-GAN without its bottleneck (beta = 0): IB-GAN's separate D and Q and its optimiser, no noise z.
+
+"paper"    the well-tuned "InfoGAN (modified)" of InfoGAN-CR (Lin et al., ICML 2020) on dSprites: spectral
+           norm, 5 uniform codes and 5 of noise, lambda 0.05. The paper itself has no dSprites experiment.
+"mnist"    the paper's own: 62 of noise, one category of 10, two uniform codes, lambda 1.
+"limit"    IB-GAN without its bottleneck (beta = 0): its separate D and Q and its optimiser, no noise z.
+
+The variant "auxiliary_q" is the GAN of the paper's figure 1: Q learns to read the code, G not to write it.
 
 Deviations: the generator maximises log D(G) (non-saturating), as the authors' code does. Q learns with D's
-optimiser, the trunk included, as there ("limit": with G's, as in IB-GAN). "mini" is "modified" in small, for
-32x32 images.
+optimiser, the trunk included, as there ("limit": with G's, as in IB-GAN). "mini" and "mini_mnist" are "paper"
+and "mnist" in small. The settings for SVHN, CelebA, faces and chairs are not given: the authors' code has
+none.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from disbench.models import gan, method, nets
-from disbench.models.gan import code_error, fake_term, instance_noise, noisy, real_term
+from disbench.models.categorical import CategoryCode, category_codes, gumbel_noise, one_hot, one_hot_rows
+from disbench.models.gan import code_error, confidence, fake_term, instance_noise, noisy, real_term
 from disbench.models.method import DataInfo, Method, Noise, Terms, Update
 
 
 @dataclass(frozen=True)
 class Config(method.Config):
     steps: int = 288_000  # 25 epochs of dSprites; this and all below: InfoGAN-CR's code, "InfoGAN (modified)"
-    nets: str = "modified"  # "modified", "mnist" or "ibgan"
+    nets: Literal["modified", "mnist", "ibgan"] = "modified"
     channels: tuple[int, ...] = (32, 32, 64, 64)  # of the trunk; the generator has them reversed
     noise: int = 5  # size of z
     continuous: int = 5  # number of real codes
     categorical: tuple[int, ...] = ()  # number of categories of each categorical code
-    prior: str = "uniform"  # of z and of real codes: "uniform" on [-1, 1] or "normal"
+    prior: Literal["uniform", "normal"] = "uniform"  # of z and of real codes: U(-1, 1) or N(0, 1)
     lam: float = 0.05  # weight of L_I of the real codes
     lam_categorical: float = 1.0  # weight of L_I of the categorical codes
-    inform_generator: bool = True  # False: Q learns but G does not, the "GAN with Q" of the paper's figure 1
-    optimizer: str = "adam"
+    inform_generator: bool = True  # False: L_I is maximised over Q alone
+    optimizer: Literal["adam", "rmsprop"] = "adam"
     lr_g: float = 1e-3
     lr_d: float = 2e-3
-    q_optimizer: str = "d"  # whose optimiser trains Q: "d" or "g"
+    q_optimizer: Literal["d", "g"] = "d"  # whose optimiser trains Q
     noise_start: float = 0.0  # instance noise, only in IB-GAN's limit
     noise_end: float = 0.0
     noise_steps: int = 0
-    width: int = 16  # of IB-GAN's nets
-    base: int = 8  # of IB-GAN's nets
+    width: int = 16  # channels next to the image, of the nets "mnist" and "ibgan"
+    hidden: int = 1024  # units of the fully connected layers of the nets "mnist"
+    base: int = 8  # side of the first feature map of the nets "ibgan"
+    category_code: CategoryCode = "argmax"  # in `represent`
 
 
 MNIST = Config(
@@ -65,6 +70,7 @@ MNIST = Config(
     steps=5_000,
     batch=128,
     nets="mnist",
+    width=64,
     noise=62,
     continuous=2,
     categorical=(10,),
@@ -93,7 +99,12 @@ class InfoGAN(Method):
         "paper": Config(),
         "mnist": MNIST,
         "limit": LIMIT,
-        "mini": Config(steps=7_500, channels=(16, 16, 32)),
+        "mini": Config(steps=6_000, channels=(16, 16, 32)),
+        "mini_mnist": replace(MNIST, batch=64, width=16, hidden=256),
+    }
+    VARIANTS: ClassVar[Mapping[str, Mapping[str, object]]] = {
+        "infogan": {},
+        "auxiliary_q": {"inform_generator": False},
     }
     TRAVERSAL: ClassVar[tuple[float, float]] = (-1.0, 1.0)
 
@@ -112,10 +123,10 @@ class InfoGAN(Method):
                 nets.Spectral(nn.Linear(128, outputs)),
             )
         elif c.nets == "mnist":
-            self.g = nets.mnist_generator(data.shape, inputs)
-            self.trunk = nets.mnist_trunk(data.shape)
-            self.d = nn.Linear(1024, 1)
-            self.q = nets.mnist_q_head(1024, outputs)
+            self.g = nets.mnist_generator(data.shape, inputs, c.width, c.hidden)
+            self.trunk = nets.mnist_trunk(data.shape, c.width, c.hidden)
+            self.d = nn.Linear(c.hidden, 1)
+            self.q = nets.mnist_q_head(c.hidden, outputs)
         else:
             self.g = nets.ibgan_generator(data.shape, inputs, c.width, c.base)
             self.trunk = nn.Identity()
@@ -124,22 +135,23 @@ class InfoGAN(Method):
         nets.initialise(self, "dcgan")
 
     def noise(self, batch: int, generator: torch.Generator) -> Noise:
-        c, device = self.config, generator.device
-        normal = torch.empty(batch, c.noise + c.continuous, device=device)
-        z = (
-            normal.normal_(generator=generator)
-            if c.prior == "normal"
-            else normal.uniform_(-1, 1, generator=generator)
-        )
-        drawn = {"z": z[:, : c.noise], "c": z[:, c.noise :]}
+        c = self.config
+        drawn = torch.empty(batch, c.noise + c.continuous, device=generator.device)
+        if c.prior == "normal":
+            drawn.normal_(generator=generator)
+        else:
+            drawn.uniform_(-1, 1, generator=generator)
+        noise = {"z": drawn[:, : c.noise], "c": drawn[:, c.noise :]}
         if c.categorical:
-            classes = [torch.randint(k, (batch,), generator=generator, device=device) for k in c.categorical]
-            drawn["k"] = torch.cat(
-                [F.one_hot(i, k) for i, k in zip(classes, c.categorical, strict=True)], 1
-            ).float()
+            gumbel = gumbel_noise(batch, sum(c.categorical), generator=generator)
+            noise["k"] = torch.cat([one_hot(block) for block in self.blocks(gumbel)], 1)
         if c.noise_steps:
-            drawn |= instance_noise(batch, self.data.shape, generator)
-        return drawn
+            noise |= instance_noise(batch, self.data.shape, generator)
+        return noise
+
+    def blocks(self, categories: Tensor) -> list[Tensor]:
+        """Columns (B, sum K) split by categorical code, (B, K) each."""
+        return list(torch.split(categories, list(self.config.categorical), dim=1))
 
     def updates(self) -> tuple[Update, ...]:
         c = self.config
@@ -178,14 +190,10 @@ class InfoGAN(Method):
         return terms
 
     def cross_entropies(self, out: Tensor, noise: Noise) -> Tensor:
-        """-E[log Q(c|x)] of each categorical code, nats."""
-        k = self.config.categorical
-        logits = out[:, self.config.continuous :].split(k, dim=1)
+        """-E[log Q(c|x)] of each categorical code, (number of them,), in nats."""
+        given, read = self.blocks(noise["k"]), self.blocks(out[:, self.config.continuous :])
         return torch.stack(
-            [
-                -(a * b.log_softmax(1)).sum(1).mean()
-                for a, b in zip(noise["k"].split(k, 1), logits, strict=True)
-            ]
+            [-(c * logits.log_softmax(1)).sum(1).mean() for c, logits in zip(given, read, strict=True)]
         )
 
     def discriminator_loss(self, x: Tensor, noise: Noise, step: Tensor) -> Terms:
@@ -197,14 +205,24 @@ class InfoGAN(Method):
         return {**terms, **(self.info(h, noise) if self.config.q_optimizer == "d" else {})}
 
     def generator_loss(self, x: Tensor, noise: Noise, step: Tensor) -> Terms:
-        h = self.trunk(self.sample(noise, step))
+        c, fake = self.config, self.sample(noise, step)
+        h = self.trunk(fake)
         terms = {"fool": real_term(self.d(h))}
-        return {**terms, **(self.info(h, noise) if self.config.inform_generator else {})}
+        if c.inform_generator:
+            terms |= self.info(h, noise)
+        elif c.q_optimizer == "g":
+            terms |= self.info(self.trunk(fake.detach()), noise)
+        return terms
 
     def monitor(self, x: Tensor, noise: Noise, step: Tensor) -> Terms:
-        """The bound L_I of each code, in nats, constants included; it cannot pass H(c), given beside it."""
-        c, shown = self.config, {}
-        out = self.q(self.trunk(self.sample(noise, step)))
+        """The bound L_I of each code, in nats, constants included, and the H(c) that it cannot pass.
+
+        With Q's variance of 1 that of a uniform code stays below log 2 - log(2 pi) / 2 = -0.23.
+        """
+        c = self.config
+        h = self.trunk(self.sample(noise, step))
+        shown = confidence(self.d(self.trunk(self.real(x, noise, step))), self.d(h))
+        out = self.q(h)
         if c.continuous:
             entropy = math.log(2.0) if c.prior == "uniform" else 0.5 * math.log(2 * math.pi * math.e)
             error = 0.5 * (out[:, : c.continuous] - noise["c"]).square().mean(0)  # (D,)
@@ -216,17 +234,11 @@ class InfoGAN(Method):
         return shown
 
     def represent(self, images: Tensor) -> Tensor:
+        """Means of Q(c|x), then the categorical codes."""
         c = self.config
-        scaled = 2 * images - 1 if c.nets == "ibgan" else images
-        out = self.q(self.trunk(scaled))
-        classes = (
-            [b.argmax(1, keepdim=True).float() for b in out[:, c.continuous :].split(c.categorical, dim=1)]
-            if c.categorical
-            else []
-        )
-        return torch.cat(
-            [out[:, : c.continuous], *classes], dim=1
-        )  # means of Q(c|x), then most likely categories
+        out = self.q(self.trunk(2 * images - 1 if c.nets == "ibgan" else images))
+        categories = category_codes(self.blocks(out[:, c.continuous :]), c.category_code)
+        return torch.cat([out[:, : c.continuous], *categories], dim=1)
 
     def generate(self, latents: Tensor) -> Tensor:
         out = self.paint(latents)
@@ -234,24 +246,29 @@ class InfoGAN(Method):
 
     def traverse(self, image: Tensor, noise: Noise, steps: int) -> tuple[list[str], Tensor]:
         c = self.config
-        codes = self.represent(image)
-        one_hots = [
-            F.one_hot(i.long(), k).float()
-            for i, k in zip(codes[:, c.continuous :].T, c.categorical, strict=True)
-        ]
-        start = torch.cat([noise["z"], codes[:, : c.continuous].clamp(*self.TRAVERSAL), *one_hots], dim=1)
         low, high = self.TRAVERSAL if c.prior == "uniform" else Method.TRAVERSAL
+        out = self.q(self.trunk(2 * image - 1 if c.nets == "ibgan" else image))
+        hard = [one_hot(logits) for logits in self.blocks(out[:, c.continuous :])]
+        real = torch.cat([noise["z"], out[:, : c.continuous].clamp(low, high)], 1)
         columns = range(c.noise, c.noise + c.continuous)
-        rows = [method.traversal_rows(start, columns, low, high, steps)]
-        labels = [f"c{j}" for j in range(c.continuous)]
-        at = c.noise + c.continuous
+        rows = [method.traversal_rows(torch.cat([real, *hard], 1), columns, low, high, steps)]
         for i, k in enumerate(c.categorical):
-            row = start.repeat(steps, 1)
-            row[:, at : at + k] = F.one_hot(torch.arange(steps, device=row.device) * k // steps, k).float()
-            rows.append(row)
-            labels.append(f"category {i}")
-            at += k
-        return labels, self.generate(torch.cat(rows)).unflatten(0, (len(labels), steps))
+            shown = torch.arange(steps, device=image.device) * k // steps
+            rows.append(torch.cat([real.expand(steps, -1), one_hot_rows(hard, i)[shown, 0]], 1))
+        labels = [*(f"c{j}" for j in range(c.continuous)), *(f"k{i}" for i in range(len(c.categorical)))]
+        return labels, self.generate(torch.cat(rows)).reshape(len(labels), steps, *self.data.shape)
+
+    def categories(self, noise: Noise) -> tuple[list[str], Tensor] | None:
+        """Samples with one category held fixed per row: labels and pictures (rows, B, c, h, w)."""
+        c = self.config
+        if not c.categorical:
+            return None
+        blocks = self.blocks(noise["k"])
+        held = torch.cat([one_hot_rows(blocks, i) for i in range(len(blocks))])  # (rows, B, sum K)
+        real = torch.cat([noise["z"], noise["c"]], 1).expand(len(held), -1, -1)
+        latents = torch.cat([real, held], 2)
+        labels = [f"k{i} = {j}" for i, k in enumerate(c.categorical) for j in range(k)]
+        return labels, self.generate(latents.flatten(0, 1)).reshape(*latents.shape[:2], *self.data.shape)
 
 
 METHOD = InfoGAN

@@ -34,8 +34,10 @@ class Optimizer:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def over(self, parameters: list[Tensor]) -> torch.optim.Optimizer:
-        kinds = {"adam": torch.optim.Adam, "rmsprop": torch.optim.RMSprop, "adagrad": torch.optim.Adagrad}
-        return kinds[self.name](parameters, **self.settings)
+        optim = torch.optim
+        kinds: dict[str, Any] = {"adam": optim.Adam, "rmsprop": optim.RMSprop, "adagrad": optim.Adagrad}
+        made: optim.Optimizer = kinds[self.name](parameters, **self.settings)
+        return made
 
 
 def adam(lr: float, beta1: float = 0.9, beta2: float = 0.999) -> Optimizer:
@@ -112,8 +114,13 @@ class Method(nn.Module):
         """How many images one step reads (two batches for a method that compares independent ones)."""
         return int(self.config.batch)
 
+    def forward(self, name: str, images: Tensor, noise: Noise, step: Tensor) -> Terms:
+        """The loss of that name, or "monitor": this is what `torch.func.functional_call` calls."""
+        terms: Terms = getattr(self, name)(images, noise, step)
+        return terms
+
     def noise(self, batch: int, generator: torch.Generator) -> Noise:
-        """Every random number that one step on `batch` images needs."""
+        """Every random number that one step on `batch` images needs (`images_per_step` in training)."""
         raise NotImplementedError
 
     def updates(self) -> tuple[Update, ...]:

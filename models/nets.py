@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from disbench.errors import UsageError
 
 LEAK = 0.2  # slope of every leaky ReLU in the GANs here
 
@@ -65,12 +68,30 @@ def parameter_count(module: nn.Module) -> int:
     return sum(p.numel() for p in module.parameters())
 
 
-def mlp(sizes: list[int], activation: type[nn.Module]) -> nn.Sequential:
-    """Linear layers with an activation between them and none at the end."""
+def leaky() -> nn.LeakyReLU:
+    return nn.LeakyReLU(LEAK)
+
+
+def mlp(sizes: list[int], activation: Callable[[], nn.Module], norm: bool = False) -> nn.Sequential:
+    """Linear layers with an activation, after a batch norm if asked for, between them and none at the end."""
     layers: list[nn.Module] = []
-    for n_in, n_out in itertools.pairwise(sizes):
-        layers += [nn.Linear(n_in, n_out), activation()]
-    return nn.Sequential(*layers[:-1])
+    for n_in, n_out in itertools.pairwise(sizes[:-1]):
+        layers += [nn.Linear(n_in, n_out), *([nn.BatchNorm1d(n_out)] if norm else []), activation()]
+    return nn.Sequential(*layers, nn.Linear(sizes[-2], sizes[-1]))
+
+
+def check_side(net: str, shape: tuple[int, int, int], multiple: int) -> None:
+    """Refuse images whose sides a net cannot halve as often as it must.
+
+    Raises:
+        UsageError: height and width are not equal multiples of `multiple`.
+    """
+    _, h, w = shape
+    if h != w or h % multiple:
+        raise UsageError(
+            f"the images are {h}x{w}, but {net} needs a square whose side is a multiple of "
+            f"{multiple}; choose another net or another image size."
+        )
 
 
 # ---- encoders and decoders of the VAE family: (b, c, h, w) -> (b, out) and (b, d) -> logits (b, c, h, w)
@@ -81,6 +102,8 @@ CONV = {
     "conv": ((32, 32, 64, 64), (4, 4, 4, 4), (128,), (128,)),  # Kim & Mnih 2018, as in FactorVAE's code ports
     "burgess": ((32, 32, 32, 32), (4, 4, 4, 4), (256, 256), (256, 256)),  # Burgess et al. 2018
     "dlib": ((32, 32, 64, 64), (4, 4, 2, 2), (256,), (256,)),  # disentanglement_lib
+    "jointvae": ((32, 32, 64, 64), (4, 4, 4, 4), (256,), (256,)),  # Dupont 2018, 64x64
+    "jointvae32": ((32, 64, 64), (4, 4, 4), (256,), (256,)),  # Dupont 2018, 32x32
     "mini": ((16, 16, 32), (4, 4, 4), (128,), (128,)),  # ours, for 32x32 on one core
 }
 
@@ -98,6 +121,7 @@ def vae_nets(kind: str, shape: tuple[int, int, int], codes: int, outputs: int) -
         return encoder, decoder
 
     channels, kernels, enc_hidden, dec_hidden = CONV[kind]
+    check_side(f"the net {kind!r}", shape, 1 << len(channels))
     layers: list[nn.Module] = []
     for n_in, n_out, k in zip((c, *channels), channels, kernels, strict=False):
         layers += [nn.Conv2d(n_in, n_out, k, stride=2, padding=(k - 2) // 2), nn.ReLU()]
@@ -123,8 +147,19 @@ def batch_leaky(n: int) -> list[nn.Module]:
     return [nn.BatchNorm2d(n), nn.LeakyReLU(LEAK)]
 
 
+def check_ibgan(shape: tuple[int, int, int], base: int) -> None:
+    """Refuse images that are not square, or whose side is not `base` doubled at least once."""
+    _, h, w = shape
+    if h != w or h not in [base << i for i in range(1, 8)]:
+        raise UsageError(
+            f"the images are {h}x{w}, but IB-GAN's nets need a square whose side is base={base} doubled at "
+            "least once; choose another base or another image size."
+        )
+
+
 def ibgan_generator(shape: tuple[int, int, int], inputs: int, width: int, base: int = 8) -> nn.Sequential:
     """(b, inputs) -> (b, c, h, w) in [-1, 1]; `base` is the side of the first feature map."""
+    check_ibgan(shape, base)
     c, side, _ = shape
     doublings = int(math.log2(side // base))
     top = 4 * width
@@ -154,6 +189,7 @@ def ibgan_head(
     `hidden` adds the 1x1 layer that IB-GAN's reconstructor q has and its discriminator has not. With
     `spectral`, every layer is spectrally normalised and there is no batch norm.
     """
+    check_ibgan(shape, base)
     c, side, _ = shape
     halvings = int(math.log2(side // base))
     channels = [width << i for i in range(halvings)]
@@ -176,14 +212,36 @@ def ibgan_head(
     return nn.Sequential(*layers, Spectral(last) if spectral else last, nn.Flatten())
 
 
+def ibgan_front(shape: tuple[int, int, int], width: int) -> nn.Sequential:
+    """What D and q share on CelebA and 3D Chairs: (b, c, h, w) -> (b, 4 width, h / 8, w / 8)."""
+    check_side("IB-GAN's shared front", shape, 8)
+    return nn.Sequential(
+        *(nn.Conv2d(shape[0], width, 4, 2, 1), leaky()),
+        *(nn.Conv2d(width, 2 * width, 4, 2, 1, bias=False), *batch_leaky(2 * width)),
+        *(nn.Conv2d(2 * width, 4 * width, 4, 2, 1, bias=False), *batch_leaky(4 * width)),
+    )
+
+
+def ibgan_front_head(side: int, outputs: int, width: int) -> nn.Sequential:
+    """Discriminator or reconstructor on that front: (b, 4 width, side / 8, side / 8) -> (b, outputs)."""
+    return nn.Sequential(
+        *(nn.Conv2d(4 * width, 4 * width, 3, 1, 1, bias=False), *batch_leaky(4 * width)),
+        *(nn.Conv2d(4 * width, 4 * width, 3, 1, 1, bias=False), *batch_leaky(4 * width)),
+        *(nn.Conv2d(4 * width, 16 * width, side // 8, bias=False), *batch_leaky(16 * width)),
+        nn.Conv2d(16 * width, outputs, 1),
+        nn.Flatten(),
+    )
+
+
 # ---- InfoGAN's networks: "modified" (InfoGAN-CR's on dSprites) and the original MNIST ones, also Elastic-
 # InfoGAN's
 
 
 def infogan_generator(shape: tuple[int, int, int], inputs: int, channels: tuple[int, ...]) -> nn.Sequential:
     """(b, inputs) -> logits (b, c, h, w); each (leaky) ReLU stands before its batch norm, as there."""
+    check_side("InfoGAN's net 'modified'", shape, 1 << len(channels))
     c, side, _ = shape
-    low = side >> (len(channels))
+    low = side >> len(channels)
     layers: list[nn.Module] = [
         *(nn.Linear(inputs, 128), nn.ReLU(), nn.BatchNorm1d(128)),
         *(nn.Linear(128, channels[0] * low * low), nn.ReLU(), nn.BatchNorm1d(channels[0] * low * low)),
@@ -196,6 +254,7 @@ def infogan_generator(shape: tuple[int, int, int], inputs: int, channels: tuple[
 
 def infogan_trunk(shape: tuple[int, int, int], channels: tuple[int, ...]) -> nn.Sequential:
     """(b, c, h, w) -> (b, 128), spectrally normalised, no batch norm."""
+    check_side("InfoGAN's net 'modified'", shape, 1 << len(channels))
     c, side, _ = shape
     low = side >> len(channels)
     layers: list[nn.Module] = []
@@ -210,6 +269,7 @@ def mnist_generator(
     shape: tuple[int, int, int], inputs: int, width: int = 64, hidden: int = 1024
 ) -> nn.Sequential:
     """(b, inputs) -> pre-activations (b, c, h, w) of 28x28 or 32x32 images."""
+    check_side("the net 'mnist'", shape, 4)
     c, side, _ = shape
     low = side // 4
     return nn.Sequential(
@@ -223,6 +283,7 @@ def mnist_generator(
 
 def mnist_trunk(shape: tuple[int, int, int], width: int = 64, hidden: int = 1024) -> nn.Sequential:
     """(b, c, h, w) -> (b, hidden): the layers that D and Q share."""
+    check_side("the net 'mnist'", shape, 4)
     c, side, _ = shape
     low = side // 4
     return nn.Sequential(

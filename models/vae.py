@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -32,14 +32,16 @@ from disbench.models import method
 from disbench.models.method import DataInfo, Method, Noise, Optimizer, Terms, Update
 from disbench.models.nets import vae_nets
 
+Nets = Literal["conv", "burgess", "dlib", "jointvae", "jointvae32", "mini", "mlp"]
+
 
 @dataclass(frozen=True)
 class Config(method.Config):
     steps: int = 300_000  # Locatello et al. 2019, disentanglement_lib
     batch: int = 64  # Kim & Mnih 2018
     codes: int = 10  # latents on dSprites, Higgins et al. 2017
-    nets: str = "conv"  # a key of nets.CONV, or "mlp"
-    optimizer: str = "adam"  # Higgins et al. 2017 used Adagrad
+    nets: Nets = "conv"  # Kim & Mnih 2018; see `nets.vae_nets`
+    optimizer: Literal["adam", "adagrad"] = "adam"  # Higgins et al. 2017 used Adagrad
     lr: float = 1e-4  # Kim & Mnih 2018
 
 
@@ -54,6 +56,11 @@ def gaussian_kl(mu: Tensor, logvar: Tensor) -> Tensor:
 def log_normal(z: Tensor, mu: Tensor, logvar: Tensor) -> Tensor:
     """log N(z; mu, exp(logvar)), elementwise, in nats."""
     return -0.5 * ((z - mu).square() * (-logvar).exp() + logvar + 1.8378770664093453)  # log(2 pi)
+
+
+def active_units(mu: Tensor) -> Tensor:
+    """How many latents have Var_x(E[z|x]) > 0.01 (Burda et al. 2016, arXiv:1509.00519, section 5.2)."""
+    return (mu.var(0) > 0.01).sum().to(mu.dtype)
 
 
 def bernoulli_nll(logits: Tensor, x: Tensor) -> Tensor:
@@ -91,8 +98,7 @@ class VAE(Method):
     def monitor(self, x: Tensor, noise: Noise, step: Tensor) -> Terms:
         mu, logvar = self.posterior(x)
         kl = gaussian_kl(mu, logvar).mean(0)  # (D,)
-        # Burda et al. 2016, arXiv:1509.00519, section 5.2: a unit is active where Var_x(E[z|x]) > 0.01
-        return {"kl_per_latent": kl, "active_units": (mu.var(0) > 0.01).sum().float()}
+        return {"kl_per_latent": kl, "active_units": active_units(mu)}
 
     def represent(self, x: Tensor) -> Tensor:
         return self.posterior(x)[0]
@@ -107,7 +113,7 @@ class VAE(Method):
     def traverse(self, image: Tensor, noise: Noise, steps: int) -> tuple[list[str], Tensor]:
         d = self.config.codes
         rows = method.traversal_rows(self.represent(image), range(d), *self.TRAVERSAL, steps)
-        return [f"z{j}" for j in range(d)], self.generate(rows).unflatten(0, (d, steps))
+        return [f"z{j}" for j in range(d)], self.generate(rows).reshape(d, steps, *self.data.shape)
 
 
 METHOD = VAE

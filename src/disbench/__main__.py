@@ -1,3 +1,3 @@
 from disbench.benchmark.cli import main
 
-raise SystemExit(main())
+main()

@@ -1,5 +1,7 @@
 """Bad input gets one clear sentence and exit code 2; nothing is left half written."""
 
+import contextlib
+import dataclasses
 import errno
 import os
 import pickle
@@ -7,6 +9,8 @@ import zipfile
 
 import pytest
 import torch
+
+from disbench.models.checkpoint import Checkpoint, digest
 
 QUICK = ["--protocol", "smoke", "--jobs", "1", "--set", "betavae.steps=2", "--set", "betavae.batch=4"]
 
@@ -121,7 +125,7 @@ def test_a_checkpoint_cut_short(disbench, checkpoint):
 
 def test_other_files_in_place_of_a_checkpoint(disbench, checkpoint):
     checkpoint.write_text("epoch,loss\n1,0.3\n")
-    refused(disbench("score", checkpoint), "no torch file")
+    refused(disbench("score", checkpoint), "not a torch file")
     with zipfile.ZipFile(checkpoint, "w") as file:
         file.writestr("readme.txt", "hello")
     refused(disbench("score", checkpoint))
@@ -155,8 +159,12 @@ def test_a_hostile_checkpoint_is_not_executed(disbench, checkpoint, tmp_path, ho
 
 
 def changed(checkpoint, **values):
-    found = torch.load(checkpoint, weights_only=True)
-    torch.save({**found, **values}, checkpoint)
+    """The same checkpoint with other entries and, where it can be computed, their digest."""
+    found = {**torch.load(checkpoint, weights_only=True), **values}
+    fields = {f.name: found[f.name] for f in dataclasses.fields(Checkpoint)}
+    with contextlib.suppress(AttributeError):
+        found["digest"] = digest(fields)
+    torch.save(found, checkpoint)
 
 
 @pytest.mark.parametrize(
@@ -204,3 +212,10 @@ def test_a_full_disk(disbench, tmp_path, monkeypatch):
     refused(disbench(*RUN, "--seeds", "1", "--out", tmp_path / "r", *QUICK), "is full")
     left = [path.name for path in (tmp_path / "r").rglob("*") if path.is_file()]
     assert set(left) <= {"run.json", ".lock"}
+
+
+def test_a_flipped_bit_in_the_weights(disbench, checkpoint):
+    whole = bytearray(checkpoint.read_bytes())
+    whole[len(whole) // 2] ^= 1
+    checkpoint.write_bytes(bytes(whole))
+    refused(disbench("score", checkpoint), "checkpoint.pt")

@@ -1,13 +1,14 @@
 """The main job, end to end: run, checkpoint, score, leaderboard, pictures."""
 
 import json
+from typing import ClassVar
 
 import pandas as pd
 import pytest
 import torch
 from PIL import Image
 
-from disbench.benchmark import protocols, store
+from disbench.benchmark import protocols, store, sweep
 
 QUICK = ["--protocol", "smoke", "--jobs", "1", "--set", "betavae.steps=6", "--set", "betavae.batch=4"]
 
@@ -90,37 +91,45 @@ def test_a_seed_is_the_same_alone_and_among_others_and_in_worker_processes(quick
         assert all(torch.equal(tensor, other[name]) for other in weights[1:])
 
 
-def test_a_stopped_run_goes_on_to_the_same_weights(quick_run, disbench, tmp_path, monkeypatch):
-    from disbench.benchmark import sweep
+class Impatient(sweep.Options):
+    """Asks to stop at the fourth look: before the start, then after each step."""
 
-    class Impatient:
-        """A stop file that appears after the third look."""
+    looks: ClassVar[int] = 0
 
-        looks = 0
+    def asked_to_stop(self):
+        Impatient.looks += 1
+        return Impatient.looks == 4
 
-        def exists(self):
-            Impatient.looks += 1
-            return Impatient.looks > 3
 
-        def touch(self):
-            pass
-
-    clock = iter(range(10**6))
-    monkeypatch.setattr(sweep.time, "monotonic", lambda: float(next(clock)))
+def test_a_stopped_run_goes_on_to_the_same_weights(quick_run, tmp_path):
     setting = protocols.get("smoke")
-    ((cell, _),) = [entry for entry in store.cells(quick_run) if entry[0].seed == 0]
-    other = tmp_path / "other"
-    store.open_run(other)
-    assert sweep.run_cell(other, cell, setting, sweep.Options(stop_file=Impatient())) == "stopped"
+    (cell,) = [cell for cell, _ in store.cells(quick_run) if cell.seed == 0]
+    other = store.open_run(tmp_path / "other")
+    assert sweep.run_group(other, [cell], setting, Impatient()) == ["stopped"]
     assert store.status(other / cell.folder)["state"] == "stopped"
+    assert store.status(other / cell.folder)["step"] == 3
     assert not (other / cell.folder / "checkpoint.pt").exists()
-    assert 0 < store.status(other / cell.folder)["step"] < 6
-    assert sweep.run_cell(other, cell, setting, sweep.Options()) == "done"
+    assert sweep.run_group(other, [cell], setting, sweep.Options()) == ["done"]
     a, b = (torch.load(run / cell.folder / "checkpoint.pt", weights_only=True) for run in (quick_run, other))
     assert all(torch.equal(a["weights"][k], b["weights"][k]) for k in a["weights"])
     lines = [store.read_lines(run / cell.folder / "metrics.jsonl") for run in (quick_run, other)]
     assert lines[0] == lines[1]
     assert not (other / cell.folder / "state.pt").exists()
+
+
+def test_fused_seeds_leave_what_single_ones_leave(quick_run, disbench, tmp_path):
+    run = tmp_path / "fused"
+    code, _, err = disbench("run", "--methods", "betavae", "--seeds", 2, "--fuse", 2, "--out", run, *QUICK)
+    assert code == 0, err
+    assert {p.relative_to(run) for p in run.rglob("*")} == {
+        p.relative_to(quick_run) for p in quick_run.rglob("*")
+    }
+    for seed in (0, 1):
+        a, b = (
+            torch.load(one(r, seed) / "checkpoint.pt", weights_only=True)["weights"] for r in (run, quick_run)
+        )
+        for name in a:
+            torch.testing.assert_close(a[name], b[name], rtol=1e-3, atol=1e-4)
 
 
 def test_a_diverged_seed_is_a_row_that_says_so(disbench, tmp_path):

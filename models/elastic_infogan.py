@@ -1,0 +1,277 @@
+"""Elastic-InfoGAN: Ojha, Singh, Hsieh & Lee, "Elastic-InfoGAN: Unsupervised Disentangled Representation
+Learning in Class-Imbalanced Data", NeurIPS 2020, arXiv:1910.01112.
+
+InfoGAN whose categorical prior p = softmax(pi) is learned by G's optimiser, through relaxed samples
+c = softmax((log p + g) / tau) of it (Gumbel-softmax), and whose Q must not mind transformations delta that
+leave the class as it is. With L_1(G, Q) = E[log Q(c|x)] + H(c), as first published ("v1") and at NeurIPS
+("v2"):
+
+    v1:  min_{G,Q,pi} max_D  V(D, G) - lambda_1 L_1(G, Q) + lambda_2 L_trans(Q) + lambda_3 L_ent(Q)
+         L_trans = d(Q(c|x), Q(c|delta(x))),   L_ent = s(Q(c|x)) + s(Q(c|delta(x))),   s: entropy
+    v2:  min_{G,Q,pi} max_D  V(D, G) - lambda_1 L_1(G, Q) + lambda_2 NT-Xent(h(x), h(delta(x)))
+
+    paper       here                       shape      meaning
+    z, g        noise["z"], ["gumbel"]     (B, 62)    N(0, I); Gumbel(0, 1), (B, K)
+    pi, p       prior                      (K,)       logits and log-probabilities of the classes
+    c           code                       (B, K)     relaxed one-hot; one-hot where the prior is not learned
+    delta       transform                  (B,C,H,W)  rotation, zoom and elastic distortion of real images
+    h           features                   (B, 128)   last hidden layer of Q
+
+Q's target is argmax c, through which no gradient passes: pi learns through G's input alone. The trunk under D
+and Q learns from D's loss only. The six rows that the paper compares are `VARIANTS`; in v2 there is no L_ent,
+so that the last two are one.
+
+Deviations: each update runs on current weights. No code of v1 was released: its distance d (here the cosine
+distance) and its lambda_3 (here 1) are ours, and so is the displacement field of the distortion. "mini" is
+ours: v1 in small.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from disbench.errors import UsageError
+from disbench.models import method, nets
+from disbench.models.categorical import CategoryCode, category_codes, gumbel_noise, gumbel_softmax, one_hot
+from disbench.models.gan import confidence, fake_term, real_term
+from disbench.models.method import DataInfo, Method, Noise, Terms, Update
+
+
+@dataclass(frozen=True)
+class Config(method.Config):
+    steps: int = 118_000  # 200 epochs of some 38,000 imbalanced digits; this and all below: the authors' code
+    version: Literal["v1", "v2"] = "v2"
+    prior: Literal["uniform", "ground-truth", "learned"] = "learned"
+    z: int = 62
+    k: int = 10  # number of classes
+    tau: float = 0.1  # temperature of the Gumbel-softmax
+    lam_info: float = 1.0  # lambda_1
+    lam_trans: float = 10.0  # lambda_2
+    lam_ent: float = 1.0  # lambda_3, only in v1; ours
+    temperature: float = 1.0  # of NT-Xent
+    rotation: float = 20.0  # degrees, either way
+    zoom: float = 0.1  # by a factor between 1 - zoom and 1 + zoom
+    distortion: float = 0.04  # largest displacement, in sides of the image; ours
+    lr: float = 2e-4  # both optimisers; Adam with beta1 0.5
+    width: int = 64  # channels of the first convolution
+    hidden: int = 1024  # units of the fully connected layers
+    middle: int = 128  # units of Q's last hidden layer
+    category_code: CategoryCode = "argmax"  # in `represent`
+
+
+class Prior(nn.Module):
+    """log p of K classes: learned from uniform, or fixed."""
+
+    log_fixed: Tensor
+
+    def __init__(self, k: int, fixed: tuple[float, ...] | None) -> None:
+        super().__init__()
+        if fixed is None:
+            self.logits = nn.Parameter(torch.zeros(k))
+        else:
+            self.register_buffer("log_fixed", torch.tensor(fixed).log())
+
+    def forward(self) -> Tensor:
+        return self.logits.log_softmax(0) if hasattr(self, "logits") else self.log_fixed
+
+
+def cosine_distance(p: Tensor, p_moved: Tensor) -> Tensor:
+    """1 - cos of the angle between the rows of p and p_moved, (B, K) each, averaged: a scalar."""
+    return (1 - F.cosine_similarity(p, p_moved, dim=1)).mean()
+
+
+def entropy(log_p: Tensor) -> Tensor:
+    """Entropy of each row of exp(log_p) (B, K), averaged: a scalar, in nats."""
+    return -(log_p.exp() * log_p).sum(1).mean()
+
+
+def nt_xent(h: Tensor, h_moved: Tensor, temperature: float) -> Tensor:
+    """Cross-entropy, in nats, of finding each view's partner among the other 2B - 1 views by their cosine.
+
+    Chen et al. 2020, arXiv:2002.05709, eq. 1; mean over all 2B views of features (B, D) and (B, D).
+    """
+    views = F.normalize(torch.cat([h, h_moved]), dim=1)  # (2B, D)
+    itself = torch.eye(len(views), dtype=torch.bool, device=views.device)
+    log_p = (views @ views.T / temperature).masked_fill(itself, -math.inf).log_softmax(1)  # (2B, 2B)
+    return -torch.cat([log_p.diagonal(len(h)), log_p.diagonal(-len(h))]).mean()
+
+
+def transform(x: Tensor, noise: Noise, rotation: float, zoom: float, distortion: float) -> Tensor:
+    """Each image of `x` (B,C,H,W) in [0, 1] turned, zoomed and bent; what comes from outside is 0.
+
+    `noise` holds numbers in [-1, 1]: "turn" and "zoom" (B,), "bend" (B, 2, 4, 4), a displacement of 4x4
+    points that is interpolated between them. `distortion` is in sides of the image.
+    """
+    h, w = x.shape[2:]
+    angle, scale = math.radians(rotation) * noise["turn"], 1 + zoom * noise["zoom"]
+    v = torch.linspace(-1 + 1 / h, 1 - 1 / h, h, dtype=x.dtype, device=x.device)[:, None].expand(h, w)
+    u = torch.linspace(-1 + 1 / w, 1 - 1 / w, w, dtype=x.dtype, device=x.device).expand(h, w)
+    cos, sin = ((f(angle) / scale)[:, None, None] for f in (torch.cos, torch.sin))
+    grid = torch.stack([cos * u - sin * v, sin * u + cos * v], dim=3)  # (B, H, W, 2), from -1 to 1
+    bend = F.interpolate(noise["bend"], size=(h, w), mode="bilinear", align_corners=True)
+    grid = grid + 2 * distortion * bend.permute(0, 2, 3, 1)
+    return F.grid_sample(x, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+
+
+class ElasticInfoGAN(Method):
+    CONFIGS: ClassVar[Mapping[str, Any]] = {
+        "paper": Config(),
+        "v1": Config(version="v1"),
+        "mini": Config(steps=3_000, version="v1", z=16, lr=5e-4, width=16, hidden=256, middle=64),
+    }
+    VARIANTS: ClassVar[Mapping[str, Mapping[str, object]]] = {
+        "uniform": {"prior": "uniform", "lam_trans": 0.0, "lam_ent": 0.0},
+        "ground-truth": {"prior": "ground-truth", "lam_trans": 0.0, "lam_ent": 0.0},
+        "ground-truth+transform": {"prior": "ground-truth", "lam_ent": 0.0},
+        "gumbel": {"lam_trans": 0.0, "lam_ent": 0.0},
+        "gumbel+transform": {"lam_ent": 0.0},
+        "elastic": {},
+    }
+
+    def __init__(self, config: Config, data: DataInfo) -> None:
+        super().__init__(config, data)
+        c = config
+        self.g = nets.mnist_generator(data.shape, c.z + c.k, c.width, c.hidden)
+        self.trunk = nets.mnist_trunk(data.shape, c.width, c.hidden)
+        self.d = nn.Linear(c.hidden, 1)
+        self.q = nets.mnist_q_head(c.hidden, c.k, c.middle)
+        self.prior = Prior(c.k, fixed_prior(c, data))
+        nets.initialise(self, "dcgan")
+
+    def noise(self, batch: int, generator: torch.Generator) -> Noise:
+        c, device = self.config, generator.device
+        moved = 2 * torch.rand(batch, 34, generator=generator, device=device) - 1
+        return {
+            "z": torch.randn(batch, c.z, generator=generator, device=device),
+            "gumbel": gumbel_noise(batch, c.k, generator=generator),
+            "turn": moved[:, 0],
+            "zoom": moved[:, 1],
+            "bend": moved[:, 2:].reshape(batch, 2, 4, 4),
+        }
+
+    def updates(self) -> tuple[Update, ...]:
+        c = self.config
+        learner = ("g", "q", "prior") if c.prior == "learned" else ("g", "q")
+        return (
+            Update("discriminator_loss", ("trunk", "d"), method.adam(c.lr, beta1=0.5)),
+            Update("generator_loss", learner, method.adam(c.lr, beta1=0.5)),
+        )
+
+    def code(self, noise: Noise) -> Tensor:
+        """A sample of the prior (B, K): relaxed where the prior is learned, else one-hot."""
+        log_p = self.prior()
+        if self.config.prior == "learned":
+            return gumbel_softmax(log_p, noise["gumbel"], self.config.tau)
+        return one_hot(log_p + noise["gumbel"])
+
+    def paint(self, z: Tensor, code: Tensor) -> Tensor:
+        """G(z, c), in [-1, 1]."""
+        return torch.tanh(self.g(torch.cat([z, code], dim=1)))
+
+    def discriminator_loss(self, x: Tensor, noise: Noise, step: Tensor) -> Terms:
+        fake = self.paint(noise["z"], self.code(noise)).detach()
+        return {
+            "real": real_term(self.d(self.trunk(2 * x - 1))),
+            "fake": fake_term(self.d(self.trunk(fake))),
+        }
+
+    def generator_loss(self, x: Tensor, noise: Noise, step: Tensor) -> Terms:
+        code = self.code(noise)
+        h = self.trunk(self.paint(noise["z"], code))
+        return {
+            "fool": real_term(self.d(h)),
+            "info": self.config.lam_info * self.cross_entropy(h, code),
+            **self.constraint(x, noise),
+        }
+
+    def cross_entropy(self, h: Tensor, code: Tensor) -> Tensor:
+        """-E[log Q(c|x)] of the most likely class of each code: a scalar, in nats."""
+        log_q: Tensor = self.q(h).log_softmax(1)
+        return -log_q.gather(1, code.argmax(1, keepdim=True)).mean()
+
+    def constraint(self, x: Tensor, noise: Noise) -> Terms:
+        """What keeps Q from minding the transformations of real images."""
+        c = self.config
+        if c.lam_trans == 0 and c.lam_ent == 0:
+            return {}
+        x_moved = transform(x, noise, c.rotation, c.zoom, c.distortion)
+        features, features_moved = (self.q[:-1](self.trunk(2 * view - 1)) for view in (x, x_moved))
+        if c.version == "v2":
+            return {"trans": c.lam_trans * nt_xent(features, features_moved, c.temperature)}
+        log_p, log_p_moved = (self.q[-1](view).log_softmax(1) for view in (features, features_moved))
+        return {
+            "trans": c.lam_trans * cosine_distance(log_p.exp(), log_p_moved.exp()),
+            "ent": c.lam_ent * (entropy(log_p) + entropy(log_p_moved)),
+        }
+
+    def class_prior(self) -> Tensor:
+        """p, the share of each class that G is asked for, (K,)."""
+        log_p: Tensor = self.prior()
+        return log_p.exp()
+
+    def monitor(self, x: Tensor, noise: Noise, step: Tensor) -> Terms:
+        code = self.code(noise)
+        h = self.trunk(self.paint(noise["z"], code))
+        p = self.class_prior()
+        h_c = torch.special.entr(p).sum()
+        return {
+            "prior": p,  # (K,)
+            "H_categorical": h_c,
+            "L_I_categorical": h_c - self.cross_entropy(h, code),
+            "entropy_of_real": entropy(self.q(self.trunk(2 * x - 1)).log_softmax(1)),
+            **confidence(self.d(self.trunk(2 * x - 1)), self.d(h)),
+        }
+
+    def represent(self, images: Tensor) -> Tensor:
+        return category_codes([self.q(self.trunk(2 * images - 1))], self.config.category_code)[0]
+
+    def generate(self, latents: Tensor) -> Tensor:
+        return (torch.tanh(self.g(latents)) + 1) / 2
+
+    def sample_category(self, category: int, noise: Noise) -> Tensor:
+        """Pictures (B, c, h, w) in [0, 1] of one class, one per row of noise["z"]; one-hot code."""
+        z = noise["z"]
+        code = F.one_hot(torch.full((len(z),), category, device=z.device), self.config.k).to(z.dtype)
+        return self.generate(torch.cat([z, code], dim=1))
+
+    def categories(self, noise: Noise) -> tuple[list[str], Tensor]:
+        """Samples of every class, the same z in each: labels and pictures (K, B, c, h, w)."""
+        k = self.config.k
+        return [f"c = {i}" for i in range(k)], torch.stack([self.sample_category(i, noise) for i in range(k)])
+
+    def traverse(self, image: Tensor, noise: Noise, steps: int) -> tuple[list[str], Tensor]:
+        k = self.config.k
+        shown = [self.sample_category(i * k // steps, noise) for i in range(steps)]
+        return ["c"], torch.cat(shown)[None]
+
+
+def fixed_prior(c: Config, data: DataInfo) -> tuple[float, ...] | None:
+    """The shares of the classes where they are not learned.
+
+    Raises:
+        UsageError: they should be the true ones, but the data have no labels or another number of classes.
+    """
+    if c.prior == "learned":
+        return None
+    if c.prior == "uniform":
+        return (1 / c.k,) * c.k
+    if data.class_prior is None:
+        raise UsageError(
+            "elastic_infogan with prior='ground-truth' needs data with class labels, and these have none; "
+            "choose labelled data or prior='uniform' or 'learned'."
+        )
+    if len(data.class_prior) != c.k:
+        raise UsageError(
+            f"the data have {len(data.class_prior)} classes, but elastic_infogan.k is {c.k}; make them equal."
+        )
+    return data.class_prior
+
+
+METHOD = ElasticInfoGAN
