@@ -1,20 +1,20 @@
-"""beta-VAE metric, also "Z-diff": Higgins et al. 2017 (ICLR), appendix A.4.
+"""beta-VAE metric, also "Z-diff": Higgins et al. 2017 (ICLR).
 
-Hold one factor within each pair of images; the mean absolute difference of the two codes over L pairs is one point; a
-linear classifier tells which factor was held, and its accuracy on fresh points is the score.
+Hold one factor within each pair of images; the mean absolute difference of the two codes over L pairs is
+one point; a linear classifier tells which factor was held, and its accuracy on fresh points is the score.
 
     symbol     here       shape     meaning
     L          batch                pairs per point
     y          factor     (V,)      the factor held in each point
     z_diff     diff       (V, d)    1/L sum_l |z_{1,l} - z_{2,l}|
 
-Variants differ in L, in the classifier, in whether each pair has its own value of the factor (`pairs="own"`) or all
-images of a point share one (`pairs="shared"`), and in whether the fitted points are also the scored ones
-(`eval_votes=0`).
+Variants differ in L, in the classifier, in whether each pair has its own value of the factor
+(`pairs="own"`) or all images of a point share one (`pairs="shared"`), and in whether the fitted points are
+also the scored ones (`eval_votes=0`).
 
-Deviations: a logistic regression with scikit-learn's defaults in place of the paper's softmax fitted by Adagrad, as in
-disentanglement_lib. Its L2 penalty sees the scale of the codes; `standardise=True` divides each code's differences by
-their standard deviation, which takes the scale out.
+Deviations: a logistic regression with scikit-learn's defaults in place of the paper's softmax fitted by
+Adagrad, as in disentanglement_lib. Its L2 penalty sees the scale of the codes; `standardise=True` divides
+each code's differences by their standard deviation, which takes the scale out.
 """
 
 import numpy as np
@@ -30,12 +30,12 @@ from disbench.metrics.registry import Grid, Rows, Score, as_grid, metric
 def draw(
     grid: Grid, rng: np.random.Generator, batch: int, votes: int, eval_votes: int, pairs: str
 ) -> tuple[Ints, Ints]:
-    """(factor of each point (V,), rows (V, 2 * batch)): the first halves of the pairs, then their second halves.
+    """(factor of each point (V,), rows (V, 2 * batch)): the pairs' first halves, then their second.
 
     Both images of a pair are drawn independently and can be the same one.
     """
     factor = voting.draw_factor(grid, rng, votes + eval_votes)
-    rows = rng.integers(len(grid), size=(votes + eval_votes, 2, batch))
+    rows: Ints = rng.integers(len(grid), size=(votes + eval_votes, 2, batch))
     like = {"own": rows[:, :1], "shared": rows[:, :1, :1]}
     if pairs not in like:
         raise unknown("pairs of beta_vae", pairs, like)

@@ -1,10 +1,11 @@
 """The rules for unusual input, in one place; every metric goes through here.
 
-- Codes are (n, d), factors (n, k), finite numbers; a table of another shape is refused, never transposed silently.
+- Codes are (n, d), factors (n, k), finite numbers; a table of another shape is refused, never transposed
+  silently.
 - A factor with one value can be neither fixed nor predicted: it is dropped and named.
 - A constant code never wins a vote and carries no information: it is masked, not divided by.
-- Mutual information of 1e-12 nats or less is 0. Counting leaves about 1e-17 where the truth is 0, and a score that
-  divides by the largest entry of such a row turns that into 1.
+- Mutual information of 1e-12 nats or less is 0. Counting leaves about 1e-17 where the truth is 0, and a
+  score that divides by the largest entry of such a row turns that into 1.
 - A metric that needs more rows than it was given says how many.
 """
 
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from disbench.errors import UsageError
 
+Array = NDArray[Any]
 Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.integer[Any]]
 Bools = NDArray[np.bool_]
@@ -25,8 +27,8 @@ Split = tuple[Ints, Ints]
 MI_FLOOR = 1e-12  # nats
 
 
-def as_array(values: Any) -> NDArray[Any]:
-    """A numpy array of an array, a list or a tensor. A tensor is known by its methods, so torch is not imported."""
+def as_array(values: Any) -> Array:
+    """A numpy array of an array, a list or a tensor, which is known by its methods: torch is not imported."""
     if all(hasattr(values, method) for method in ("detach", "cpu", "numpy")):
         values = values.detach().cpu().numpy()
     return np.asarray(values)
@@ -51,15 +53,13 @@ def check_codes(name: str, codes: Any) -> Floats:
     return z
 
 
-def check_factors(name: str, factors: Any, integers: bool = True) -> NDArray[Any]:
-    """Factors as an array (n, k): integers (a float table of whole numbers will do), or any finite numbers."""
+def check_factors(name: str, factors: Any, integers: bool = True) -> Array:
+    """Factors (n, k): integers (a float table of whole numbers will do), or any finite numbers."""
     v = as_array(factors)
     if v.dtype == object or v.dtype.kind not in "fiub":
         raise UsageError(f"{name}: factors must be numbers, but their type is {v.dtype}")
     if v.ndim != 2 or 0 in v.shape:
-        raise UsageError(
-            f"{name}: factors {v.shape} must be a table (n, k), one row per image; reshape one factor to (n, 1)"
-        )
+        raise UsageError(f"{name}: factors {v.shape} must be a table (n, k), one row per image")
     if not np.isfinite(v).all():
         raise UsageError(f"{name}: factors hold NaN or infinity")
     if integers and v.dtype.kind != "i":
@@ -72,7 +72,7 @@ def check_factors(name: str, factors: Any, integers: bool = True) -> NDArray[Any
     return v
 
 
-def check_table(name: str, codes: Any, factors: Any, integers: bool = True) -> tuple[Floats, NDArray[Any]]:
+def check_table(name: str, codes: Any, factors: Any, integers: bool = True) -> tuple[Floats, Array]:
     """Codes (n, d) and factors (n, k) of the same n rows; see `check_codes` and `check_factors`."""
     z, v = check_codes(name, codes), check_factors(name, factors, integers)
     both = f"{name}: codes {z.shape} and factors {v.shape}"
@@ -93,13 +93,13 @@ def check_table(name: str, codes: Any, factors: Any, integers: bool = True) -> t
     raise UsageError(f"{both} must be (n, d) and (n, k) with the same number of rows")
 
 
-def varying(columns: NDArray[Any]) -> Bools:
+def varying(columns: Array) -> Bools:
     """(d,) True for the columns with more than one value."""
     mask: Bools = (columns != columns[:1]).any(axis=0)
     return mask
 
 
-def drop_constant(name: str, factors: NDArray[Any]) -> tuple[NDArray[Any], tuple[int, ...]]:
+def drop_constant(name: str, factors: Array) -> tuple[Array, tuple[int, ...]]:
     """The factors with more than one value, and the columns of those that were dropped."""
     keep = varying(factors)
     if not keep.any():
@@ -109,7 +109,7 @@ def drop_constant(name: str, factors: NDArray[Any]) -> tuple[NDArray[Any], tuple
     return factors[:, keep], tuple(int(k) for k in np.flatnonzero(~keep))
 
 
-def relabel(factors: Ints) -> Ints:
+def relabel(factors: Array) -> Ints:
     """Each column's values replaced by their rank 0, 1, ... among the values that occur; same shape."""
     return np.stack([np.unique(v, return_inverse=True)[1] for v in factors.T], axis=1)
 
@@ -148,7 +148,8 @@ def split_rows(
     for part, rows in (("train", train), ("test", test)):
         if rows.ndim != 1 or rows.dtype.kind not in "iu" or not len(rows):
             raise UsageError(
-                f"{name}: split must be two lists of row numbers, but the {part} part is {rows.dtype} {rows.shape}"
+                f"{name}: split must be two lists of row numbers, but its {part} part is "
+                f"{rows.dtype} {rows.shape}"
             )
         if rows.min() < 0 or rows.max() >= n:
             raise UsageError(
@@ -160,3 +161,22 @@ def split_rows(
 def seed(rng: np.random.Generator) -> int:
     """A seed for an estimator that does not take a generator."""
     return int(rng.integers(2**31))
+
+
+def standardise(codes: Array, rows: Ints) -> Floats:
+    """Codes with mean 0 and standard deviation 1 over `rows`, in float64; a code constant there becomes 0."""
+    z = codes.astype(np.float64)
+    part = z[rows]
+    moved = z - part.mean(axis=0)
+    return np.where(varying(part), ratio(moved, part.std(axis=0)), 0.0)
+
+
+def per_factor(name: str, setting: str, value: Any, k: int) -> tuple[Any, ...]:
+    """A setting that is one value for all factors, or a tuple with one for each of the k that vary."""
+    if not isinstance(value, (tuple, list)):
+        return (value,) * k
+    if len(value) != k:
+        raise UsageError(
+            f"{name}: {setting} has {len(value)} entries, but {k} factors vary; pass {setting}= with as many"
+        )
+    return tuple(value)

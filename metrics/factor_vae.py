@@ -1,7 +1,8 @@
 """FactorVAE metric, also "Z-min variance": Kim & Mnih 2018, arXiv:1802.05983, section 4.
 
-Hold one factor, vary the rest; the code that moves least, relative to how much it moves over the data, votes for that
-factor. A majority table of such votes is a classifier from codes to factors, and its accuracy is the score.
+Hold one factor, vary the rest; the code that moves least, relative to how much it moves over the data,
+votes for that factor. A majority table of such votes is a classifier from codes to factors, and its
+accuracy is the score.
 
     symbol   here       shape     meaning
     L        batch                images per vote
@@ -10,12 +11,11 @@ factor. A majority table of such votes is a classifier from codes to factors, an
     d*       winner     (V,)      argmin_d Var_batch(z_d) / s_d^2, ties to the lowest d
     V_dk     counts     (d, k)    votes
 
-Variants differ in the number of votes, in which codes count as collapsed, and in whether the votes that made the table
-are also the ones it is scored on (`eval_votes=0`), which flatters: see `presets` below.
+Variants differ in the number of votes, in which codes count as collapsed, and in whether the votes that
+made the table are also the ones it is scored on (`eval_votes=0`), which flatters: see `presets` below.
 
-Deviations: the paper tells collapsed codes by their KL to the prior; without a posterior we use their spread over the
-data, or the mask that is passed as `live`. A constant code never wins, whatever the rule. `infogan_cr` measures the
-spread over the voted images.
+Deviations: the paper tells collapsed codes by their KL to the prior; without a posterior we use their
+spread over the data, or the mask that is passed as `live`. A constant code never wins, whatever the rule.
 """
 
 import numpy as np
@@ -29,7 +29,7 @@ from disbench.metrics.registry import Grid, Rows, Score, as_grid, metric
 def draw(
     grid: Grid, rng: np.random.Generator, batch: int, votes: int, eval_votes: int, variance_rows: int
 ) -> tuple[Ints, Ints, Ints]:
-    """(rows to measure the spread on, factor of each vote (V,), rows of each vote (V, batch)); train votes first."""
+    """(rows to measure the spread on, factor of each vote (V,), rows of each vote (V, batch))."""
     spread = rng.integers(len(grid), size=variance_rows)
     factor = voting.draw_factor(grid, rng, votes + eval_votes)
     value = rng.integers(np.asarray(grid.sizes)[factor])
@@ -45,15 +45,10 @@ def rows(
     return np.concatenate([spread, voted.ravel()])
 
 
-def decide(within: Floats, variance: Floats, live: Bools, held: Ints, k: int) -> tuple[Ints, Ints]:
-    """(winner of each vote (V,), majority table (d, k)).
-
-    The winner is the live code whose variance within the batch, within (V, d), is least relative to its variance (d,)
-    over the data; held (V,) is the factor of each vote, in 0..k-1.
-    """
-    relative = np.where(live, within, np.inf) / np.where(live, variance, 1.0)
-    winner = np.argmin(relative, axis=1)
-    return winner, voting.vote_counts(winner, held, len(live), k)
+def stillest(within: Floats, variance: Floats, live: Bools) -> Ints:
+    """(V,) The live code of least variance in the batch, within (V, d), relative to variance (d,)."""
+    winner: Ints = np.argmin(np.where(live, within, np.inf) / np.where(live, variance, 1.0), axis=1)
+    return winner
 
 
 @metric(
@@ -72,7 +67,7 @@ def decide(within: Floats, variance: Floats, live: Bools, held: Ints, k: int) ->
             "variance_rows": 0,
             "prune": "var",
         },
-        "infogan_cr": {"batch": 100, "votes": 500, "eval_votes": 0, "variance_rows": 0, "prune": "none"},
+        "infogan_cr": {"batch": 100, "votes": 500, "eval_votes": 0, "prune": "none"},
         "ubisoft": {"batch": 200, "votes": 800, "eval_votes": 800, "adjusted": True},
     },
 )
@@ -91,7 +86,7 @@ def factor_vae(
     threshold: float = 0.05,
     adjusted: bool = False,
 ) -> Score:
-    """Accuracy of a majority vote from the code that moves least to the factor that was held (FactorVAE metric).
+    """Accuracy of a majority vote from the code that moves least to the factor held (FactorVAE metric).
 
     Args:
         codes: (N, d) over the whole grid, or a function of row numbers (m,) to codes (m, d).
@@ -109,33 +104,10 @@ def factor_vae(
         )
     encode = voting.encoder("factor_vae", codes, grid)
     spread, factor, voted = draw(grid, rng, batch, votes, eval_votes, variance_rows)
-    held, k = np.searchsorted(grid.varying, factor), len(grid.varying)
-
-    sample = [encode(spread[i : i + voting.CHUNK]) for i in range(0, len(spread), voting.CHUNK)]
+    measured = voting.variance_of(encode, spread) if variance_rows else None
     moments = [voting.batch_moments(z) for z in voting.batches(encode, voted)]
     mean, within = (np.concatenate(part) for part in zip(*moments, strict=True))  # (V, d) each
-    variance = (
-        np.concatenate(sample).var(axis=0, ddof=1) if sample else voting.total_variance(mean, within, batch)
-    )
-
+    variance = voting.total_variance(mean, within, batch) if measured is None else measured
     live = voting.live_codes("factor_vae", variance, prune, threshold, live)
-    n_encoded = len(spread) + voted.size
-    if not live.any():
-        return voting.no_live_code(k, live, adjusted, n_encoded)
-    winner, counts = decide(within[:votes], variance, live, held[:votes], k)
-    decision = counts.argmax(axis=1)
-    train = voting.accuracy(counts, decision)
-    test_counts = decide(within[votes:], variance, live, held[votes:], k)[1] if eval_votes else counts
-    accuracy = voting.accuracy(test_counts, decision)
-    return Score(
-        voting.above_chance(accuracy, k) if adjusted else accuracy,
-        parts={
-            "train_accuracy": train,
-            "eval_accuracy": accuracy,
-            "votes": counts,
-            "decision": np.where(live, np.asarray(grid.varying)[decision], -1),
-            "variance": variance,
-        },
-        live=live,
-        n_encoded=n_encoded,
-    )
+    winner = stillest(within, variance, live)
+    return voting.majority(grid, winner, factor, votes, live, adjusted, len(spread) + voted.size, variance)

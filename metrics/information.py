@@ -1,4 +1,4 @@
-"""Entropy and mutual information of tables by counting, in nats; every metric built on them reads them from here."""
+"""Entropy and mutual information of tables by counting, in nats, for every metric built on them."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import numpy as np
 
 from disbench.errors import unknown
 from disbench.metrics import edges
-from disbench.metrics.edges import Floats, Ints
+from disbench.metrics.edges import Array, Floats, Ints
 
 
 def histogram(codes: Floats, bins: int, binning: str = "width") -> Ints:
     """Bin number of each entry of codes (n, d), column by column; same shape, values in 0..bins-1.
 
     binning: "width" makes equal steps between a column's least and largest value, the last bin closed, as
-    `numpy.histogram` does; one far outlier then merges everything else into few bins. "quantile" makes bins of about
-    equally many rows.
+    `numpy.histogram` does; one far outlier then merges everything else into few bins. "quantile" makes bins
+    of about equally many rows.
     """
     if binning not in ("width", "quantile"):
         raise unknown("binning", binning, ("width", "quantile"))
@@ -27,12 +27,12 @@ def histogram(codes: Floats, bins: int, binning: str = "width") -> Ints:
 
 
 def joint_counts(a: Ints, b: Ints) -> Ints:
-    """(values of a, values of b) How often each pair of values occurs in two columns (n,) of small integers."""
+    """(values of a, values of b) Counts of each pair of values in two columns (n,) of small integers."""
     rows, columns = int(a.max()) + 1, int(b.max()) + 1
     return np.bincount(a * columns + b, minlength=rows * columns).reshape(rows, columns)
 
 
-def entropy_of_counts(counts: Ints) -> float:
+def entropy_of_counts(counts: Array) -> float:
     """Entropy of a table of counts, all axes together, in nats."""
     p = counts[counts > 0] / counts.sum()
     return float(-(p * np.log(p)).sum())

@@ -1,13 +1,15 @@
 """Mutual information gap on binned codes: Chen et al. 2018, arXiv:1802.04942, eq. 6.
 
-    MIG = 1/K sum_k (I(z_a; v_k) - I(z_b; v_k)) / H(v_k),    z_a, z_b: the best and the second-best code for v_k
+    MIG = 1/K sum_k (I(z_a; v_k) - I(z_b; v_k)) / H(v_k),    z_a, z_b: the best and the second-best code for
+    v_k
 
-The codes are posterior means in equal-width bins, as in disentanglement_lib; this does not agree with the paper's own
-estimator, which is `mig_chen`. The number depends on `bins` and on the number of rows: a perfect code of a factor with
-more values than bins scores below 1, and counting overestimates each I by about (bins-1)(n_k-1)/2n nats.
+The codes are posterior means in equal-width bins, as in disentanglement_lib; this does not agree with the
+paper's own estimator, which is `mig_chen`. The number depends on `bins` and on the number of rows: a
+perfect code of a factor with more values than bins scores below 1, and counting overestimates each I by
+about (bins-1)(n_k-1)/2n nats.
 
-Deviations: with one code the gap is its information. `ubisoft` divides each I by the *code's* entropy, as that library
-does.
+Deviations: with one code the gap is its information. `ubisoft` divides each I by the *code's* entropy, as
+that library does.
 """
 
 from disbench.errors import unknown
@@ -35,7 +37,7 @@ def mig(
     binning: str = "width",
     divide_by: str = "factor",
 ) -> Score:
-    """Mean gap between the two codes that know most about a factor, as a share of its entropy (MIG, binned codes).
+    """Mean gap between the two codes that know most about a factor, over its entropy (MIG, binned codes).
 
     Args:
         codes: (n, d). factors: (n, k).
@@ -46,7 +48,7 @@ def mig(
     mi = information.mutual_information(binned, factors)  # (d, k)
     h = information.entropy(factors)  # (k,)
     if divide_by == "factor":
-        share = mi / h
+        share: Floats = mi / h
     elif divide_by == "code":
         share = edges.ratio(mi, information.entropy(binned)[:, None])
     else:

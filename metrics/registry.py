@@ -2,17 +2,19 @@
 
 Kinds, told apart by their arguments:
 
-- a *table* metric is `metric(codes, factors, *, ...)`: codes (n, d) floats, factors (n, k) integers, row by row;
-- a *sampling* metric needs draws with some factors held fixed: `metric(codes, grid, *, rng, ...)`. Its codes are an
-  array over the whole grid, (N, d) in row-major order, or a function `rows (m,) -> codes (m, d)`. Next to it stands a
-  `rows(grid, rng, ...)` that makes the same draws without the codes, so that a caller can encode every image that any
-  metric will ask for once;
+- a *table* metric is `metric(codes, factors, *, ...)`: codes (n, d) floats, factors (n, k) integers, row by
+  row;
+- a *sampling* metric needs draws with some factors held fixed: `metric(codes, grid, *, rng, ...)`. Its
+  codes are an array over the whole grid, (N, d) in row-major order, or a function `rows (m,) -> codes (m,
+  d)`. Next to it stands a `rows(grid, rng, ...)` that makes the same draws without the codes, so that a
+  caller can encode every image that any metric will ask for once;
 - an *unsupervised* metric is `metric(codes, *, ...)`;
 - a *posterior* metric is `metric(mean, logvar, factors, *, ...)`: the encoder's Gaussians, (n, d) each;
-- a *models* metric compares trainings: `metric(codes_of_each_model, *, ...)`.
+- a *models* metric compares trainings: `metric(codes_of_each_model, *, ...)`;
+- a *clustering* metric is `metric(table, *, ...)` of a `ContingencyTable`.
 
-`@metric(...)` registers a function under its own name, fills its settings from a named preset and checks its arrays
-once for all. A metric is one file here and one test; nothing else lists it.
+`@metric(...)` registers a function under its own name, fills its settings from a named preset and checks
+its arrays once for all. A metric is one file here and one test; nothing else lists it.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from typing import Any, Literal, ParamSpec, get_args
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from disbench.errors import UsageError, unknown
 from disbench.metrics import edges
@@ -37,7 +40,7 @@ from disbench.metrics.edges import Ints as Ints
 from disbench.metrics.edges import Split as Split
 
 Rows = Callable[[Ints], Floats]
-Kind = Literal["table", "sampling", "unsupervised", "posterior", "models"]
+Kind = Literal["table", "sampling", "unsupervised", "posterior", "models", "clustering"]
 P = ParamSpec("P")
 
 # Keywords that do not change what is measured, or are data: they are not recorded as settings.
@@ -97,11 +100,13 @@ class Grid:
     @property
     def strides(self) -> Ints:
         """(k,) How far apart two neighbouring values of each factor lie, in rows."""
-        return np.cumprod((1, *self.sizes[:0:-1]), dtype=np.int64)[::-1]
+        strides: Ints = np.cumprod(np.array((1, *self.sizes[:0:-1]), dtype=np.int64))[::-1]
+        return strides
 
     def rows(self, factors: Ints) -> Ints:
         """Row numbers (...,) of factor values (..., k)."""
-        return np.ravel_multi_index(tuple(np.moveaxis(factors, -1, 0)), self.sizes)
+        rows: Ints = np.ravel_multi_index(tuple(np.moveaxis(factors, -1, 0)), self.sizes)
+        return rows
 
     def factors(self, rows: Ints) -> Ints:
         """Factor values (..., k) of row numbers (...,)."""
@@ -114,17 +119,19 @@ class Grid:
 
 def as_grid(name: str, grid: Any) -> Grid:
     """A Grid of a Grid or of a plain tuple of sizes, with two values of some factor at least."""
-    if not isinstance(grid, Grid):
+    if isinstance(grid, Grid):
+        made = grid
+    else:
         sizes = edges.as_array(grid)
         if sizes.ndim != 1 or sizes.dtype.kind not in "iu":
             raise UsageError(
-                f"{name}: needs the factor sizes of a complete grid, such as (3, 6, 40, 32, 32), or a Grid, but got "
-                f"{sizes.dtype} {sizes.shape}; a table of factors is for metrics that do not hold factors fixed"
+                f"{name}: needs the factor sizes of a complete grid, such as (3, 6, 40, 32, 32), or a Grid, "
+                f"but got {sizes.dtype} {sizes.shape}; it cannot hold factors fixed in a table"
             )
-        grid = Grid(tuple(int(n) for n in sizes))
-    if not grid.varying:
-        raise UsageError(f"{name}: no factor of the grid {grid.sizes} has two values")
-    return grid
+        made = Grid(tuple(int(n) for n in sizes))
+    if not made.varying:
+        raise UsageError(f"{name}: no factor of the grid {made.sizes} has two values")
+    return made
 
 
 @dataclass(frozen=True)
@@ -140,7 +147,8 @@ class Metric:
         default_preset: the preset used when none is named.
         rows_fn: the draws of a sampling metric.
         higher_is_better: False where small is good.
-        chance: the score of codes that know nothing, in words ("1/k" for one in k factors); None where it has none.
+        chance: the score of codes that know nothing, in words ("1/k" for one in k factors); None where it
+            has none.
         summary: the first line of the docstring.
     """
 
@@ -180,7 +188,7 @@ class Metric:
         preset: str | None = None,
         **settings: Any,
     ) -> Ints:
-        """Row numbers (m,) of the grid, in the order in which the metric, given an equal `rng`, asks for them."""
+        """Row numbers (m,) in the order in which the metric, given an equal `rng`, asks for them."""
         if self.rows_fn is None:
             raise UsageError(f"{self.name} scores the table it is given and draws no rows of its own")
         used = self.settings(preset, **settings)
@@ -204,9 +212,10 @@ def metric(
 ) -> Callable[[Callable[P, Score]], Callable[P, Score]]:
     """Registers a function as the metric of its name and puts the common checks around it.
 
-    The function declares `preset: str` and each setting as a keyword with the default preset's value; `presets` names,
-    for each preset, only the settings that differ from those. The result then carries the settings used, the preset
-    (with whatever was changed by name), the dropped factors, and the warnings that fitting caused.
+    The function declares `preset: str` and each setting as a keyword with the default preset's value;
+    `presets` names, for each preset, only the settings that differ from those. The result then carries the
+    settings used, the preset (with whatever was changed by name), the dropped factors, and the warnings
+    that fitting caused.
     """
     if kind not in get_args(Kind):
         raise ValueError(f"kind {kind!r} is none of {get_args(Kind)}")
@@ -239,7 +248,8 @@ def metric(
             used = entry.settings(preset, **given)
             bound.arguments.update(used)
             dropped, n_encoded, notes = _prepare(name, kind, bound.arguments, integer_factors)
-            with python_warnings.catch_warnings(record=True) as caught:
+            # The matrices are small: more threads take more time in all, and round otherwise.
+            with threadpool_limits(limits=1), python_warnings.catch_warnings(record=True) as caught:
                 python_warnings.simplefilter("always")
                 score = fn(*bound.args, **bound.kwargs)
             if not np.isfinite(score.score) and not score.warnings:
@@ -277,6 +287,8 @@ def _prepare(
     name: str, kind: Kind, arguments: dict[str, Any], integer_factors: bool
 ) -> tuple[tuple[int, ...], int, tuple[str, ...]]:
     """Checks the data among the arguments in place; (dropped factors, rows given, what to tell the user)."""
+    if kind == "clustering":
+        return (), int(arguments["table"].counts.sum()), ()
     if kind == "models":
         arguments["codes"] = [edges.check_codes(name, codes) for codes in arguments["codes"]]
         return (), sum(map(len, arguments["codes"])), ()
@@ -288,10 +300,16 @@ def _prepare(
         dropped = tuple(k for k in range(len(grid.sizes)) if k not in grid.varying)
         return dropped, 0, _tell_dropped(dropped, grid.names)
     first = "mean" if kind == "posterior" else "codes"
-    factors, names = arguments["factors"], ()
+    factors: Any = arguments["factors"]
+    names: tuple[str, ...] = ()
     if isinstance(factors, Grid):
-        factors, names = factors.factors(np.arange(len(factors))), factors.names
+        whole = factors
+        factors, names = whole.factors(np.arange(len(whole))), whole.names
     codes, factors = edges.check_table(name, arguments[first], factors, integer_factors)
+    if kind == "posterior":
+        arguments["logvar"] = edges.check_codes(name, arguments["logvar"])
+        if arguments["logvar"].shape != codes.shape:
+            raise UsageError(f"{name}: mean {codes.shape} and logvar {arguments['logvar'].shape} must match")
     kept, dropped = edges.drop_constant(name, factors)
     arguments[first], arguments["factors"] = codes, kept
     return dropped, len(codes), _tell_dropped(dropped, names)
@@ -302,7 +320,7 @@ def _tell_dropped(dropped: tuple[int, ...], names: tuple[str, ...]) -> tuple[str
 
 
 def _sentences(caught: list[python_warnings.WarningMessage]) -> tuple[str, ...]:
-    """What the estimators complained about, each once. Notices to programmers go where they would have gone."""
+    """What the estimators complained about, each once; notices to programmers pass through."""
     told: dict[str, None] = {}
     for w in caught:
         if issubclass(w.category, (DeprecationWarning, FutureWarning, PendingDeprecationWarning)):

@@ -1,7 +1,7 @@
 """Draws from a factor grid and their codes, shared by the metrics that hold factors fixed.
 
-A uniform draw of a grid's row is a uniform independent draw of every factor. To hold a factor is then arithmetic on
-row numbers, which costs one random number per image instead of one per factor.
+A uniform draw of a grid's row is a uniform independent draw of every factor. To hold a factor is then
+arithmetic on row numbers, which costs one random number per image instead of one per factor.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ CHUNK = 65_536  # rows that are encoded at a time, so that a metric's memory doe
 def hold(rows: Ints, grid: Grid, factor: Ints, value: Ints) -> Ints:
     """`rows` with `factor` set to `value`, all broadcast together."""
     stride, size = grid.strides[factor], np.asarray(grid.sizes)[factor]
-    return rows + (value - rows // stride % size) * stride
+    moved: Ints = rows + (value - rows // stride % size) * stride
+    return moved
 
 
 def value_of(rows: Ints, grid: Grid, factor: Ints) -> Ints:
@@ -36,7 +37,7 @@ def draw_factor(grid: Grid, rng: np.random.Generator, votes: int) -> Ints:
 
 
 def encoder(name: str, codes: Floats | Rows, grid: Grid | tuple[int, ...]) -> Rows:
-    """A function of row numbers (m,) to checked codes (m, d) in float64, of an array over the grid or of a function."""
+    """A function of row numbers (m,) to checked float64 codes (m, d), of a grid's array or a function."""
     grid = as_grid(name, grid)
     if callable(codes):
         return _checked(name, codes)
@@ -44,7 +45,8 @@ def encoder(name: str, codes: Floats | Rows, grid: Grid | tuple[int, ...]) -> Ro
     if len(z) != len(grid):
         hint = "; they look transposed, pass codes.T" if z.shape[1] == len(grid) else ""
         raise UsageError(
-            f"{name}: codes {z.shape} must have one row for each of the {len(grid)} points of the grid {grid.sizes}{hint}"
+            f"{name}: codes {z.shape} must have one row for each of the {len(grid)} points "
+            f"of the grid {grid.sizes}{hint}"
         )
     return lambda rows: z[rows].astype(np.float64)
 
@@ -71,7 +73,8 @@ def batches(encode: Rows, rows: Ints) -> Iterator[Floats]:
 def batch_moments(z: Floats) -> tuple[Floats, Floats]:
     """Mean and variance (ddof 1), both (votes, d), within each batch of z (votes, batch, d).
 
-    Taken of differences to the batch's first row, so that a code which does not move gives exactly 0 and ties are ties.
+    Taken of differences to the batch's first row, so that a code which does not move gives exactly 0 and
+    ties are ties.
     """
     moved = z - z[:, :1]
     shift = moved.mean(axis=1, keepdims=True)
@@ -81,14 +84,14 @@ def batch_moments(z: Floats) -> tuple[Floats, Floats]:
 
 
 def total_variance(mean: Floats, variance: Floats, batch: int) -> Floats:
-    """(d,) Variance (ddof 1) of all images together, from each batch's mean and variance (votes, d), ddof 1."""
-    between = batch * ((mean - mean.mean(axis=0)) ** 2).sum(axis=0)
+    """(d,) Variance (ddof 1) of all images, from each batch's mean and variance (votes, d), ddof 1."""
+    between = batch * (len(mean) - 1) * _variance(mean)
     total: Floats = (between + (batch - 1) * variance.sum(axis=0)) / (len(mean) * batch - 1)
     return total
 
 
 def live_codes(name: str, variance: Floats, prune: str, threshold: float, given: Bools | None) -> Bools:
-    """(d,) Which codes may win votes, from their variance (d,) over the data or as `given`; a constant one never may.
+    """(d,) Which codes may win votes: by their variance (d,) over the data, or as `given`; never a constant.
 
     prune: "std" keeps a code whose standard deviation reaches the threshold, "var" one whose variance does,
     "relative" one whose standard deviation reaches that share of the largest; "none" keeps all that vary.
@@ -118,16 +121,61 @@ def no_live_code(k: int, live: Bools, adjusted: bool, n_encoded: int) -> Score:
     )
 
 
+def variance_of(encode: Rows, rows: Ints) -> Floats:
+    """(d,) Variance (ddof 1) of the codes of rows (m,), encoded some at a time."""
+    z = np.concatenate([encode(rows[i : i + CHUNK]) for i in range(0, len(rows), CHUNK)])
+    return _variance(z)
+
+
+def _variance(z: Floats) -> Floats:
+    """(d,) Variance (ddof 1) of z (n, d) over its rows, exactly 0 for a constant one: see `batch_moments`."""
+    variance: Floats = (z - z[0]).var(axis=0, ddof=1) if len(z) > 1 else np.zeros(z.shape[1])
+    return variance
+
+
 def vote_counts(winner: Ints, factor: Ints, d: int, k: int) -> Ints:
-    """(d, k) How often code j won a vote on factor k."""
+    """(d, k) How often code j won a vote on factor k, of winner (V,) and factor (V,)."""
     return np.bincount(winner * k + factor, minlength=d * k).reshape(d, k)
 
 
-def accuracy(counts: Ints, decision: Ints) -> float:
-    """Share of the votes in counts (d, k) that go to the factor which decision (d,) gives to their code."""
-    return float(counts[np.arange(len(counts)), decision].sum() / counts.sum())
+def majority(
+    grid: Grid,
+    winner: Ints,
+    factor: Ints,
+    votes: int,
+    live: Bools,
+    adjusted: bool,
+    n_encoded: int,
+    variance: Floats,
+) -> Score:
+    """The score of votes: winner (V,) is the winning code of each, factor (V,) the one held or varied.
+
+    The first `votes` make a table from codes to their most frequent factor (ties to the lowest); the others
+    are scored by it, or the same ones where there are no others.
+    """
+    k = len(grid.varying)
+    if not live.any():
+        return no_live_code(k, live, adjusted, n_encoded)
+    asked = np.searchsorted(grid.varying, factor)
+    counts = vote_counts(winner[:votes], asked[:votes], len(live), k)
+    decision = counts.argmax(axis=1)
+    train = float((decision[winner[:votes]] == asked[:votes]).mean())
+    fresh = decision[winner[votes:]] == asked[votes:]
+    accuracy = float(fresh.mean()) if len(fresh) else train
+    return Score(
+        above_chance(accuracy, k) if adjusted else accuracy,
+        parts={
+            "train_accuracy": train,
+            "eval_accuracy": accuracy,
+            "votes": counts,
+            "decision": np.where(live, np.asarray(grid.varying)[decision], -1),
+            "variance": variance,
+        },
+        live=live,
+        n_encoded=n_encoded,
+    )
 
 
 def above_chance(score: float, k: int) -> float:
-    """Accuracy among k classes, rescaled so that guessing is 0 and perfect is 1. One class is always right."""
+    """Accuracy among k classes, rescaled so that guessing is 0 and perfect is 1."""
     return (score - 1 / k) / (1 - 1 / k) if k > 1 else score

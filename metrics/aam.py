@@ -1,0 +1,36 @@
+"""Axis alignment: how far the best code of a factor leads over all the others together.
+
+    AAM = 1/K sum_k max(0, I(z_a; v_k) - sum_{j != a} I(z_j; v_k)) / H(v_k),    z_a: the code best for v_k
+
+Stricter than MIG: a factor that is spread thinly over many codes loses here, where MIG only sees the
+second-best.
+
+Deviations: the name is in use without a paper that we know of, so none can be named. The codes are binned
+as for MIG. The plug-in information of useless codes adds up, about (bins-1)(n_k-1)/2n nats for each.
+"""
+
+import numpy as np
+
+from disbench.metrics import edges, information
+from disbench.metrics.edges import Floats, Ints
+from disbench.metrics.registry import Score, metric
+
+
+@metric(paper="no paper", default="bins20", presets={"bins20": {}}, chance="0")
+def aam(
+    codes: Floats,
+    factors: Ints,
+    *,
+    preset: str = "bins20",
+    bins: int = 20,
+    binning: str = "width",
+) -> Score:
+    """Lead of the best code of a factor over all other codes together, over the factor's entropy (AAM).
+
+    Args:
+        codes: (n, d). factors: (n, k).
+        bins, binning: how codes become integers, see `information.histogram`.
+    """
+    mi = information.mutual_information(information.histogram(codes, bins, binning), factors)  # (d, k)
+    lead = np.maximum(0.0, 2 * mi.max(axis=0) - mi.sum(axis=0)) / information.entropy(factors)
+    return Score(lead.mean(), parts={"factors": lead, "mutual_information": mi}, live=edges.varying(codes))

@@ -1,0 +1,311 @@
+"""Clustering metrics on a table of counts, as in Elastic-InfoGAN: Ojha et al. 2020, arXiv:1910.01112.
+
+    symbol   here            shape              meaning
+    C        counts          (latents, classes) images of latent i that a classifier calls class j
+    p_hat    latent_prior    (latents,)         learned probability of each latent category
+    p        class_prior     (classes,)         share of each class in the training data
+
+Each metric is a function of a `ContingencyTable` and also a method of it. Entropies are in nats.
+
+Deviations: an empty row or column of the table, which the published code turns into NaN, has a named rule in
+`ent`. The paper gives no code for the prior's error; `prior_rmse(match="majority")` follows its text.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+from sklearn.metrics import adjusted_mutual_info_score
+
+from disbench.errors import UsageError, unknown
+from disbench.metrics import edges, information
+from disbench.metrics.edges import Floats, Ints
+from disbench.metrics.registry import Score, metric
+
+
+@dataclass(frozen=True)
+class ContingencyTable:
+    """Counts of every pair (latent category, class), and the two priors where they are known.
+
+    Attributes:
+        counts: (latents, classes), not negative; whole numbers for `ami`.
+        latent_prior: (latents,) probabilities, not logits. class_prior: (classes,) probabilities, not counts.
+    """
+
+    counts: Floats | Ints
+    latent_prior: Floats | None = None
+    class_prior: Floats | None = None
+
+    def __post_init__(self) -> None:
+        counts = edges.as_array(self.counts)
+        if counts.ndim != 2 or counts.dtype.kind not in "fiu" or not np.isfinite(counts).all():
+            raise UsageError(
+                f"counts {counts.dtype} {counts.shape} must be a table (latents, classes) of finite numbers"
+            )
+        if counts.size == 0 or counts.min() < 0 or counts.sum() == 0:
+            raise UsageError("counts must hold at least one image and no negative number")
+        object.__setattr__(self, "counts", counts.astype(np.float64))
+        for side, prior in enumerate(("latent_prior", "class_prior")):
+            given = getattr(self, prior)
+            if given is not None:
+                object.__setattr__(self, prior, _probabilities(prior, given, counts.shape[side]))
+
+    @classmethod
+    def from_labels(
+        cls,
+        latents: Ints,
+        classes: Ints,
+        *,
+        shape: tuple[int, int] | None = None,
+        latent_prior: Floats | None = None,
+        class_prior: Floats | None = None,
+    ) -> ContingencyTable:
+        """The table of two label vectors (n,), numbered from 0.
+
+        `shape` is (number of latents, number of classes); without it, the largest label that occurs
+        decides, so a class that nothing was put in has no column and cannot be missed.
+        """
+        a, b = edges.as_array(latents), edges.as_array(classes)
+        if a.ndim != 1 or a.shape != b.shape or not len(a):
+            raise UsageError(
+                f"latents {a.shape} and classes {b.shape} must be two label vectors of one length"
+            )
+        if a.dtype.kind not in "iu" or b.dtype.kind not in "iu" or min(a.min(), b.min()) < 0:
+            raise UsageError("latents and classes must be whole numbers from 0")
+        rows, columns = shape or (int(a.max()) + 1, int(b.max()) + 1)
+        if a.max() >= rows or b.max() >= columns:
+            raise UsageError(f"shape {shape} is too small for labels up to {a.max()} and {b.max()}")
+        flat = np.bincount(a.astype(np.int64) * columns + b, minlength=rows * columns)
+        return cls(flat.reshape(rows, columns), latent_prior, class_prior)
+
+    def ent(self, **settings: Any) -> Score:
+        """See the function `ent`."""
+        return ent(self, **settings)
+
+    def nmi(self, **settings: Any) -> Score:
+        """See the function `nmi`."""
+        return nmi(self, **settings)
+
+    def prior_rmse(self, **settings: Any) -> Score:
+        """See the function `prior_rmse`."""
+        return prior_rmse(self, **settings)
+
+    def ari(self) -> Score:
+        """See the function `ari`."""
+        return ari(self)
+
+    def ami(self) -> Score:
+        """See the function `ami`."""
+        return ami(self)
+
+    def purity(self) -> Score:
+        """See the function `purity`."""
+        return purity(self)
+
+    def hungarian_accuracy(self) -> Score:
+        """See the function `hungarian_accuracy`."""
+        return hungarian_accuracy(self)
+
+    def homogeneity(self) -> Score:
+        """See the function `homogeneity`."""
+        return homogeneity(self)
+
+    def completeness(self) -> Score:
+        """See the function `completeness`."""
+        return completeness(self)
+
+
+def _probabilities(name: str, given: Any, n: int) -> Floats:
+    p = edges.as_array(given).astype(np.float64)
+    if p.shape != (n,):
+        raise UsageError(f"{name} {p.shape} must have one probability for each of {n}")
+    if not np.isfinite(p).all() or p.min() < 0 or abs(p.sum() - 1) > 1e-3:
+        raise UsageError(
+            f"{name} must be probabilities, not negative and with sum 1, but the sum is {p.sum():.4g}; "
+            f"apply softmax to logits, divide counts by their sum"
+        )
+    shares: Floats = p / p.sum()
+    return shares
+
+
+def _marginals(table: ContingencyTable) -> tuple[float, float, float]:
+    """(H(latent), H(class), I(latent; class)) in nats, images weighted alike."""
+    c = table.counts
+    latent, cls = (information.entropy_of_counts(c.sum(axis=axis)) for axis in (1, 0))
+    return latent, cls, float(edges.floor(np.array(latent + cls - information.entropy_of_counts(c))))
+
+
+@metric(
+    kind="clustering",
+    paper="arXiv:1910.01112",
+    default="elastic",
+    presets={"elastic": {}, "elastic_strict": {"empty": "logk"}, "elastic_published": {"empty": "nan"}},
+    higher_is_better=False,
+    chance="ln k",
+)
+def ent(table: ContingencyTable, *, preset: str = "elastic", empty: str = "skip") -> Score:
+    """Mean entropy (nats) of the latents' class shares and the classes' latent shares (ENT); 0 is perfect.
+
+    Rows and columns weigh alike, whatever their counts. `empty` says what a row or column without any image
+    counts as, such as a class that no latent produces: "skip" leaves it out, which a model that drops classes
+    profits from; "logk" counts it as the worst entropy it could have; "nan" is what the published code does.
+    """
+    if empty not in ("skip", "logk", "nan"):
+        raise unknown("rule for empty rows of ent", empty, ("skip", "logk", "nan"))
+    c = table.counts
+    rows = [information.entropy_of_counts(line) if line.sum() else math.nan for line in c]
+    columns = [information.entropy_of_counts(line) if line.sum() else math.nan for line in c.T]
+    h = np.array(rows + columns)
+    none = np.isnan(h)
+    worst = np.log(np.repeat([c.shape[1], c.shape[0]], [len(rows), len(columns)]))
+    by_rule = {"skip": h[~none].mean(), "logk": np.where(none, worst, h).mean(), "nan": h.mean()}
+    told = f"{int(none.sum())} latents or classes have no image; counted by the rule {empty!r}"
+    return Score(
+        by_rule[empty],
+        parts={
+            "latents": np.array(rows),
+            "classes": np.array(columns),
+            "skip": by_rule["skip"],
+            "logk": by_rule["logk"],
+            "empty": int(none.sum()),
+        },
+        warnings=(told,) if none.any() else (),
+    )
+
+
+@metric(
+    kind="clustering",
+    paper="arXiv:1910.01112",
+    default="elastic",
+    presets={"elastic": {}, "sklearn": {"average": "arithmetic"}},
+    chance="0",
+)
+def nmi(table: ContingencyTable, *, preset: str = "elastic", average: str = "geometric") -> Score:
+    """Mutual information of latent and class over an average of their entropies (NMI).
+
+    average: "geometric" (scikit-learn before 0.22, and so the published numbers), "arithmetic" (since
+        then), "min"
+    or "max". One latent and one class agree perfectly and score 1; one against several know nothing and
+    score 0.
+    """
+    latent, cls, mi = _marginals(table)
+    averages = {
+        "geometric": math.sqrt(latent * cls),
+        "arithmetic": (latent + cls) / 2,
+        "min": min(latent, cls),
+        "max": max(latent, cls),
+    }
+    if average not in averages:
+        raise unknown("average of nmi", average, averages)
+    trivial = 1.0 if latent == cls == 0 else 0.0
+    by_average = {name: mi / h if h > 0 and mi > 0 else trivial for name, h in averages.items()}
+    return Score(
+        by_average[average],
+        parts={"mutual_information": mi, "entropy_latents": latent, "entropy_classes": cls, **by_average},
+    )
+
+
+@metric(
+    kind="clustering",
+    paper="arXiv:1910.01112",
+    default="elastic",
+    presets={"elastic": {}, "hungarian": {"match": "hungarian"}, "sorted": {"match": "sorted"}},
+    higher_is_better=False,
+)
+def prior_rmse(table: ContingencyTable, *, preset: str = "elastic", match: str = "majority") -> Score:
+    """Root mean squared difference, over classes, of the learned prior and the data's class shares (RMSE).
+
+    match: "majority" gives each latent to the class most frequent in its row (ties to the lowest) and adds
+        the
+    priors of latents that share a class, so that a class without a latent gets 0; this is the paper's rule.
+    "hungarian" matches one to one for the most counts and drops the prior of latents left over. "sorted"
+    compares the sorted priors, which ignores who is who and is a lower bound.
+    """
+    if table.latent_prior is None or table.class_prior is None:
+        raise UsageError("prior_rmse: needs the table's latent_prior and class_prior, both probabilities")
+    c, p_hat, p = table.counts, table.latent_prior, table.class_prior
+    assigned = np.zeros_like(p)
+    if match == "majority":
+        np.add.at(assigned, c.argmax(axis=1), p_hat)
+    elif match == "hungarian":
+        latents, classes = linear_sum_assignment(c, maximize=True)
+        assigned[classes] = p_hat[latents]
+    elif match == "sorted":
+        size = max(len(p), len(p_hat))
+        assigned = np.sort(np.pad(p_hat, (size - len(p_hat), 0)))
+        p = np.sort(np.pad(p, (size - len(p), 0)))
+    else:
+        raise unknown("match of prior_rmse", match, ("majority", "hungarian", "sorted"))
+    return Score(math.sqrt(((assigned - p) ** 2).mean()), parts={"assigned": assigned})
+
+
+@metric(
+    kind="clustering", paper="Hubert & Arabie 1985", default="standard", presets={"standard": {}}, chance="0"
+)
+def ari(table: ContingencyTable, *, preset: str = "standard") -> Score:
+    """Share of image pairs on which latents and classes agree, corrected for chance (adjusted Rand index)."""
+
+    def pairs(counts: Any) -> float:
+        return float((counts * (counts - 1)).sum() / 2)
+
+    c = table.counts
+    both, rows, columns, all_ = pairs(c), pairs(c.sum(axis=1)), pairs(c.sum(axis=0)), pairs(c.sum())
+    expected = rows * columns / all_ if all_ else 0.0
+    most = (rows + columns) / 2
+    return Score((both - expected) / (most - expected) if most != expected else 1.0)
+
+
+@metric(kind="clustering", paper="Vinh et al. 2010", default="standard", presets={"standard": {}}, chance="0")
+def ami(table: ContingencyTable, *, preset: str = "standard") -> Score:
+    """Mutual information of latent and class corrected for chance, over the mean of entropies (AMI)."""
+    counts = table.counts.astype(np.int64)
+    if (counts != table.counts).any():
+        raise UsageError("ami: counts must be whole numbers of images, but some are fractions")
+    latents, classes = np.indices(counts.shape)
+    labels = [np.repeat(side.ravel(), counts.ravel()) for side in (classes, latents)]
+    return Score(adjusted_mutual_info_score(*labels, average_method="arithmetic"))
+
+
+@metric(kind="clustering", paper="Zhao & Karypis 2001", default="standard", presets={"standard": {}})
+def purity(table: ContingencyTable, *, preset: str = "standard") -> Score:
+    """Share of images whose class is the most frequent one of their latent (many-to-one accuracy)."""
+    return Score(table.counts.max(axis=1).sum() / table.counts.sum())
+
+
+@metric(
+    kind="clustering", paper="Kuhn 1955", default="standard", presets={"standard": {}}, chance="about 1/k"
+)
+def hungarian_accuracy(table: ContingencyTable, *, preset: str = "standard") -> Score:
+    """Share of images that a one-to-one assignment of latents to classes gets right (clustering accuracy)."""
+    matched = linear_sum_assignment(table.counts, maximize=True)
+    return Score(table.counts[matched].sum() / table.counts.sum(), parts={"assignment": matched})
+
+
+@metric(
+    kind="clustering",
+    paper="Rosenberg & Hirschberg 2007",
+    default="standard",
+    presets={"standard": {}},
+    chance="0",
+)
+def homogeneity(table: ContingencyTable, *, preset: str = "standard") -> Score:
+    """Share of the classes' entropy that the latents explain: each latent holds one class."""
+    _, cls, mi = _marginals(table)
+    return Score(mi / cls if cls else 1.0)
+
+
+@metric(
+    kind="clustering",
+    paper="Rosenberg & Hirschberg 2007",
+    default="standard",
+    presets={"standard": {}},
+    chance="0",
+)
+def completeness(table: ContingencyTable, *, preset: str = "standard") -> Score:
+    """Share of the latents' entropy that the classes explain: each class is in one latent."""
+    latent, _, mi = _marginals(table)
+    return Score(mi / latent if latent else 1.0)

@@ -1,0 +1,226 @@
+"""DCI: Eastwood & Williams 2018 (ICLR).
+
+    symbol   here              shape     meaning
+    R_jk     importance        (d, k)    how much code j matters to the predictor of factor k
+    P_jk                                 R_jk / sum_k R_jk, and P~_jk = R_jk / sum_j R_jk
+    D_j      disentanglement   (d,)      1 - H_K(P_j.), entropy to base k
+    C_k      completeness      (k,)      1 - H_D(P~_.k), entropy to base d
+    rho_j                      (d,)      R_j. / R_.., the weights of D = sum_j rho_j D_j
+
+The headline score is D. Informativeness is how well the predictors do, on the rows apart where there are any.
+
+The predictor is the metric: trees and lines see different codes, and noise codes get importance from
+overfitting. Dead codes raise C, since its entropy is divided by log d: compare models of equal d.
+
+Deviations: `ibgan` has the depths that InfoGAN-CR's code attributes to IB-GAN, in the order of dSprites'
+factors; the number of trees is scikit-learn's default of that time. `eastwood2018_forest` has fixed depths
+in place of tuned ones. A code of no importance has D_j = 0 and no weight; the library behind `ubisoft`
+stops at the first such code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import joblib
+import numpy as np
+from sklearn.ensemble import GradientBoostingClassifier, RandomForestRegressor
+from sklearn.linear_model import Lasso
+from sklearn.model_selection import cross_val_score
+
+from disbench.errors import unknown
+from disbench.metrics import edges
+from disbench.metrics.edges import Array, Floats, Ints, Split
+from disbench.metrics.registry import Score, metric
+
+LASSO_ALPHAS = (
+    0.0001,
+    0.001,
+    0.01,
+    0.1,
+    0.2,
+    0.4,
+    0.8,
+    1.0,
+)  # those the library behind `ubisoft` chooses from
+
+
+def disentanglement(importance: Floats) -> tuple[float, Floats, Floats]:
+    """(D, D_j (d,), rho_j (d,)) of an importance matrix (d, k) without negative entries."""
+    per_code = _one_minus_entropy(importance)
+    total = importance.sum()
+    rho = importance.sum(axis=1) / total if total else np.zeros(len(importance))
+    return float(rho @ per_code), per_code, rho
+
+
+def completeness(importance: Floats, weighted: bool) -> tuple[float, Floats]:
+    """(C, C_k (k,)) of an importance matrix (d, k): the mean over factors, weighted by importance or not."""
+    per_factor = _one_minus_entropy(importance.T)
+    weights = importance.sum(axis=0)
+    if not weights.any():
+        return 0.0, per_factor
+    return float(np.average(per_factor, weights=weights if weighted else None)), per_factor
+
+
+def _one_minus_entropy(rows: Floats) -> Floats:
+    """Per row, 1 minus the entropy of its shares to the base of its length; 0 for an empty row."""
+    if rows.shape[1] == 1:
+        return (rows[:, 0] > 0).astype(float)
+    total = rows.sum(axis=1, keepdims=True)
+    p = edges.ratio(rows, total)
+    h = -(p * np.log(np.where(p > 0, p, 1.0))).sum(axis=1) / np.log(rows.shape[1])
+    return np.where(total[:, 0] > 0, 1 - h, 0.0)
+
+
+@metric(
+    paper="Eastwood & Williams 2018",
+    chance="0",
+    presets={
+        "dlib": {},
+        "eastwood2018_lasso": {"model": "lasso", "weighted": False},
+        "eastwood2018_forest": {"model": "forest", "depths": 12, "weighted": False},
+        "ibgan": {"model": "forest", "depths": (4, 2, 4, 2, 2), "weighted": False, "held_out": False},
+        "infogan_cr": {"model": "forest", "depths": (4, 5, 2, 5, 5), "weighted": False, "held_out": False},
+        "ubisoft": {"model": "lasso_cv", "scale": "minmax", "weighted": False, "held_out": False},
+    },
+)
+def dci(
+    codes: Floats,
+    factors: Ints,
+    *,
+    rng: np.random.Generator,
+    split: Split | None = None,
+    preset: str = "dlib",
+    model: str = "boosting",
+    trees: int | None = None,
+    depths: int | tuple[int, ...] | None = None,
+    alpha: float = 0.02,
+    scale: str = "standard",
+    weighted: bool = True,
+    held_out: bool = True,
+    n_jobs: int = -1,
+    progress: Callable[[int, int], None] | None = None,
+) -> Score:
+    """Whether each code matters to the predictor of one factor only (D of DCI; parts has C and I).
+
+    Args:
+        codes: (n, d). factors: (n, k).
+        rng: seeds the predictors, and draws the split if none is given.
+        split: (rows to fit on, rows to test on).
+        model: "boosting" (gradient-boosted classifiers, I = accuracy), "forest" (random forests that
+            regress) or "lasso" (I = 1 - NRMSE^2, the explained share of variance), or "lasso_cv" (its alpha
+            chosen by 10-fold cross-validation, I = 1 - 12 MSE, not below 0).
+        trees, depths: boosting rounds or trees, and depth; None is 100 rounds of depth 3, 10 trees of any
+            depth. Depths may differ by factor.
+        alpha: weight of the lasso's penalty.
+        scale: of codes and factors for the models that regress: "standard" or "minmax". Boosting takes raw
+            codes.
+        weighted: weigh C_k by the factor's importance, as disentanglement_lib does, or alike.
+        held_out: fit and test on rows apart; otherwise on all rows, no split needed.
+        n_jobs: processes, one factor each; -1 is one per core.
+        progress: called with (factors done, factors in all).
+    """
+    n, d = codes.shape
+    k = factors.shape[1]
+    everything = np.arange(n)
+    train, test = edges.split_rows("dci", n, split, rng) if held_out else (everything, everything)
+    notes = [
+        f"factor {factor} has one value in the rows to fit on, so nothing can be learnt about it"
+        for factor in np.flatnonzero(~edges.varying(factors[train]))
+    ]
+    regress = model != "boosting"
+    z, v = (_scaled(x, train, scale) if regress else x for x in (codes, factors))
+    depth_of = edges.per_factor("dci", "depths", depths, k)
+    jobs = [
+        joblib.delayed(_fit)(
+            z, v[:, factor], train, test, model, trees, depth_of[factor], alpha, edges.seed(rng)
+        )
+        for factor in range(k)
+    ]
+    fits = []
+    for done in joblib.Parallel(n_jobs=n_jobs, return_as="generator")(jobs):
+        fits.append(done)
+        if progress is not None:
+            progress(len(fits), k)
+    importance = np.stack([fit[0] for fit in fits], axis=1)  # (d, k)
+    train_quality, test_quality = (np.array([fit[side] for fit in fits]) for side in (1, 2))
+    D, per_code, rho = disentanglement(importance)
+    C, per_factor = completeness(importance, weighted)
+    if not importance.any():
+        notes.append("no code matters to any predictor, so D and C are 0")
+    if k == 1:
+        notes.append("with one factor every code that matters is disentangled")
+    if d == 1:
+        notes.append("with one code every factor it matters to is complete")
+    return Score(
+        D,
+        parts={
+            "disentanglement": D,
+            "completeness": C,
+            "informativeness_train": float(train_quality.mean()),
+            "informativeness_test": float(test_quality.mean()),
+            "importance": importance,
+            "codes": per_code,
+            "weights": rho,
+            "factors": per_factor,
+            "factors_informativeness": test_quality,
+        },
+        live=edges.varying(codes),
+        warnings=tuple(notes),
+    )
+
+
+def _scaled(x: Array, train: Ints, scale: str) -> Floats:
+    if scale == "standard":
+        return edges.standardise(x, train)
+    if scale == "minmax":
+        low = x[train].min(axis=0)
+        return edges.ratio((x - low).astype(np.float64), x[train].max(axis=0) - low)
+    raise unknown("scale of dci", scale, ("standard", "minmax"))
+
+
+def _fit(
+    z: Array,
+    v: Array,
+    train: Ints,
+    test: Ints,
+    model: str,
+    trees: int | None,
+    depth: int | None,
+    alpha: float,
+    seed: int,
+) -> tuple[Floats, float, float]:
+    """(importance of codes (d,), quality on train, quality on test) of the predictor of one factor v (n,)."""
+    if len(np.unique(v[train])) < 2:
+        same = [float((v[rows] == v[train[0]]).mean()) for rows in (train, test)]
+        return np.zeros(z.shape[1]), same[0], same[1]
+    predictor: Any
+    if model == "boosting":
+        predictor = GradientBoostingClassifier(
+            n_estimators=trees or 100, max_depth=depth or 3, random_state=seed
+        )
+    elif model == "forest":
+        predictor = RandomForestRegressor(n_estimators=trees or 10, max_depth=depth, random_state=seed)
+    elif model == "lasso":
+        predictor = Lasso(alpha=alpha)
+    elif model == "lasso_cv":
+        predictor = Lasso(alpha=_best_alpha(z[train], v[train]))
+    else:
+        raise unknown("model of dci", model, ("boosting", "forest", "lasso", "lasso_cv"))
+    predictor.fit(z[train], v[train])
+    linear = model in ("lasso", "lasso_cv")
+    importance = np.abs(predictor.coef_) if linear else predictor.feature_importances_
+    if model == "lasso_cv":
+        mse = [float(((predictor.predict(z[rows]) - v[rows]) ** 2).mean()) for rows in (train, test)]
+        return importance, max(0.0, 1 - 12 * mse[0]), max(0.0, 1 - 12 * mse[1])
+    return importance, float(predictor.score(z[train], v[train])), float(predictor.score(z[test], v[test]))
+
+
+def _best_alpha(z: Floats, v: Floats) -> float:
+    """The alpha with the least squared error in 10-fold cross-validation over consecutive rows."""
+    error = [
+        -cross_val_score(Lasso(alpha=a, max_iter=5000), z, v, cv=10, scoring="neg_mean_squared_error").mean()
+        for a in LASSO_ALPHAS
+    ]
+    return LASSO_ALPHAS[int(np.argmin(error))]

@@ -1,0 +1,135 @@
+"""Downstream accuracy: Locatello et al. 2019, arXiv:1811.12359.
+
+How well factors can be read from all codes by a simple classifier that saw few labels: per factor, the
+accuracy on fresh rows, averaged. The score is that of the largest number of labels; `parts` has every size,
+and the efficiency, which is the accuracy with few labels over that with many.
+
+Deviations: the smaller training sets are the first rows of the larger ones, where disentanglement_lib draws
+each afresh. With fewer labels than the cross-validation has use for, C is 1 and not chosen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import joblib
+import numpy as np
+from sklearn.ensemble import GradientBoostingClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import KFold
+
+from disbench.errors import UsageError, unknown
+from disbench.metrics import edges
+from disbench.metrics.edges import Floats, Ints, Split
+from disbench.metrics.registry import Score, metric
+
+PENALTIES = np.logspace(-4, 4, 10)  # values of C, those of scikit-learn's LogisticRegressionCV
+
+
+@metric(
+    paper="arXiv:1811.12359",
+    presets={
+        "dlib": {},
+        "dlib_sizes": {"sizes": (10, 100, 1000, 10_000)},
+        "dlib_boosting": {"model": "boosting"},
+        "dlib_boosting_sizes": {"model": "boosting", "sizes": (10, 100, 1000, 10_000)},
+    },
+)
+def downstream(
+    codes: Floats,
+    factors: Ints,
+    *,
+    rng: np.random.Generator,
+    split: Split | None = None,
+    preset: str = "dlib",
+    sizes: tuple[int, ...] = (1000,),
+    model: str = "logistic_cv",
+    folds: int = 5,
+    max_iter: int = 100,
+    n_jobs: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> Score:
+    """Mean accuracy, on fresh rows, of classifiers from all codes to each factor, fitted on few labels.
+
+    Args:
+        codes: (n, d). factors: (n, k).
+        rng: seeds the classifiers, and draws the split if none is given.
+        split: (rows to fit on, rows to test on); the first `size` rows of the former are used.
+        sizes: numbers of labels to learn from.
+        model: "logistic_cv" (logistic regression, C from 10 values by cross-validation), "logistic" (C = 1)
+            or "boosting" (gradient-boosted trees).
+        folds, max_iter: of the cross-validation and of each logistic regression.
+        n_jobs: processes, one factor each; -1 is one per core.
+        progress: called with (fits done, fits in all).
+    """
+    k = factors.shape[1]
+    train, test = edges.split_rows("downstream", len(codes), split, rng)
+    if not sizes or min(sizes) < 2:
+        raise UsageError(f"downstream: sizes must be numbers of labels from 2 on, but are {sizes}")
+    edges.need_rows("downstream", len(train), max(sizes), "to fit on, the largest of sizes")
+    if model not in ("logistic_cv", "logistic", "boosting"):
+        raise unknown("model of downstream", model, ("logistic_cv", "logistic", "boosting"))
+    jobs = [
+        joblib.delayed(_accuracies)(
+            codes, factors[:, factor], train[:size], test, model, folds, max_iter, edges.seed(rng)
+        )
+        for size in sizes
+        for factor in range(k)
+    ]
+    fits = []
+    for done in joblib.Parallel(n_jobs=n_jobs, return_as="generator")(jobs):
+        fits.append(done)
+        if progress is not None:
+            progress(len(fits), len(jobs))
+    train_accuracy, test_accuracy = np.array([f[:2] for f in fits]).T.reshape(2, len(sizes), k)
+    means = test_accuracy.mean(axis=1)
+    largest = int(np.argmax(sizes))
+    smallest = int(np.argmin(sizes))
+    return Score(
+        means[largest],
+        parts={
+            "sizes": tuple(sizes),
+            "train_accuracy": train_accuracy,  # (sizes, k)
+            "test_accuracy": test_accuracy,
+            "mean_test_accuracy": means,
+            "min_test_accuracy": test_accuracy.min(axis=1),
+            "efficiency": float(edges.ratio(means[smallest], means[largest])),
+        },
+        live=edges.varying(codes),
+        warnings=tuple(dict.fromkeys(note for f in fits for note in f[2])),
+    )
+
+
+def _accuracies(
+    codes: Floats, v: Ints, train: Ints, test: Ints, model: str, folds: int, max_iter: int, seed: int
+) -> tuple[float, float, tuple[str, ...]]:
+    """(accuracy on train, on test, notes) of the classifier of one factor v (n,)."""
+    z, y = codes[train], v[train]
+    if len(np.unique(y)) < 2:
+        note = f"with {len(y)} labels some factor shows one value only, which is then the guess for all rows"
+        return 1.0, float((v[test] == y[0]).mean()), (note,)
+    notes: tuple[str, ...] = ()
+    classifier: GradientBoostingClassifier | LogisticRegression
+    splits = list(KFold(folds).split(z)) if model == "logistic_cv" and len(z) >= folds else []
+    if model == "boosting":
+        classifier = GradientBoostingClassifier(random_state=seed)
+    elif splits and all(len(np.unique(y[fit])) == len(np.unique(y)) for fit, _ in splits):
+        classifier = LogisticRegression(C=_best_penalty(z, y, splits, max_iter), max_iter=max_iter)
+    else:
+        if model == "logistic_cv":
+            notes = (
+                f"with {len(y)} labels a fold lacks a value of some factor, so C is 1 there and not chosen",
+            )
+        classifier = LogisticRegression(max_iter=max_iter)
+    classifier.fit(z, y)
+    return float(classifier.score(z, y)), float(classifier.score(codes[test], v[test])), notes
+
+
+def _best_penalty(z: Floats, y: Ints, splits: list[Split], max_iter: int) -> float:
+    """The C with the best accuracy over the folds; each fit starts from the last, the smallest C first."""
+    right = np.zeros(len(PENALTIES))
+    for fit, test in splits:
+        model = LogisticRegression(max_iter=max_iter, warm_start=True)
+        for i, C in enumerate(PENALTIES):
+            right[i] += model.set_params(C=C).fit(z[fit], y[fit]).score(z[test], y[test])
+    return float(PENALTIES[right.argmax()])

@@ -1,0 +1,124 @@
+"""Explicitness: Ridgeway & Mozer 2018, arXiv:1802.05312.
+
+How well a logistic regression on all codes ranks the values of a factor: the area under the ROC curve of
+each value against the rest, averaged over values and then over factors. 0.5 is chance. It says nothing
+about which code holds what: a rotation of the codes leaves it as it is.
+
+Deviations: constant codes are left out (their standardisation is 0/0); a value that occurs in the rows to
+test on but not in those to fit on, or the other way round, is left out and named.
+"""
+
+import numpy as np
+from scipy.stats import rankdata
+from sklearn.linear_model import LogisticRegression
+from sklearn.multiclass import OneVsRestClassifier
+
+from disbench.errors import unknown
+from disbench.metrics import edges
+from disbench.metrics.edges import Floats, Ints, Split
+from disbench.metrics.registry import Score, metric
+
+
+def areas(scores: Floats, y: Ints) -> Floats:
+    """(c,) Area under the ROC curve of scores (n, c) for class c of y (n,) against the rest; ties count half.
+
+    The share of pairs (one of the class, one of the rest) in which the class scores higher. Each of 0..c-1
+    must occur in y, and none may fill it.
+    """
+    ranks = rankdata(scores, axis=0)
+    own = y[:, None] == np.arange(scores.shape[1])
+    inside = own.sum(axis=0)
+    wins: Floats = (ranks * own).sum(axis=0) - inside * (inside + 1) / 2
+    shares: Floats = wins / (inside * (len(y) - inside))
+    return shares
+
+
+@metric(
+    paper="arXiv:1802.05312",
+    chance="0.5",
+    presets={
+        "dlib": {},
+        "infogan_cr": {"scale": "none", "held_out": False},
+        "ubisoft": {
+            "scale": "minmax",
+            "held_out": False,
+            "classes": "one_vs_rest",
+            "balanced": True,
+            "adjusted": True,
+        },
+    },
+)
+def explicitness(
+    codes: Floats,
+    factors: Ints,
+    *,
+    rng: np.random.Generator | None = None,
+    split: Split | None = None,
+    preset: str = "dlib",
+    scale: str = "standard",
+    held_out: bool = True,
+    classes: str = "multinomial",
+    balanced: bool = False,
+    max_iter: int = 100,
+    adjusted: bool = False,
+) -> Score:
+    """Mean area under the ROC curve of a logistic regression from all codes to each factor's values.
+
+    Args:
+        codes: (n, d). factors: (n, k).
+        split: (rows to fit on, rows to test on); drawn from `rng` if not given.
+        scale: "standard" (mean 0, deviation 1), "minmax" (0 to 1), both over the rows to fit on, or "none".
+        held_out: fit and test on rows apart; otherwise on all rows, no split needed.
+        classes: one "multinomial" regression per factor, or one binary one per value ("one_vs_rest").
+        balanced: weigh values by the inverse of their frequency.
+        adjusted: rescale so that chance is 0.
+    """
+    n = len(codes)
+    everything = np.arange(n)
+    train, test = edges.split_rows("explicitness", n, split, rng) if held_out else (everything, everything)
+    live = edges.varying(codes[train])
+    if not live.any():
+        told = "no code varies in the rows to fit on, so the score is chance"
+        return Score(0.0 if adjusted else 0.5, live=live, warnings=(told,))
+    z = _scaled(codes[:, live].astype(np.float64), train, scale)
+    if classes not in ("multinomial", "one_vs_rest"):
+        raise unknown("classes of explicitness", classes, ("multinomial", "one_vs_rest"))
+    notes = []
+    train_areas, test_areas = [], []
+    for factor, column in enumerate(factors.T):
+        shared = np.intersect1d(column[train], column[test])
+        if (lost := len(np.unique(column)) - len(shared)) > 0:
+            notes.append(f"factor {factor}: {lost} values are missing on one side of the split and left out")
+        if len(shared) < 2:
+            notes.append(f"factor {factor}: no two values are on both sides of the split; counted as chance")
+            train_areas.append(0.5)
+            test_areas.append(0.5)
+            continue
+        fit, probe = (rows[np.isin(column[rows], shared)] for rows in (train, test))
+        y = np.searchsorted(shared, column)
+        model = LogisticRegression(class_weight="balanced" if balanced else None, max_iter=max_iter)
+        if classes == "one_vs_rest":
+            model = OneVsRestClassifier(model)
+        model.fit(z[fit], y[fit])
+        for rows, means in ((fit, train_areas), (probe, test_areas)):
+            means.append(float(areas(model.predict_proba(z[rows]), y[rows]).mean()))
+    per_factor, fitted = np.array(test_areas), np.array(train_areas)
+    if adjusted:
+        per_factor, fitted = 2 * per_factor - 1, 2 * fitted - 1
+    return Score(
+        per_factor.mean(),
+        parts={"train": float(fitted.mean()), "factors": per_factor},
+        live=live,
+        warnings=tuple(notes),
+    )
+
+
+def _scaled(z: Floats, train: Ints, scale: str) -> Floats:
+    if scale == "none":
+        return z
+    if scale == "standard":
+        return edges.standardise(z, train)
+    if scale == "minmax":
+        low = z[train].min(axis=0)
+        return edges.ratio(z - low, z[train].max(axis=0) - low)
+    raise unknown("scale of explicitness", scale, ("standard", "minmax", "none"))

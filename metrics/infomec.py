@@ -1,0 +1,189 @@
+"""InfoM, InfoE and InfoC: Hsu, Dorrell, Whittington, Wu & Finn 2023, arXiv:2305.18378.
+
+    symbol    here           shape     meaning NMI_kj    nmi            (k, d)    I(v_k; z_j) / H(v_k) D'
+    number of active codes InfoM     modularity               (mean_j max_k NMI_kj / sum_k NMI_kj - 1/K) /
+    (1 - 1/K) InfoC     compactness              (mean_k max_j NMI_kj / sum_j NMI_kj - 1/D') / (1 - 1/D')
+    InfoE     explicitness             mean_k (H0 - Hq) / H0, Hq the log loss of a logistic regression from
+    all codes
+
+The information of continuous codes is a nearest-neighbour estimate, clipped at 0, so that of a useless code
+is noise, and a share of noise is not 0: random codes get InfoM .6 and InfoC .3. The headline score is
+InfoM.
+
+Deviations: H0, the log loss without codes, is ln n_k in closed form, which a regression with balanced
+classes on zeros gives. A code that informs about nothing counts as chance, 1/K, where the published code
+has 0/0.
+"""
+
+import numpy as np
+from scipy.special import digamma
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
+from sklearn.preprocessing import OneHotEncoder
+
+from disbench.errors import unknown
+from disbench.metrics import edges, information
+from disbench.metrics.edges import Bools, Floats, Ints
+from disbench.metrics.registry import Score, metric
+
+
+def nearest_neighbour_information(z: Floats, y: Ints, neighbours: int) -> float:
+    """I(z; y) in nats of a continuous z (n,) and labels y (n,) in 0..c-1, by Ross 2014 (PLoS ONE 9(2)).
+
+    I = psi(n) + <psi(k)> - <psi(n_y)> - <psi(m)>: m counts the points within the distance to the k-th
+    neighbour of the same label; clipped at 0. Labels with one row are left out. In one dimension the
+    neighbours of a sorted point are a window around it, so sorting does the work of a tree.
+    """
+    size = np.bincount(y)[y]
+    z, y, size = z[size > 1], y[size > 1], size[size > 1]
+    k = np.minimum(neighbours, size - 1)
+    radius = np.empty(len(z))
+    for label in np.unique(y):
+        rows = np.flatnonzero(y == label)
+        radius[rows] = _kth_distance(z[rows], int(k[rows[0]]))
+    m = _count_nearer(z, radius)
+    information_ = digamma(len(z)) + digamma(k).mean() - digamma(size).mean() - digamma(m).mean()
+    return max(0.0, float(information_))
+
+
+def _kth_distance(z: Floats, k: int) -> Floats:
+    """(n,) Distance of each of z (n,), n > k, to its k-th nearest other."""
+    order = np.argsort(z)
+    ordered = z[order]
+    padded = np.concatenate([np.full(k, -np.inf), ordered, np.full(k, np.inf)])
+    # one window of k+1 sorted points per start `back` before the point: the tightest holds the k nearest
+    reach = [
+        np.maximum(ordered - padded[k - back : len(z) + k - back], padded[2 * k - back :][: len(z)] - ordered)
+        for back in range(k + 1)
+    ]
+    distance = np.empty(len(z))
+    distance[order] = np.min(reach, axis=0)
+    return distance
+
+
+def _count_nearer(z: Floats, radius: Floats) -> Ints:
+    """(n,) How many of z (n,) lie strictly nearer to each than radius (n,), itself included."""
+    ordered = np.sort(z)
+    below = np.searchsorted(ordered, z - radius, side="right")
+    above = np.searchsorted(ordered, z + radius, side="left")
+    # z - radius and z + radius are rounded, so the points at the two borders are compared by their distance
+    last = len(z) - 1
+    below -= (below > 0) & (z - ordered[np.maximum(below - 1, 0)] < radius)
+    below += z - ordered[np.minimum(below, last)] >= radius
+    above += (above <= last) & (ordered[np.minimum(above, last)] - z < radius)
+    above -= ordered[np.maximum(above - 1, 0)] - z >= radius
+    return above - below
+
+
+@metric(
+    paper="arXiv:2305.18378",
+    default="hsu2023",
+    presets={
+        "hsu2023": {},
+        "hsu2023_discrete": {"estimator": "counts", "prune": "varying"},
+        "tripod": {"prune": "iqr", "threshold": 0.1},
+    },
+)
+def infomec(
+    codes: Floats,
+    factors: Ints,
+    *,
+    rng: np.random.Generator,
+    preset: str = "hsu2023",
+    estimator: str = "neighbours",
+    neighbours: int = 10,
+    prune: str = "range",
+    threshold: float = 0.05,
+    max_iter: int = 100,
+) -> Score:
+    """Modularity (the score), explicitness and compactness as shares of information (InfoM, InfoE, InfoC).
+
+    Args:
+        codes: (n, d). factors: (n, k).
+        rng: for the jitter of about 1e-10 that breaks ties between continuous codes.
+        estimator: of the information: "neighbours" for continuous codes, "counts" for discrete ones.
+        prune: a code is active if its "range" (or "iqr") exceeds that share `threshold` of the largest one,
+            or if it is "varying".
+        max_iter: steps of the logistic regression, which has no penalty.
+    """
+    n, _ = codes.shape
+    k = factors.shape[1]
+    edges.need_rows("infomec", n, 2 * neighbours, f"for {neighbours} neighbours")
+    v = edges.relabel(factors)
+    active = _active(codes, prune, threshold)
+    if not active.any():
+        told = "no code is active, so all three scores are 0"
+        return Score(0.0, parts={"infom": 0.0, "infoe": 0.0, "infoc": 0.0}, live=active, warnings=(told,))
+    nmi = _information(codes, v, estimator, neighbours, rng) / information.entropy(v)[:, None]  # (k, d)
+    notes = []
+    if k == 1:
+        notes.append("with one factor every code that informs about it is modular: InfoM is 1 by definition")
+    if active.sum() == 1:
+        notes.append("with one active code InfoC is 1 by definition")
+    infom = _concentration(nmi[:, active], axis=0)
+    infoc = _concentration(nmi[:, active], axis=1)
+    infoe = _explicitness(codes, v, estimator, max_iter)
+    return Score(
+        infom,
+        parts={
+            "infom": infom,
+            "infoe": float(infoe.mean()),
+            "infoc": infoc,
+            "nmi": nmi,
+            "explicitness": infoe,
+        },
+        live=active,
+        warnings=tuple(notes),
+    )
+
+
+def _active(codes: Floats, prune: str, threshold: float) -> Bools:
+    live = edges.varying(codes)
+    if prune == "varying":
+        return live
+    if prune == "range":
+        spread = np.ptp(codes, axis=0)
+    elif prune == "iqr":
+        spread = np.subtract(*np.quantile(codes, (0.75, 0.25), axis=0))
+    else:
+        raise unknown("prune rule of infomec", prune, ("range", "iqr", "varying"))
+    active: Bools = live & (spread > threshold * spread.max())
+    return active
+
+
+def _information(codes: Floats, v: Ints, estimator: str, neighbours: int, rng: np.random.Generator) -> Floats:
+    """(k, d) I(v_k; z_j) in nats."""
+    if estimator == "counts":
+        return information.mutual_information(edges.relabel(codes), v).T
+    if estimator != "neighbours":
+        raise unknown("estimator of infomec", estimator, ("neighbours", "counts"))
+    z = edges.standardise(codes, np.arange(len(codes)))
+    z += 1e-10 * np.maximum(1, np.abs(z).mean(axis=0)) * rng.standard_normal(z.shape)
+    live = edges.varying(codes)
+    rows = [[nearest_neighbour_information(c, y, neighbours) for c in z.T] for y in v.T]
+    return np.where(live, edges.floor(np.array(rows)), 0.0)
+
+
+def _concentration(nmi: Floats, axis: int) -> float:
+    """Mean share of the largest entry along the axis, rescaled so that an even spread is 0."""
+    size = nmi.shape[axis]
+    top, total = nmi.max(axis=axis), nmi.sum(axis=axis)
+    share = np.where(total > 0, edges.ratio(top, total), 1 / size)
+    if size == 1:
+        return float((total > 0).mean())
+    return float((share.mean() - 1 / size) / (1 - 1 / size))
+
+
+def _explicitness(codes: Floats, v: Ints, estimator: str, max_iter: int) -> Floats:
+    """(k,) Share of ln n_k that a logistic regression without penalty saves, in sample."""
+    everything = np.arange(len(codes))
+    z = (
+        OneHotEncoder().fit_transform(edges.relabel(codes))
+        if estimator == "counts"
+        else edges.standardise(codes, everything)
+    )
+    model = LogisticRegression(C=np.inf, class_weight="balanced", max_iter=max_iter)
+    null = np.log(v.max(axis=0) + 1)
+    losses = [log_loss(y, model.fit(z, y).predict_proba(z)) for y in v.T]
+    saved: Floats = (null - losses) / null
+    return saved

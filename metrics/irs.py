@@ -1,0 +1,78 @@
+"""Interventional robustness score: Suter, Miladinovic, Scholkopf & Bauer 2019, arXiv:1811.00007.
+
+    symbol   here            shape     meaning
+    PIDA     deviation       (d, k)    mean over values of v_k of the largest |z_j - E[z_j | v_k]| in its rows
+    EMPIDA   largest         (d,)      largest |z_j - E[z_j]|
+
+    IRS_j = max_k 1 - deviation_jk / largest_j,    IRS = sum_j largest_j IRS_j / sum_j largest_j
+
+A code that its own factor pins down, whatever the others do, scores 1. "Largest" is a quantile, 1 in the
+paper and .99 in disentanglement_lib. The weights are in the units of the codes, so the mean depends on
+their scale.
+
+Deviations: exactly constant codes are left out. `dlib` puts factors of more than 20 values into 20 bins, as
+that library does, perhaps unintended.
+"""
+
+import numpy as np
+
+from disbench.errors import UsageError, unknown
+from disbench.metrics import edges, information
+from disbench.metrics.edges import Floats, Ints
+from disbench.metrics.registry import Score, metric
+
+
+@metric(
+    paper="arXiv:1811.00007",
+    presets={
+        "dlib": {},
+        "suter2019": {"quantile": 1.0, "factor_bins": 0, "precision": "double"},
+        "ubisoft": {"quantile": 1.0, "factor_bins": 0, "precision": "double"},
+    },
+)
+def irs(
+    codes: Floats,
+    factors: Ints,
+    *,
+    preset: str = "dlib",
+    quantile: float = 0.99,
+    factor_bins: int = 20,
+    precision: str = "given",
+) -> Score:
+    """How firmly some factor pins each code down while the others vary, codes weighted by their range (IRS).
+
+    Args:
+        codes: (n, d). factors: (n, k), or a Grid for codes of every point of it.
+        quantile: which deviation within a factor's value counts as its largest.
+        factor_bins: equal-width bins that the factors are put into; 0 leaves them.
+        precision: compute in the precision "given" by the codes, as disentanglement_lib does, or in
+            "double". The score is a ratio of small differences: a perfect code in single precision scores
+            about 0.99999.
+    """
+    if not 0 <= quantile <= 1:
+        raise UsageError(f"irs: quantile must lie in 0..1, but is {quantile}")
+    if precision not in ("given", "double"):
+        raise unknown("precision of irs", precision, ("given", "double"))
+    live = edges.varying(codes)
+    if not live.any():
+        return Score(0.0, live=live, warnings=("all codes are constant, so nothing can be robust",))
+    z = codes[:, live] if precision == "given" else codes[:, live].astype(np.float64)
+    v = information.histogram(factors.astype(np.float64), factor_bins) if factor_bins else factors
+    deviation = np.stack([_deviation(z, column, quantile) for column in v.T], axis=1)  # (d, k)
+    largest = np.abs(z - z.mean(axis=0)).max(axis=0)
+    robust = 1 - deviation / largest[:, None]
+    per_code = robust.max(axis=1)
+    return Score(
+        float(np.average(per_code, weights=largest)),
+        parts={"codes": per_code, "parents": robust.argmax(axis=1), "weights": largest, "matrix": robust},
+        live=live,
+    )
+
+
+def _deviation(z: Floats, v: Ints, quantile: float) -> Floats:
+    """(d,) The quantile of |z - mean| among the rows of each value of v, averaged over the values."""
+    groups = [z[v == value] for value in np.unique(v)]
+    spread: Floats = np.mean(
+        [np.quantile(np.abs(rows - rows.mean(axis=0)), quantile, axis=0) for rows in groups], axis=0
+    )
+    return spread

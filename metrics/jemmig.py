@@ -1,0 +1,48 @@
+"""JEMMIG: Do & Tran 2020, arXiv:1908.09961.
+
+    JEMMIG_k = H(z_a, v_k) - I(z_a; v_k) + I(z_b; v_k),    z_a, z_b: the best and the second-best code for v_k
+
+is 0 for a code that is nothing but the factor, and grows with everything else in it. The score is the mean of
+1 - JEMMIG_k / (H(v_k) + log bins), which is 1 for that code and 0 for a code of bins drawn by chance.
+
+Deviations: codes are binned, where the paper integrates over posteriors; with one code I(z_b; v_k) is 0. Of
+codes with equal information, z_a is the one with the least joint entropy. A factor
+that no code informs about scores 0, where constant codes, which hold nothing else either, would score well.
+"""
+
+import math
+
+import numpy as np
+
+from disbench.metrics import edges, information
+from disbench.metrics.edges import Floats, Ints
+from disbench.metrics.registry import Score, metric
+
+
+@metric(paper="arXiv:1908.09961", default="ubisoft", presets={"ubisoft": {}, "bins20": {"bins": 20}})
+def jemmig(
+    codes: Floats,
+    factors: Ints,
+    *,
+    preset: str = "ubisoft",
+    bins: int = 10,
+    binning: str = "width",
+) -> Score:
+    """Gap of information, less what else the best code holds (JEMMIG, scaled to 1 for a perfect code).
+
+    Args:
+        codes: (n, d). factors: (n, k).
+        bins, binning: how codes become integers, see `information.histogram`.
+    """
+    binned = information.histogram(codes, bins, binning)
+    mi = information.mutual_information(binned, factors)  # (d, k)
+    joint = information.joint_entropy(binned, factors)  # (d, k)
+    tied = mi >= mi.max(axis=0) - 1e-9
+    raw = np.where(tied, joint, np.inf).min(axis=0) - information.gap(mi)  # (k,) nats
+    scaled = 1 - raw / (information.entropy(factors) + math.log(bins))
+    per_factor = np.where(mi.max(axis=0) > 0, scaled, 0.0)
+    return Score(
+        per_factor.mean(),
+        parts={"factors": per_factor, "unscaled": raw, "mutual_information": mi},
+        live=edges.varying(codes),
+    )

@@ -1,0 +1,56 @@
+"""Linear R^2: the share of each factor's variance that a linear map of all codes explains on fresh rows.
+
+    R^2_k = 1 - sum_i (v_ik - w_k z_i - b_k)^2 / sum_i (v_ik - mean v_k)^2
+
+The usual yardstick of identifiability up to linear maps; blind to rotations of the codes. Below 0 the map
+does worse on fresh rows than their mean.
+
+Deviations: none.
+"""
+
+import numpy as np
+
+from disbench.metrics import edges
+from disbench.metrics.edges import Floats, Split
+from disbench.metrics.registry import Score, metric
+
+
+@metric(
+    paper="no paper",
+    default="ols",
+    presets={"ols": {}, "in_sample": {"held_out": False}},
+    integer_factors=False,
+)
+def linear_r2(
+    codes: Floats,
+    factors: Floats,
+    *,
+    rng: np.random.Generator | None = None,
+    split: Split | None = None,
+    preset: str = "ols",
+    held_out: bool = True,
+) -> Score:
+    """Mean share of the factors' variance that a least-squares map of all codes explains (linear R^2).
+
+    Args:
+        codes: (n, d). factors: (n, k), of any numbers; their order matters.
+        split: (rows to fit on, rows to test on); drawn from `rng` if not given.
+        held_out: fit and test on rows apart; otherwise on all rows, no split needed.
+    """
+    n, d = codes.shape
+    everything = np.arange(n)
+    train, test = edges.split_rows("linear_r2", n, split, rng) if held_out else (everything, everything)
+    edges.need_rows("linear_r2", len(train), d + 2, f"to fit {d} codes and a constant")
+    z = np.column_stack([edges.standardise(codes, train), np.ones(n)])
+    v = factors.astype(np.float64)
+    weights = np.linalg.lstsq(z[train], v[train], rcond=None)[0]
+    error = ((v[test] - z[test] @ weights) ** 2).sum(axis=0)
+    total = ((v[test] - v[test].mean(axis=0)) ** 2).sum(axis=0)
+    per_factor = np.where(total > 0, 1 - edges.ratio(error, total), 0.0)
+    told = "a factor has one value in the rows to test on; its R^2 counts as 0"
+    return Score(
+        per_factor.mean(),
+        parts={"factors": per_factor},
+        live=edges.varying(codes),
+        warnings=(told,) if (total == 0).any() else (),
+    )

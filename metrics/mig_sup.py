@@ -1,0 +1,56 @@
+"""MIG-sup: Li, Murkute, Gyawali & Wang 2020, arXiv:2002.10549.
+
+    MIG-sup = 1/D sum_j (I(z_j; v_a) - I(z_j; v_b)),    v_a, v_b: the two factors best for z_j, I normalised
+
+The counterpart of MIG: a gap over factors for each code, so a code that mixes two factors is punished and
+two codes of one factor are not.
+
+Deviations: constant codes are left out of the mean. `ubisoft` normalises by the code's entropy, as that
+library does, instead of the factor's.
+"""
+
+from disbench.errors import unknown
+from disbench.metrics import edges, information
+from disbench.metrics.edges import Floats, Ints
+from disbench.metrics.registry import Score, metric
+
+
+@metric(
+    paper="arXiv:2002.10549",
+    default="li2020",
+    presets={"li2020": {}, "ubisoft": {"bins": 10, "divide_by": "code"}},
+    chance="0",
+)
+def mig_sup(
+    codes: Floats,
+    factors: Ints,
+    *,
+    preset: str = "li2020",
+    bins: int = 20,
+    binning: str = "width",
+    divide_by: str = "factor",
+) -> Score:
+    """Mean gap between the two factors that a code knows most about (MIG-sup, binned codes).
+
+    Args:
+        codes: (n, d). factors: (n, k).
+        bins, binning: how codes become integers, see `information.histogram`.
+        divide_by: the entropy of the "factor" or of the "code".
+    """
+    binned = information.histogram(codes, bins, binning)
+    mi = information.mutual_information(binned, factors)  # (d, k)
+    if divide_by == "factor":
+        share: Floats = mi / information.entropy(factors)
+    elif divide_by == "code":
+        share = edges.ratio(mi, information.entropy(binned)[:, None])
+    else:
+        raise unknown("divide_by of mig_sup", divide_by, ("factor", "code"))
+    gaps = information.gap(share.T)  # (d,)
+    live = edges.varying(codes)
+    told = () if live.any() else ("all codes are constant and inform about nothing",)
+    return Score(
+        gaps[live].mean() if live.any() else 0.0,
+        parts={"gap": gaps, "mutual_information": mi},
+        live=live,
+        warnings=told,
+    )

@@ -1,0 +1,62 @@
+"""Modularity: Ridgeway & Mozer 2018, arXiv:1802.05312.
+
+    modularity_j = 1 - sum_{k != k*} I(z_j; v_k)^2 / (I(z_j; v_k*)^2 (K - 1)),    k* the factor best for z_j
+
+and the mean over codes. The plug-in information of a code that knows nothing is noise divided by itself: a
+random code scores about 0.6, and pulls a good representation towards that. `parts` has the score of each
+code, and a mean weighted by how much each code knows, which is free of this.
+
+Deviations: a code without information scores 0 and counts in the mean, as in disentanglement_lib;
+`over="live"` leaves it out.
+"""
+
+from disbench.errors import unknown
+from disbench.metrics import edges, information
+from disbench.metrics.edges import Floats, Ints
+from disbench.metrics.registry import Score, metric
+
+
+@metric(
+    paper="arXiv:1802.05312",
+    presets={"dlib": {}, "infogan_cr": {}, "ubisoft": {"bins": 10, "over": "live"}},
+)
+def modularity(
+    codes: Floats,
+    factors: Ints,
+    *,
+    preset: str = "dlib",
+    bins: int = 20,
+    binning: str = "width",
+    over: str = "all",
+) -> Score:
+    """Whether each code informs about one factor only (Ridgeway & Mozer's modularity, binned codes).
+
+    Args:
+        codes: (n, d). factors: (n, k).
+        bins, binning: how codes become integers, see `information.histogram`.
+        over: mean over "all" codes, those without information as 0, or over the "live" ones.
+    """
+    mi = information.mutual_information(information.histogram(codes, bins, binning), factors)  # (d, k)
+    best = mi.max(axis=1)
+    live = best > 0
+    others = mi.shape[1] - 1
+    spill = edges.ratio((mi**2).sum(axis=1) - best**2, best**2 * max(others, 1))
+    per_code = live * (1 - spill)
+    if over not in ("all", "live"):
+        raise unknown("over of modularity", over, ("all", "live"))
+    notes = []
+    if not others:
+        notes.append("with one factor every code that informs about it is modular")
+    if not live.any():
+        notes.append("no code informs about any factor")
+    counted = live if over == "live" and live.any() else live | True
+    return Score(
+        per_code[counted].mean(),
+        parts={
+            "codes": per_code,
+            "weighted": float((per_code * best).sum() / best.sum()) if live.any() else 0.0,
+            "mutual_information": mi,
+        },
+        live=live,
+        warnings=tuple(notes),
+    )

@@ -1,0 +1,32 @@
+"""Mean mutual information between codes: as reported by Locatello et al. 2019, arXiv:1811.12359.
+
+    1 / (D (D - 1)) sum_{i != j} I(z_i; z_j),    codes in 20 equal-width bins, nats
+
+0 for independent codes, but for the bias of counting, about (bins-1)^2/2n. Needs no factors.
+
+Deviations: with one code it is 0, with a warning.
+"""
+
+import numpy as np
+
+from disbench.metrics import edges, information
+from disbench.metrics.edges import Floats
+from disbench.metrics.registry import Score, metric
+
+
+@metric(kind="unsupervised", paper="arXiv:1811.12359", presets={"dlib": {}}, higher_is_better=False)
+def pairwise_mi(codes: Floats, *, preset: str = "dlib", bins: int = 20, binning: str = "width") -> Score:
+    """Mean mutual information (nats) of pairs of codes, binned.
+
+    Args:
+        codes: (n, d).
+        bins, binning: how codes become integers, see `information.histogram`.
+    """
+    d = codes.shape[1]
+    live = edges.varying(codes)
+    if d < 2:
+        return Score(0.0, live=live, warnings=("there is one code only, so no pair",))
+    binned = information.histogram(codes, bins, binning)
+    mi = information.mutual_information(binned, binned)
+    np.fill_diagonal(mi, 0.0)
+    return Score(mi.sum() / (d * d - d), parts={"mutual_information": mi}, live=live)

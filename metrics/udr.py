@@ -1,0 +1,122 @@
+"""Unsupervised disentanglement ranking: Duan et al. 2020, arXiv:1905.12614.
+
+Trainings of one method that found the same axes agree with each other up to order and sign; entangled ones
+do not. For each ordered pair of models (a, b), with R_ij the strength of the link of code i of a to code j
+of b:
+
+    UDR_ab = 1/2 (mean_j max_i R_ij^2 / sum_i R_ij + mean_i max_j R_ij^2 / sum_j R_ij),    i, j informative
+    codes
+
+and a model's score is the median over the others a of UDR_ab. R is |Lasso coefficient| or |Spearman
+correlation|. The score of a model depends on the pool it is in. The headline is the mean over models;
+`parts` has each model's.
+
+Deviations: without KLs, a code is informative if its standard deviation reaches `std`. A code without any
+link contributes 0, where the published Spearman form returns 0 for the whole pair.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.stats import rankdata
+from sklearn.linear_model import Lasso
+
+from disbench.errors import UsageError, unknown
+from disbench.metrics import edges
+from disbench.metrics.edges import Bools, Floats
+from disbench.metrics.registry import Score, metric
+
+KL_MASK = 0.01  # nats; codes below it are set to 0 in any case, as in the published code
+
+
+def relative_strength(r: Floats) -> float:
+    """UDR_ab of link strengths r (codes of a, codes of b), not negative; 0 without informative codes."""
+    if 0 in r.shape:
+        return 0.0
+    sides = [edges.ratio(r.max(axis=axis) ** 2, r.sum(axis=axis)).mean() for axis in (0, 1)]
+    return float(np.mean(sides))
+
+
+@metric(
+    kind="models",
+    paper="arXiv:1905.12614",
+    presets={
+        "dlib": {},
+        "dlib_spearman": {"similarity": "spearman"},
+        "dlib_unfiltered": {"filter_low_kl": False},
+    },
+)
+def udr(
+    codes: Sequence[Floats],
+    *,
+    kl: Sequence[Floats] | None = None,
+    preset: str = "dlib",
+    similarity: str = "lasso",
+    alpha: float = 0.1,
+    filter_low_kl: bool = True,
+    kl_threshold: float = 0.01,
+    std: float = 0.05,
+) -> Score:
+    """How well models of one method agree on their codes (UDR; parts has each model's score).
+
+    Args:
+        codes: of each model, (n, d) over the same n rows; d may differ.
+        kl: of each model, (d,) mean KL of each code's posterior to its prior, in nats.
+        similarity: "lasso" or "spearman".
+        alpha: weight of the lasso's penalty.
+        filter_low_kl: leave codes of a KL up to `kl_threshold` out; otherwise they count as codes without
+            links.
+        std: without `kl`, the standard deviation that an informative code reaches.
+    """
+    if len(codes) < 2:
+        raise UsageError(f"udr: compares models with each other, so it needs 2 or more, but got {len(codes)}")
+    if len({len(z) for z in codes}) != 1:
+        raise UsageError(
+            f"udr: all models must encode the same rows, but the row counts are {[*map(len, codes)]}"
+        )
+    if similarity not in ("lasso", "spearman"):
+        raise unknown("similarity of udr", similarity, ("lasso", "spearman"))
+    known, kept = _informative(codes, kl, kl_threshold, std)
+    rows = np.arange(len(codes[0]))
+    z = [edges.standardise(c, rows) * mask for c, mask in zip(codes, known, strict=True)]
+    if similarity == "spearman":
+        z = [edges.standardise(rankdata(c, axis=0), rows) for c in z]
+    m = len(z)
+    pairwise = np.zeros((m, m))
+    for a in range(m):
+        for b in range(m):
+            if a == b:
+                continue
+            r = _links(z[a], z[b], similarity, alpha)
+            pairwise[a, b] = relative_strength(r[kept[a]][:, kept[b]] if filter_low_kl else r)
+    models = np.array([np.median(np.delete(pairwise[:, b], b)) for b in range(m)])
+    empty = [b for b in range(m) if not kept[b].any()]
+    return Score(
+        models.mean(),
+        parts={"models": models, "pairwise": pairwise, "best": int(models.argmax()), "informative": kept},
+        warnings=(f"models {empty} have no informative code and agree with none",) if empty else (),
+    )
+
+
+def _informative(
+    codes: Sequence[Floats], kl: Sequence[Floats] | None, threshold: float, std: float
+) -> tuple[list[Bools], list[Bools]]:
+    """Per model, (d,) codes that are not set to 0, and those that are not left out."""
+    if kl is None:
+        alive = [edges.varying(z) & (z.std(axis=0) >= std) for z in codes]
+        return alive, alive
+    given = [edges.as_array(values) for values in kl]
+    if [len(values) for values in given] != [z.shape[1] for z in codes]:
+        raise UsageError("udr: kl must give one value for each code of each model")
+    return [values > KL_MASK for values in given], [values > threshold for values in given]
+
+
+def _links(a: Floats, b: Floats, similarity: str, alpha: float) -> Floats:
+    """(codes of a, codes of b) Strength of the link between standardised codes."""
+    if similarity == "spearman":
+        return np.abs(a.T @ b) / len(a)
+    coefficients = np.atleast_2d(Lasso(alpha=alpha).fit(a, b).coef_)  # (codes of b, codes of a)
+    strength: Floats = np.abs(coefficients.T)
+    return strength

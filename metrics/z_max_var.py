@@ -1,0 +1,82 @@
+"""Z-max variance: Kim, Wang, Sahu & Pavlovic 2019, arXiv:1902.01568.
+
+The mirror of the FactorVAE metric: hold all factors but one; the code that moves most, relative to how much
+it moves over the data, votes for the factor that varied. The accuracy of a majority table of such votes is
+the score. It rewards one strong code per factor, where the FactorVAE metric asks for a code that is still
+when its factor is.
+
+Deviations: the values of the varying factor are drawn with replacement, so that a factor of few values
+stands still in a few small batches. A constant code never wins.
+"""
+
+import numpy as np
+
+from disbench.errors import UsageError
+from disbench.metrics import voting
+from disbench.metrics.edges import Bools, Floats, Ints
+from disbench.metrics.registry import Grid, Rows, Score, as_grid, metric
+
+
+def draw(
+    grid: Grid, rng: np.random.Generator, batch: int, votes: int, eval_votes: int, variance_rows: int
+) -> tuple[Ints, Ints, Ints]:
+    """(rows to measure the spread on, factor of each vote (V,), rows of each vote (V, batch))."""
+    spread = rng.integers(len(grid), size=variance_rows)
+    factor = voting.draw_factor(grid, rng, votes + eval_votes)
+    held = rng.integers(len(grid), size=(votes + eval_votes, 1))
+    value = rng.integers(np.asarray(grid.sizes)[factor][:, None], size=(votes + eval_votes, batch))
+    return spread, factor, voting.hold(held, grid, factor[:, None], value)
+
+
+def rows(
+    grid: Grid, rng: np.random.Generator, batch: int, votes: int, eval_votes: int, variance_rows: int
+) -> Ints:
+    """The row numbers the metric asks for, in order."""
+    spread, _, voted = draw(grid, rng, batch, votes, eval_votes, variance_rows)
+    return np.concatenate([spread, voted.ravel()])
+
+
+@metric(
+    kind="sampling",
+    paper="arXiv:1902.01568",
+    rows=rows,
+    default="kim2019",
+    chance="1/k",
+    presets={"kim2019": {}, "ubisoft": {"adjusted": True}},
+)
+def z_max_var(
+    codes: Floats | Rows,
+    grid: Grid | tuple[int, ...],
+    *,
+    rng: np.random.Generator,
+    preset: str = "kim2019",
+    live: Bools | None = None,
+    batch: int = 200,
+    votes: int = 800,
+    eval_votes: int = 800,
+    variance_rows: int = 10_000,
+    prune: str = "std",
+    threshold: float = 0.05,
+    adjusted: bool = False,
+) -> Score:
+    """Accuracy of a majority vote from the code that moves most to the factor that varied (Z-max variance).
+
+    Args:
+        codes: (N, d) over the whole grid, or a function of row numbers (m,) to codes (m, d).
+        grid: the factor sizes.
+        live: (d,) codes that may win, by a rule of your own; replaces `prune`.
+        batch: images per vote. votes, eval_votes: to make the table and to score it; 0 scores the same votes.
+        variance_rows: images on which the spread of each code is measured.
+        prune, threshold: which codes count as collapsed, see `voting.live_codes`.
+        adjusted: rescale so that chance is 0.
+    """
+    grid = as_grid("z_max_var", grid)
+    if batch < 2 or votes < 1 or eval_votes < 0 or variance_rows < 2:
+        raise UsageError("z_max_var: needs batch and variance_rows of 2 or more, and votes of 1 or more")
+    encode = voting.encoder("z_max_var", codes, grid)
+    spread, factor, voted = draw(grid, rng, batch, votes, eval_votes, variance_rows)
+    variance = voting.variance_of(encode, spread)
+    within = np.concatenate([voting.batch_moments(z)[1] for z in voting.batches(encode, voted)])  # (V, d)
+    live = voting.live_codes("z_max_var", variance, prune, threshold, live)
+    winner = np.argmax(np.where(live, within, -1.0) / np.where(live, variance, 1.0), axis=1)
+    return voting.majority(grid, winner, factor, votes, live, adjusted, len(spread) + voted.size, variance)

@@ -1,0 +1,55 @@
+import math
+
+import numpy as np
+import pytest
+from sklearn.metrics import mutual_info_score
+
+from disbench.errors import UsageError
+from disbench.metrics import information
+
+
+def test_a_histogram_has_numpys_bins(rng):
+    z = rng.normal(size=(500, 2))
+    bins = information.histogram(z, 20)
+    for column, binned in zip(z.T, bins.T, strict=True):
+        assert np.bincount(binned, minlength=20).tolist() == np.histogram(column, 20)[0].tolist()
+
+
+def test_bins_of_equal_frequency_do_not_mind_an_outlier():
+    z = np.append(np.arange(99.0), 1e9)[:, None]
+    assert len(np.unique(information.histogram(z, 10))) == 2
+    assert np.bincount(information.histogram(z, 10, "quantile")[:, 0]).tolist() == [10] * 10
+    with pytest.raises(UsageError, match="unknown binning"):
+        information.histogram(z, 10, "kmeans")
+
+
+def test_entropies_by_hand():
+    column = np.array([[0, 5], [0, 5], [3, 5], [4, 5]])
+    np.testing.assert_allclose(information.entropy(column), [1.5 * math.log(2), 0])
+    a, b = np.array([[0], [0], [1], [1]]), np.array([[0], [1], [0], [1]])
+    np.testing.assert_allclose(information.joint_entropy(a, b), [[math.log(4)]])
+
+
+def test_information_by_hand():
+    """v tells 4 values; its high bit shares ln 2 with it, and nothing with its low bit."""
+    v = np.arange(4)[:, None]
+    bits = np.hstack([v // 2, v % 2])
+    np.testing.assert_allclose(information.mutual_information(v, bits), [[math.log(2)] * 2])
+    np.testing.assert_allclose(information.mutual_information(bits, bits), math.log(2) * np.eye(2))
+
+
+def test_information_is_that_of_scikit_learn(rng):
+    a, b = rng.integers(0, 7, (300, 3)), rng.integers(-4, 5, (300, 2))
+    b[:, 0] += a[:, 1]
+    expected = [[mutual_info_score(x, y) for y in b.T] for x in a.T]
+    np.testing.assert_allclose(information.mutual_information(a, b), expected, atol=1e-12)
+
+
+def test_information_of_a_constant_is_exactly_zero(rng):
+    a = np.column_stack([np.zeros(1000, int), rng.integers(0, 9, 1000)])
+    assert information.mutual_information(a, a)[0].tolist() == [0, 0]
+
+
+def test_the_gap_of_one_is_itself():
+    assert information.gap(np.array([[3.0, 1.0]])).tolist() == [3, 1]
+    assert information.gap(np.array([[3.0, 1.0], [5.0, 1.0], [0.0, 0.0]])).tolist() == [2, 0]

@@ -1,0 +1,59 @@
+import numpy as np
+import pytest
+
+from disbench.errors import UsageError
+from disbench.metrics import Grid, irs
+
+V = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
+
+
+def test_by_hand():
+    """z = v_0 + v_1 lies in 0..2 about 1. Given v_0 it still moves by 1/2 about its mean: 1 - .5/1."""
+    s = irs(V.sum(axis=1, keepdims=True), V, preset="suter2019")
+    np.testing.assert_allclose(s.parts["matrix"], [[0.5, 0.5]])
+    assert s.score == pytest.approx(0.5)
+
+
+def test_codes_weigh_by_their_range():
+    """v_0 alone scores 1 with weight 1/2; three times the sum scores 1/2 with weight 3."""
+    codes = np.column_stack([V[:, 0], 3 * V.sum(axis=1)])
+    s = irs(codes, V, preset="suter2019")
+    assert s.parts["weights"].tolist() == [0.5, 3]
+    assert s.parts["parents"][0] == 0
+    assert s.score == pytest.approx((0.5 * 1 + 3 * 0.5) / 3.5)
+
+
+def test_the_quantile_forgives_outliers():
+    """One row of 200 strays by 1; its group's .99 quantile does not see it, its maximum does."""
+    v = np.repeat([0, 1], 200)[:, None]
+    z = v * 10.0
+    z[0] = 1
+    assert irs(z, v, quantile=0.99).score > 0.99
+    assert irs(z, v, quantile=1.0).score < 0.95
+
+
+def test_dlib_puts_factors_of_many_values_into_twenty_bins():
+    """z = v of 40 values: pinned down by v, but 2 values share a bin, and deviate by 1/2 of at most 19.5."""
+    v = np.arange(40)[:, None]
+    assert irs(v, v, preset="suter2019").score == 1
+    assert irs(v, v).score == pytest.approx(1 - 0.5 / 19.5)
+
+
+def test_dead_codes_have_no_say():
+    codes = np.column_stack([V[:, 0], np.full(4, 0.7)])
+    s = irs(codes, V)
+    assert s.score == 1
+    assert s.live.tolist() == [True, False]
+
+
+def test_a_grid_stands_for_its_whole_table():
+    grid = Grid((2, 1, 2), ("x", "hue", "y"))
+    s = irs(V.sum(axis=1, keepdims=True), grid, preset="suter2019")
+    assert s.score == pytest.approx(0.5)
+    assert s.dropped_factors == (1,)
+
+
+@pytest.mark.parametrize("wrong", [{"quantile": 99}, {"precision": "half"}])
+def test_settings_that_make_no_sense_are_refused(wrong):
+    with pytest.raises(UsageError, match="irs"):
+        irs(V, V, **wrong)

@@ -1,0 +1,67 @@
+import numpy as np
+import pytest
+
+from disbench.errors import UsageError
+from disbench.metrics import mig_chen
+from disbench.metrics.mig_chen import mixture_entropy
+
+ONE = 0.5 * np.log(2 * np.pi * np.e)  # entropy of N(0, 1), nats
+
+
+def test_the_entropy_of_a_gaussian(rng):
+    """1/2 ln(2 pi e s^2), whatever its mean; the estimate's error is sqrt(1/2 / samples)."""
+    for s, mean in ((1.0, 0.0), (0.1, 40.0), (5.0, -3.0)):
+        h = mixture_entropy(np.full(7, mean), np.full(7, 2 * np.log(s)), 20_000, rng)
+        assert h == pytest.approx(ONE + np.log(s), abs=0.02)
+
+
+def test_the_entropy_of_gaussians_far_apart(rng):
+    """One of 8, equally likely, adds ln 8."""
+    h = mixture_entropy(100.0 * np.arange(8), np.zeros(8), 20_000, rng)
+    assert h == pytest.approx(ONE + np.log(8), abs=0.02)
+
+
+def test_the_entropy_of_a_convolution(rng):
+    """Means from N(0, 3) and noise of variance 1 make N(0, 4)."""
+    means = np.sqrt(3) * rng.normal(size=20_000)
+    assert mixture_entropy(means, np.zeros(20_000), 500, rng) == pytest.approx(ONE + np.log(2), abs=0.1)
+
+
+def test_a_code_of_its_own_per_factor_scores_one(rng):
+    """Values far apart: each code knows all of its factor, whatever the frequency and the width of each value."""
+    v = np.column_stack([np.tile([0, 0, 0, 1], 60), np.repeat([0, 1, 2], 80)])
+    s = mig_chen(1000.0 * v, 3.0 * v, v, rng=rng, samples=4000)
+    uneven = -(0.75 * np.log(0.75) + 0.25 * np.log(0.25))
+    np.testing.assert_allclose(s.parts["mutual_information"], [[uneven, 0], [0, np.log(3)]], atol=0.05)
+    assert s.score == pytest.approx(1, abs=0.05)
+
+
+def test_posteriors_as_wide_as_the_data_know_nothing(rng):
+    """The posterior counts, not its mean: the binned score of these means is 1."""
+    v = np.tile([[0], [1]], (50, 1))
+    s = mig_chen(0.01 * v, np.zeros(v.shape), v, rng=rng, samples=4000)
+    assert s.score == pytest.approx(0, abs=0.05)
+
+
+def test_two_codes_that_know_alike_have_no_gap(rng):
+    v = np.tile([[0], [1]], (50, 1))
+    mean = np.hstack([100.0 * v, -100.0 * v])
+    assert mig_chen(mean, np.zeros(mean.shape), v, rng=rng, samples=4000).score == pytest.approx(0, abs=0.05)
+
+
+def test_progress_is_told_and_wrong_input_refused(rng):
+    v = np.tile([[0], [1]], (50, 1))
+    told = []
+    mig_chen(
+        np.hstack([v, v]),
+        np.zeros((100, 2)),
+        v,
+        rng=rng,
+        samples=10,
+        progress=lambda *step: told.append(step),
+    )
+    assert told == [(1, 2), (2, 2)]
+    with pytest.raises(UsageError, match=r"mean \(100, 1\) and logvar \(100, 2\) must match"):
+        mig_chen(v, np.zeros((100, 2)), v, rng=rng)
+    with pytest.raises(UsageError, match="samples must be 2 or more"):
+        mig_chen(v, np.zeros((100, 1)), v, rng=rng, samples=1)

@@ -1,0 +1,82 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from disbench.errors import UsageError
+from disbench.metrics import Grid, voting
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(1, 6), min_size=1, max_size=4), st.data())
+def test_hold_changes_one_factor_and_nothing_else(sizes, data):
+    grid = Grid(tuple(sizes))
+    row = data.draw(st.integers(0, len(grid) - 1))
+    factor = data.draw(st.integers(0, len(sizes) - 1))
+    value = data.draw(st.integers(0, sizes[factor] - 1))
+    expected = grid.factors(np.array(row))
+    expected[factor] = value
+    held = voting.hold(np.array(row), grid, np.array(factor), np.array(value))
+    assert grid.factors(held).tolist() == expected.tolist()
+    assert voting.value_of(held, grid, np.array(factor)) == value
+
+
+def test_moments_of_batches_are_numpys(rng):
+    z = rng.normal(3, 2, size=(7, 9, 4))
+    mean, variance = voting.batch_moments(z)
+    np.testing.assert_allclose(mean, z.mean(axis=1))
+    np.testing.assert_allclose(variance, z.var(axis=1, ddof=1))
+    np.testing.assert_allclose(voting.total_variance(mean, variance, 9), z.reshape(63, 4).var(axis=0, ddof=1))
+
+
+def test_a_code_that_does_not_move_has_a_variance_of_exactly_zero():
+    """0.1 has no exact mean of 7 copies, so a variance about the mean would not be 0."""
+    z = np.full((1, 7, 1), 0.1)
+    assert voting.batch_moments(z)[1][0, 0] == 0
+
+
+def test_prune_rules_by_hand():
+    """Standard deviations .3, .2, .04 and 0, so variances .09, .04, .0016 and 0."""
+    variance = np.array([0.09, 0.04, 0.0016, 0.0])
+
+    def live(rule, threshold=0.05, given=None):
+        return voting.live_codes("factor_vae", variance, rule, threshold, given).tolist()
+
+    assert live("std") == [True, True, False, False]
+    assert live("var") == [True, False, False, False]
+    assert live("relative", 0.5) == [True, True, False, False]
+    assert live("relative", 0.7) == [True, False, False, False]
+    assert live("none") == [True, True, True, False]
+    assert live("std", given=[False, False, True, True]) == [False, False, True, False]
+    with pytest.raises(UsageError, match="unknown prune rule of factor_vae 'stdd'; did you mean 'std'"):
+        live("stdd")
+    with pytest.raises(UsageError, match=r"live has shape \(2,\), but there are 4 codes"):
+        live("std", given=[True, False])
+
+
+def test_a_majority_by_hand():
+    """Codes 0, 0, 1 won on factors 0, 0, 2: the table is 0 -> 0, 1 -> 2, right for two of four votes."""
+    grid = Grid((2, 1, 2))
+    winner = np.array([0, 0, 1, 0, 0, 1, 1])
+    factor = np.array([0, 0, 2, 0, 2, 2, 0])
+    live = np.array([True, True, False, True])
+    s = voting.majority(grid, winner, factor, 3, live, False, 99, np.ones(4))
+    assert (s.score, s.parts["train_accuracy"], s.n_encoded) == (0.5, 1.0, 99)
+    assert s.parts["votes"].tolist() == [[2, 0], [0, 1], [0, 0], [0, 0]]
+    assert s.parts["decision"].tolist() == [0, 2, -1, 0]  # in the grid's numbers; a dead code decides nothing
+    assert voting.majority(grid, winner, factor, 3, live, True, 99, np.ones(4)).score == 0  # 1/2 is chance
+    assert voting.majority(grid, winner, factor, 7, live, False, 99, np.ones(4)).score == 5 / 7
+
+
+def test_above_chance():
+    assert voting.above_chance(0.2, 5) == pytest.approx(0)
+    assert voting.above_chance(0.6, 5) == pytest.approx(0.5)
+    assert voting.above_chance(1.0, 5) == 1
+    assert voting.above_chance(1.0, 1) == 1
+
+
+def test_an_array_must_cover_the_grid():
+    with pytest.raises(UsageError, match="one row for each of the 6 points of the grid"):
+        voting.encoder("factor_vae", np.zeros((5, 2)), (2, 3))
+    with pytest.raises(UsageError, match=r"they look transposed, pass codes\.T"):
+        voting.encoder("factor_vae", np.zeros((2, 6)), (2, 3))
