@@ -13,9 +13,8 @@ def load(name: str, *, size: int | None = None, data_dir: str | os.PathLike[str]
     """The data set of that name, made or converted on first use and opened lazily afterwards.
 
     Args:
-        name: one of `names()`, or the path of an npz file with `images` and `labels` or `factors`; after it
-        any
-            number of options such as `:train`, `:classes-0,1,6`, `:imbalanced-7` (see `derived`).
+        name: one of `names()`, or the path of an npz file with `images` and `labels` or `factors`; after it,
+            options such as `:train`, `:classes-0,1,6`, `:imbalanced-7` (see `derived`).
         size: pixels a side; the manifest's first size by default.
         data_dir: where data sets are kept; else $DISBENCH_DATA, else the user's cache folder.
 

@@ -82,26 +82,32 @@ def folder(data_dir: str | os.PathLike[str] | None = None) -> Path:
     return Path(chosen).expanduser().absolute()
 
 
-def obtain(path: Path, recipe: str, make: Callable[[], Content], store: Store = "mapped") -> Stored:
-    """The cache file at `path`, made by `make` if it is missing, damaged or of another recipe.
+def obtain(
+    path: Path,
+    recipe: str,
+    make: Callable[[], Content],
+    store: Store = "mapped",
+    expected: str | None = None,
+) -> Stored:
+    """The cache file at `path`, made by `make` if it is missing, damaged, of another recipe or content.
 
     Processes that arrive together wait for the one that makes it. Where the file system knows no locks each
     makes its own and the last rename wins; the content is the same.
     """
     with contextlib.suppress(UnusableError):
-        return inspect(path, recipe)
+        return inspect(path, recipe, expected)
     _make_folder(path.parent)
     with _lock(path):
         try:
-            return inspect(path, recipe)  # made by another process meanwhile
+            return inspect(path, recipe, expected)  # made by another process meanwhile
         except UnusableError as why:
             if path.exists():
                 warnings.warn(f"{why}; making it again", stacklevel=2)
-        write(path, recipe, make(), store)
-    return inspect(path, recipe)
+        write(path, recipe, make(), store, expected)
+    return inspect(path, recipe, expected)
 
 
-def inspect(path: Path, recipe: str | None = None) -> Stored:
+def inspect(path: Path, recipe: str | None = None, expected: str | None = None) -> Stored:
     """Checks attributes, shapes and length, but not every byte (that is `verify`). Raises UnusableError."""
     if not path.exists():
         raise UnusableError(f"{path} does not exist")
@@ -112,6 +118,8 @@ def inspect(path: Path, recipe: str | None = None) -> Stored:
                 raise UnusableError(f"{path} is not a data file of this version")
             if recipe is not None and attributes.get("recipe") != recipe:
                 raise UnusableError(f"{path} was made for {attributes.get('recipe')!r}, not for {recipe!r}")
+            if expected is not None and attributes["sha256"] != expected:
+                raise UnusableError(f"{path} holds content {attributes['sha256']}, expected {expected}")
             images = file["images"]
             packed, sha256 = bool(attributes["packed"]), str(attributes["sha256"])
             if images.dtype != np.uint8 or images.ndim != (3 if packed else 4) or len(sha256) != 64:
@@ -144,12 +152,18 @@ def verify(path: Path) -> Stored:
     return stored
 
 
-def write(path: Path, recipe: str, content: Content, store: Store = "mapped") -> None:
-    """Writes beside its place, then renames. On any failure nothing is left and an old file stays."""
+def write(
+    path: Path, recipe: str, content: Content, store: Store = "mapped", expected: str | None = None
+) -> None:
+    """Writes beside its place, then renames. On any failure nothing is left and an old file stays.
+
+    Raises:
+        UsageError: a full disk, other images than announced, or a sha256 other than expected.
+    """
     n_bytes = int(np.prod(content.shape, dtype=np.int64))
     if store == "mapped":
         require_space(path.parent, n_bytes)
-    with replacing(path) as temporary:
+    with replacing(path) as temporary, _h5py_errors():
         with h5py.File(temporary, "w") as file:
             _create(file, recipe, content, store)
         digest = hashlib.sha256()
@@ -170,6 +184,11 @@ def write(path: Path, recipe: str, content: Content, store: Store = "mapped") ->
                     file["images"][start : start + len(block)] = block
                     start += len(block)
         _update(digest, content.labels, content.factors)
+        if expected is not None and digest.hexdigest() != expected:
+            raise UsageError(
+                f"the content made for {path} has sha256 {digest.hexdigest()}, expected {expected}; "
+                "it was not kept: this machine computes other images, please report it"
+            )
         with h5py.File(temporary, "r+") as file:
             file.attrs["sha256"] = digest.hexdigest()
 
@@ -191,11 +210,20 @@ def replacing(path: Path) -> Iterator[Path]:
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except (OSError, RuntimeError) as error:  # h5py reports a full disk as either
+    except OSError as error:
         raise UsageError(f"cannot write {path}: {error}; {_elsewhere()}") from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _h5py_errors() -> Iterator[None]:
+    """h5py reports what does not fit on the disk as an OSError, or on closing a file as a RuntimeError."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise OSError(str(error)) from error
 
 
 def require_space(where: Path, n_bytes: int) -> None:

@@ -36,9 +36,7 @@ class LeNet(nn.Module):
         super().__init__()
         side = ((size - 4) // 2 - 4) // 2
         if side < 1:
-            raise UsageError(
-                f"images of {size}x{size} are too small for the classifier; give 16x16 or more"
-            )
+            raise UsageError(f"images of {size}x{size} are too small for the classifier; give 16x16 or more")
         self.conv1 = nn.Conv2d(channels, 20, 5)
         self.conv2 = nn.Conv2d(20, 50, 5)
         self.fc1 = nn.Linear(50 * side * side, 500)
@@ -61,7 +59,7 @@ class LeNet(nn.Module):
 
 @dataclass(frozen=True)
 class Classifier:
-    """A trained network and what is known about it. `sha256` is of its weights, `accuracy` on unseen images."""
+    """A trained network; `sha256` is of its weights, `accuracy` on unseen images."""
 
     net: LeNet = field(repr=False)
     data: str
@@ -126,13 +124,9 @@ def train_classifier(
     net.initialise(torch.Generator().manual_seed(seed))
     accuracy = 0.0
     rng = np.random.default_rng(seed)
-    optimiser = torch.optim.SGD(net.parameters(), lr=0.01, momentum=0.5)
+    optimiser = sgd(net)
     for epoch in range(epochs or wanted.epochs):
-        for rows in _batches(rng.permutation(len(train)), 64):
-            optimiser.zero_grad()
-            loss = F.cross_entropy(net(train.images(rows)), _targets(train, rows))
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
+        train_epoch(net, optimiser, train, rng)
         accuracy = measure(net, test)
         say(f"epoch {epoch + 1}: {100 * accuracy:.2f} % of {len(test):,} unseen images right")
     if wanted.accuracy is not None and accuracy < wanted.accuracy:
@@ -155,6 +149,21 @@ def train_classifier(
             temporary,
         )
     return kept
+
+
+def sgd(net: LeNet) -> torch.optim.SGD:
+    return torch.optim.SGD(net.parameters(), lr=0.01, momentum=0.5)
+
+
+def train_epoch(
+    net: LeNet, optimiser: torch.optim.Optimizer, train: Dataset, rng: np.random.Generator
+) -> None:
+    """One pass over the images in a random order, in batches of 64."""
+    for rows in _batches(rng.permutation(len(train)), 64):
+        optimiser.zero_grad()
+        loss = F.cross_entropy(net(train.images(rows)), _targets(train, rows))
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
 
 
 @torch.no_grad()

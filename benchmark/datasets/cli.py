@@ -30,12 +30,12 @@ Size = Annotated[
 def list_(data_dir: DataDir = None) -> None:
     """Every data set, what it holds, and whether it is ready."""
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from disbench.benchmark.datasets import cache, manifest
 
     folder = cache.folder(data_dir)
-    table = Table("name", "images", "sizes", "channels", "factors or classes", "state")
+    table = Table(Column("name", no_wrap=True), "images", "sizes", "channels", "factors or classes", "state")
     for name in manifest.names():
         facts = manifest.read(name)
         known = " x ".join(map(str, facts.factors.values())) or f"{len(facts.classes)} classes"
@@ -61,7 +61,7 @@ def info(name: Name, size: Size = None, data_dir: DataDir = None) -> None:
     if not base.endswith(".npz"):
         facts = manifest.read(base)
         typer.echo(
-            f"{facts.name}: {facts.title}\npaper: {facts.paper}\nlicence: {facts.licence or 'not established'}"
+            f"{facts.name}: {facts.title}\npaper: {facts.paper}\nlicence: {facts.licence or 'see the notes'}"
         )
         typer.echo(
             f"{facts.notes.strip()}\nsizes: {', '.join(map(str, facts.sizes))}; channels: {facts.channels}"
@@ -125,7 +125,7 @@ def verify(
     data_dir: DataDir = None,
 ) -> None:
     """Read every byte that is here and compare the checksums. Exit code 1 if anything is damaged."""
-    from disbench.benchmark.datasets import cache, fetching, loading, manifest
+    from disbench.benchmark.datasets import cache, fetching, manifest
     from disbench.errors import UsageError
 
     folder = cache.folder(data_dir)
@@ -142,7 +142,7 @@ def verify(
                     bad += 1
                     typer.echo(f"{name}: {error}")
         for size in facts.sizes:
-            path = loading.cached(facts, size, folder)
+            path = facts.path(size, folder)
             if path.exists():
                 found += 1
                 try:
@@ -233,22 +233,16 @@ def _tiles(images: "NDArray[np.float32]", columns: int) -> "NDArray[np.uint8]":
 
 
 def _state(facts: "Manifest", folder: Path) -> str:
-    from disbench.benchmark.datasets import fetching, loading
+    from disbench.benchmark.datasets import fetching, manifest
 
-    missing = [
-        file
-        for file in facts.files
-        if not (
-            file.optional
-            or fetching.place(file, folder).exists()
-            or (file.installed and Path(file.installed).exists())
-        )
-    ]
+    if any(facts.path(size, folder).exists() for size in facts.sizes):
+        return "ready"
+    needed = [file for file in facts.files if not file.optional]
+    installed = [file for file in needed if file.installed and Path(file.installed).exists()]
+    missing = [f for f in needed if f not in installed and not fetching.place(f, folder).exists()]
     if missing:
         return "fetch it" if all(file.urls for file in missing) else "needs a file of yours"
-    if facts.wrapper or any(loading.cached(facts, size, folder).exists() for size in facts.sizes):
-        return "ready"
-    return "made on first use"
+    return _state(manifest.read(facts.wrapper.base), folder) if facts.wrapper else "made on first use"
 
 
 class _Bar:

@@ -85,16 +85,16 @@ class FileStorage:
 
     def _decompressed(self, rows: Ints) -> NDArray[np.uint8]:
         distinct, position = np.unique(rows, return_inverse=True)  # each image once, in the order of the file
-        images = _open(self.stored.path, os.getpid())["images"]
+        images = _open(self.stored.path, self.stored.sha256, os.getpid())["images"]
         raw = np.empty((len(distinct), *self.stored.shape[1:]), np.uint8)
         for place, row in enumerate(distinct):
-            images.read_direct(raw, np.s_[row], np.s_[place])
+            raw[place] = images[row]
         return raw[position]
 
 
 @functools.lru_cache(maxsize=32)
-def _open(path: Path, process: int) -> h5py.File:
-    """One open file per process: a handle inherited through a fork must not be used."""
+def _open(path: Path, sha256: str, process: int) -> h5py.File:
+    """One open file per content and process: a handle inherited through a fork must not be used."""
     return h5py.File(path, "r")
 
 

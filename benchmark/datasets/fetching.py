@@ -118,9 +118,14 @@ def fetch(
             say(f"{file.name}: installed at {file.installed}, checked by {check(file, Path(file.installed))}")
             continue
         elif offered or not file.urls:
-            if not file.optional:
-                raise UsageError(f"{facts.name!r} needs {file.name!r}; {how_to_get(facts, file)}")
-            continue
+            if file.optional:
+                continue
+            if offered:
+                raise UsageError(
+                    f"{facts.name!r} needs {Path(file.name).name!r}, and none of the {len(offered)} files "
+                    "given has that name; give it too, or leave --from away to download it"
+                )
+            raise UsageError(f"{facts.name!r} needs {file.name!r}; {how_to_get(facts, file)}")
         else:
             download(file, target, say=say, progress=progress)
         sha256 = digest(target, "sha256")
@@ -149,13 +154,16 @@ def download(file: File, target: Path, *, say: Say = print, progress: Any = Fals
                 check(file, temporary)
             return
         except UsageError as error:
-            failures.append(f"{url}: {str(error).replace(str(target.parent), '')}")
-            say(f"failed: {failures[-1]}")
+            failures.append(f"{url}: {error}")
+            if url != file.urls[-1]:
+                say(f"{failures[-1]}; trying the next address")
     raise UsageError(f"no luck with {file.name!r}: {'; '.join(failures)}; try later or use --from FILE")
 
 
 def _reason(error: Exception) -> str:
-    return f"the server did not deliver the file ({type(error).__name__}: {error})"
+    """The innermost cause; what requests says is several exceptions long."""
+    cause = error.args[0] if error.args else error
+    return f"the server did not deliver the file ({getattr(cause, 'reason', cause)})"
 
 
 def _files(sources: Iterable[Path]) -> Iterable[Path]:

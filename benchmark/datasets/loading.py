@@ -43,20 +43,15 @@ def from_manifest(facts: manifest.Manifest, size: int | None, folder: Path) -> D
         raise UsageError(f"data set {facts.name!r} has no size {size}; choose from: {offered}")
     if facts.wrapper is not None:
         return _styled(facts, facts.wrapper, size, folder)
-    path = cached(facts, size, folder)
-    stored = cache.obtain(path, facts.recipe(size), lambda: _content(facts, size, folder), facts.store)
-    expected = facts.content_sha256.get(size)
-    if expected is not None and stored.sha256 != expected:
-        raise UsageError(
-            f"data set {facts.name!r} in {path} has content {stored.sha256}, expected {expected}; delete it "
-            "and load again, and if that does not help, this machine computes other images: please report it"
-        )
+    path = facts.path(size, folder)
+    stored = cache.obtain(
+        path,
+        facts.recipe(size),
+        lambda: _content(facts, size, folder),
+        facts.store,
+        facts.content_sha256.get(size),
+    )
     return _dataset(facts.name, stored, tuple(facts.factors), tuple(facts.factors.values()), facts.classes)
-
-
-def cached(facts: manifest.Manifest, size: int, folder: Path) -> Path:
-    """Where the data set's own file is kept."""
-    return folder / f"{facts.name}-{size}.h5"
 
 
 def from_npz(path: Path, size: int | None, folder: Path) -> Dataset:

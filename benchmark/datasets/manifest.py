@@ -4,7 +4,7 @@ import hashlib
 import json
 import tomllib
 from importlib.resources import files
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal, Self
 
 import numpy as np
@@ -121,6 +121,10 @@ class Manifest(Strict):
         if len({file.role for file in self.files}) != len(self.files):
             raise ValueError("two files have the same role")
         return self
+
+    def path(self, size: int, folder: Path) -> Path:
+        """Where the converted data set is kept."""
+        return folder / f"{self.name}-{size}.h5"
 
     def recipe(self, size: int) -> str:
         """Names what determines the stored content; a cache file of another recipe is made again."""

@@ -215,7 +215,8 @@ class Norb(Strict):
             images.extend(resize(block, size) for block in self._blocks(files[f"{part}_dat"]))
         table, grey = np.concatenate(factors), np.concatenate(images)
         ranks = np.stack([np.unique(column, return_inverse=True)[1] for column in table.T], axis=1)
-        if len(grey) != len(ranks) or len(np.unique(ranks, axis=0)) != np.prod(ranks.max(axis=0) + 1):
+        cells = np.prod(ranks.max(axis=0) + 1)
+        if not len(grey) == len(ranks) == len(np.unique(ranks, axis=0)) == cells:
             raise UsageError(
                 "the SmallNORB files make no complete grid; fetch them again, all of one version"
             )
@@ -483,10 +484,10 @@ def _npy_header(member: IO[bytes], key: str) -> tuple[tuple[int, ...], np.dtype[
 
 
 def _idx_header(source: IO[bytes], dimensions: int) -> tuple[int, ...]:
-    kind, *sizes = struct.unpack(f">{dimensions + 1}i", _exactly(source, 4 * (dimensions + 1)))
+    (kind,) = struct.unpack(">i", _exactly(source, 4))
     if kind != 0x800 + dimensions:
         raise ValueError(f"it begins with {kind}, expected {0x800 + dimensions}")
-    return tuple(sizes)
+    return struct.unpack(f">{dimensions}i", _exactly(source, 4 * dimensions))
 
 
 def _idx_sizes(path: Path) -> tuple[int, ...]:
