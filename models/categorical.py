@@ -25,6 +25,11 @@ def gumbel_softmax(log_p: Tensor, g: Tensor, tau: float) -> Tensor:
     return ((log_p + g) / tau).softmax(1)
 
 
+def uniform_prior(sizes: tuple[int, ...], like: Tensor) -> Tensor | None:
+    """Equal shares of the categories of the first code, (K,); None where there is no code."""
+    return like.new_full((sizes[0],), 1 / sizes[0]) if sizes else None
+
+
 def category_codes(blocks: list[Tensor], kind: CategoryCode) -> list[Tensor]:
     """Blocks of logits (B, K) as columns of a representation: (B, 1) or (B, K) each."""
     if kind == "argmax":

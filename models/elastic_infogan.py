@@ -60,6 +60,7 @@ class Config(method.Config):
     zoom: float = 0.1  # by a factor between 1 - zoom and 1 + zoom
     distortion: float = 0.04  # largest displacement, in sides of the image; ours
     lr: float = 2e-4  # both optimisers; Adam with beta1 0.5
+    init_std: float = 0.02  # of the initial weights
     width: int = 64  # channels of the first convolution
     hidden: int = 1024  # units of the fully connected layers
     middle: int = 128  # units of Q's last hidden layer
@@ -124,7 +125,9 @@ class ElasticInfoGAN(Method):
     CONFIGS: ClassVar[Mapping[str, Any]] = {
         "paper": Config(),
         "v1": Config(version="v1"),
-        "mini": Config(steps=3_000, version="v1", z=16, lr=5e-4, width=16, hidden=256, middle=64),
+        "mini": Config(
+            steps=3_000, version="v1", z=16, lr=5e-4, init_std=0.05, width=16, hidden=256, middle=64
+        ),
     }
     VARIANTS: ClassVar[Mapping[str, Mapping[str, object]]] = {
         "uniform": {"prior": "uniform", "lam_trans": 0.0, "lam_ent": 0.0},
@@ -143,7 +146,7 @@ class ElasticInfoGAN(Method):
         self.d = nn.Linear(c.hidden, 1)
         self.q = nets.mnist_q_head(c.hidden, c.k, c.middle)
         self.prior = Prior(c.k, fixed_prior(c, data))
-        nets.initialise(self, "dcgan")
+        nets.initialise(self, std=c.init_std)
 
     def noise(self, batch: int, generator: torch.Generator) -> Noise:
         c, device = self.config, generator.device
@@ -214,7 +217,7 @@ class ElasticInfoGAN(Method):
     def class_prior(self) -> Tensor:
         """p, the share of each class that G is asked for, (K,)."""
         log_p: Tensor = self.prior()
-        return log_p.exp()
+        return log_p.exp().detach()
 
     def monitor(self, x: Tensor, noise: Noise, step: Tensor) -> Terms:
         code = self.code(noise)

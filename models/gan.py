@@ -40,6 +40,7 @@ class Config(method.Config):
     lr_g: float = 5e-5
     lr_d: float = 1e-6
     optimizer: Literal["rmsprop", "adam"] = "rmsprop"
+    init_std: float = 0.02  # of the initial weights
     noise_start: float = 1.0  # standard deviation of the instance noise at step 0
     noise_end: float = 0.0
     noise_steps: int = 100_000  # steps from start to end
@@ -57,6 +58,7 @@ MINI: dict[str, Any] = {
     "lr_g": 1e-3,
     "lr_d": 1e-3,
     "noise_steps": 3_300,
+    "init_std": 0.05,
 }
 
 
@@ -102,7 +104,7 @@ class GAN(Method):
         self.g = ibgan_generator(data.shape, c.codes, c.width, c.base)
         self.d = ibgan_head(data.shape, 1, c.width_d, c.base, c.spectral)
         self.q = ibgan_head(data.shape, c.codes, c.width_d, c.base, hidden=True)
-        initialise(self, "dcgan")
+        initialise(self, std=c.init_std)
 
     def noise(self, batch: int, generator: torch.Generator) -> Noise:
         z = torch.randn(batch, self.config.codes, generator=generator, device=generator.device)

@@ -106,7 +106,7 @@ class IBGAN(Method):
             self.front = nn.Identity()
             self.d = ibgan_head(data.shape, 1, c.width_d, c.base, c.spectral)
             self.q = ibgan_head(data.shape, c.z, c.width_d, c.base, hidden=True)
-        initialise(self, c.init)
+        initialise(self, c.init, c.init_std)
 
     def noise(self, batch: int, generator: torch.Generator) -> Noise:
         c, device = self.config, generator.device

@@ -35,6 +35,7 @@ from disbench.models.categorical import (
     gumbel_softmax,
     one_hot,
     one_hot_rows,
+    uniform_prior,
 )
 from disbench.models.method import DataInfo, Method, Noise, Terms, Update
 from disbench.models.nets import vae_nets
@@ -161,6 +162,9 @@ class JointVAE(Method):
             rows.append(torch.cat([mu.expand(steps, -1), one_hot_rows(hard, i)[shown, 0]], 1))
         labels = [*(f"z{j}" for j in range(c.codes)), *(f"c{i}" for i in range(len(c.discrete)))]
         return labels, self.generate(torch.cat(rows)).reshape(len(labels), steps, *self.data.shape)
+
+    def class_prior(self) -> Tensor | None:
+        return uniform_prior(self.config.discrete, next(self.parameters()))
 
     def categories(self, noise: Noise) -> tuple[list[str], Tensor]:
         """Samples of the prior with one category held fixed per row: labels and (rows, B, c, h, w)."""

@@ -143,6 +143,17 @@ class Method(nn.Module):
         """Images through encoder and decoder and back; None where the method has no such path."""
         return None
 
+    def categories(self, noise: Noise) -> tuple[list[str], Tensor] | None:
+        """Samples with one category held per row: labels and pictures (rows, b, c, h, w) in [0, 1].
+
+        None where the method has no categorical code.
+        """
+        return None
+
+    def class_prior(self) -> Tensor | None:
+        """The share of each category of the (first) categorical code, (k,); None where there is none."""
+        return None
+
     def traverse(self, image: Tensor, noise: Noise, steps: int) -> tuple[list[str], Tensor]:
         """One code at a time moved over its range, the others left at the image's own code.
 

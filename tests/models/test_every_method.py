@@ -131,15 +131,15 @@ def test_pictures_lie_in_the_unit_range(name, make, train, inputs):
 
 
 @pytest.mark.parametrize(
-    ("name", "changes", "k"),
+    ("name", "changes", "k", "first"),
     [
-        ("infogan", {"categorical": (3, 2)}, 5),
-        ("infogan", {"categorical": (4,), "continuous": 0}, 4),
-        ("elastic_infogan", {"k": 6}, 6),
-        ("jointvae", {"discrete": (3, 4)}, 7),
+        ("infogan", {"categorical": (3, 2)}, 5, 3),
+        ("infogan", {"categorical": (4,), "continuous": 0}, 4, 4),
+        ("elastic_infogan", {"k": 6}, 6, 6),
+        ("jointvae", {"discrete": (3, 4)}, 7, 3),
     ],
 )
-def test_categories_are_pictures_with_their_labels(name, changes, k, make, train):
+def test_categories_are_pictures_with_their_labels(name, changes, k, first, make, train):
     method = make(name, changes=changes)
     train(method, steps=2)
     method.eval()
@@ -149,6 +149,15 @@ def test_categories_are_pictures_with_their_labels(name, changes, k, make, train
     assert len(set(labels)) == k
     assert (pictures[0] != pictures[1]).any()
     assert 0 <= pictures.min() < pictures.max() <= 1
+    prior = method.class_prior()
+    assert prior.shape == (first,)
+    assert prior.sum().item() == pytest.approx(1.0)
+
+
+def test_a_method_without_a_categorical_code_has_no_categories(make):
+    method = make("infogan")
+    assert method.categories(method.noise(2, torch.Generator().manual_seed(0))) is None
+    assert method.class_prior() is None
 
 
 @each_method
