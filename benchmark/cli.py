@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from disbench.benchmark.bench import app as bench_app
+from disbench.benchmark.datasets.cli import app as data_app
 from disbench.errors import UsageError, unknown
 
 if TYPE_CHECKING:
@@ -79,7 +81,11 @@ def run(
     methods: Annotated[str, typer.Option(help="Methods, separated by commas; see `disbench list methods`.")],
     seeds: Annotated[str, typer.Option(help="How many (32 is seeds 0 to 31), or which (3,7).")] = "1",
     protocol: Annotated[str, typer.Option(help="See `disbench list protocols`.")] = "mini",
-    dataset: Annotated[str | None, typer.Option(help="Another data set than the protocol's.")] = None,
+    dataset: Annotated[
+        list[str] | None, typer.Option(help="Another data set than the protocol's. Repeatable.")
+    ] = None,
+    size: Annotated[int, typer.Option(help="Pixels a side; else the protocol's, else the data set's.")] = 0,
+    config: Annotated[str | None, typer.Option(help="Another named config than the protocol's.")] = None,
     out: Annotated[Path, typer.Option(help="The run's folder; run again with the same one to go on.")] = Path(
         "runs/default"
     ),
@@ -111,17 +117,18 @@ def run(
     setting = protocols.get(protocol)
     where = sweep.choose_device(device)
     picked = names(variants, "--variants") if variants else []
-    settings = sweep.entries(setting, chosen, wanted, picked)
-    dataset_name = dataset or setting.dataset
-    if dataset_name not in datasets.names():
-        raise unknown("data set", dataset_name, datasets.names())
+    settings = sweep.entries(setting, chosen, wanted, picked, config)
+    data = [
+        datasets.load(name, size=size or sweep.usual_size(name, setting), data_dir=data_dir)
+        for name in dict.fromkeys(dataset or [setting.dataset])
+    ]
     store.open_run(out)
-    data = datasets.load(dataset_name, size=setting.size if dataset is None else None, data_dir=data_dir)
     cells = sweep.plan(setting, settings, numbers, data)
     jobs = jobs or (1 if where == "cuda" else joblib.cpu_count())
     fuse = fuse or (len(numbers) if where == "cuda" else 1)
     console.print(
-        f"{', '.join(chosen)} x {len(numbers)} seeds on {data.name} {data.shape[1]}x{data.shape[2]}, "
+        f"{', '.join(chosen)} x {len(numbers)} seeds on "
+        f"{', '.join(f'{d.name} {d.shape[1]}x{d.shape[2]}' for d in data)}, "
         f"protocol {protocol} ({setting.summary}), {where}, {min(jobs, len(cells))} at a time, in {out}",
         highlight=False,
         soft_wrap=True,
@@ -150,7 +157,7 @@ def run(
     pictures = sorted(out.glob("*/seed-*/traversal.png"))
     if pictures:
         console.print(
-            f"pictures: {len(pictures)} traversals (PNG and GIF), the first at {pictures[0]}",
+            f"pictures: {len(pictures)} traversals (PNG and GIF) and more, the first at {pictures[0]}",
             highlight=False,
             soft_wrap=True,
         )
@@ -232,7 +239,7 @@ def score(
     sweep.check_data(loaded.dataset, data)
     if sweep.choose_device(device) == "cpu":
         torch.set_num_threads(1)  # one thread, as in a run: the last digits depend on it
-    entries = scoring.score(method, data, choices, torch.device(sweep.choose_device(device)))
+    entries = scoring.score(method, data, choices, torch.device(sweep.choose_device(device)), data_dir)
     if json_:
         head = {
             "checkpoint": str(checkpoint),
@@ -307,6 +314,32 @@ def traverse(
         raise store.unwritable((out or checkpoint).parent, error) from None
     print(f"{png}\n{gif}")
 
+
+@app.command()
+def plot(
+    run: Annotated[Path, typer.Argument(help="The folder that `disbench run --out` wrote.")],
+) -> None:
+    """Draw the training curves of each method over its seeds, as PNG and SVG."""
+    import pandas as pd
+
+    from disbench.benchmark import store, sweep
+    from disbench.leaderboards import plots
+    from disbench.models.checkpoint import write_atomically
+
+    store.check_run(run)
+    frame = pd.DataFrame(sweep.journal_rows(run))
+    if frame.empty:
+        raise UsageError(f"{run} holds no logged steps yet; train some with `disbench run --out {run}`.")
+    for cell, group in frame.groupby("cell"):
+        figure = plots.curves(group, f"{group['label'].iloc[0]} ({group['settings'].iloc[0]})")
+        for ending in ("png", "svg"):
+            path = run / f"{cell}.{ending}"
+            write_atomically(path, lambda temporary, e=ending, f=figure: f.savefig(temporary, format=e))
+            print(path)
+
+
+app.add_typer(data_app, name="data")
+app.add_typer(bench_app, name="bench")
 
 LISTS = ("methods", "metrics", "datasets", "protocols")
 

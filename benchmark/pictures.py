@@ -77,13 +77,34 @@ def frames(rows: Pixels, labels: list[str]) -> list[Image.Image]:
     return made
 
 
+@torch.no_grad()
+def write_all(method: Method, data: Dataset, device: torch.device, folder: Path) -> None:
+    """Whatever pictures the method has: traversal, reconstructions, samples of each category."""
+    write_traversal(method, data, device, folder / "traversal")
+    rng = np.random.default_rng(stream(0, "reconstructions"))
+    images = data.images(np.sort(rng.choice(len(data), min(10, len(data)), replace=False))).to(device)
+    again = method.reconstruct(images)
+    if again is not None:
+        write_sheet(
+            tiles(torch.stack([images, again]).cpu()), ["image", "again"], folder / "reconstructions.png"
+        )
+    generator = torch.Generator(device).manual_seed(stream(0, "categories"))
+    held = method.categories(method.noise(10, generator))
+    if held is not None:
+        write_sheet(tiles(held[1].cpu()), held[0], folder / "categories.png")
+
+
+def write_sheet(rows: Pixels, labels: list[str], path: Path) -> None:
+    write_atomically(path, lambda temporary: sheet(rows, labels).save(temporary, format="PNG"))
+
+
 def write_traversal(
     method: Method, data: Dataset, device: torch.device, stem: Path, steps: int = 10
 ) -> tuple[Path, Path]:
     """Writes `stem`.png and `stem`.gif and returns their paths."""
     labels, rows = traversal(method, data, device, steps)
     png, gif = stem.with_suffix(".png"), stem.with_suffix(".gif")
-    write_atomically(png, lambda path: sheet(rows, labels).save(path, format="PNG"))
+    write_sheet(rows, labels, png)
     first, *rest = frames(rows, labels)
     write_atomically(
         gif,

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,12 @@ from numpy.typing import NDArray
 
 from disbench import metrics
 from disbench.benchmark.datasets import Dataset
+from disbench.benchmark.datasets.classifier import load_classifier
 from disbench.benchmark.protocols import MetricChoice
 from disbench.benchmark.store import plain
 from disbench.benchmark.trainer import stream
 from disbench.errors import UsageError
-from disbench.metrics import Grid
+from disbench.metrics import ContingencyTable, Grid
 from disbench.models import Method
 
 Ints = NDArray[np.integer[Any]]
@@ -46,7 +48,7 @@ def encode(
             found.append(method.represent(images).float().cpu().numpy())
             if progress:
                 progress(start)
-    codes = np.concatenate(found)
+    codes = np.concatenate(found) if found else np.empty((0, 0), np.float32)
     if not np.isfinite(codes).all():
         bad = int((~np.isfinite(codes)).any(1).sum())
         raise UsageError(f"{bad} of {len(codes)} codes hold NaN or infinite values; the model has diverged.")
@@ -80,18 +82,50 @@ def table_rows(data: Dataset) -> Ints:
     return rng.permutation(len(data))[:wanted]
 
 
+def contingency(
+    method: Method, data: Dataset, device: torch.device, data_dir: Path | None
+) -> tuple[ContingencyTable, str] | str:
+    """Counts of 1,000 generated images of each category by the class that the frozen classifier gives them.
+
+    Categories are hard one-hot codes, all with the same noise (Ojha et al. 2020). Beside the table, what
+    names the classifier; instead of both, the reason why there can be none.
+    """
+    if data.labels is None:
+        return f"{data.name} has no classes"
+    generator = torch.Generator(device).manual_seed(stream(0, "categories"))
+    method.eval()
+    with torch.no_grad():
+        drawn = [method.categories(method.noise(100, generator)) for _ in range(10)]
+    rounds = [found[1] for found in drawn if found is not None]  # (categories, 100, c, h, w) each
+    if not rounds:
+        return "the method has no categorical code"
+    classifier = load_classifier(data.name, size=data.shape[1], data_dir=data_dir)
+    k, classes = len(rounds[0]), len(classifier.classes)
+    counts = np.zeros((k, classes), np.int64)
+    for pictures in rounds:
+        for category, row in enumerate(pictures.cpu()):
+            counts[category] += np.bincount(classifier(row).numpy(), minlength=classes)
+    prior = method.class_prior()
+    latent_prior = np.full(k, 1 / k) if prior is None else prior.detach().cpu().double().numpy()
+    table = ContingencyTable(counts, latent_prior / latent_prior.sum(), data.class_prior)
+    named = f"{classifier.data}, {classifier.accuracy:.2%} right, sha256 {classifier.sha256[:12]}"
+    return table, named
+
+
 def score(
     method: Method,
     data: Dataset,
     choices: Sequence[MetricChoice],
     device: torch.device,
+    data_dir: Path | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> list[dict[str, Any]]:
     """One entry per metric: name, preset, score and everything that a `Score` carries, as plain values.
 
-    A metric that this data set cannot have (a voting metric without a factor grid) is an entry with score
-    None and the reason.
+    A metric that this method or data set cannot have (a voting metric without a factor grid, a clustering
+    metric without a categorical code) is an entry with score None and the reason.
     """
+    table: tuple[ContingencyTable, str] | str | None = None
     grid: Grid | None = data.grid if data.factor_sizes is not None else None
     asked: list[Ints | str] = []
     for choice in choices:
@@ -103,12 +137,13 @@ def score(
                 asked.append(metric.rows(grid, generator(choice), choice.preset, **choice.settings))
         elif metric.kind in ("table", "unsupervised"):
             asked.append(table_rows(data))
+        elif metric.kind == "clustering":
+            table = table or contingency(method, data, device, data_dir)
+            asked.append(f"{choice.name}: {table}" if isinstance(table, str) else np.empty(0, np.int64))
         else:
             asked.append(f"{choice.name} needs more than the codes of one model and is called from Python")
     needed = [rows for rows in asked if not isinstance(rows, str)]
-    if not needed:
-        return [pending(c, str(reason)) for c, reason in zip(choices, asked, strict=True)]
-    rows = np.unique(np.concatenate(needed))
+    rows = np.unique(np.concatenate([np.empty(0, np.int64), *needed]))
     codes = Codes(rows, encode(method, data, rows, device, progress), len(data))
 
     entries = []
@@ -126,6 +161,9 @@ def score(
             if metric.takes("split"):
                 cut = len(wanted) * TRAIN_ROWS // (TRAIN_ROWS + TEST_ROWS)
                 extra["split"] = (np.arange(cut), np.arange(cut, len(wanted)))
+        elif metric.kind == "clustering":
+            assert isinstance(table, tuple)  # a reason was refused above
+            arguments = (table[0],)
         else:
             arguments = (codes(wanted),)
         found = metric(*arguments, preset=choice.preset, **choice.settings, **extra)
@@ -143,6 +181,7 @@ def score(
                 "dropped_factors": plain(found.dropped_factors),
                 "warnings": plain(found.warnings),
                 "n_encoded": found.n_encoded,
+                "classifier": table[1] if metric.kind == "clustering" and table else None,
                 "seconds": round(time.perf_counter() - started, 3),
             }
         )

@@ -25,6 +25,7 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from disbench import models
 from disbench.benchmark import datasets, pictures, protocols, scoring, store
+from disbench.benchmark.datasets import loading, manifest
 from disbench.benchmark.protocols import Protocol
 from disbench.benchmark.store import Cell, Journal
 from disbench.benchmark.trainer import DivergedError, Fused, Single, State, StoppedError, stream
@@ -79,6 +80,7 @@ class Entry:
 
     method: str
     variant: str
+    config_name: str
     config: Mapping[str, Any]
 
 
@@ -87,12 +89,14 @@ def entries(
     methods: Sequence[str],
     changes: Mapping[str, Mapping[str, object]],
     variants: Sequence[str] = (),
+    config: str | None = None,
 ) -> list[Entry]:
     """The methods with their settings, checked.
 
     Args:
         changes: per method, config field to value, on top of the protocol's.
         variants: names of variants; "all" for every one of each method.
+        config: another named config than the protocol's.
 
     Raises:
         UsageError: an unknown method, variant or field, or a value of the wrong type.
@@ -110,21 +114,31 @@ def entries(
                 raise unknown(f"variant of {method}", variant, known)
         for variant in (list(known) if "all" in variants else list(variants)) or [""]:
             merged = {**protocol.changes(method), **known.get(variant, {}), **changes.get(method, {})}
-            config = models.configure(method, protocol.config, merged)
-            made.append(Entry(method, variant, dataclasses.asdict(config)))
+            name = config or protocol.config
+            settings = dataclasses.asdict(models.configure(method, name, merged))
+            made.append(Entry(method, variant, name, settings))
     return made
 
 
 def plan(
-    protocol: Protocol, chosen: Sequence[Entry], seeds: Sequence[int], data: datasets.Dataset
+    protocol: Protocol, chosen: Sequence[Entry], seeds: Sequence[int], data: Sequence[datasets.Dataset]
 ) -> list[Cell]:
     """The cells of a run, seed by seed, so that every method has something early on."""
-    dataset = {"name": data.name, "size": data.shape[1], "sha256": data.sha256}
+    known = [{"name": d.name, "size": d.shape[1], "sha256": d.sha256} for d in data]
     return [
-        Cell(entry.method, entry.variant, protocol.config, entry.config, dataset, protocol.name, seed)
+        Cell(entry.method, entry.variant, entry.config_name, entry.config, dataset, protocol.name, seed)
         for seed in seeds
+        for dataset in known
         for entry in chosen
     ]
+
+
+def usual_size(name: str, protocol: Protocol) -> int | None:
+    """The protocol's size where the data set is offered at it, else None: the data set's own."""
+    base, _ = loading.split_name(name)
+    if base.endswith(".npz") or protocol.size not in manifest.read(base).sizes:
+        return None
+    return protocol.size
 
 
 def environment(device: str) -> dict[str, Any]:
@@ -306,8 +320,8 @@ class Group:
         folder = self.folders[cell]
         self.reports[cell]("scoring", int(cell.config["steps"]))
         method = load_checkpoint(folder / "checkpoint.pt").build(device)
-        entries = scoring.score(method, data, self.protocol.metrics, device)
-        pictures.write_traversal(method, data, device, folder / "traversal")
+        entries = scoring.score(method, data, self.protocol.metrics, device, self.options.data_dir)
+        pictures.write_all(method, data, device, folder)
         store.write_json(folder / "scores.json", entries)
 
 
@@ -441,6 +455,24 @@ def describe(cell: Cell) -> str:
         if store.plain(value) != store.plain(getattr(usual, name, None))
     ]
     return ", ".join([cell.config_name, *changed])
+
+
+def journal_rows(run: Path) -> list[dict[str, Any]]:
+    """Every logged value of a run: one row per (method, variant, settings, seed, step, quantity, index)."""
+    found = []
+    for cell, folder in store.cells(run):
+        head = {
+            "label": cell.label,
+            "settings": describe(cell),
+            "cell": cell.folder.parts[0],
+            "seed": cell.seed,
+        }
+        for line in store.read_lines(folder / "metrics.jsonl"):
+            for quantity, value in {**line["terms"], **line["monitor"]}.items():
+                for index, number in enumerate(value if isinstance(value, list) else [value]):
+                    row = {"step": line["step"], "quantity": quantity, "index": index, "value": number}
+                    found.append({**head, **row})
+    return found
 
 
 def rows(run: Path) -> list[dict[str, Any]]:

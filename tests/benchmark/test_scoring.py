@@ -1,0 +1,118 @@
+import numpy as np
+import pytest
+import torch
+
+from disbench import metrics
+from disbench.benchmark import scoring
+from disbench.benchmark.datasets.dataset import ArrayStorage, Dataset
+from disbench.benchmark.protocols import choose_metrics
+from disbench.metrics import Grid
+from disbench.models import DataInfo, Method
+from disbench.models.method import Config
+
+CPU = torch.device("cpu")
+GRID = Grid((3, 4, 5), ("a", "b", "c"))
+
+
+def gridded():
+    """Images whose first three pixels are the factors."""
+    pixels = np.zeros((len(GRID), 1, 2, 2), np.uint8)
+    pixels.reshape(len(GRID), 4)[:, :3] = 40 * GRID.factors(np.arange(len(GRID)))
+    return Dataset("grid", "0" * 64, ArrayStorage(pixels), GRID.names, GRID.sizes)
+
+
+class Reader(Method):
+    """Its codes are the first three pixels, so the factors themselves. Counts what it encodes."""
+
+    def __init__(self, data):
+        super().__init__(Config(), DataInfo(data.shape, len(data)))
+        self.encoded = []
+
+    def noise(self, batch, generator):
+        return {}
+
+    def represent(self, images):
+        self.encoded += images.flatten(1)[:, :3].mul(6.375).round().int().tolist()
+        return images.flatten(1)[:, :3]
+
+
+QUICK = {"votes": 200, "eval_votes": 100}
+
+
+def test_a_perfect_encoder_scores_one_and_every_image_is_encoded_once():
+    data = gridded()
+    reader = Reader(data)
+    choices = tuple(c.model_copy(update={"settings": QUICK}) for c in choose_metrics("factor_vae,beta_vae"))
+    entries = scoring.score(reader, data, (*choices, *choose_metrics("mig,mcc")), CPU)
+    assert [entry["score"] for entry in entries] == pytest.approx([1.0, 1.0, 1.0, 1.0], abs=0.05)
+    seen = [tuple(v) for v in reader.encoded]
+    assert len(seen) == len(set(seen)) <= len(GRID)
+
+
+def test_scores_are_those_of_the_metric_on_the_whole_grid():
+    """The plan of encodings must hand each metric its own rows."""
+    data = gridded()
+    (choice,) = choose_metrics("factor_vae")
+    choice = choice.model_copy(update={"settings": QUICK})
+    (entry,) = scoring.score(Reader(data), data, [choice], CPU)
+    codes = data.images(np.arange(len(data))).flatten(1)[:, :3].numpy()
+    direct = metrics.factor_vae(codes, GRID, rng=scoring.generator(choice), **QUICK)
+    assert entry["score"] == direct.score
+    assert entry["label"] == direct.preset
+
+
+def test_a_metric_that_the_data_cannot_have_is_an_entry_with_its_reason():
+    pixels = np.random.default_rng(0).integers(0, 255, (40, 1, 2, 2), dtype=np.uint8)
+    data = Dataset("labelled", "0" * 64, ArrayStorage(pixels), ("class",), labels=np.arange(40) % 4)
+    reader = Reader(data)
+    factor_vae, nmi, udr = scoring.score(reader, data, choose_metrics("factor_vae,nmi,udr"), CPU)
+    assert factor_vae["score"] is None
+    assert "complete factor grid" in factor_vae["reason"]
+    assert "no categorical code" in nmi["reason"]
+    assert "Python" in udr["reason"]
+    assert reader.encoded == []
+
+
+class Painter(Reader):
+    """Category i paints images of class i, but category 2 paints class 1 half of the time."""
+
+    def noise(self, batch, generator):
+        return {"half": torch.arange(batch) % 2}
+
+    def categories(self, noise):
+        b = len(noise["half"])
+        classes = torch.stack([torch.zeros(b), torch.ones(b), 2.0 - noise["half"]])
+        return ["0", "1", "2"], (classes / 10)[..., None, None, None].expand(3, b, 1, 2, 2)
+
+    def class_prior(self):
+        return torch.tensor([0.5, 0.3, 0.2])
+
+
+def test_clustering_metrics_by_hand(monkeypatch):
+    class Frozen:
+        data, classes, accuracy, sha256 = "toy", ("0", "1", "2"), 0.99, "f" * 64
+
+        def __call__(self, images):
+            return (images.flatten(1)[:, 0] * 10).round().long()
+
+    monkeypatch.setattr(scoring, "load_classifier", lambda name, size, data_dir: Frozen())
+    pixels = np.zeros((10, 1, 2, 2), np.uint8)
+    labels = np.array([0] * 5 + [1] * 3 + [2] * 2)
+    data = Dataset("toy", "0" * 64, ArrayStorage(pixels), ("class",), labels=labels)
+    entropy, purity, rmse = scoring.score(Painter(data), data, choose_metrics("ent,purity,prior_rmse"), CPU)
+    # rows: 0, 0, ln 2; columns: 0, (2/3, 1/3), 0
+    column = -(2 / 3) * np.log(2 / 3) - (1 / 3) * np.log(1 / 3)
+    assert entropy["score"] == pytest.approx((np.log(2) + column) / 6)
+    assert purity["score"] == pytest.approx(2500 / 3000)
+    # category 2 is a tie of classes 1 and 2 and goes to the lower: priors .5, .5, 0 against .5, .3, .2
+    assert rmse["score"] == pytest.approx(np.sqrt((0.2**2 + 0.2**2) / 3))
+    assert entropy["classifier"].startswith("toy, 99.00% right")
+
+
+def test_codes_that_are_not_numbers_are_refused():
+    class Broken(Reader):
+        def represent(self, images):
+            return super().represent(images) / 0
+
+    with pytest.raises(ValueError, match="NaN or infinite"):
+        scoring.score(Broken(gridded()), gridded(), choose_metrics("mig"), CPU)
