@@ -7,15 +7,16 @@
     C_k      completeness      (k,)      1 - H_D(P~_.k), entropy to base d
     rho_j                      (d,)      R_j. / R_.., the weights of D = sum_j rho_j D_j
 
-The headline score is D. Informativeness is how well the predictors do, on the rows apart where there are any.
+The headline score is D. Informativeness is how well the predictors do; high is good in all of them.
 
 The predictor is the metric: trees and lines see different codes, and noise codes get importance from
 overfitting. Dead codes raise C, since its entropy is divided by log d: compare models of equal d.
 
 Deviations: `ibgan` has the depths that InfoGAN-CR's code attributes to IB-GAN, in the order of dSprites'
 factors; the number of trees is scikit-learn's default of that time. `eastwood2018_forest` has fixed depths
-in place of tuned ones. A code of no importance has D_j = 0 and no weight; the library behind `ubisoft`
-stops at the first such code.
+in place of tuned ones, and the informativeness of the models that regress is 1 - NRMSE^2, where the paper
+has NRMSE. A code of no importance has D_j = 0 and no weight; the library behind `ubisoft` stops at the
+first such code.
 """
 
 from __future__ import annotations
@@ -125,6 +126,8 @@ def dci(
     k = factors.shape[1]
     everything = np.arange(n)
     train, test = edges.split_rows("dci", n, split, rng) if held_out else (everything, everything)
+    if model == "lasso_cv":
+        edges.need_rows("dci", len(train), 10, "to choose alpha by 10-fold cross-validation")
     notes = [
         f"factor {factor} has one value in the rows to fit on, so nothing can be learnt about it"
         for factor in np.flatnonzero(~edges.varying(factors[train]))

@@ -5,25 +5,25 @@ accuracy on fresh rows, averaged. The score is that of the largest number of lab
 and the efficiency, which is the accuracy with few labels over that with many.
 
 Deviations: the smaller training sets are the first rows of the larger ones, where disentanglement_lib draws
-each afresh. With fewer labels than the cross-validation has use for, C is 1 and not chosen.
+each afresh. With many values the regressions run out of steps, as they do there, and a warning says so.
+With fewer labels than the cross-validation has use for, C is 1 and not chosen.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 
 import joblib
 import numpy as np
 from sklearn.ensemble import GradientBoostingClassifier
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
 from sklearn.model_selection import KFold
 
 from disbench.errors import UsageError, unknown
 from disbench.metrics import edges
 from disbench.metrics.edges import Floats, Ints, Split
 from disbench.metrics.registry import Score, metric
-
-PENALTIES = np.logspace(-4, 4, 10)  # values of C, those of scikit-learn's LogisticRegressionCV
 
 
 @metric(
@@ -109,27 +109,19 @@ def _accuracies(
         note = f"with {len(y)} labels some factor shows one value only, which is then the guess for all rows"
         return 1.0, float((v[test] == y[0]).mean()), (note,)
     notes: tuple[str, ...] = ()
-    classifier: GradientBoostingClassifier | LogisticRegression
+    classifier: GradientBoostingClassifier | LogisticRegression | LogisticRegressionCV
     splits = list(KFold(folds).split(z)) if model == "logistic_cv" and len(z) >= folds else []
     if model == "boosting":
         classifier = GradientBoostingClassifier(random_state=seed)
     elif splits and all(len(np.unique(y[fit])) == len(np.unique(y)) for fit, _ in splits):
-        classifier = LogisticRegression(C=_best_penalty(z, y, splits, max_iter), max_iter=max_iter)
+        classifier = LogisticRegressionCV(Cs=10, cv=splits, max_iter=max_iter, scoring="accuracy")
     else:
         if model == "logistic_cv":
             notes = (
                 f"with {len(y)} labels a fold lacks a value of some factor, so C is 1 there and not chosen",
             )
         classifier = LogisticRegression(max_iter=max_iter)
-    classifier.fit(z, y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of attributes to be renamed, which are not read here
+        classifier.fit(z, y)
     return float(classifier.score(z, y)), float(classifier.score(codes[test], v[test])), notes
-
-
-def _best_penalty(z: Floats, y: Ints, splits: list[Split], max_iter: int) -> float:
-    """The C with the best accuracy over the folds; each fit starts from the last, the smallest C first."""
-    right = np.zeros(len(PENALTIES))
-    for fit, test in splits:
-        model = LogisticRegression(max_iter=max_iter, warm_start=True)
-        for i, C in enumerate(PENALTIES):
-            right[i] += model.set_params(C=C).fit(z[fit], y[fit]).score(z[test], y[test])
-    return float(PENALTIES[right.argmax()])

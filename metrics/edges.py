@@ -86,7 +86,7 @@ def check_table(name: str, codes: Any, factors: Any, integers: bool = True) -> t
         raise UsageError(f"{both} must be (n, d) and (n, k); the codes look transposed, pass codes.T")
     if len(z) == v.shape[1]:
         raise UsageError(f"{both} must be (n, d) and (n, k); the factors look transposed, pass factors.T")
-    if z.shape[1] == v.shape[1]:
+    if z.shape[1] == v.shape[1] > max(len(z), len(v)):
         raise UsageError(
             f"{both} must be (n, d) and (n, k); both look transposed, pass codes.T and factors.T"
         )

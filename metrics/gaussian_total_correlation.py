@@ -1,9 +1,9 @@
 """Gaussian total correlation of the codes: as reported by Locatello et al. 2019, arXiv:1811.12359.
 
-    TC = KL(N(m, S) || prod_j N(m_j, S_jj)) = 1/2 (sum_j ln S_jj - ln det S) = -1/2 ln det R,    R the
-    correlation matrix
+    TC = KL(N(m, S) || prod_j N(m_j, S_jj)) = 1/2 (sum_j ln S_jj - ln det S) = -1/2 ln det R
 
-In nats; 0 for uncorrelated codes. It needs no factors, and sees linear dependence only.
+with R the correlation matrix. In nats; 0 for uncorrelated codes. It needs no factors, and sees linear
+dependence only.
 
 Deviations: constant codes are left out, where the formula has ln 0.
 """

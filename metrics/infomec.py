@@ -1,18 +1,21 @@
 """InfoM, InfoE and InfoC: Hsu, Dorrell, Whittington, Wu & Finn 2023, arXiv:2305.18378.
 
-    symbol    here           shape     meaning NMI_kj    nmi            (k, d)    I(v_k; z_j) / H(v_k) D'
-    number of active codes InfoM     modularity               (mean_j max_k NMI_kj / sum_k NMI_kj - 1/K) /
-    (1 - 1/K) InfoC     compactness              (mean_k max_j NMI_kj / sum_j NMI_kj - 1/D') / (1 - 1/D')
-    InfoE     explicitness             mean_k (H0 - Hq) / H0, Hq the log loss of a logistic regression from
-    all codes
+    symbol   here                shape     meaning
+    NMI_kj   nmi                 (k, d)    I(v_k; z_j) / H(v_k)
+    D'       active              (d,)      the active codes, and their number
+    Hq       losses              (k,)      log loss of a logistic regression from all codes to v_k
+    H0       null                (k,)      the same without codes
+
+    InfoM = (mean_j max_k NMI_kj / sum_k NMI_kj - 1/K) / (1 - 1/K)       j in D'
+    InfoC = (mean_k max_j NMI_kj / sum_j NMI_kj - 1/D') / (1 - 1/D')     j in D'
+    InfoE = mean_k (H0_k - Hq_k) / H0_k
 
 The information of continuous codes is a nearest-neighbour estimate, clipped at 0, so that of a useless code
 is noise, and a share of noise is not 0: random codes get InfoM .6 and InfoC .3. The headline score is
 InfoM.
 
-Deviations: H0, the log loss without codes, is ln n_k in closed form, which a regression with balanced
-classes on zeros gives. A code that informs about nothing counts as chance, 1/K, where the published code
-has 0/0.
+Deviations: H0 is ln n_k in closed form, which a regression with balanced classes on zeros gives. A code that
+informs about nothing counts as chance, 1/K, where the published code has 0/0.
 """
 
 import numpy as np

@@ -6,8 +6,8 @@ is 0 for a code that is nothing but the factor, and grows with everything else i
 1 - JEMMIG_k / (H(v_k) + log bins), which is 1 for that code and 0 for a code of bins drawn by chance.
 
 Deviations: codes are binned, where the paper integrates over posteriors; with one code I(z_b; v_k) is 0. Of
-codes with equal information, z_a is the one with the least joint entropy. A factor
-that no code informs about scores 0, where constant codes, which hold nothing else either, would score well.
+codes with equal information, z_a is the one with the least joint entropy. A factor that no code informs
+about scores 0, where constant codes, which hold nothing else either, would score well.
 """
 
 import math

@@ -1,7 +1,6 @@
 """Mutual information gap on binned codes: Chen et al. 2018, arXiv:1802.04942, eq. 6.
 
-    MIG = 1/K sum_k (I(z_a; v_k) - I(z_b; v_k)) / H(v_k),    z_a, z_b: the best and the second-best code for
-    v_k
+    MIG = 1/K sum_k (I(z_a; v_k) - I(z_b; v_k)) / H(v_k),    z_a, z_b: the two codes best for v_k
 
 The codes are posterior means in equal-width bins, as in disentanglement_lib; this does not agree with the
 paper's own estimator, which is `mig_chen`. The number depends on `bins` and on the number of rows: a

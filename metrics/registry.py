@@ -179,7 +179,8 @@ class Metric:
         for setting in changed:
             if setting not in known:
                 raise unknown(f"setting of {self.name}", setting, known)
-        return {**known, **changed}
+        given = {s: tuple(v) if isinstance(v, list) else v for s, v in changed.items()}  # from TOML or JSON
+        return {**known, **given}
 
     def rows(
         self,
@@ -244,7 +245,7 @@ def metric(
                     raise unknown(f"setting of {name}", word, own)
             bound = signature.bind(*args, **kwargs)
             given = {s: v for s, v in bound.arguments.items() if s in defaults}
-            preset = bound.arguments.get("preset", default)
+            preset = bound.arguments.get("preset") or default
             used = entry.settings(preset, **given)
             bound.arguments.update(used)
             dropped, n_encoded, notes = _prepare(name, kind, bound.arguments, integer_factors)
@@ -254,14 +255,17 @@ def metric(
                 score = fn(*bound.args, **bound.kwargs)
             if not np.isfinite(score.score) and not score.warnings:
                 raise RuntimeError(f"{name}: the score is {score.score} and nothing says why")
-            changes = [f"{s}={v}" for s, v in given.items() if v != entry.presets[preset][s]]
+            told = score.warnings
+            if score.live is not None and not score.live.any():
+                told = told or ("no code is live, so none can tell anything",)
+            changes = [f"{s}={used[s]}" for s in given if used[s] != entry.presets[preset][s]]
             return replace(
                 score,
                 score=float(score.score),
                 settings=used,
                 preset=", ".join([preset, *changes]),
                 dropped_factors=dropped,
-                warnings=(*notes, *score.warnings, *_sentences(caught)),
+                warnings=(*notes, *told, *_sentences(caught)),
                 n_encoded=score.n_encoded or n_encoded,
             )
 
@@ -326,7 +330,7 @@ def _sentences(caught: list[python_warnings.WarningMessage]) -> tuple[str, ...]:
         if issubclass(w.category, (DeprecationWarning, FutureWarning, PendingDeprecationWarning)):
             python_warnings.warn_explicit(w.message, w.category, w.filename, w.lineno)
         else:
-            told[f"{w.category.__name__}: {str(w.message).strip().splitlines()[0]}"] = None
+            told[f"{w.category.__name__}: {str(w.message).strip().splitlines()[0].rstrip(':')}"] = None
     return tuple(told)
 
 

@@ -1,7 +1,6 @@
 """Separated attribute predictability: Kumar, Sattigeri & Balakrishnan 2018, arXiv:1711.00848.
 
-    S_jk = how well z_j alone predicts v_k,    SAP = 1/K sum_k (S_ak - S_bk),    a, b: the two codes best
-    for v_k
+    SAP = 1/K sum_k (S_ak - S_bk),    S_jk: how well z_j alone predicts v_k;  a, b: the two codes best for v_k
 
 For a discrete factor S is the accuracy of a linear support vector machine, for a continuous one the squared
 correlation. A one-dimensional linear classifier cannot put more than a few classes in order, so even a

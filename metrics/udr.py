@@ -4,12 +4,11 @@ Trainings of one method that found the same axes agree with each other up to ord
 do not. For each ordered pair of models (a, b), with R_ij the strength of the link of code i of a to code j
 of b:
 
-    UDR_ab = 1/2 (mean_j max_i R_ij^2 / sum_i R_ij + mean_i max_j R_ij^2 / sum_j R_ij),    i, j informative
-    codes
+    UDR_ab = 1/2 (mean_j max_i R_ij^2 / sum_i R_ij + mean_i max_j R_ij^2 / sum_j R_ij)
 
-and a model's score is the median over the others a of UDR_ab. R is |Lasso coefficient| or |Spearman
-correlation|. The score of a model depends on the pool it is in. The headline is the mean over models;
-`parts` has each model's.
+over informative codes i, j. A model's score is the median over the others a of UDR_ab. R is |Lasso
+coefficient| or |Spearman correlation|. The score of a model depends on the pool it is in. The headline is
+the mean over models; `parts` has each model's.
 
 Deviations: without KLs, a code is informative if its standard deviation reaches `std`. A code without any
 link contributes 0, where the published Spearman form returns 0 for the whole pair.

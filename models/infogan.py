@@ -19,10 +19,10 @@ Three set-ups carry this name, and a result must say which:
 The variant "auxiliary_q" is the GAN of the paper's figure 1: Q learns to read the code, G not to write it.
 
 Deviations: the generator maximises log D(G) (non-saturating), as the authors' code does. Q learns with D's
-optimiser, the trunk included, as there ("limit": with G's, as in IB-GAN). "mini" is "paper" in
-small; so is "mini_mnist", with the codes of "mnist": that config's nets, made narrow, paint in next to no
-contrast, to which batch norm blinds D. The settings for SVHN, CelebA, faces and chairs are not given: the authors' code has
-none.
+optimiser, the trunk included, as there ("limit": with G's, as in IB-GAN). "mini" is "paper" in small, and so
+is "mini_mnist", with the codes of "mnist" (that config's own nets, made narrow, learned to paint in next to
+no contrast, to which batch norm blinds D). The settings for SVHN, CelebA, faces and chairs are not given: the
+authors' code has none.
 """
 
 from __future__ import annotations

@@ -186,12 +186,12 @@ class Styled:
 
 
 def scene(path: Path, size: int) -> Pixels:
-    """A picture (3, h, w) in [0, 1], reduced to at most 350 pixels a side and larger than size x size."""
+    """A picture (3, h, w) in [0, 1], reduced to at most 350x274 as in disentanglement_lib."""
     from PIL import Image
 
     try:
         with Image.open(path) as picture:
-            picture.thumbnail((350, 350), Image.Resampling.BILINEAR)
+            picture.thumbnail((350, 274), Image.Resampling.BILINEAR)
             pixels = np.asarray(picture.convert("RGB"), np.float32).transpose(2, 0, 1)
     except OSError as error:
         raise UsageError(f"{path} cannot be read as a picture: {error}; give a PNG or JPEG file") from error

@@ -192,7 +192,8 @@ def dci_lasso(case: Case, mode: str) -> dict[str, Any]:
 
 
 def infomec(case: Case, mode: str, preset: str) -> dict[str, Any]:
-    s = metrics.infomec(case.codes.astype(np.float64), case.factors, rng=rng(), preset=preset)
+    rows = slice(10_000 if case.name.startswith("b_sub") else None)
+    s = metrics.infomec(case.codes[rows].astype(np.float64), case.factors[rows], rng=rng(), preset=preset)
     return {**s.parts, "active_latents": s.live}
 
 
@@ -388,6 +389,8 @@ class Folder:
         found = self._found[key]
         if isinstance(found, LeftOut):
             raise found
+        if entry["key"] not in found:
+            raise LeftOut("not a value of ours")
         value = found[entry["key"]]
         if metric in ("irs_q99", "irs_q100") and np.ndim(value) and len(value) != len(entry["value"]):
             raise LeftOut("the peer keeps a constant code whose mean in single precision is not exact")

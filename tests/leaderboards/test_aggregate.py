@@ -8,9 +8,20 @@ from disbench.leaderboards.aggregate import shown
 
 def row(seed, score, method="betavae", state="done", higher=True, **more):
     return {
-        "dataset": "dsprites-32", "protocol": "mini", "method": method, "variant": "", "settings": "mini",
-        "cell": "aaaa", "metric": "factor_vae", "preset": "dlib", "reason": None, "folder": "",
-        "seed": seed, "score": score, "state": state, "higher_is_better": higher,
+        "dataset": "dsprites-32",
+        "protocol": "mini",
+        "method": method,
+        "variant": "",
+        "settings": "mini",
+        "cell": "aaaa",
+        "metric": "factor_vae",
+        "preset": "dlib",
+        "reason": None,
+        "folder": "",
+        "seed": seed,
+        "score": score,
+        "state": state,
+        "higher_is_better": higher,
         **more,
     }
 

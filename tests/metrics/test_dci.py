@@ -105,3 +105,5 @@ def test_unknown_choices_are_refused(rng, table):
         dci(table, table, rng=rng, model="svm", n_jobs=1)
     with pytest.raises(UsageError, match="unknown scale of dci"):
         dci(table, table, rng=rng, model="lasso", scale="log", n_jobs=1)
+    with pytest.raises(UsageError, match="9 rows are too few, at least 10 are needed to choose alpha"):
+        dci(table[::7], table[::7], rng=rng, preset="ubisoft", n_jobs=1)

@@ -21,6 +21,12 @@ def test_the_entropy_of_gaussians_far_apart(rng):
     assert h == pytest.approx(ONE + np.log(8), abs=0.02)
 
 
+def test_fewer_samples_than_components_come_from_all_of_them(rng):
+    """In the order of a grid, the first components are all of one value."""
+    h = mixture_entropy(np.repeat(100.0 * np.arange(8), 500), np.zeros(4000), 1000, rng)
+    assert h == pytest.approx(ONE + np.log(8), abs=0.1)
+
+
 def test_the_entropy_of_a_convolution(rng):
     """Means from N(0, 3) and noise of variance 1 make N(0, 4)."""
     means = np.sqrt(3) * rng.normal(size=20_000)
@@ -28,7 +34,7 @@ def test_the_entropy_of_a_convolution(rng):
 
 
 def test_a_code_of_its_own_per_factor_scores_one(rng):
-    """Values far apart: each code knows all of its factor, whatever the frequency and the width of each value."""
+    """Values far apart: each code knows all of its factor, whatever the frequency and width of a value."""
     v = np.column_stack([np.tile([0, 0, 0, 1], 60), np.repeat([0, 1, 2], 80)])
     s = mig_chen(1000.0 * v, 3.0 * v, v, rng=rng, samples=4000)
     uneven = -(0.75 * np.log(0.75) + 0.25 * np.log(0.25))

@@ -110,6 +110,7 @@ def test_collapsed_codes_score_no_better_than_chance_and_say_so(name):
     s = score(name, np.ones_like(CODES))
     assert np.isfinite(s.score)
     assert not s.live.any()
+    assert s.warnings
     assert s.score <= 0.51
 
 

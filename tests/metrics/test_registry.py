@@ -38,6 +38,15 @@ def test_settings_come_from_the_preset_and_travel_with_the_score(toy, table):
     assert share(table, table, preset="two", bins=2).preset == "two"
 
 
+def test_a_list_is_the_tuple_it_was_before_it_was_written_down(toy, table):
+    def share(codes, factors, *, preset="one", bins=(1, 2)):
+        return Score(float(sum(bins)))
+
+    share = metric(paper="a paper", presets={"one": {}}, default="one")(share)
+    assert share(table, table, bins=[1, 2]).preset == "one"
+    assert share(table, table, bins=[1, 3]).preset == "one, bins=(1, 3)"
+
+
 def test_a_nan_without_a_reason_is_refused_and_one_with_a_reason_is_not(toy, table):
     @toy
     def share(codes, factors, *, preset="one", bins=1):

@@ -25,7 +25,7 @@ def test_one_code_per_factor_scores_one_and_dead_codes_never_win(table, rng):
 
 
 def test_a_code_of_large_unit_does_not_win_by_it(table, rng):
-    """The first code holds a tenth of the second factor, in thousands: that moves most, but not for its spread."""
+    """The first code holds some of the second factor, in a large unit: little for its spread."""
     codes = np.column_stack([1000 * table[:, 0] + 100 * table[:, 1], table[:, 1], table[:, 2]])
     assert z_max_var(codes, SIZES, rng=rng).score == 1
 
