@@ -239,7 +239,9 @@ def score(
     sweep.check_data(loaded.dataset, data)
     if sweep.choose_device(device) == "cpu":
         torch.set_num_threads(1)  # one thread, as in a run: the last digits depend on it
-    entries = scoring.score(method, data, choices, torch.device(sweep.choose_device(device)), data_dir)
+    entries = scoring.score(
+        method, data, choices, torch.device(sweep.choose_device(device)), data_dir, jobs=-1
+    )
     if json_:
         head = {
             "checkpoint": str(checkpoint),
@@ -318,6 +320,9 @@ def traverse(
 @app.command()
 def plot(
     run: Annotated[Path, typer.Argument(help="The folder that `disbench run --out` wrote.")],
+    quantity: Annotated[
+        str, typer.Option(help="One quantity of all methods in one picture, such as L_I_categorical.")
+    ] = "",
 ) -> None:
     """Draw the training curves of each method over its seeds, as PNG and SVG."""
     import pandas as pd
@@ -330,10 +335,20 @@ def plot(
     frame = pd.DataFrame(sweep.journal_rows(run))
     if frame.empty:
         raise UsageError(f"{run} holds no logged steps yet; train some with `disbench run --out {run}`.")
-    for cell, group in frame.groupby("cell"):
-        figure = plots.curves(group, f"{group['label'].iloc[0]} ({group['settings'].iloc[0]})")
+    figures = {}
+    if quantity:
+        known = sorted(set(frame["quantity"]))
+        if quantity not in known:
+            raise unknown("quantity", quantity, known)
+        named = frame.assign(name=frame["label"])
+        figures[quantity] = plots.compared(named, quantity)
+    else:
+        for cell, group in frame.groupby("cell"):
+            title = f"{group['label'].iloc[0]} ({group['settings'].iloc[0]})"
+            figures[str(cell)] = plots.curves(group, title)
+    for stem, figure in figures.items():
         for ending in ("png", "svg"):
-            path = run / f"{cell}.{ending}"
+            path = run / f"{stem}.{ending}"
             write_atomically(path, lambda temporary, e=ending, f=figure: f.savefig(temporary, format=e))
             print(path)
 

@@ -119,8 +119,12 @@ def score(
     device: torch.device,
     data_dir: Path | None = None,
     progress: Callable[[int], None] | None = None,
+    jobs: int = 1,
 ) -> list[dict[str, Any]]:
     """One entry per metric: name, preset, score and everything that a `Score` carries, as plain values.
+
+    `jobs` is the number of processes for the metrics that can use several, -1 for one per core; no score
+    depends on it.
 
     A metric that this method or data set cannot have (a voting metric without a factor grid, a clustering
     metric without a categorical code) is an entry with score None and the reason.
@@ -153,6 +157,8 @@ def score(
             continue
         metric = metrics.get(choice.name)
         extra: dict[str, Any] = {"rng": generator(choice)} if metric.takes("rng") else {}
+        if metric.takes("n_jobs"):
+            extra["n_jobs"] = jobs
         started = time.perf_counter()
         if metric.kind == "sampling":
             arguments: tuple[Any, ...] = (codes, grid)

@@ -51,11 +51,33 @@ def curves(frame: pd.DataFrame, title: str) -> Figure:
     return figure
 
 
-def _panel(axis: Axes, frame: pd.DataFrame, style: str) -> None:
+def compared(frame: pd.DataFrame, quantity: str) -> Figure:
+    """One quantity of several methods or variants in one panel: median over seeds, band from least to most.
+
+    Args:
+        frame: as for `curves`, with a column `name` that tells the lines apart.
+    """
+    figure = Figure(figsize=(6.4, 4.0), layout="constrained")
+    axis = figure.subplots()
+    bound = next((b for b, home in BOUNDS.items() if home == quantity), None)
+    for i, (name, group) in enumerate(frame.groupby("name", sort=False)):
+        _panel(axis, group[group["quantity"] == quantity], "-", COLOURS[i % len(COLOURS)], str(name))
+    if bound is not None and (frame["quantity"] == bound).any():
+        _panel(axis, frame[frame["quantity"] == bound].assign(seed=0), "--", "#000000", bound)
+    axis.set_xlabel("step")
+    axis.set_ylabel(quantity)
+    axis.grid(alpha=0.3)
+    axis.legend(frameon=False)
+    return figure
+
+
+def _panel(axis: Axes, frame: pd.DataFrame, style: str, one: str = "", label: str = "") -> None:
+    """All lines of a quantity, in one colour or in a colour per rank."""
     steps, values = ranked(frame)
     for rank, line in enumerate(np.moveaxis(values, 2, 0)):  # (seeds, steps)
-        colour = COLOURS[rank % len(COLOURS)]
-        axis.plot(steps, np.median(line, axis=0), style, color=colour, linewidth=1.2)
+        colour = one or COLOURS[rank % len(COLOURS)]
+        named = label if rank == 0 and label else None
+        axis.plot(steps, np.median(line, axis=0), style, color=colour, linewidth=1.2, label=named)
         if len(line) > 1:
             axis.fill_between(steps, line.min(0), line.max(0), color=colour, alpha=0.2, linewidth=0)
 
