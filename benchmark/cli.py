@@ -106,7 +106,7 @@ def run(
 
     import joblib
 
-    from disbench.benchmark import datasets, progress, protocols, store, sweep
+    from disbench.benchmark import datasets, progress, protocols, scoring, store, sweep
 
     chosen, numbers, wanted = names(methods, "--methods"), seed_list(seeds), changes(set_ or [])
     if jobs < 0:
@@ -122,6 +122,8 @@ def run(
         datasets.load(name, size=size or sweep.usual_size(name, setting), data_dir=data_dir)
         for name in dict.fromkeys(dataset or [setting.dataset])
     ]
+    for loaded in data:
+        scoring.check_classifier(loaded, setting.metrics, data_dir)
     store.open_run(out)
     cells = sweep.plan(setting, settings, numbers, data)
     jobs = jobs or (1 if where == "cuda" else joblib.cpu_count())

@@ -82,6 +82,12 @@ def table_rows(data: Dataset) -> Ints:
     return rng.permutation(len(data))[:wanted]
 
 
+def check_classifier(data: Dataset, choices: Sequence[MetricChoice], data_dir: Path | None) -> None:
+    """Raises UsageError before any training where a metric will need a classifier that is not there yet."""
+    if data.labels is not None and any(metrics.get(c.name).kind == "clustering" for c in choices):
+        load_classifier(data.name, size=data.shape[1], data_dir=data_dir)
+
+
 def contingency(
     method: Method, data: Dataset, device: torch.device, data_dir: Path | None
 ) -> tuple[ContingencyTable, str] | str:

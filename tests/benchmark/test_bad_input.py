@@ -61,6 +61,12 @@ def test_wrong_words(disbench, tmp_path, monkeypatch, arguments, words):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_classifier_that_was_not_trained_is_asked_for_before_training(disbench, tmp_path):
+    arguments = ("run", "--methods", "elastic_infogan", "--protocol", "elastic-mini", "--out", tmp_path / "r")
+    refused(disbench(*arguments), "disbench data classifier digits")
+    assert not (tmp_path / "r").exists()
+
+
 def test_cuda_where_there_is_none(disbench, tmp_path, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     refused(disbench(*RUN, "--out", tmp_path / "r", "--device", "cuda"), "no CUDA device")
