@@ -143,9 +143,10 @@ def usual_size(name: str, protocol: Protocol) -> int | None:
 
 def environment(device: str) -> dict[str, Any]:
     """What produced a result: versions and hardware."""
-    packages = ("disbench", "torch", "numpy", "scipy", "scikit-learn", "pandas", "h5py")
+    packages = ("disbench", "numpy", "scipy", "scikit-learn", "pandas", "h5py")
     return {
         "python": platform.python_version(),
+        "torch": str(torch.__version__),  # names the build too
         **{name: importlib.metadata.version(name) for name in packages},
         "platform": platform.platform(),
         "device": torch.cuda.get_device_name()
