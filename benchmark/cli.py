@@ -193,6 +193,9 @@ def show_leaderboard(path: Path, console: Console) -> pd.DataFrame:
     ):
         write_atomically(path / name, lambda temporary, text=text: temporary.write_text(text, "utf-8"))
     console.print(table(shown(board)))
+    unscored = frame[(frame["state"] == "done") & frame["score"].isna()]
+    for reason in sorted(set(unscored["reason"].dropna())):
+        console.print(f"– : {reason}", highlight=False, soft_wrap=True)
     for protocol in sorted(set(board["protocol"])):
         if not protocols.get(protocol).meaningful:
             console.print(f"protocol {protocol}: {protocols.get(protocol).summary}", highlight=False)

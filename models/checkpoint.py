@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import io
 import os
 import pickle
-import tempfile
+import secrets
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -84,15 +85,15 @@ class Checkpoint:
 def write_atomically(path: Path, write: Any) -> None:
     """Call `write(temporary_path)` and rename the result to `path`; on any error nothing is left behind."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
+    # not tempfile: its files are for the owner's eyes alone, and a run is often shared
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
     try:
-        write(Path(name))
-        with open(name, "rb") as done:
+        write(temporary)
+        with open(temporary, "rb") as done:
             os.fsync(done.fileno())
-        os.replace(name, path)
+        os.replace(temporary, path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
 
 
@@ -115,11 +116,9 @@ def digest(values: Mapping[str, Any]) -> str:
 def save_tensors(values: Mapping[str, Any], path: Path) -> None:
     """`torch.save` that leaves a whole file or none; a full disk is an OSError, as for any other file."""
 
-    def write(temporary: Path) -> None:
-        with open(temporary, "wb") as file:  # torch's own writer reports a full disk as a RuntimeError
-            torch.save(values, file)
-
-    write_atomically(path, write)
+    whole = io.BytesIO()  # torch's own writer reports a full disk as some RuntimeError
+    torch.save(values, whole)
+    write_atomically(path, lambda temporary: temporary.write_bytes(whole.getbuffer()))
 
 
 def load_tensors(path: Path) -> Any:

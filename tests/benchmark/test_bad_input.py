@@ -92,7 +92,7 @@ def test_a_folder_that_may_not_be_written(disbench, tmp_path, monkeypatch):
     def denied(*arguments, **options):
         raise PermissionError(errno.EACCES, "Permission denied", str(tmp_path))
 
-    monkeypatch.setattr("disbench.models.checkpoint.tempfile.mkstemp", denied)
+    monkeypatch.setattr("disbench.models.checkpoint.os.replace", denied)
     refused(disbench(*RUN, "--out", tmp_path / "r"), "Permission denied")
 
 
