@@ -153,7 +153,7 @@ def run(
         interrupted = stopped()
     if outcomes["full"] and not outcomes["done"]:
         raise UsageError(
-            f"the disk that holds {out} is full; free some space and run the same command again."
+            f"the disk that holds {out} is full; free some space and run again with --retry-failed."
         )
     show_leaderboard(out, console)
     pictures = sorted(out.glob("*/seed-*/traversal.png"))

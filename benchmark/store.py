@@ -136,9 +136,7 @@ def check_run(path: Path) -> None:
 
 def unwritable(path: Path, error: OSError) -> UsageError:
     if error.errno == errno.ENOSPC:
-        return UsageError(
-            f"the disk that holds {path} is full; free some space and run the same command again."
-        )
+        return UsageError(f"the disk that holds {path} is full; free some space and try again.")
     return UsageError(f"cannot write to {path}: {error.strerror}; give a folder that you may write to.")
 
 
