@@ -274,6 +274,9 @@ def score(
     )
     console.print(table(pd.DataFrame(rows)))
     for entry in entries:
+        if entry.get("settings"):
+            used = ", ".join(f"{name}={value}" for name, value in entry["settings"].items())
+            console.print(f"{entry['metric']}: {used}", highlight=False, soft_wrap=True, markup=False)
         for warning in entry.get("warnings", []):
             console.print(f"{entry['metric']}: {warning}", highlight=False, soft_wrap=True)
 
