@@ -216,7 +216,21 @@ def table(frame: pd.DataFrame) -> Any:
     return made
 
 
-NUMBERS = ("n", "failed", "mean", "std", "median", "best", "worst", "seed", "score", "seconds")
+NUMBERS = (
+    "done",
+    "running",
+    "stopped",
+    "n",
+    "failed",
+    "mean",
+    "std",
+    "median",
+    "best",
+    "worst",
+    "seed",
+    "score",
+    "seconds",
+)
 
 
 @app.command()
@@ -279,6 +293,34 @@ def score(
             console.print(f"{entry['metric']}: {used}", highlight=False, soft_wrap=True, markup=False)
         for warning in entry.get("warnings", []):
             console.print(f"{entry['metric']}: {warning}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def status(
+    run: Annotated[Path, typer.Argument(help="The folder that `disbench run --out` wrote.")],
+) -> None:
+    """How each method of a run stands: seeds done, running, stopped, failed; and why they failed."""
+    from collections import Counter
+
+    import pandas as pd
+
+    from disbench.benchmark import store, sweep
+
+    store.check_run(run)
+    counts: dict[str, Counter[str]] = {}
+    reasons = []
+    for cell, folder in store.cells(run):
+        state = sweep.standing(folder)
+        counts.setdefault(cell.label, Counter())[state] += 1
+        if state == "failed":
+            error = store.status(folder).get("error", {}).get("message", "")
+            reasons.append(f"{cell.label} seed {cell.seed} failed: {error}")
+    states = ("done", "running", "stopped", "failed")
+    rows = [{"method": label, **{s: str(found[s]) for s in states}} for label, found in counts.items()]
+    console = terminal()
+    console.print(table(pd.DataFrame(rows, columns=["method", *states])))
+    for reason in reasons:
+        console.print(reason, highlight=False, soft_wrap=True, markup=False)
 
 
 @app.command()

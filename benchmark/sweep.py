@@ -14,6 +14,7 @@ import platform
 import signal
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,7 @@ from disbench.models.checkpoint import (
 )
 
 STATE_KIND = "disbench training state"
+MOST_DEATHS = 2  # of the process that a cell is trained in, before the cell counts as failed
 
 
 @dataclass(frozen=True)
@@ -415,6 +417,7 @@ def sweep(
             yield cell, "done"
         else:
             waiting.append(cell)
+    deaths: Counter[Cell] = Counter()
     while waiting:
         left = groups(waiting, fuse)
         if jobs == 1 or len(left) == 1:
@@ -427,22 +430,32 @@ def sweep(
                 for cell, outcome in ended:
                     waiting.remove(cell)
                     yield cell, outcome
-        except TerminatedWorkerError:  # a worker was killed: what it was at work on failed, the rest goes on
-            for cell in list(waiting):
-                if died(run / cell.folder):
-                    waiting.remove(cell)
-                    yield cell, "failed"
+        except TerminatedWorkerError:
+            # One worker was killed, and the pool took the others down with it. What was at work goes on
+            # from its
+            # saved state, but not for ever: who dies twice has failed.
+            at_work = [cell for cell in waiting if abandoned(run / cell.folder)]
+            deaths.update(at_work or waiting)
+            for cell in [cell for cell in waiting if deaths[cell] >= MOST_DEATHS]:
+                waiting.remove(cell)
+                died(run / cell.folder, int(cell.config["steps"]))
+                yield cell, "failed"
 
 
-def died(folder: Path) -> bool:
-    """Marks a cell as failed that says it is running while no process holds it any more."""
+def abandoned(folder: Path) -> bool:
+    """Whether a cell says that it is running while no process holds it."""
     with store.locked(folder) as ours:
-        if not ours or store.status(folder)["state"] != "running":
-            return False
-        status = store.status(folder)
-        reason = {"type": "WorkerDied", "message": "its process was killed (out of memory?)"}
-        Report(folder, int(status["steps"])).finish("failed", reason)
-        return True
+        return ours and store.status(folder)["state"] == "running"
+
+
+def standing(folder: Path) -> str:
+    """Where a cell stands in truth: "running" only while a process holds it, else what it left."""
+    return "stopped" if abandoned(folder) else str(store.status(folder)["state"])
+
+
+def died(folder: Path, steps: int) -> None:
+    reason = {"type": "WorkerDied", "message": f"its process was killed {MOST_DEATHS} times (out of memory?)"}
+    Report(folder, steps).finish("failed", reason)
 
 
 def describe(cell: Cell) -> str:
@@ -498,7 +511,7 @@ def rows(run: Path) -> list[dict[str, Any]]:
                     "preset": entry["label"],
                     "seed": cell.seed,
                     "score": entry["score"],
-                    "state": state["state"],
+                    "state": standing(folder),
                     "reason": error or entry.get("reason"),
                     "higher_is_better": entry.get("higher_is_better", True),
                     "folder": str(folder.relative_to(run)),

@@ -1,6 +1,11 @@
 """The main job, end to end: run, checkpoint, score, leaderboard, pictures."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from typing import ClassVar
 
 import pandas as pd
@@ -174,3 +179,44 @@ def test_list_names_everything(disbench):
 def test_every_protocol_resolves():
     for name in protocols.names():
         assert protocols.get(name).metrics
+
+
+def test_a_killed_worker_loses_nothing(tmp_path):
+    """SIGKILL to one of two worker processes while it trains: every seed is done in the end, and none is other."""
+    run = tmp_path / "r"
+    arguments = (
+        "run --methods betavae --seeds 3 --protocol smoke --set betavae.steps=300 --set betavae.batch=4"
+    )
+    command = [sys.executable, "-m", "disbench", *arguments.split(), "--jobs", "2", "--out", str(run)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    killed = None
+    deadline = time.monotonic() + 120
+    while killed is None and time.monotonic() < deadline and process.poll() is None:
+        for path in run.glob("*/seed-*/status.json"):
+            status = store.read_json(path) or {}
+            if status.get("phase") == "training" and status.get("process") != process.pid:
+                killed = status["process"]
+                os.kill(killed, signal.SIGKILL)
+                break
+        time.sleep(0.02)
+    out, _ = process.communicate(timeout=120)
+    assert killed is not None, out
+    assert process.returncode == 0, out
+    cells = store.cells(run)
+    assert [store.status(folder)["state"] for _, folder in cells] == ["done"] * 3
+    cell, folder = cells[0]
+    other = store.open_run(tmp_path / "other")
+    assert sweep.run_group(other, [cell], protocols.get("smoke"), sweep.Options()) == ["done"]
+    a, b = (torch.load(f / "checkpoint.pt", weights_only=True) for f in (folder, other / cell.folder))
+    assert all(torch.equal(a["weights"][k], b["weights"][k]) for k in a["weights"])
+
+
+def test_status_tells_the_truth(quick_run, disbench):
+    """A cell that says it is running while no process holds it was stopped."""
+    store.write_json(one(quick_run, 0) / "status.json", {"state": "running", "step": 3, "steps": 6})
+    store.write_json(one(quick_run, 1) / "status.json", {"state": "failed", "error": {"message": "too hot"}})
+    code, out, _ = disbench("status", quick_run)
+    assert code == 0
+    (line,) = [line for line in out.splitlines() if line.startswith("│ betavae")]
+    assert [word.strip() for word in line.strip("│").split("│")] == ["betavae", "0", "0", "1", "1"]
+    assert "betavae seed 1 failed: too hot" in out
