@@ -182,7 +182,7 @@ def test_every_protocol_resolves():
 
 
 def test_a_killed_worker_loses_nothing(tmp_path):
-    """SIGKILL to one of two worker processes while it trains: every seed is done in the end, and none is other."""
+    """SIGKILL to one of two workers while it trains: every seed is done in the end, and is the same."""
     run = tmp_path / "r"
     arguments = (
         "run --methods betavae --seeds 3 --protocol smoke --set betavae.steps=300 --set betavae.batch=4"
