@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -87,8 +88,12 @@ class FileStorage:
         distinct, position = np.unique(rows, return_inverse=True)  # each image once, in the order of the file
         images = _open(self.stored.path, self.stored.sha256, os.getpid())["images"]
         raw = np.empty((len(distinct), *self.stored.shape[1:]), np.uint8)
-        for place, row in enumerate(distinct):
-            raw[place] = images[row]
+        corner = (0,) * (len(self.stored.shape) - 1)
+        for place, row in enumerate(distinct.tolist()):
+            # a chunk is one image; taken as it lies in the file and inflated here, in half of h5py's time
+            skipped, chunk = images.id.read_direct_chunk((row, *corner))
+            pixels = chunk if skipped else zlib.decompress(chunk)
+            raw[place] = np.frombuffer(pixels, np.uint8).reshape(self.stored.shape[1:])
         return raw[position]
 
 
