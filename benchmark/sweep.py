@@ -444,6 +444,8 @@ def sweep(
 
 def abandoned(folder: Path) -> bool:
     """Whether a cell says that it is running while no process holds it."""
+    if store.status(folder)["state"] != "running":
+        return False
     with store.locked(folder) as ours:
         return ours and store.status(folder)["state"] == "running"
 
