@@ -247,9 +247,10 @@ def score(
     import json
 
     import torch
+    from rich.console import Console
 
     from disbench import models
-    from disbench.benchmark import datasets, protocols, scoring, sweep
+    from disbench.benchmark import datasets, progress, protocols, scoring, sweep
 
     loaded = models.load_checkpoint(checkpoint)
     choices = protocols.choose_metrics(metrics) if metrics else protocols.get(loaded.protocol).metrics
@@ -258,9 +259,9 @@ def score(
     sweep.check_data(loaded.dataset, data)
     if sweep.choose_device(device) == "cpu":
         torch.set_num_threads(1)  # one thread, as in a run: the last digits depend on it
-    entries = scoring.score(
-        method, data, choices, torch.device(sweep.choose_device(device)), data_dir, jobs=-1
-    )
+    where = torch.device(sweep.choose_device(device))
+    with progress.told(Console(stderr=True)) as told:
+        entries = scoring.score(method, data, choices, where, data_dir, told, jobs=-1)
     if json_:
         head = {
             "checkpoint": str(checkpoint),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -48,6 +48,31 @@ class Tally:
 
     def done(self, label: str) -> int:
         return sum(cell.folder in self.ended for cell in self.groups[label])
+
+
+@contextlib.contextmanager
+def told(console: Console) -> Iterator[Callable[[str, int, int], None]]:
+    """A function that shows (what, done, of how much): bars on a terminal, now and then a line elsewhere."""
+    said = time.monotonic()
+
+    def line(what: str, done: int, total: int) -> None:
+        nonlocal said
+        if time.monotonic() - said > LINE_EVERY:
+            said = time.monotonic()
+            console.print(f"{what}: {done:,} of {total:,}", highlight=False)
+
+    if not console.is_terminal:
+        yield line
+        return
+    with Progress(console=console, transient=True) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def bar(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bars.add_task(what, total=total)
+            bars.update(tasks[what], completed=done)
+
+        yield bar
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ Ints = NDArray[np.integer[Any]]
 Floats = NDArray[np.float32]
 TRAIN_ROWS, TEST_ROWS = 10_000, 5_000  # of a table metric, as in disentanglement_lib
 CHUNK = 1_024  # images encoded at a time
+Told = Callable[[str, int, int], None]  # hears of long work: what, how much is done, of how much
 
 
 def encode(
@@ -33,7 +35,7 @@ def encode(
     data: Dataset,
     rows: Ints,
     device: torch.device,
-    progress: Callable[[int], None] | None = None,
+    progress: Told | None = None,
 ) -> Floats:
     """The codes (len(rows), d) of images, in evaluation mode.
 
@@ -47,7 +49,7 @@ def encode(
             images = data.images(rows[start : start + CHUNK]).to(device, memory_format=torch.channels_last)
             found.append(method.represent(images).float().cpu().numpy())
             if progress:
-                progress(start)
+                progress("encoding", min(start + CHUNK, len(rows)), len(rows))
     codes = np.concatenate(found) if found else np.empty((0, 0), np.float32)
     if not np.isfinite(codes).all():
         bad = int((~np.isfinite(codes)).any(1).sum())
@@ -124,7 +126,7 @@ def score(
     choices: Sequence[MetricChoice],
     device: torch.device,
     data_dir: Path | None = None,
-    progress: Callable[[int], None] | None = None,
+    progress: Told | None = None,
     jobs: int = 1,
 ) -> list[dict[str, Any]]:
     """One entry per metric: name, preset, score and everything that a `Score` carries, as plain values.
@@ -165,6 +167,8 @@ def score(
         extra: dict[str, Any] = {"rng": generator(choice)} if metric.takes("rng") else {}
         if metric.takes("n_jobs"):
             extra["n_jobs"] = jobs
+        if progress and metric.takes("progress"):
+            extra["progress"] = partial(progress, choice.name)
         started = time.perf_counter()
         if metric.kind == "sampling":
             arguments: tuple[Any, ...] = (codes, grid)

@@ -116,3 +116,12 @@ def test_codes_that_are_not_numbers_are_refused():
 
     with pytest.raises(ValueError, match="NaN or infinite"):
         scoring.score(Broken(gridded()), gridded(), choose_metrics("mig"), CPU)
+
+
+def test_long_work_is_told():
+    heard = []
+    data = gridded()
+    choices = choose_metrics("dci:eastwood2018_lasso,mig")
+    scoring.score(Reader(data), data, choices, CPU, progress=lambda *told: heard.append(told))
+    assert ("encoding", len(GRID), len(GRID)) in heard
+    assert ("dci", 3, 3) in heard
