@@ -13,6 +13,8 @@ from disbench.benchmark.datasets.cache import Ints
 from disbench.benchmark.datasets.dataset import Dataset, FileStorage
 from disbench.errors import UsageError
 
+INFLATED_FROM = 64  # pixels a side: below, inflating an image takes over a twentieth of a training step
+
 
 def load(name: str, *, size: int | None = None, data_dir: str | os.PathLike[str] | None = None) -> Dataset:
     folder = cache.folder(data_dir)
@@ -48,7 +50,7 @@ def from_manifest(facts: manifest.Manifest, size: int | None, folder: Path) -> D
         path,
         facts.recipe(size),
         lambda: _content(facts, size, folder),
-        facts.store,
+        facts.store if size >= INFLATED_FROM else "mapped",
         facts.content_sha256.get(size),
     )
     return _dataset(facts.name, stored, tuple(facts.factors), tuple(facts.factors.values()), facts.classes)
