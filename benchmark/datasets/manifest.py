@@ -86,8 +86,8 @@ class Manifest(Strict):
         splits: name and (first, last plus one) row.
         files: what `reader` needs.
         reader: how the images are made from the files. Either this or `wrapper`.
-        store: `mapped` (uncompressed, shared by all processes), or `compressed` for what would fill a disk at 64
-            pixels a side and more.
+        store: `mapped` (uncompressed, shared by all processes), or `compressed` for what would fill a disk
+            at 64 pixels a side and more.
         classifier: for a labelled data set.
         content_sha256: of the stored content by size, where it has been established.
     """
