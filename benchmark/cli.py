@@ -250,16 +250,13 @@ def score(
     from rich.console import Console
 
     from disbench import models
-    from disbench.benchmark import datasets, progress, protocols, scoring, sweep
+    from disbench.benchmark import progress, protocols, scoring, sweep
 
     loaded = models.load_checkpoint(checkpoint)
     choices = protocols.choose_metrics(metrics) if metrics else protocols.get(loaded.protocol).metrics
-    method = loaded.build(sweep.choose_device(device))
-    data = datasets.load(str(loaded.dataset.get("name")), size=loaded.dataset.get("size"), data_dir=data_dir)
-    sweep.check_data(loaded.dataset, data)
-    if sweep.choose_device(device) == "cpu":
+    method, data, where = sweep.revive(loaded, device, data_dir)
+    if where.type == "cpu":
         torch.set_num_threads(1)  # one thread, as in a run: the last digits depend on it
-    where = torch.device(sweep.choose_device(device))
     with progress.told(Console(stderr=True)) as told:
         entries = scoring.score(method, data, choices, where, data_dir, told, jobs=-1)
     if json_:
@@ -348,20 +345,16 @@ def traverse(
     data_dir: DataDir = None,
 ) -> None:
     """Draw latent traversals as PNG and GIF."""
-    import torch
 
     from disbench import models
-    from disbench.benchmark import datasets, pictures, store, sweep
+    from disbench.benchmark import pictures, store, sweep
 
     if not 2 <= steps <= 100:
         raise UsageError(f"--steps {steps} was given; give 2 to 100 pictures per code.")
-    loaded = models.load_checkpoint(checkpoint)
-    where = sweep.choose_device(device)
-    method = loaded.build(where)
-    data = datasets.load(str(loaded.dataset.get("name")), size=loaded.dataset.get("size"), data_dir=data_dir)
+    method, data, where = sweep.revive(models.load_checkpoint(checkpoint), device, data_dir)
     try:
         png, gif = pictures.write_traversal(
-            method, data, torch.device(where), out or checkpoint.with_name("traversal"), steps
+            method, data, where, out or checkpoint.with_name("traversal"), steps
         )
     except OSError as error:
         raise store.unwritable((out or checkpoint).parent, error) from None

@@ -21,7 +21,6 @@ import functools
 import hashlib
 import json
 import math
-import os
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -204,7 +203,3 @@ def now() -> str:
 
 def disk_is_full(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-
-
-def process() -> int:
-    return os.getpid()

@@ -188,7 +188,14 @@ def run_group(run: Path, cells: Sequence[Cell], protocol: Protocol, options: Opt
                 elif options.asked_to_stop():
                     outcomes[cell] = "stopped"
                 else:
-                    ready.setdefault(saved_step(folder), []).append(cell)
+                    try:
+                        ready.setdefault(saved_step(folder), []).append(cell)
+                    except (
+                        UsageError
+                    ) as error:  # a saved state that cannot be read is this cell's trouble alone
+                        group = Group(run, [cell], protocol, options)
+                        group.fail(cell, error)
+                        outcomes |= group.outcomes
             for together in ready.values():
                 outcomes |= Group(run, together, protocol, options).run()
     except OSError as error:  # not even a cell's own folder can be written
@@ -337,6 +344,18 @@ def check_data(expected: Mapping[str, Any], data: datasets.Dataset) -> None:
         )
 
 
+def revive(
+    saved: Checkpoint, device: str, data_dir: Path | None
+) -> tuple[models.Method, datasets.Dataset, torch.device]:
+    """The method of a checkpoint, the data set that it was trained on, and the device that was asked for."""
+    where = choose_device(device)
+    method = saved.build(where)
+    size = saved.dataset.get("size")
+    data = datasets.load(str(saved.dataset.get("name")), size=size, data_dir=data_dir)
+    check_data(saved.dataset, data)
+    return method, data, torch.device(where)
+
+
 class Report:
     """Keeps status.json up to date, once a second at most."""
 
@@ -351,7 +370,7 @@ class Report:
         self.step = step
         if phase != self.phase or time.monotonic() - self.told > 1.0:
             self.phase, self.told = phase, time.monotonic()
-            self._write({"state": "running", "phase": phase, "process": store.process()})
+            self._write({"state": "running", "phase": phase, "process": os.getpid()})
 
     def finish(self, state: str, error: Mapping[str, Any] | None = None) -> None:
         self._write({"state": state, **({"error": error} if error else {})})

@@ -48,10 +48,6 @@ def rmsprop(lr: float, momentum: float = 0.0) -> Optimizer:
     return Optimizer("rmsprop", {"lr": lr, "momentum": momentum})
 
 
-def adagrad(lr: float) -> Optimizer:
-    return Optimizer("adagrad", {"lr": lr})
-
-
 @dataclass(frozen=True)
 class Update:
     """One optimiser step: the modules that learn, from the sum of the terms of one loss.

@@ -220,3 +220,14 @@ def test_status_tells_the_truth(quick_run, disbench):
     (line,) = [line for line in out.splitlines() if line.startswith("│ betavae")]
     assert [word.strip() for word in line.strip("│").split("│")] == ["betavae", "0", "0", "1", "1"]
     assert "betavae seed 1 failed: too hot" in out
+
+
+def test_a_saved_state_that_cannot_be_read_fails_its_seed_alone(quick_run):
+    (zero, folder), (one_, other) = store.cells(quick_run)
+    for path in (folder, other):
+        for name in ("checkpoint.pt", "scores.json", "status.json"):
+            (path / name).unlink()
+    (folder / "state.pt").write_bytes(b"cut")
+    outcomes = sweep.run_group(quick_run, [zero, one_], protocols.get("smoke"), sweep.Options())
+    assert outcomes == ["failed", "done"]
+    assert "state.pt" in store.status(folder)["error"]["message"]
