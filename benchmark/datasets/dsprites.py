@@ -36,7 +36,6 @@ from numpy.typing import NDArray
 
 from disbench.errors import UsageError
 
-NAMES = ("shape", "scale", "orientation", "posX", "posY")
 SIZES = (3, 6, 40, 32, 32)
 RESOLUTIONS = (32, 64)
 
@@ -132,9 +131,3 @@ def check_size(size: int) -> None:
         raise UsageError(
             f"dSprites is drawn at 32x32 or 64x64 pixels, not {size}x{size}; ask for size 32 or 64"
         )
-
-
-def factor_values() -> dict[str, NDArray[np.floating[Any]]]:
-    """What each class of each numeric factor stands for, as the published file lists it."""
-    position = np.linspace(0.0, 1.0, 32)
-    return {"scale": SCALES, "orientation": ANGLES, "posX": position, "posY": position}
