@@ -29,7 +29,6 @@ px); it is not the 64x64 grid scaled down, and has no published counterpart.
 """
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
