@@ -1,0 +1,1 @@
+"""The commands of `disbench`, one file for what belongs together."""
