@@ -1,17 +1,23 @@
-"""Scores a trained method: every image that any metric asks for is encoded once, then each metric reads its
-rows."""
+"""Scores codes, whoever made them: every image that any metric asks for is encoded once, then each metric
+reads its rows.
+
+The draws of a metric come from streams named after it, the same for every model: `<metric>/<preset>` for
+its random numbers, `table` for the rows of a table metric. Further draws add `/draw-1`, `/draw-2`, ....
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from disbench import metrics
 from disbench.benchmark.datasets import Dataset
@@ -20,7 +26,7 @@ from disbench.benchmark.protocols import MetricChoice
 from disbench.benchmark.store import plain
 from disbench.benchmark.trainer import stream
 from disbench.errors import UsageError
-from disbench.metrics import ContingencyTable, Grid
+from disbench.metrics import ContingencyTable
 from disbench.models import Method
 
 Ints = NDArray[np.integer[Any]]
@@ -30,24 +36,60 @@ CHUNK = 1_024  # images encoded at a time
 Told = Callable[[str, int, int], None]  # hears of long work: what, how much is done, of how much
 
 
+class Source(Protocol):
+    """Whatever has codes of a data set's images: a trained method, someone's encoder, a file of codes."""
+
+    @property
+    def rows(self) -> Ints | None:
+        """The rows (m,) that it has codes of, ascending; None for all."""
+        ...
+
+    def codes(self, rows: Ints, progress: Told | None = None) -> Floats:
+        """The codes (len(rows), d) of distinct rows, finite numbers."""
+        ...
+
+    def contingency(self) -> tuple[ContingencyTable, str] | str:
+        """Counts of generated images and what names the classifier; or the reason why there are none."""
+        ...
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The codes of a trained method."""
+
+    method: Method
+    data: Dataset
+    device: torch.device
+    data_dir: Path | None = None
+
+    @property
+    def rows(self) -> Ints | None:
+        return None
+
+    def codes(self, rows: Ints, progress: Told | None = None) -> Floats:
+        self.method.eval()
+
+        def represent(images: Tensor) -> Tensor:
+            return self.method.represent(images.to(self.device, memory_format=torch.channels_last))
+
+        return encode(represent, self.data, rows, progress)
+
+    def contingency(self) -> tuple[ContingencyTable, str] | str:
+        return contingency(self.method, self.data, self.device, self.data_dir)
+
+
 def encode(
-    method: Method,
-    data: Dataset,
-    rows: Ints,
-    device: torch.device,
-    progress: Told | None = None,
+    represent: Callable[[Tensor], Tensor], data: Dataset, rows: Ints, progress: Told | None = None
 ) -> Floats:
-    """The codes (len(rows), d) of images, in evaluation mode.
+    """The codes (len(rows), d) of images, from a function of images (b, c, h, w) to codes (b, d).
 
     Raises:
         UsageError: a code is not a number.
     """
-    method.eval()
     found = []
     with torch.no_grad():
         for start in range(0, len(rows), CHUNK):
-            images = data.images(rows[start : start + CHUNK]).to(device, memory_format=torch.channels_last)
-            found.append(method.represent(images).float().cpu().numpy())
+            found.append(represent(data.images(rows[start : start + CHUNK])).float().cpu().numpy())
             if progress:
                 progress("encoding", min(start + CHUNK, len(rows)), len(rows))
     codes = np.concatenate(found) if found else np.empty((0, 0), np.float32)
@@ -70,18 +112,35 @@ class Codes:
         return found
 
 
-def generator(choice: MetricChoice) -> np.random.Generator:
-    """The draws of a metric: its own, the same for every checkpoint."""
-    return np.random.default_rng(stream(0, f"{choice.name}/{choice.preset}"))
+def generator(choice: MetricChoice, draw: int = 0) -> np.random.Generator:
+    """The random numbers of a metric's draw: its own, the same for every model."""
+    return np.random.default_rng(stream(0, f"{choice.name}/{choice.preset}{_of_draw(draw)}"))
 
 
-def table_rows(data: Dataset) -> Ints:
-    """Rows of a table metric: drawn with replacement from a grid, without from a labelled set."""
-    rng = np.random.default_rng(stream(0, "table"))
+def _of_draw(draw: int) -> str:
+    return f"/draw-{draw}" if draw else ""
+
+
+def table_rows(data: Dataset, having: Ints | None = None, draw: int = 0) -> Ints:
+    """Rows of a table metric: drawn with replacement from a grid, without from a labelled set.
+
+    Where only some rows have codes (`having`, ascending) and the draw asks for others, as many of those that
+    there are, without replacement.
+    """
+    rng = np.random.default_rng(stream(0, f"table{_of_draw(draw)}"))
     wanted = TRAIN_ROWS + TEST_ROWS
     if data.factor_sizes is not None:
-        return rng.integers(len(data), size=wanted)
-    return rng.permutation(len(data))[:wanted]
+        drawn = rng.integers(len(data), size=wanted)
+    else:
+        drawn = rng.permutation(len(data))[:wanted]
+    if having is None or not lacking(drawn, having):
+        return drawn
+    return rng.permutation(having)[:wanted]
+
+
+def lacking(rows: Ints, having: Ints | None) -> int:
+    """How many of the rows are not among those (ascending) that have codes; None has all."""
+    return 0 if having is None else int((~np.isin(rows, having)).sum())
 
 
 def check_classifier(data: Dataset, choices: Sequence[MetricChoice], data_dir: Path | None) -> None:
@@ -120,88 +179,156 @@ def contingency(
     return table, named
 
 
+@dataclass
+class Plan:
+    """What one metric will be computed on: the rows of each draw, or the reason why it cannot be."""
+
+    choice: MetricChoice
+    draws: list[Ints] = field(default_factory=list)
+    reason: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+def plan(choice: MetricChoice, source: Source, data: Dataset, draws: int) -> Plan:
+    """The rows that a metric asks for, draw by draw, of those that the source has."""
+    metric, having = metrics.get(choice.name), source.rows
+    if metric.kind == "clustering":
+        return Plan(choice, [np.empty(0, np.int64)])
+    if metric.kind in ("table", "unsupervised"):
+        made = Plan(choice, [table_rows(data, having, draw) for draw in range(draws)])
+        if having is not None and lacking(table_rows(data), having):
+            made.notes = (f"on {len(made.draws[0]):,} of the {len(having):,} rows that have codes",)
+        return made
+    if metric.kind != "sampling":
+        return Plan(
+            choice, reason=f"{choice.name} needs more than the codes of one model: call it from Python"
+        )
+    if data.factor_sizes is None:
+        return Plan(choice, reason=f"{choice.name} needs a complete factor grid, which {data.name} has not")
+    asked = [
+        metric.rows(data.grid, generator(choice, draw), choice.preset, **choice.settings)
+        for draw in range(draws)
+    ]
+    missing = [lacking(rows, having) for rows in asked]
+    if missing[0]:
+        return Plan(
+            choice,
+            reason=f"{choice.name} draws {len(asked[0]):,} images from the whole grid, and {missing[0]:,} of "
+            "them have no code",
+        )
+    whole = [rows for rows, lack in zip(asked, missing, strict=True) if not lack]
+    lost = draws - len(whole)
+    return Plan(choice, whole, notes=(f"{lost} of {draws} draws ask for rows without codes",) if lost else ())
+
+
 def score(
-    method: Method,
+    source: Source,
     data: Dataset,
     choices: Sequence[MetricChoice],
-    device: torch.device,
-    data_dir: Path | None = None,
     progress: Told | None = None,
     jobs: int = 1,
+    draws: int = 1,
 ) -> list[dict[str, Any]]:
     """One entry per metric: name, preset, score and everything that a `Score` carries, as plain values.
 
     `jobs` is the number of processes for the metrics that can use several, -1 for one per core; no score
-    depends on it.
+    depends on it. With several `draws` each metric is computed on as many independent draws of its own; the
+    entry is that of the first, and "draws" holds all scores with their mean, std (n - 1), min and max.
 
-    A metric that this method or data set cannot have (a voting metric without a factor grid, a clustering
-    metric without a categorical code) is an entry with score None and the reason.
+    A metric that this source or data set cannot have (a voting metric without a factor grid, a clustering
+    metric without a categorical code, too few rows) is an entry with score None and the reason.
     """
-    table: tuple[ContingencyTable, str] | str | None = None
-    grid: Grid | None = data.grid if data.factor_sizes is not None else None
-    asked: list[Ints | str] = []
-    for choice in choices:
-        metric = metrics.get(choice.name)
-        if metric.kind == "sampling":
-            if grid is None:
-                asked.append(f"{choice.name} needs a complete factor grid, which {data.name} has not")
-            else:
-                asked.append(metric.rows(grid, generator(choice), choice.preset, **choice.settings))
-        elif metric.kind in ("table", "unsupervised"):
-            asked.append(table_rows(data))
-        elif metric.kind == "clustering":
-            table = table or contingency(method, data, device, data_dir)
-            asked.append(f"{choice.name}: {table}" if isinstance(table, str) else np.empty(0, np.int64))
-        else:
-            asked.append(f"{choice.name} needs more than the codes of one model and is called from Python")
-    needed = [rows for rows in asked if not isinstance(rows, str)]
-    rows = np.unique(np.concatenate([np.empty(0, np.int64), *needed]))
-    codes = Codes(rows, encode(method, data, rows, device, progress), len(data))
+    plans = [plan(choice, source, data, draws) for choice in choices]
+    table: tuple[ContingencyTable, str] | str = ""
+    if any(metrics.get(choice.name).kind == "clustering" for choice in choices):
+        table = source.contingency()
+    rows = np.unique(np.concatenate([np.empty(0, np.int64), *(rows for p in plans for rows in p.draws)]))
+    codes = Codes(rows, source.codes(rows, progress), len(data)) if len(rows) else None
 
     entries = []
-    for choice, wanted in zip(choices, asked, strict=True):
-        if isinstance(wanted, str):
-            entries.append(pending(choice, wanted))
+    for planned in plans:
+        choice = planned.choice
+        found: list[dict[str, Any]] = []
+        if metrics.get(choice.name).kind == "clustering" and isinstance(table, str):
+            planned.reason = f"{choice.name}: {table}"
+        try:
+            if planned.reason is None:
+                for draw, wanted in enumerate(planned.draws):
+                    found.append(_entry(choice, draw, wanted, codes, data, table, progress, jobs))
+        except UsageError as error:  # too few rows, say: of this metric, not of the others
+            planned.reason = str(error)
+        if planned.reason is not None:
+            entries.append(pending(choice, planned.reason))
             continue
-        metric = metrics.get(choice.name)
-        extra: dict[str, Any] = {"rng": generator(choice)} if metric.takes("rng") else {}
-        if metric.takes("n_jobs"):
-            extra["n_jobs"] = jobs
-        if progress and metric.takes("progress"):
-            extra["progress"] = partial(progress, choice.name)
-        started = time.perf_counter()
+        entry = found[0]
+        entry["warnings"] = [*entry["warnings"], *planned.notes]
+        if draws > 1:
+            entry["draws"] = spread([each["score"] for each in found])
+        entries.append(entry)
+    return entries
+
+
+def spread(scores: Sequence[float | None]) -> dict[str, Any]:
+    """Scores of several draws with mean, std (n - 1), min and max: None where a score is missing."""
+    known = np.array([s for s in scores if s is not None])
+    whole = len(known) == len(scores)
+    return {
+        "scores": list(scores),
+        "mean": float(known.mean()) if whole else None,
+        "std": float(known.std(ddof=1)) if whole and len(known) > 1 else None,
+        "min": float(known.min()) if whole else None,
+        "max": float(known.max()) if whole else None,
+    }
+
+
+def _entry(
+    choice: MetricChoice,
+    draw: int,
+    wanted: Ints,
+    codes: Codes | None,
+    data: Dataset,
+    table: tuple[ContingencyTable, str] | str,
+    progress: Told | None,
+    jobs: int,
+) -> dict[str, Any]:
+    """One metric on one draw."""
+    metric = metrics.get(choice.name)
+    extra: dict[str, Any] = {"rng": generator(choice, draw)} if metric.takes("rng") else {}
+    if metric.takes("n_jobs"):
+        extra["n_jobs"] = jobs
+    if progress and metric.takes("progress"):
+        extra["progress"] = partial(progress, choice.name)
+    started = time.perf_counter()
+    if metric.kind == "clustering":
+        arguments: tuple[Any, ...] = (table[0],)
+    else:
+        assert codes is not None  # whatever is no table of counts asked for rows
         if metric.kind == "sampling":
-            arguments: tuple[Any, ...] = (codes, grid)
+            arguments = (codes, data.grid)
         elif metric.kind == "table":
             arguments = (codes(wanted), data.factors(wanted))
             if metric.takes("split"):
                 cut = len(wanted) * TRAIN_ROWS // (TRAIN_ROWS + TEST_ROWS)
                 extra["split"] = (np.arange(cut), np.arange(cut, len(wanted)))
-        elif metric.kind == "clustering":
-            assert isinstance(table, tuple)  # a reason was refused above
-            arguments = (table[0],)
         else:
             arguments = (codes(wanted),)
-        found = metric(*arguments, preset=choice.preset, **choice.settings, **extra)
-        entries.append(
-            {
-                **_head(choice),
-                "score": plain(found.score),
-                "label": found.preset,
-                "reason": None if np.isfinite(found.score) else "; ".join(found.warnings),
-                "higher_is_better": metric.higher_is_better,
-                "chance": metric.chance,
-                "parts": plain(found.parts),
-                "settings": plain(found.settings),
-                "live": plain(found.live),
-                "dropped_factors": plain(found.dropped_factors),
-                "warnings": plain(found.warnings),
-                "n_encoded": found.n_encoded,
-                "classifier": table[1] if metric.kind == "clustering" and table else None,
-                "seconds": round(time.perf_counter() - started, 3),
-            }
-        )
-    return entries
+    found = metric(*arguments, preset=choice.preset, **choice.settings, **extra)
+    return {
+        **_head(choice),
+        "score": plain(found.score),
+        "label": found.preset,
+        "reason": None if np.isfinite(found.score) else "; ".join(found.warnings),
+        "higher_is_better": metric.higher_is_better,
+        "chance": metric.chance,
+        "parts": plain(found.parts),
+        "settings": plain(found.settings),
+        "live": plain(found.live),
+        "dropped_factors": plain(found.dropped_factors),
+        "warnings": plain(found.warnings),
+        "n_encoded": found.n_encoded,
+        "classifier": table[1] if metric.kind == "clustering" else None,
+        "seconds": round(time.perf_counter() - started, 3),
+    }
 
 
 def _head(choice: MetricChoice) -> dict[str, Any]:

@@ -331,7 +331,8 @@ class Group:
         folder = self.folders[cell]
         self.reports[cell]("scoring", int(cell.config["steps"]))
         method = load_checkpoint(folder / "checkpoint.pt").build(device)
-        entries = scoring.score(method, data, self.protocol.metrics, device, self.options.data_dir)
+        source = scoring.Trained(method, data, device, self.options.data_dir)
+        entries = scoring.score(source, data, self.protocol.metrics)
         pictures.write_all(method, data, device, folder)
         store.write_json(folder / "scores.json", entries)
 

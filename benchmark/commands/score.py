@@ -35,7 +35,8 @@ def score(
     if where.type == "cpu":
         torch.set_num_threads(1)  # one thread, as in a run: the last digits depend on it
     with progress.told(Console(stderr=True)) as told:
-        entries = scoring.score(method, data, choices, where, data_dir, told, jobs=-1)
+        source = scoring.Trained(method, data, where, data_dir)
+        entries = scoring.score(source, data, choices, told, jobs=-1)
     if json_:
         head = {
             "checkpoint": str(checkpoint),

@@ -36,6 +36,10 @@ class Reader(Method):
         return images.flatten(1)[:, :3]
 
 
+def score(method, data, choices, **options):
+    return scoring.score(scoring.Trained(method, data, CPU), data, choices, **options)
+
+
 QUICK = {"votes": 200, "eval_votes": 100}
 
 
@@ -43,7 +47,7 @@ def test_a_perfect_encoder_scores_one_and_every_image_is_encoded_once():
     data = gridded()
     reader = Reader(data)
     choices = tuple(c.model_copy(update={"settings": QUICK}) for c in choose_metrics("factor_vae,beta_vae"))
-    entries = scoring.score(reader, data, (*choices, *choose_metrics("mig,mcc")), CPU)
+    entries = score(reader, data, (*choices, *choose_metrics("mig,mcc")))
     assert [entry["score"] for entry in entries] == pytest.approx([1.0, 1.0, 1.0, 1.0], abs=0.05)
     seen = [tuple(v) for v in reader.encoded]
     assert len(seen) == len(set(seen)) <= len(GRID)
@@ -54,7 +58,7 @@ def test_scores_are_those_of_the_metric_on_the_whole_grid():
     data = gridded()
     (choice,) = choose_metrics("factor_vae")
     choice = choice.model_copy(update={"settings": QUICK})
-    (entry,) = scoring.score(Reader(data), data, [choice], CPU)
+    (entry,) = score(Reader(data), data, [choice])
     codes = data.images(np.arange(len(data))).flatten(1)[:, :3].numpy()
     direct = metrics.factor_vae(codes, GRID, rng=scoring.generator(choice), **QUICK)
     assert entry["score"] == direct.score
@@ -65,7 +69,7 @@ def test_a_metric_that_the_data_cannot_have_is_an_entry_with_its_reason():
     pixels = np.random.default_rng(0).integers(0, 255, (40, 1, 2, 2), dtype=np.uint8)
     data = Dataset("labelled", "0" * 64, ArrayStorage(pixels), ("class",), labels=np.arange(40) % 4)
     reader = Reader(data)
-    factor_vae, nmi, udr = scoring.score(reader, data, choose_metrics("factor_vae,nmi,udr"), CPU)
+    factor_vae, nmi, udr = score(reader, data, choose_metrics("factor_vae,nmi,udr"))
     assert factor_vae["score"] is None
     assert "complete factor grid" in factor_vae["reason"]
     assert "no categorical code" in nmi["reason"]
@@ -99,7 +103,7 @@ def test_clustering_metrics_by_hand(monkeypatch):
     pixels = np.zeros((10, 1, 2, 2), np.uint8)
     labels = np.array([0] * 5 + [1] * 3 + [2] * 2)
     data = Dataset("toy", "0" * 64, ArrayStorage(pixels), ("class",), labels=labels)
-    entropy, purity, rmse = scoring.score(Painter(data), data, choose_metrics("ent,purity,prior_rmse"), CPU)
+    entropy, purity, rmse = score(Painter(data), data, choose_metrics("ent,purity,prior_rmse"))
     # rows: 0, 0, ln 2; columns: 0, (2/3, 1/3), 0
     column = -(2 / 3) * np.log(2 / 3) - (1 / 3) * np.log(1 / 3)
     assert entropy["score"] == pytest.approx((np.log(2) + column) / 6)
@@ -115,13 +119,13 @@ def test_codes_that_are_not_numbers_are_refused():
             return super().represent(images) / 0
 
     with pytest.raises(ValueError, match="NaN or infinite"):
-        scoring.score(Broken(gridded()), gridded(), choose_metrics("mig"), CPU)
+        score(Broken(gridded()), gridded(), choose_metrics("mig"))
 
 
 def test_long_work_is_told():
     heard = []
     data = gridded()
     choices = choose_metrics("dci:eastwood2018_lasso,mig")
-    scoring.score(Reader(data), data, choices, CPU, progress=lambda *told: heard.append(told))
+    score(Reader(data), data, choices, progress=lambda *told: heard.append(told))
     assert ("encoding", len(GRID), len(GRID)) in heard
     assert ("dci", 3, 3) in heard
