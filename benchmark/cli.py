@@ -2,19 +2,44 @@
 
 from __future__ import annotations
 
+import copy
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
+from disbench import plugins
 from disbench.benchmark.bench import app as bench_app
 from disbench.benchmark.commands import run, score, show
 from disbench.benchmark.datasets.cli import app as data_app
 from disbench.errors import UsageError, unknown
 
+
+class PluginGroup(TyperGroup):
+    """The program with its option `--plugin` on every command, since every command looks up names."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        for option in self.params:
+            hidden = copy.copy(option)
+            hidden.expose_value = False  # its callback does all
+            for command in _leaves(self):
+                command.params.append(hidden)
+
+
+def _leaves(group: Any) -> list[Any]:
+    found = []
+    for command in group.commands.values():
+        found += _leaves(command) if hasattr(command, "commands") else [command]
+    return found
+
+
 app = typer.Typer(
     name="disbench",
+    cls=PluginGroup,
     help="Disentanglement benchmark: train methods, score them, and compare them with published numbers.",
     no_args_is_help=True,
     add_completion=True,
@@ -23,8 +48,23 @@ app = typer.Typer(
 )
 
 
+def load_plugins(paths: list[Path] | None) -> list[Path] | None:
+    for path in paths or ():
+        plugins.load(path)
+    return paths
+
+
 @app.callback()
-def root() -> None:
+def root(
+    plugin: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE.py",
+            help="A Python file with a method, metrics or a data set of yours. Repeatable.",
+            callback=load_plugins,
+        ),
+    ] = None,
+) -> None:
     pass
 
 
@@ -49,18 +89,26 @@ def _listed(what: str) -> list[tuple[str, str]]:
     if what == "methods":
         from disbench import models
 
-        return [(name, models.summary(name)) for name in models.names()]
+        return [(name, _line(models.summary, name)) for name in models.names()]
     if what == "metrics":
         from disbench import metrics
 
-        return [(name, metrics.get(name).summary) for name in metrics.names()]
+        return [(name, _line(lambda n: metrics.get(n).summary, name)) for name in metrics.names()]
     if what == "protocols":
         from disbench.benchmark import protocols
 
         return [(name, protocols.get(name).summary) for name in protocols.names()]
     from disbench.benchmark.datasets import manifest
 
-    return [(name, manifest.read(name).title) for name in manifest.names()]
+    return [(name, _line(lambda n: manifest.read(n).title, name)) for name in manifest.names()]
+
+
+def _line(describe: Callable[[str], str], name: str) -> str:
+    """What a name stands for, or why it cannot be used: a broken plug-in must not hide the other names."""
+    try:
+        return describe(name)
+    except UsageError as error:
+        return str(error)
 
 
 def fail(sentence: str) -> NoReturn:

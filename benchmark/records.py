@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from disbench import models
+from disbench import models, plugins
 from disbench.benchmark import protocols, scoring, store
 from disbench.benchmark.store import Cell
 
@@ -25,6 +25,8 @@ def standing(folder: Path) -> str:
 
 def describe(cell: Cell) -> str:
     """The cell's settings for people: the named config, and what was changed in it by hand."""
+    if cell.plugin and cell.method not in models.names():
+        raise plugins.absent("methods", cell.method, cell.plugin)
     protocol = protocols.get(cell.protocol)
     variant = models.get(cell.method).VARIANTS.get(cell.variant, {})
     usual = models.configure(cell.method, cell.config_name, {**protocol.changes(cell.method), **variant})

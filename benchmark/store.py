@@ -42,6 +42,7 @@ class Cell:
         config_name: which of the method's named configs `config` started from.
         config: field to value, complete.
         dataset: name, size and sha256.
+        plugin: where the method comes from, with a SHA-256, if from a plug-in; else "".
     """
 
     method: str
@@ -51,6 +52,7 @@ class Cell:
     dataset: Mapping[str, Any]
     protocol: str
     seed: int
+    plugin: str = ""
 
     @property
     def label(self) -> str:
@@ -64,6 +66,8 @@ class Cell:
         """Relative to the run: equal for the seeds of one method under equal settings."""
         identity = asdict(self)
         del identity["seed"]
+        if not self.plugin:  # a run from before there were plug-ins keeps its folders
+            del identity["plugin"]
         digest = hashlib.sha256(json.dumps(identity, sort_keys=True, default=list).encode()).hexdigest()[:8]
         return Path(f"{self.label}-{digest}") / f"seed-{self.seed}"
 

@@ -24,7 +24,7 @@ import joblib
 import torch
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-from disbench import models
+from disbench import models, plugins
 from disbench.benchmark import datasets, pictures, scoring, store
 from disbench.benchmark.datasets import loading, manifest
 from disbench.benchmark.protocols import Protocol
@@ -54,6 +54,7 @@ class Options:
         retry_failed: train failed cells again.
         save_every: seconds between saved states.
         stop_file: when this file appears, training stops after its step.
+        plugins: files that every worker loads.
     """
 
     device: str = "cpu"
@@ -61,6 +62,7 @@ class Options:
     retry_failed: bool = False
     save_every: float = 60.0
     stop_file: Path | None = None
+    plugins: tuple[Path, ...] = dataclasses.field(default_factory=plugins.files)
 
     def asked_to_stop(self) -> bool:
         return self.stop_file is not None and self.stop_file.exists()
@@ -129,7 +131,16 @@ def plan(
     """The cells of a run, seed by seed, so that every method has something early on."""
     known = [{"name": d.name, "size": d.shape[1], "sha256": d.sha256} for d in data]
     return [
-        Cell(entry.method, entry.variant, entry.config_name, entry.config, dataset, protocol.name, seed)
+        Cell(
+            entry.method,
+            entry.variant,
+            entry.config_name,
+            entry.config,
+            dataset,
+            protocol.name,
+            seed,
+            plugins.source("methods", entry.method),
+        )
         for seed in seeds
         for dataset in known
         for entry in chosen
@@ -175,6 +186,8 @@ def run_group(run: Path, cells: Sequence[Cell], protocol: Protocol, options: Opt
         another process is at work on it.
     """
     outcomes: dict[Cell, str] = {}
+    for path in options.plugins:
+        plugins.load(path)
     try:
         with contextlib.ExitStack() as locks:
             ready: dict[int, list[Cell]] = {}
@@ -322,6 +335,7 @@ class Group:
                 seed=cell.seed,
                 step=trainer.step,
                 weights=trainer.state(i).weights,
+                plugin=cell.plugin,
             )
             save_checkpoint(checkpoint, self.folders[cell] / "checkpoint.pt")
             states[i].unlink(missing_ok=True)

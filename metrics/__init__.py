@@ -29,6 +29,7 @@ from disbench.metrics.registry import Grid as Grid
 from disbench.metrics.registry import Metric as Metric
 from disbench.metrics.registry import Score as Score
 from disbench.metrics.registry import get as get
+from disbench.metrics.registry import metric as metric
 from disbench.metrics.registry import names as names
 from disbench.metrics.sap import sap as sap
 from disbench.metrics.udr import udr as udr

@@ -32,6 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from disbench import plugins
 from disbench.errors import UsageError, unknown
 from disbench.metrics import edges
 from disbench.metrics.edges import Bools as Bools
@@ -334,6 +335,7 @@ def _sentences(caught: list[python_warnings.WarningMessage]) -> tuple[str, ...]:
     return tuple(told)
 
 
+@functools.cache
 def _discover() -> None:
     """Imports every module of this package, so that a metric is found by being there."""
     package = importlib.import_module(__package__)
@@ -341,15 +343,41 @@ def _discover() -> None:
         importlib.import_module(f"{__package__}.{module.name}")
 
 
-def names() -> list[str]:
-    """The names of all metrics, sorted."""
+def registered_by(module: str) -> list[str]:
+    """The names of the metrics that a module defines."""
+    return [name for name, entry in _METRICS.items() if entry.fn.__module__ == module]
+
+
+def forget(module: str) -> None:
+    """Takes back what a module registered that cannot be used after all."""
+    for name in registered_by(module):
+        del _METRICS[name]
+
+
+def built_in() -> list[str]:
+    """The names of the metrics of this package, sorted."""
     _discover()
-    return sorted(_METRICS)
+    return sorted(name for name, e in _METRICS.items() if e.fn.__module__.startswith(f"{__package__}."))
+
+
+def names() -> list[str]:
+    """The names of all metrics, sorted, those of plug-ins included."""
+    _discover()
+    return sorted({*_METRICS, *plugins.names("metrics")})
 
 
 def get(name: str) -> Metric:
-    """The metric of this name."""
+    """The metric of this name.
+
+    Raises:
+        UsageError: no such metric; names the nearest one. A plug-in that cannot be used.
+    """
     _discover()
+    offer = plugins.find("metrics", name)
+    if offer is not None and name not in _METRICS:
+        offer.load()
+        if name not in _METRICS:
+            raise plugins.broken(offer.origin, f"it registers no metric named {name!r}")
     if name not in _METRICS:
-        raise unknown("metric", name, _METRICS)
+        raise unknown("metric", name, names())
     return _METRICS[name]

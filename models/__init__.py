@@ -1,17 +1,43 @@
 """Methods, one file each, under the contract of `method.py`."""
 
 from disbench.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from disbench.models.method import DataInfo, Method, build, configure, get, names, summary
+from disbench.models.method import (
+    Config,
+    DataInfo,
+    Method,
+    Noise,
+    Optimizer,
+    Terms,
+    Update,
+    adam,
+    build,
+    configure,
+    get,
+    linear,
+    names,
+    rmsprop,
+    summary,
+    traversal_rows,
+)
 
 __all__ = [
     "Checkpoint",
+    "Config",
     "DataInfo",
     "Method",
+    "Noise",
+    "Optimizer",
+    "Terms",
+    "Update",
+    "adam",
     "build",
     "configure",
     "get",
+    "linear",
     "load_checkpoint",
     "names",
+    "rmsprop",
     "save_checkpoint",
     "summary",
+    "traversal_rows",
 ]

@@ -21,6 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from disbench import plugins
 from disbench.errors import UsageError
 from disbench.models import method
 from disbench.models.method import Method
@@ -42,6 +43,7 @@ class Checkpoint:
         variant: name of the method's variant, or "".
         seed, step: the seed, and how many steps were taken.
         weights: the method's `state_dict()`, buffers included.
+        plugin: where the method comes from, with a SHA-256, if from a plug-in; else "".
     """
 
     method: str
@@ -55,9 +57,12 @@ class Checkpoint:
     seed: int
     step: int
     weights: Mapping[str, Tensor]
+    plugin: str = ""
 
     def build(self, device: str | torch.device = "cpu") -> Method:
         """The method with these weights, in evaluation mode."""
+        if self.plugin and self.method not in method.names():
+            raise plugins.absent("methods", self.method, self.plugin)
         start = method.get(self.method).CONFIGS["paper"]
         known = {f.name for f in dataclasses.fields(start)}
         if set(self.config) != known:
@@ -99,6 +104,8 @@ def write_atomically(path: Path, write: Any) -> None:
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
     values = {f.name: getattr(checkpoint, f.name) for f in dataclasses.fields(checkpoint)}
+    if not checkpoint.plugin:
+        del values["plugin"]
     values["config"], values["dataset"] = dict(checkpoint.config), dict(checkpoint.dataset)
     values["weights"] = {name: tensor.detach().cpu() for name, tensor in checkpoint.weights.items()}
     save_tensors({"kind": KIND, "format": FORMAT, "digest": digest(values), **values}, path)
@@ -172,14 +179,15 @@ def load_checkpoint(path: Path) -> Checkpoint:
             "use the version that wrote it."
         )
     fields = {f.name for f in dataclasses.fields(Checkpoint)}
-    missing = sorted(fields - set(values))
+    missing = sorted(fields - {"plugin"} - set(values))
     if missing:
         raise UsageError(f"{path} lacks {', '.join(missing)}; it is damaged: get a whole copy of it.")
-    found = {name: values[name] for name in fields}
+    found = {name: values[name] for name in fields & set(values)}
     well_formed = (
         isinstance(found["method"], str)
         and isinstance(found["protocol"], str)
         and isinstance(found["variant"], str)
+        and isinstance(found.get("plugin", ""), str)
         and isinstance(found["config"], dict)
         and isinstance(found["dataset"], dict)
         and isinstance(found["seed"], int)

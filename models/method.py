@@ -9,17 +9,21 @@ What a method never does: log, move tensors between devices, open files, pick se
 from __future__ import annotations
 
 import dataclasses
+import functools
 import importlib
 import inspect
 import pkgutil
+import sys
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import ModuleType
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from disbench import plugins
 from disbench.errors import UsageError, unknown
 
 Terms = dict[str, Tensor]
@@ -178,8 +182,9 @@ def linear(step: Tensor, start: float, end: float, over: int) -> Tensor:
     return start + (end - start) * (step / max(over, 1)).clamp(max=1.0)
 
 
-def names() -> list[str]:
-    """Names of all methods: the modules of this package that define METHOD."""
+@functools.cache
+def built_in() -> list[str]:
+    """Names of the methods of this package: its modules that define METHOD."""
     import disbench.models
 
     found = [module.name for module in pkgutil.iter_modules(disbench.models.__path__)]
@@ -188,21 +193,42 @@ def names() -> list[str]:
     )
 
 
+def names() -> list[str]:
+    """Names of all methods, those of plug-ins included."""
+    return sorted({*built_in(), *plugins.names("methods")})
+
+
 def get(name: str) -> type[Method]:
     """The method's class.
 
     Raises:
-        UsageError: no such method; names the nearest one.
+        UsageError: no such method; names the nearest one. A plug-in that cannot be used.
     """
-    if name not in names():
-        raise unknown("method", name, names())
-    method: type[Method] = importlib.import_module(f"disbench.models.{name}").METHOD
-    return method
+    return _located(name)[0]
 
 
 def summary(name: str) -> str:
     """First line of the method's file: its name and citation."""
-    return inspect.getdoc(importlib.import_module(f"disbench.models.{name}")).splitlines()[0]  # type: ignore[union-attr]
+    return (inspect.getdoc(_located(name)[1]) or "no description").splitlines()[0]
+
+
+def _located(name: str) -> tuple[type[Method], ModuleType]:
+    """A method's class, and the module whose head describes it."""
+    offer = plugins.find("methods", name)
+    if offer is None:
+        if name not in built_in():
+            raise unknown("method", name, names())
+        module = importlib.import_module(f"disbench.models.{name}")
+        return module.METHOD, module
+    loaded = offer.load()
+    method = getattr(loaded, "METHOD", loaded)
+    if not (isinstance(method, type) and issubclass(method, Method)):
+        raise plugins.broken(
+            offer.origin, f"its METHOD must be a class derived from disbench.models.Method, but is {method!r}"
+        )
+    if missing := {"paper", "mini"} - set(getattr(method, "CONFIGS", ())):
+        raise plugins.broken(offer.origin, f"{method.__name__}.CONFIGS lacks {', '.join(sorted(missing))}")
+    return method, sys.modules[method.__module__]
 
 
 def configure(name: str, config: str = "paper", changes: Mapping[str, object] | None = None) -> Any:

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from disbench.errors import UsageError
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -36,11 +38,11 @@ def list_(data_dir: DataDir = None) -> None:
 
     folder = cache.folder(data_dir)
     table = Table(Column("name", no_wrap=True), "images", "sizes", "channels", "factors or classes", "state")
-    for name in manifest.names():
-        facts = manifest.read(name)
+    found, unusable = manifest.usable()
+    for facts in found:
         known = " x ".join(map(str, facts.factors.values())) or f"{len(facts.classes)} classes"
         table.add_row(
-            name,
+            facts.name,
             f"{facts.count:,}" if facts.count else "?",
             ", ".join(map(str, facts.sizes)),
             str(facts.channels),
@@ -48,6 +50,8 @@ def list_(data_dir: DataDir = None) -> None:
             _state(facts, folder),
         )
     Console().print(table)
+    for sentence in unusable:
+        typer.echo(sentence)
     typer.echo(f"data folder: {folder}")
 
 
@@ -126,12 +130,12 @@ def verify(
 ) -> None:
     """Read every byte that is here and compare the checksums. Exit code 1 if anything is damaged."""
     from disbench.benchmark.datasets import cache, fetching, manifest
-    from disbench.errors import UsageError
 
     folder = cache.folder(data_dir)
     bad = found = 0
-    for name in names or manifest.names():
-        facts = manifest.read(name)
+    every, unusable = ([manifest.read(name) for name in names], []) if names else manifest.usable()
+    for facts in every:
+        name = facts.name
         for file in facts.files:
             path = fetching.place(file, folder)
             if path.exists():
@@ -154,6 +158,8 @@ def verify(
                 except cache.UnusableError as error:
                     bad += 1
                     typer.echo(f"{name}: {error}; delete it and it is made again")
+    for sentence in unusable:
+        typer.echo(sentence)
     typer.echo(f"{found} files looked at, {bad} damaged")
     if bad:
         raise typer.Exit(1)

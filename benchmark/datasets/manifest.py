@@ -8,10 +8,11 @@ from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal, Self
 
 import numpy as np
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, InstanceOf, SerializeAsAny, ValidationError, field_validator, model_validator
 
+from disbench import plugins
 from disbench.benchmark.datasets.cache import Store
-from disbench.benchmark.datasets.readers import Reader, Strict
+from disbench.benchmark.datasets.readers import PluginReader, Reader, Strict
 from disbench.errors import UsageError, unknown
 
 FOLDER = files("disbench.data_manifests")
@@ -104,7 +105,7 @@ class Manifest(Strict):
     classes: tuple[str, ...] = ()
     splits: dict[str, tuple[int, int]] = Field(default_factory=dict)
     files: tuple[File, ...] = ()
-    reader: Reader | None = None
+    reader: Reader | SerializeAsAny[InstanceOf[PluginReader]] | None = None
     wrapper: Wrapper | None = None
     store: Store = "mapped"
     classifier: ClassifierFacts | None = None
@@ -136,24 +137,61 @@ class Manifest(Strict):
         return f"{self.name} {size} {digest[:16]}"
 
 
-def names() -> list[str]:
-    """Every data set that has a manifest, sorted."""
+def built_in() -> list[str]:
+    """Every data set whose manifest is in this package, sorted."""
     found = (entry.name for entry in FOLDER.iterdir())
     return sorted(name.removesuffix(".toml") for name in found if name.endswith(".toml"))
 
 
+def names() -> list[str]:
+    """Every data set that has a manifest, sorted, those of plug-ins included."""
+    return sorted({*built_in(), *plugins.names("datasets")})
+
+
+def usable() -> tuple[list[Manifest], list[str]]:
+    """Every manifest, and a sentence for each name that cannot be used: what is broken hides nothing else."""
+    found, sentences = [], []
+    for name in names():
+        try:
+            found.append(read(name))
+        except UsageError as error:
+            sentences.append(str(error))
+    return found, sentences
+
+
 def read(name: str) -> Manifest:
-    """The manifest of a data set. Raises UsageError for an unknown name or a manifest with a mistake."""
-    known = names()
-    if name not in known:
-        raise unknown("data set", name, known)
+    """The manifest of a data set.
+
+    Raises:
+        UsageError: no such data set; names the nearest one. A manifest with a mistake, or a plug-in that
+        cannot be used.
+    """
+    offer = plugins.find("datasets", name)
+    if offer is not None:
+        module = offer.load()
+        if not hasattr(module, "MANIFEST"):
+            raise plugins.broken(offer.origin, "its module has no MANIFEST")
+        try:
+            return parse(name, plugins.manifest_text(module), getattr(module, "READER", None))
+        except (UsageError, OSError) as error:
+            raise plugins.broken(offer.origin, error) from error
+    if name not in built_in():
+        raise unknown("data set", name, names())
     return parse(name, (FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
 
 
-def parse(name: str, text: str) -> Manifest:
-    """A manifest from its text; `name` is the name of its file."""
+def parse(name: str, text: str, reader: type[PluginReader] | None = None) -> Manifest:
+    """A manifest from its text.
+
+    Args:
+        name: of its file, or under which it was asked for.
+        reader: takes the place of the built-in readers.
+    """
     try:
-        manifest = Manifest.model_validate(tomllib.loads(text))
+        values = tomllib.loads(text)
+        if reader is not None:
+            values["reader"] = reader.model_validate(values.get("reader", {}))
+        manifest = Manifest.model_validate(values)
     except (tomllib.TOMLDecodeError, ValidationError) as error:
         raise UsageError(f"the manifest {name}.toml has a mistake: {error}") from error
     if manifest.name != name:

@@ -291,6 +291,19 @@ Reader = Annotated[
 ]
 
 
+class PluginReader(Strict):
+    """The base of a plug-in's own reader. Its fields are what the manifest's `reader` may set; those and
+    the manifest's files decide whether a converted data set is made again, so raise `version` whenever the
+    images change.
+    """
+
+    version: int = 1
+
+    def content(self, files: Files, size: int) -> Content:
+        """Images (n, c, size, size) of uint8, from the manifest's files by role (none: draw them)."""
+        raise NotImplementedError
+
+
 def resize(images: Bytes, size: int) -> Bytes:
     """Images (b, c, h, w) at (b, c, size, size): bilinear, averaging over the source pixels when smaller."""
     from PIL import Image

@@ -1,0 +1,1 @@
+"""Plug-ins for disbench: a method, a metric and a data set."""

@@ -1,0 +1,253 @@
+"""Plug-ins: the example package installed in an environment of its own, files by --plugin, and bad ones."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import venv
+from pathlib import Path
+
+import pytest
+
+import disbench
+from disbench import metrics, models, plugins
+from disbench.benchmark import datasets, records
+from disbench.benchmark.store import Cell
+from disbench.errors import UsageError
+
+ROOT = Path(__file__).resolve().parents[1]
+EXAMPLE = ROOT / "examples" / "disbench-example"
+SOURCE = EXAMPLE / "disbench_example"
+SMOKE = ["--protocol=smoke", "--jobs=1", "--set=dip_vae.steps=6", "--set=dip_vae.batch=4"]
+
+
+class Environment:
+    """A virtual environment that sees the packages of this one, and what is installed into it besides."""
+
+    def __init__(self, folder):
+        venv.create(folder / "venv", with_pip=False)
+        self.python = folder / "venv" / "bin" / "python"
+        self.folder = folder
+        (site,) = (folder / "venv" / "lib").glob("python*/site-packages")
+        self.site = site
+        here = [str(Path(disbench.__file__).parents[1]), sysconfig.get_paths()["purelib"]]
+        lines = [f"import site; site.addsitedir({path!r})\n" for path in here]
+        (site / "_around.pth").write_text("".join(lines))
+
+    def install(self, source):
+        copied = shutil.copytree(source, self.folder / "sources" / source.name)  # pip builds beside the code
+        command = [sys.executable, "-m", "pip", "--python", self.python, "install", "--quiet", "--no-index"]
+        self.call([*command, "--no-deps", "--no-build-isolation", copied])
+
+    def call(self, command, code=0, **options):
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "VIRTUAL_ENV", "COV"))}
+        found = subprocess.run(
+            list(map(str, command)),
+            check=False,
+            capture_output=True,
+            text=True,
+            cwd=self.folder,
+            env={**kept, "COLUMNS": "200"},
+            **options,
+        )
+        assert found.returncode == code, found.stdout + found.stderr
+        return found.stdout + found.stderr
+
+    def disbench(self, *arguments, code=0):
+        return self.call([self.python, "-m", "disbench", *arguments], code)
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    made = Environment(tmp_path_factory.mktemp("plugins"))
+    made.install(EXAMPLE)
+    return made
+
+
+def test_an_installed_package_is_trained_scored_and_ranked(installed):
+    told = installed.disbench(
+        "run", "--methods=dip_vae,betavae", "--dataset=bars", "--seeds=1", "--out=r", *SMOKE,
+        "--set=betavae.steps=6", "--set=betavae.batch=4",
+    )  # fmt: skip
+    assert "factor_vae" in told
+    (checkpoint,) = (installed.folder / "r").glob("dip_vae-*/seed-0/checkpoint.pt")
+    scored = json.loads(installed.disbench("score", checkpoint, "--metrics=rank_gap,mig", "--json"))
+    scores = {entry["metric"]: entry["score"] for entry in scored["scores"]}
+    assert 0 <= scores["rank_gap"] <= 1
+    assert 0 <= scores["mig"] <= 1
+    assert "dip_vae" in installed.disbench("leaderboard", "r")
+    cell = json.loads((checkpoint.parent / "cell.json").read_text("utf-8"))["cell"]
+    assert cell["plugin"].startswith("disbench-example 0.1.0, sha256 ")
+
+
+def test_its_own_tests_pass(installed):
+    shutil.copytree(EXAMPLE / "tests", installed.folder / "example-tests")
+    installed.call([installed.python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "example-tests"])
+
+
+def test_a_broken_package_is_in_nobodys_way_but_its_own_users(tmp_path):
+    made = Environment(tmp_path)
+    (made.site / "wreck.py").write_text("raise RuntimeError('no such luck')\n")
+    info = made.site / "wreck-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: wreck\nVersion: 1.0\n")
+    groups = {"methods": ("wrecked", "vae"), "metrics": ("wrecked", "mig"), "datasets": ("wrecked", "digits")}
+    lines = [f"[disbench.{g}]\n" + "".join(f"{n} = wreck\n" for n in ns) for g, ns in groups.items()]
+    (info / "entry_points.txt").write_text("\n".join(lines))
+
+    assert "Usage" in made.disbench("--help")
+    listed = made.disbench("list", "methods")
+    assert "beta-VAE: Higgins" in listed
+    assert "wreck 1.0 cannot be used: RuntimeError: no such luck" in listed
+    assert "'vae', which is already built in" in listed
+    assert "wreck 1.0 cannot be used" in made.disbench("data", "list").replace("\n", " ")
+    told = made.disbench("run", "--methods=wrecked", "--protocol=smoke", code=2)
+    assert told.startswith("disbench: the plug-in wreck 1.0 cannot be used: RuntimeError")
+    assert "Traceback" not in told
+    told = made.disbench("run", "--methods=vae", "--protocol=smoke", code=2)
+    assert "'vae', which is already built in" in told
+
+
+@pytest.fixture
+def fresh(monkeypatch):
+    """No plug-in file is loaded before, and none stays after."""
+    before = set(sys.modules)
+    monkeypatch.setattr(plugins, "_FILES", {})
+    monkeypatch.setattr(plugins, "_OFFERS", [])
+    yield
+    from disbench.metrics import registry
+
+    for name in [name for name in sys.modules if name not in before and name.startswith("disbench_plugin_")]:
+        registry.forget(name)
+        del sys.modules[name]
+
+
+def test_a_file_gives_what_it_holds(fresh, tmp_path):
+    assert plugins.load(SOURCE / "dip_vae.py") == ["method dip_vae"]
+    assert plugins.load(SOURCE / "rank_gap.py") == ["metric rank_gap"]
+    assert plugins.load(SOURCE / "bars.py") == ["data set bars"]
+    assert plugins.load(SOURCE / "bars.py") == ["data set bars"]  # a second time does nothing
+    assert len(plugins.files()) == 3
+    assert "dip_vae" in models.names()
+    assert models.configure("dip_vae", "mini", {"lambda_od": "3"}).lambda_od == 3.0
+    assert "rank_gap" in metrics.names()
+    assert metrics.get("rank_gap").chance == "0"
+    bars = datasets.load("bars", data_dir=tmp_path)
+    assert bars.factor_names == ("length", "x", "y")
+    assert len(bars) == 256
+
+
+def test_run_loads_it_in_every_worker_and_the_checkpoint_says_where_it_is_from(fresh, tmp_path):
+    made = Environment(tmp_path)
+    plugin = shutil.copy(SOURCE / "dip_vae.py", tmp_path / "mine.py")
+    options = [word.replace("dip_vae", "mine").replace("jobs=1", "jobs=2") for word in SMOKE]
+    made.disbench(
+        "run", "--plugin", plugin, "--methods=mine", "--dataset=digits", "--seeds=2", "--out=r", *options
+    )
+    (path,) = (tmp_path / "r").glob("mine-*/seed-1/checkpoint.pt")
+    checkpoint = models.load_checkpoint(path)
+    assert checkpoint.plugin.startswith("mine.py, sha256 ")
+    with pytest.raises(UsageError, match=r"comes from a plug-in \(mine.py, sha256 .* with --plugin"):
+        checkpoint.build()
+    with pytest.raises(UsageError, match=r"comes from a plug-in \(mine.py, sha256 .* with --plugin"):
+        records.rows(tmp_path / "r")
+    plugins.load(plugin)
+    assert type(checkpoint.build()).__name__ == "DIPVAE"
+    assert {row["method"] for row in records.rows(tmp_path / "r")} == {"mine"}
+
+
+def test_another_code_is_another_result():
+    known = {"variant": "", "config_name": "mini", "config": {}, "dataset": {}, "protocol": "p", "seed": 0}
+    old, new = (Cell(method="m", plugin=f"m.py, sha256 {digest}", **known) for digest in "ab")
+    assert old.folder != new.folder
+
+
+METRIC = "from disbench.metrics import Score, metric\n@metric(paper='', presets={'dlib': {}})\n"
+MANIFEST = '''MANIFEST = """
+name = "%s"
+title = "t"
+paper = "p"
+channels = 1
+sizes = [8]
+%s"""
+'''
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "sentence"),
+    [
+        ("a", "import nonesuch_anywhere", "a.py cannot be used: ModuleNotFoundError: No module named"),
+        ("b", "x = (", "b.py cannot be used: SyntaxError"),
+        ("c", "x = 1", "has no METHOD, no MANIFEST and no function under"),
+        ("vae", "METHOD = int", "the method 'vae', which is already built in"),
+        ("d", METRIC + "def mig(codes, factors, *, preset='dlib'): ...", "already a metric named mig"),
+        ("e", MANIFEST % ("digits", ""), "the data set 'digits', which is already built in"),
+        ("f", "MANIFEST = 'nowhere.toml'", "its MANIFEST is no manifest with a name"),
+        ("g", "MANIFEST = '= \\n'", "its MANIFEST is no manifest with a name"),
+        ("h", "raise SystemExit(0)", "h.py cannot be used: SystemExit"),
+    ],
+)
+def test_a_bad_file_is_one_sentence(fresh, tmp_path, name, text, sentence):
+    path = tmp_path / f"{name}.py"
+    path.write_text(text)
+    for _ in range(2):  # nothing of it stays: the second time says the same
+        with pytest.raises(UsageError, match="plug-in") as told:
+            plugins.load(path)
+        assert sentence in str(told.value)
+        assert "\n" not in str(told.value)
+    assert plugins.files() == ()
+
+
+def test_a_failed_file_takes_its_metrics_back(fresh, tmp_path):
+    path = tmp_path / "half.py"
+    path.write_text(METRIC + "def half(codes, factors, *, preset='dlib'): ...\nraise ValueError('late')\n")
+    with pytest.raises(UsageError, match="ValueError: late"):
+        plugins.load(path)
+    assert "half" not in metrics.names()
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("METHOD = int", "must be a class derived from disbench.models.Method"),
+        (
+            "from disbench.models import Method\nclass M(Method): pass\nMETHOD = M",
+            "CONFIGS lacks mini, paper",
+        ),
+    ],
+)
+def test_a_method_that_is_none_says_what_is_missing(fresh, tmp_path, text, sentence):
+    (tmp_path / "odd.py").write_text(text)
+    plugins.load(tmp_path / "odd.py")
+    with pytest.raises(UsageError, match=sentence):
+        models.get("odd")
+
+
+def test_a_data_set_with_a_mistake_says_which(fresh, tmp_path):
+    (tmp_path / "odd.py").write_text(MANIFEST % ("odd", "colour = 3\n"))
+    plugins.load(tmp_path / "odd.py")
+    with pytest.raises(UsageError, match=r"odd\.py cannot be used: the manifest odd\.toml has a mistake"):
+        datasets.load("odd", data_dir=tmp_path)
+
+
+def test_two_plugins_of_one_name_are_refused(fresh, tmp_path):
+    (tmp_path / "other").mkdir()
+    plugins.load(shutil.copy(SOURCE / "dip_vae.py", tmp_path))
+    with pytest.raises(UsageError, match=r"'dip_vae', which is already given by .*dip_vae\.py"):
+        plugins.load(shutil.copy(SOURCE / "dip_vae.py", tmp_path / "other"))
+
+
+def test_an_edited_file_needs_a_new_process(fresh, tmp_path):
+    path = Path(shutil.copy(SOURCE / "dip_vae.py", tmp_path))
+    plugins.load(path)
+    path.write_text(path.read_text("utf-8") + "\n")
+    with pytest.raises(UsageError, match="changed after it was loaded"):
+        plugins.load(path)
+
+
+def test_every_metric_is_there_after_importing_the_package():
+    """So that a plug-in that takes a built-in name is refused while it is imported, whatever came before."""
+    code = "from disbench.metrics import registry as r; n = len(r._METRICS); assert n == len(r.built_in()), n"
+    subprocess.run([sys.executable, "-c", code], check=True)
