@@ -1,5 +1,5 @@
 """Leaderboards: per-seed scores aggregated into tables. Knows nothing of models or training."""
 
-from disbench.leaderboards.aggregate import leaderboard, markdown, scores
+from disbench.leaderboards.aggregate import leaderboard, scores
 
-__all__ = ["leaderboard", "markdown", "scores"]
+__all__ = ["leaderboard", "scores"]

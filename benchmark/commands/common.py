@@ -41,14 +41,19 @@ NUMBERS = (
     "stopped",
     "n",
     "failed",
+    "unscored",
     "mean",
+    "95 %",
     "std",
     "median",
+    "iqm",
     "best",
     "worst",
     "seed",
     "score",
     "seconds",
+    "probability",
+    "mean rank",
 )
 
 

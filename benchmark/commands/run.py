@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from disbench.benchmark.commands.board import show_leaderboard
 from disbench.benchmark.commands.common import DataDir, Device, names, table, terminal
-from disbench.benchmark.commands.show import show_leaderboard
 from disbench.errors import UsageError
 
 

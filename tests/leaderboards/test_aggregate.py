@@ -3,6 +3,8 @@ import pandas as pd
 import pytest
 
 from disbench import leaderboards
+from disbench.errors import UsageError
+from disbench.leaderboards import aggregate
 from disbench.leaderboards.aggregate import shown
 
 
@@ -17,6 +19,13 @@ def row(seed, score, method="betavae", state="done", higher=True, **more):
         "metric": "factor_vae",
         "preset": "dlib",
         "reason": None,
+        "seconds": 100.0,
+        "data_sha256": "d" * 64,
+        "metric_settings": '{"votes": 800}',
+        "config": "mini",
+        "changed": "{}",
+        "version": "0.1.0",
+        "run": "runs/a",
         "folder": "",
         "seed": seed,
         "score": score,
@@ -90,13 +99,136 @@ def test_settings_are_shown_where_a_method_has_several():
     assert list(text["settings"]) == ["mini", "mini, beta=6.0"]
 
 
-def test_markdown_has_a_line_per_row():
-    lines = leaderboards.markdown(board(row(0, 0.25), row(0, 0.5, method="vae"))).splitlines()
-    assert len(lines) == 4
-    assert "0.250" in lines[2]
-
-
 def test_scores_keep_every_seed():
     frame = leaderboards.scores([row(1, 0.5), row(0, None, state="failed")])
     assert list(frame["seed"]) == [0, 1]
     assert isinstance(frame, pd.DataFrame)
+
+
+def test_intervals_and_interquartile_means_of_enough_seeds():
+    found = board(*(row(seed, 0.5 + 0.01 * seed) for seed in range(12))).iloc[0]
+    assert found["iqm"] == pytest.approx(0.555)
+    assert found["mean"] == pytest.approx(0.555)
+    assert 0.5 < found["mean_low"] < found["mean"] < found["mean_high"] < 0.61
+    assert found["iqm_low"] < found["iqm"] < found["iqm_high"]
+    assert found["reason"] == ""
+
+
+def test_few_seeds_have_points_and_a_reason_instead_of_an_interval():
+    frame = leaderboards.scores([row(seed, 0.1 * seed) for seed in range(9)])
+    found = leaderboards.leaderboard(frame)
+    assert found["mean"].notna().all()
+    assert found[["mean_low", "mean_high", "iqm_low", "iqm_high"]].isna().all(axis=None)
+    assert "no interval below 10 seeds" in aggregate.notes(frame, found)
+    assert board(row(0, 0.1), row(1, 0.2), row(2, 0.3))["iqm"].isna().all()  # nothing to trim
+
+
+def test_a_score_that_is_not_a_number_is_shown_with_its_reason_and_not_averaged():
+    rows = [row(0, 0.2), row(1, None, reason="every code is dead")]
+    frame = leaderboards.scores(rows)
+    found = leaderboards.leaderboard(frame)
+    assert list(found[["n", "failed", "unscored", "mean"]].iloc[0]) == [1, 0, 1, 0.2]
+    assert list(shown(found)["unscored"]) == ["1"]
+    assert "–: no factor_vae of betavae: every code is dead" in aggregate.notes(frame, found)
+
+
+def test_notes_name_the_failed_seeds_and_why():
+    failed = [row(seed, None, state="failed", reason="loss.kl is not finite at step 7") for seed in (4, 1)]
+    frame = leaderboards.scores([row(0, 0.2), *failed])
+    found = aggregate.notes(frame, leaderboards.leaderboard(frame))
+    assert "betavae failed with seed 1, 4: loss.kl is not finite at step 7" in found
+    assert found[0].startswith("std is divided by n - 1")
+
+
+@pytest.mark.parametrize(
+    ("other", "named"),
+    [
+        ({"protocol": "paper"}, "protocols mini and paper"),
+        ({"data_sha256": "e" * 64}, "data sets dsprites-32 with sha256 dddddddddddd and eeeeeeeeeeee"),
+        ({"metric_settings": '{"votes": 200}'}, "settings of factor_vae:dlib (votes 200 and 800)"),
+        ({"preset": "ibgan"}, "presets of factor_vae (dlib and ibgan)"),
+        ({"version": "0.2.0"}, "versions 0.1.0 and 0.2.0 of disbench"),
+    ],
+)
+def test_what_does_not_compare_is_refused_by_name(other, named):
+    frame = leaderboards.scores([row(0, 0.2), row(0, 0.3, method="vae", cell="bbbb", **other)])
+    assert aggregate.differences(frame) == [named]
+    with pytest.raises(UsageError) as error:
+        aggregate.check_comparable(frame)
+    assert named in str(error.value)
+
+
+def test_what_compares_is_not_refused():
+    several = [
+        row(0, 0.2),
+        row(0, 0.9, preset="ibgan"),
+        row(0, 0.3, method="vae", cell="b"),
+        row(0, 0.9, method="vae", cell="b", preset="ibgan"),
+        row(1, None, state="failed", metric_settings=None),
+        row(1, None, state="failed", metric_settings=None, preset="ibgan"),
+        row(0, 0.2, dataset="dsprites-64", data_sha256="f" * 64),
+        row(0, 0.2, dataset="dsprites-64", data_sha256="f" * 64, preset="ibgan"),
+    ]
+    aggregate.check_comparable(leaderboards.scores(several))
+
+
+def test_a_seed_of_two_runs_counts_once_if_they_agree_and_is_refused_if_not():
+    same = [row(0, 0.2), row(0, 0.2, run="runs/b"), row(1, 0.4, run="runs/b")]
+    frame, notes = aggregate.deduplicated(leaderboards.scores(same))
+    assert leaderboards.leaderboard(frame)["n"].tolist() == [2]
+    assert notes == ["betavae seed 0 is in runs/a and runs/b with equal scores and counts once"]
+    for other in (row(0, 0.3, run="runs/b"), row(0, None, state="failed", run="runs/b")):
+        with pytest.raises(UsageError, match="betavae seed 0 is in runs/a and runs/b, with different"):
+            aggregate.deduplicated(leaderboards.scores([row(0, 0.2), other]))
+
+
+def test_rows_by_other_columns_pool_and_say_so():
+    rows = [row(0, 0.2), row(0, 0.4, dataset="digits-28"), row(1, 0.6)]
+    frame = leaderboards.scores(rows)
+    columns = ["method", "metric", "preset"]
+    found = leaderboards.leaderboard(frame, columns)
+    assert found[["n", "mean"]].iloc[0].tolist() == [3, pytest.approx(0.4)]
+    assert aggregate.pooled(frame, columns) == [
+        "a row pools up to 2 values of dataset; its n counts them all"
+    ]
+    with pytest.raises(UsageError, match="would average different metrics"):
+        leaderboards.leaderboard(frame, ["method"])
+    mixed = leaderboards.scores([*rows, row(0, 0.2, protocol="paper")])
+    with pytest.raises(UsageError, match="different protocols"):
+        aggregate.pooled(mixed, columns)
+
+
+def test_rows_are_chosen_by_column():
+    frame = leaderboards.scores([row(0, 0.2), row(0, 0.4, method="vae")])
+    assert aggregate.chosen(frame, {"method": "vae"})["score"].tolist() == [0.4]
+    with pytest.raises(UsageError, match="did you mean 'betavae'"):
+        aggregate.chosen(frame, {"method": "betava"})
+    with pytest.raises(UsageError, match="unknown column"):
+        aggregate.chosen(frame, {"colour": "red"})
+
+
+def test_improvements_follow_the_direction_and_name_the_settings_where_there_are_several():
+    rows = [row(0, 0.2), row(1, 0.4), row(0, 0.3, method="vae", cell="b")]
+    found = aggregate.improvements(leaderboards.scores(rows)).iloc[0]
+    assert (found["first"], found["second"], found["probability"]) == ("betavae", "vae", 0.5)
+    less = [{**r, "higher_is_better": False} for r in (*rows, row(2, 0.1))]
+    found = aggregate.improvements(leaderboards.scores(less)).iloc[0]
+    assert found["probability"] == pytest.approx(2 / 3)
+    twice = [row(0, 0.2), row(0, 0.4, settings="mini, beta=6.0", cell="c")]
+    found = aggregate.improvements(leaderboards.scores(twice)).iloc[0]
+    assert (found["first"], found["second"]) == ("betavae (mini)", "betavae (mini, beta=6.0)")
+
+
+def test_ranks_are_taken_over_the_data_sets_that_every_method_has():
+    values = {"a": (0.9, 0.8, 0.7), "b": (0.5, 0.9, 0.1), "c": (0.4, 0.2, None)}
+    rows = [
+        row(0, score, method=method, cell=method, dataset=f"set-{i}", state="done" if score else "failed")
+        for method, scores in values.items()
+        for i, score in enumerate(scores)
+    ]
+    ((name, found, missing),) = aggregate.ranks(leaderboards.scores(rows))
+    assert name == "mini factor_vae dlib"
+    assert dict(found.mean) == {"a": 1.5, "b": 1.5, "c": 3.0}
+    assert found.n == 2
+    assert missing == ["set-2"]
+    assert aggregate.ranks(leaderboards.scores([row(0, 0.1), row(0, 0.2, method="vae")])) == []

@@ -1,0 +1,126 @@
+"""Tables of texts as Markdown, LaTeX (booktabs) and HTML, everything in them escaped."""
+
+from __future__ import annotations
+
+import html as html_escapes
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from disbench.errors import UsageError, unknown
+
+FORMATS = ("terminal", "csv", "parquet", "markdown", "latex", "html")
+SUFFIXES = {
+    ".csv": "csv",
+    ".parquet": "parquet",
+    ".md": "markdown",
+    ".tex": "latex",
+    ".html": "html",
+    ".htm": "html",
+    ".txt": "terminal",
+}
+LATEX = {
+    **{c: f"\\{c}" for c in "&%$#_{}"},
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"\textquotedbl{}",
+    "–": "--",
+    "±": r"$\pm$",
+    "−": "$-$",
+    "×": r"$\times$",
+    "²": "$^2$",
+    "≥": r"$\ge$",
+    "≤": r"$\le$",
+    "β": r"$\beta$",
+    "γ": r"$\gamma$",
+    "λ": r"$\lambda$",
+    "τ": r"$\tau$",
+    "χ": r"$\chi$",
+}
+NUMERIC = frozenset("0123456789.+-−±–()[] ")
+
+
+def choose(name: str, out: Path | None) -> str:
+    """The format that was named, else that of the file's ending, else the terminal's.
+
+    Raises:
+        UsageError: an unknown format, or none can be told from the file's ending.
+    """
+    if name:
+        if name not in FORMATS:
+            raise unknown("format", name, FORMATS)
+        if name == "parquet" and out is None:
+            raise UsageError("--format parquet is not for reading on a terminal; add --out FILE.")
+        return name
+    if out is None:
+        return "terminal"
+    if out.suffix.lower() not in SUFFIXES:
+        raise UsageError(
+            f"--out {out} has no ending that tells its format; add --format {'|'.join(FORMATS)}."
+        )
+    return SUFFIXES[out.suffix.lower()]
+
+
+def render(kind: str, text: pd.DataFrame, title: str, notes: Sequence[str]) -> str:
+    """A table of texts in one of the formats for people: markdown, latex or html."""
+    return {"markdown": markdown, "latex": latex, "html": html}[kind](text, title, notes)
+
+
+def markdown(text: pd.DataFrame, title: str = "", notes: Sequence[str] = ()) -> str:
+    """A pipe table, its title in bold above, the notes as a list below."""
+
+    def cell(value: object) -> str:
+        escaped = html_escapes.escape(str(value), quote=False).replace("\\", "\\\\").replace("|", "\\|")
+        return " ".join(escaped.split())
+
+    safe = text.map(cell).rename(columns=cell)
+    align = ["right" if _numeric(text[column]) else "left" for column in text]
+    table = str(safe.to_markdown(index=False, disable_numparse=True, colalign=align if len(text) else None))
+    above = f"**{cell(title)}**\n\n" if title else ""
+    below = "\n\n" + "\n".join(f"- {cell(note)}" for note in notes) if notes else ""
+    return above + table + below + "\n"
+
+
+def escape_latex(text: object) -> str:
+    return "".join(LATEX.get(c, c) for c in " ".join(str(text).split()))
+
+
+def latex(text: pd.DataFrame, title: str = "", notes: Sequence[str] = ()) -> str:
+    """A table environment with booktabs rules; the notes stand below in small print."""
+    columns = "".join("r" if _numeric(text[column]) else "l" for column in text)
+    lines = [r"% needs \usepackage{booktabs}", r"\begin{table}", r"\centering"]
+    lines += [rf"\caption{{{escape_latex(title)}}}"] if title else []
+    lines += [rf"\begin{{tabular}}{{{columns}}}", r"\toprule"]
+    lines += [" & ".join(map(escape_latex, text.columns)) + r" \\", r"\midrule"]
+    lines += [" & ".join(map(escape_latex, row)) + r" \\" for row in text.itertuples(index=False)]
+    lines += [r"\bottomrule", r"\end{tabular}"]
+    lines += [rf"\par\smallskip{{\footnotesize {escape_latex(note)}\par}}" for note in notes]
+    return "\n".join([*lines, r"\end{table}", ""])
+
+
+def html(text: pd.DataFrame, title: str = "", notes: Sequence[str] = ()) -> str:
+    """A page of its own with one table."""
+    escape = html_escapes.escape
+    align = [' style="text-align:right"' if _numeric(text[column]) else "" for column in text]
+    head = "".join(f"<th>{escape(str(column))}</th>" for column in text.columns)
+    body = "\n".join(
+        "<tr>"
+        + "".join(f"<td{a}>{escape(str(value))}</td>" for a, value in zip(align, row, strict=True))
+        + "</tr>"
+        for row in text.itertuples(index=False)
+    )
+    below = "".join(f"<p><small>{escape(note)}</small></p>\n" for note in notes)
+    return (
+        f'<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>{escape(title)}</title>\n'
+        f"<table>\n<caption>{escape(title)}</caption>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n"
+        f"</tbody>\n</table>\n{below}</html>\n"
+    )
+
+
+def _numeric(column: pd.Series[str]) -> bool:
+    return all(set(str(value)) <= NUMERIC for value in column)
