@@ -23,7 +23,7 @@ so that the last two are one.
 
 Deviations: each update runs on current weights. No code of v1 was released: its distance d (here the cosine
 distance) and its lambda_3 (here 1) are ours, and so is the displacement field of the distortion. "mini" is
-ours: v1 in small.
+ours: v2 in small, with a prior that moves faster, since it takes a thirtieth of the steps.
 """
 
 from __future__ import annotations
@@ -60,6 +60,7 @@ class Config(method.Config):
     zoom: float = 0.1  # by a factor between 1 - zoom and 1 + zoom
     distortion: float = 0.04  # largest displacement, in sides of the image; ours
     lr: float = 2e-4  # both optimisers; Adam with beta1 0.5
+    prior_speed: float = 1.0  # pi moves by this many lr in a step; more in "mini", which takes fewer steps
     init_std: float = 0.02  # of the initial weights
     width: int = 64  # channels of the first convolution
     hidden: int = 1024  # units of the fully connected layers
@@ -68,19 +69,23 @@ class Config(method.Config):
 
 
 class Prior(nn.Module):
-    """log p of K classes: learned from uniform, or fixed."""
+    """log p of K classes: learned from uniform, or fixed.
+
+    The logits are `speed` times what is learned, so that a step of Adam moves them by `speed` learning rates.
+    """
 
     log_fixed: Tensor
 
-    def __init__(self, k: int, fixed: tuple[float, ...] | None) -> None:
+    def __init__(self, k: int, fixed: tuple[float, ...] | None, speed: float) -> None:
         super().__init__()
+        self.speed = speed
         if fixed is None:
             self.logits = nn.Parameter(torch.zeros(k))
         else:
             self.register_buffer("log_fixed", torch.tensor(fixed).log())
 
     def forward(self) -> Tensor:
-        return self.logits.log_softmax(0) if hasattr(self, "logits") else self.log_fixed
+        return (self.speed * self.logits).log_softmax(0) if hasattr(self, "logits") else self.log_fixed
 
 
 def cosine_distance(p: Tensor, p_moved: Tensor) -> Tensor:
@@ -126,7 +131,7 @@ class ElasticInfoGAN(Method):
         "paper": Config(),
         "v1": Config(version="v1"),
         "mini": Config(
-            steps=3_000, version="v1", z=16, lr=5e-4, init_std=0.05, width=16, hidden=256, middle=64
+            steps=4_000, z=16, lr=5e-4, prior_speed=3.0, init_std=0.05, width=16, hidden=256, middle=64
         ),
     }
     VARIANTS: ClassVar[Mapping[str, Mapping[str, object]]] = {
@@ -145,7 +150,7 @@ class ElasticInfoGAN(Method):
         self.trunk = nets.mnist_trunk(data.shape, c.width, c.hidden)
         self.d = nn.Linear(c.hidden, 1)
         self.q = nets.mnist_q_head(c.hidden, c.k, c.middle)
-        self.prior = Prior(c.k, fixed_prior(c, data))
+        self.prior = Prior(c.k, fixed_prior(c, data), c.prior_speed)
         nets.initialise(self, std=c.init_std)
 
     def noise(self, batch: int, generator: torch.Generator) -> Noise:

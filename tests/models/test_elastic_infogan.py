@@ -121,6 +121,16 @@ def test_the_prior_learns_from_the_generators_loss(make, inputs, train):
     close(p.sum(), 1.0, rel=1e-5)
 
 
+def test_the_first_step_moves_the_logits_by_so_many_learning_rates(data, inputs, train):
+    """Adam's first step is the learning rate times the gradient's sign; the logits' gradient sums to zero."""
+    for speed in (1.0, 5.0):
+        config = configure("elastic_infogan", "mini", {"prior_speed": speed, "lr": 0.01, "batch": 8})
+        method = build("elastic_infogan", config, data, 0)
+        train(method, steps=1)
+        log_p = method.class_prior().log()
+        close(log_p.max() - log_p.min(), 2 * speed * 0.01, rel=1e-3)
+
+
 def test_no_gradient_passes_through_the_class_that_q_should_name(make, inputs):
     """With the picture held fixed, the cross-entropy does not depend on the prior."""
     method = make("elastic_infogan")
@@ -138,7 +148,7 @@ def test_codes_follow_the_prior_learned_or_not(data):
         config = configure("elastic_infogan", "mini", {"k": 4, "prior": prior})
         method = build("elastic_infogan", config, info, 0)
         if prior == "learned":
-            method.prior.logits.data.copy_(T(shares).log() + 3.0)
+            method.prior.logits.data.copy_((T(shares).log() + 3.0) / config.prior_speed)
         with torch.no_grad():
             code = method.code(method.noise(50_000, torch.Generator().manual_seed(0)))
         torch.testing.assert_close(code.sum(1), torch.ones(50_000))
@@ -188,8 +198,8 @@ def test_a_row_has_its_terms_and_its_prior(make, inputs, variant, version):
 
 
 def test_weights_multiply_their_terms(make, inputs):
-    one = make("elastic_infogan", changes={"lam_info": 1, "lam_trans": 1, "lam_ent": 1})
-    many = make("elastic_infogan", changes={"lam_info": 2, "lam_trans": 10, "lam_ent": 3})
+    one = make("elastic_infogan", changes={"version": "v1", "lam_info": 1, "lam_trans": 1, "lam_ent": 1})
+    many = make("elastic_infogan", changes={"version": "v1", "lam_info": 2, "lam_trans": 10, "lam_ent": 3})
     a, b = (m.generator_loss(*inputs(one, 0, 0)) for m in (one, many))
     for key, weight in {"fool": 1, "info": 2, "trans": 10, "ent": 3}.items():
         close(b[key], weight * a[key].item(), rel=1e-4)
