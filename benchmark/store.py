@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from disbench.errors import UsageError
-from disbench.models.checkpoint import write_atomically
+from disbench.models.checkpoint import is_temporary, write_atomically
 
 KIND = "disbench run"
 FORMAT = 1
@@ -110,7 +110,8 @@ def open_run(path: Path) -> Path:
         if path.exists() and not path.is_dir():
             raise UsageError(f"{path} is a file; give --out a folder, a new one or that of an earlier run.")
         if not marker.exists():
-            if path.is_dir() and any(path.iterdir()):
+            # another process may just be making the marker, or one was killed at it
+            if path.is_dir() and not all(map(is_temporary, path.iterdir())):
                 raise UsageError(
                     f"{path} holds other files and is not a disbench run; give --out a new or empty folder."
                 )
@@ -174,6 +175,12 @@ def locked(folder: Path) -> Iterator[bool]:
             yield False
             return
         yield True
+
+
+def tidy(folder: Path) -> None:
+    """Removes what a killed process had begun to write. For who holds the cell's lock."""
+    for path in filter(is_temporary, folder.iterdir()):
+        path.unlink()
 
 
 class Journal:

@@ -55,6 +55,7 @@ class Options:
         save_every: seconds between saved states.
         stop_file: when this file appears, training stops after its step.
         plugins: files that every worker loads.
+        parent: in a worker, the process that started it: when that one is gone, training stops too.
     """
 
     device: str = "cpu"
@@ -63,9 +64,13 @@ class Options:
     save_every: float = 60.0
     stop_file: Path | None = None
     plugins: tuple[Path, ...] = dataclasses.field(default_factory=plugins.files)
+    parent: int | None = None
 
     def asked_to_stop(self) -> bool:
-        return self.stop_file is not None and self.stop_file.exists()
+        return self.orphaned() or (self.stop_file is not None and self.stop_file.exists())
+
+    def orphaned(self) -> bool:
+        return self.parent is not None and os.getppid() != self.parent
 
 
 def choose_device(name: str) -> str:
@@ -195,8 +200,12 @@ def run_group(run: Path, cells: Sequence[Cell], protocol: Protocol, options: Opt
                 folder = run / cell.folder
                 if not locks.enter_context(store.locked(folder)):
                     outcomes[cell] = "busy"
-                elif is_done(folder, protocol):
+                    continue
+                store.tidy(folder)
+                if is_done(folder, protocol):
                     outcomes[cell] = "done"
+                    if store.status(folder)["state"] != "done":  # of a process killed just before it said so
+                        Report(folder, int(cell.config["steps"])).finish("done")
                 elif store.status(folder)["state"] == "failed" and not options.retry_failed:
                     outcomes[cell] = "failed"
                 elif options.asked_to_stop():
@@ -296,6 +305,8 @@ class Group:
         """Leaves a checkpoint for every cell that does not diverge."""
         cells = [cell for cell in self.cells if not (self.folders[cell] / "checkpoint.pt").exists()]
         if not cells:
+            for folder in self.folders.values():  # of a process that was killed between the two
+                (folder / "state.pt").unlink(missing_ok=True)
             return
         info, first = data_info(data), cells[0]
         config = type(models.get(first.method).CONFIGS[first.config_name])(**first.config)
@@ -430,7 +441,10 @@ def in_worker(
 ) -> list[tuple[Cell, str]]:
     """`run_group` in a process of its own: the parent alone answers to Ctrl-C."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    return list(zip(group, run_group(run, group, protocol, options), strict=True))
+    outcomes = run_group(run, group, protocol, options)
+    if options.orphaned():  # nobody hears the answer, and the pool would wait for minutes
+        os._exit(1)
+    return list(zip(group, outcomes, strict=True))
 
 
 def groups(cells: Sequence[Cell], size: int) -> list[list[Cell]]:
@@ -448,7 +462,7 @@ def sweep(
     """Runs the cells, `fuse` in one program and `jobs` programs at a time; yields each with its outcome."""
     waiting = []
     for cell in cells:
-        if is_done(run / cell.folder, protocol):
+        if is_done(run / cell.folder, protocol) and store.status(run / cell.folder)["state"] == "done":
             yield cell, "done"
         else:
             waiting.append(cell)
@@ -459,9 +473,10 @@ def sweep(
             for group in left:
                 yield from zip(group, run_group(run, group, protocol, options), strict=True)
             return
+        for_workers = dataclasses.replace(options, parent=os.getpid())
         pool = joblib.Parallel(jobs, backend="loky", return_as="generator_unordered", batch_size=1)
         try:
-            for ended in pool(joblib.delayed(in_worker)(run, group, protocol, options) for group in left):
+            for ended in pool(joblib.delayed(in_worker)(run, group, protocol, for_workers) for group in left):
                 for cell, outcome in ended:
                     waiting.remove(cell)
                     yield cell, outcome
@@ -479,4 +494,6 @@ def sweep(
 
 def died(folder: Path, steps: int) -> None:
     reason = {"type": "WorkerDied", "message": f"its process was killed {MOST_DEATHS} times (out of memory?)"}
-    Report(folder, steps).finish("failed", reason)
+    with store.locked(folder) as ours:
+        if ours:
+            Report(folder, steps).finish("failed", reason)

@@ -11,6 +11,7 @@ import hashlib
 import io
 import os
 import pickle
+import re
 import secrets
 import zipfile
 from collections.abc import Mapping
@@ -88,7 +89,10 @@ class Checkpoint:
 
 
 def write_atomically(path: Path, write: Any) -> None:
-    """Call `write(temporary_path)` and rename the result to `path`; on any error nothing is left behind."""
+    """Call `write(temporary_path)` and rename the result to `path`; on any error nothing is left behind.
+
+    A process that is killed leaves a file that `is_temporary`.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     # not tempfile: its files are for the owner's eyes alone, and a run is often shared
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
@@ -100,6 +104,11 @@ def write_atomically(path: Path, write: Any) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def is_temporary(path: Path) -> bool:
+    """Whether `write_atomically` gave the file its name, for as long as it is not whole."""
+    return re.fullmatch(r"\..+\.\d+-[0-9a-f]{8}", path.name) is not None
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:

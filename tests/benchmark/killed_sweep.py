@@ -1,0 +1,168 @@
+"""A program for test_kills.py: one sweep left alone, killed again and again, and run twice at once.
+
+    python killed_sweep.py FOLDER KILLS SEED
+
+leaves the runs "whole", "killed" and "pair" in the folder. Each start of the killed one is a fork with two
+loky workers, in a process group of its own. After a random number of ticks (a training step, a file written,
+a file renamed) of any of its processes, and then a random moment more, the whole group gets SIGKILL. Prints
+what the process was doing when its time had come, one line per kill. The two processes of the pair leave in
+pair.log when they began and ended to train which cell.
+"""
+
+import os
+import select
+import signal
+import sys
+import time
+import traceback
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch._dynamo  # noqa: F401 - the first optimiser would import it, in every fork anew
+from joblib.externals.loky import get_reusable_executor
+from joblib.externals.loky.backend import resource_tracker
+from joblib.externals.loky.backend.context import set_start_method
+
+from disbench.benchmark import datasets, protocols, store, sweep
+from disbench.benchmark.protocols import MetricChoice
+from disbench.benchmark.trainer import Single
+
+TINY = {"steps": "50", "batch": "4"}
+PRODUCTS = ("checkpoint", "codes", "scores", "traversal", "reconstructions", "categories")
+
+
+def tiny_grid(path):
+    """A complete grid of 120 images of 32x32: a square in 4 sizes at 5 by 6 places."""
+    factors = np.stack(np.unravel_index(np.arange(120), (4, 5, 6)), axis=1)
+    images = np.zeros((120, 32, 32), np.uint8)
+    for image, (size, x, y) in zip(images, factors, strict=True):
+        image[4 * y : 4 * y + 3 + size, 5 * x : 5 * x + 3 + size] = 255
+    np.savez(path, images=images, factors=factors)
+    return str(path)
+
+
+def planned(folder):
+    """Two methods, two seeds, quickly scored."""
+    metric = MetricChoice(name="factor_vae", settings={"votes": 40, "eval_votes": 20}).resolved()
+    setting = protocols.get("smoke").model_copy(update={"metrics": (metric,)})
+    data = datasets.load(tiny_grid(folder / "grid.npz"), data_dir=folder / "data")
+    chosen = sweep.entries(setting, ["betavae", "infogan"], {"betavae": TINY, "infogan": TINY})
+    return setting, sweep.plan(setting, chosen, [0, 1], [data])
+
+
+def run(folder, name, jobs):
+    setting, cells = planned(folder)
+    options = sweep.Options(data_dir=folder / "data", save_every=0.05)
+    out = store.open_run(folder / name)
+    return [outcome for _, outcome in sweep.sweep(out, cells, setting, options, jobs)]
+
+
+class Clock:
+    """Counts what the sweep's processes do; every forked process counts for itself.
+
+    Args:
+        ticks: says through the pipe when there were so many.
+        products: count only the files that a trained cell leaves.
+    """
+
+    def __init__(self, ticks, products, pipe):
+        self.left, self.products, self.pipe = ticks, products, pipe
+
+    def tick(self, doing, name=""):
+        if self.products and not name.lstrip(".").startswith(PRODUCTS):
+            return
+        self.left -= 1
+        if self.left == 0:
+            os.write(self.pipe, f"{doing} {name}\n".encode())
+
+    def wind(self):
+        """From here on a step, a write and a rename are a tick each."""
+        advance, fsync, replace = Single.advance, os.fsync, os.replace
+
+        def step(trainer):
+            found = advance(trainer)
+            self.tick("step")
+            return found
+
+        def write(file):
+            fsync(file)
+            self.tick("write", Path(os.readlink(f"/proc/self/fd/{file}")).name)
+
+        def rename(source, target):
+            replace(source, target)
+            self.tick("rename", Path(target).name)
+
+        Single.advance, os.fsync, os.replace = step, write, rename
+
+
+def start(folder, ticks, products=False):
+    """A process group at work on the sweep; its id and the pipe that tells when it is due."""
+    told, tell = os.pipe()
+    group = os.fork()
+    if group:
+        os.close(tell)
+        return group, told
+    os.setsid()
+    warnings.simplefilter("ignore")  # loky advises against forks; these need not import torch again
+    set_start_method("fork")
+    Clock(ticks, products, tell).wind()
+    try:
+        outcomes = run(folder, "killed", 2)
+        get_reusable_executor().shutdown(kill_workers=True)
+        os._exit(0 if set(outcomes) == {"done"} else 1)
+    except BaseException:
+        traceback.print_exc()
+        os._exit(2)
+
+
+def kill_and_restart(folder, kills, rng):
+    for kill in range(kills):
+        late = kill >= kills / 2  # first anywhere, then among the last files of a cell
+        group, told = start(folder, int(rng.integers(1, 7 if late else 31)), products=late)
+        due, _, _ = select.select([told], [], [], 120)
+        doing = os.read(told, 200).decode() if due else ""
+        if not doing:
+            sys.exit("the sweep ended, or hung, before its kill")
+        time.sleep(rng.uniform(0, 0.02))
+        os.killpg(group, signal.SIGKILL)
+        os.waitpid(group, 0)
+        os.close(told)
+        print(doing.strip(), flush=True)
+    group, _ = start(folder, -1)
+    if os.waitpid(group, 0)[1]:
+        sys.exit("the sweep did not end well after the last kill")
+
+
+def run_pair(folder):
+    log = os.open(folder / "pair.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    train = sweep.Group.train
+
+    def logged(group, data, device):
+        os.write(log, f"begin {os.getpid()} {group.cells[0].folder}\n".encode())
+        train(group, data, device)
+        os.write(log, f"end {os.getpid()} {group.cells[0].folder}\n".encode())
+
+    started = []
+    for _ in range(2):
+        started.append(os.fork())
+        if not started[-1]:
+            sweep.Group.train = logged
+            outcomes = set(run(folder, "pair", 1))
+            os._exit(0 if outcomes <= {"done", "busy"} else 1)
+    if {os.waitpid(process, 0)[1] for process in started} != {0}:
+        sys.exit("one of two sweeps at once did not end well")
+
+
+def main():
+    folder, kills, rng = Path(sys.argv[1]), int(sys.argv[2]), np.random.default_rng(int(sys.argv[3]))
+    folder.mkdir(parents=True, exist_ok=True)
+    resource_tracker.ensure_running()  # one that no kill reaches: it tidies up in /dev/shm after them
+    kill_and_restart(folder, kills, rng)
+    run_pair(folder)
+    if set(run(folder, "whole", 1)) != {"done"}:
+        sys.exit("the sweep did not end well when left alone")
+
+
+if __name__ == "__main__":
+    main()
