@@ -70,14 +70,17 @@ def root(
 
 for command in (run.run, score.score, run.status, board.leaderboard, score.traverse, show.plot):
     app.command()(command)
+app.command("table")(board.table_)
 app.add_typer(data_app, name="data")
 app.add_typer(bench_app, name="bench")
 
-LISTS = ("methods", "metrics", "datasets", "protocols")
+LISTS = ("methods", "metrics", "datasets", "protocols", "tables")
 
 
 @app.command("list")
-def list_(what: Annotated[str, typer.Argument(help="methods, metrics, datasets or protocols")]) -> None:
+def list_(
+    what: Annotated[str, typer.Argument(help="methods, metrics, datasets, protocols or tables")],
+) -> None:
     """List what there is, one line each."""
     if what not in LISTS:
         raise unknown("list", what, LISTS)
@@ -98,6 +101,10 @@ def _listed(what: str) -> list[tuple[str, str]]:
         from disbench.benchmark import protocols
 
         return [(name, protocols.get(name).summary) for name in protocols.names()]
+    if what == "tables":
+        from disbench.leaderboards import tables
+
+        return [(name, tables.read(name).title) for name in tables.names()]
     from disbench.benchmark.datasets import manifest
 
     return [(name, _line(lambda n: manifest.read(n).title, name)) for name in manifest.names()]

@@ -126,6 +126,11 @@ def open_run(path: Path) -> Path:
     return path
 
 
+def is_run(path: Path) -> bool:
+    found = read_json(path / "run.json")
+    return isinstance(found, dict) and found.get("kind") == KIND
+
+
 def check_run(path: Path) -> None:
     """Raises UsageError where the folder is no run of a format this version reads."""
     found = read_json(path / "run.json")

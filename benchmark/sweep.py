@@ -25,7 +25,7 @@ import torch
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from disbench import models, plugins
-from disbench.benchmark import datasets, pictures, scoring, store
+from disbench.benchmark import datasets, origin, pictures, scoring, store
 from disbench.benchmark.datasets import loading, manifest
 from disbench.benchmark.protocols import Protocol
 from disbench.benchmark.records import abandoned
@@ -168,9 +168,8 @@ def environment(device: str) -> dict[str, Any]:
         "torch": str(torch.__version__),  # names the build too
         **{name: importlib.metadata.version(name) for name in packages},
         "platform": platform.platform(),
-        "device": torch.cuda.get_device_name()
-        if device == "cuda"
-        else platform.processor() or platform.machine(),
+        "device": torch.cuda.get_device_name() if device == "cuda" else origin.processor(),
+        "commit": origin.commit(),
     }
 
 

@@ -62,6 +62,10 @@ def scores(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     frame = pd.DataFrame(list(rows), columns=[*BY, *SEED])
     for column in ("score", "seconds"):
         frame[column] = pd.to_numeric(frame[column]).astype(float)
+    return ordered(frame)
+
+
+def ordered(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.sort_values([*BY, "seed", "run"], kind="stable", ignore_index=True)
 
 
@@ -272,7 +276,9 @@ def between(low: Iterable[float], high: Iterable[float]) -> list[str]:
 
 def notes(frame: pd.DataFrame, board: pd.DataFrame) -> list[str]:
     """What a reader of the leaderboard must know, as sentences: definitions, failed seeds, missing scores."""
-    found = [f"std is divided by n - {DDOF}; iqm is the mean without the lowest and the highest quarter"]
+    found = [f"std is divided by n - {DDOF}"]
+    if board["iqm"].notna().any():
+        found.append("iqm is the mean without the lowest and the highest quarter")
     if board["mean_low"].notna().any():
         found.append("95 % is the BCa bootstrap interval of the mean")
     found += [f"{reason}" for reason in dict.fromkeys(board["reason"]) if reason]
@@ -280,7 +286,7 @@ def notes(frame: pd.DataFrame, board: pd.DataFrame) -> list[str]:
     for (state, reason), group in missing.groupby(["state", "reason"], sort=False):
         cells = group.drop_duplicates(["dataset", "protocol", "cell", "seed"])
         if state == "failed":
-            for label, seeds in cells.groupby(_labels(cells), sort=False):
+            for label, seeds in cells.assign(label=_labels(cells)).groupby("label", sort=False):
                 found.append(f"{label} failed with seed {_listed(seeds['seed'])}: {reason}")
         elif state == "done":
             labels = ", ".join(dict.fromkeys(_labels(cells)))

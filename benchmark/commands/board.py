@@ -1,4 +1,4 @@
-"""`disbench leaderboard`: results aggregated over seeds, in the formats that people use."""
+"""`disbench leaderboard` and `disbench table`: results over seeds, and beside what papers published."""
 
 from __future__ import annotations
 
@@ -16,8 +16,19 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
+Runs = Annotated[
+    list[Path] | None,
+    typer.Argument(help="Folders that `disbench run --out` wrote, or results that are kept."),
+]
+Format = Annotated[str, typer.Option("--format", help="terminal, csv, parquet, markdown, latex or html.")]
+Out = Annotated[Path | None, typer.Option(help="Write here; the per-seed rows go beside it as STEM-scores.")]
+Results = Annotated[
+    Path | None, typer.Option(help="Where results are kept; else leaderboards/results of this checkout.")
+]
+
+
 def leaderboard(
-    runs: Annotated[list[Path], typer.Argument(help="The folders that `disbench run --out` wrote.")],
+    runs: Runs = None,
     by: Annotated[
         str, typer.Option(help="Columns that a row has one value of, such as method,metric,preset; else all.")
     ] = "",
@@ -30,16 +41,32 @@ def leaderboard(
     compare: Annotated[
         bool, typer.Option("--compare", help="Also which method beats which, and ranks over data sets.")
     ] = False,
-    format_: Annotated[
-        str, typer.Option("--format", help="terminal, csv, parquet, markdown, latex or html.")
+    format_: Format = "",
+    out: Out = None,
+    keep: Annotated[
+        str, typer.Option(help="Keep it in the repository under this name, with how it was made.")
     ] = "",
-    out: Annotated[
-        Path | None, typer.Option(help="Write here; the per-seed rows go beside it as STEM-scores.")
-    ] = None,
+    results: Results = None,
+    readme: Annotated[
+        bool, typer.Option("--readme", help="Write the README's tables of the results that are kept.")
+    ] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="With --readme: write nothing, fail if it is not current.")
+    ] = False,
 ) -> None:
     """Aggregate runs over their seeds; one run alone also gets the files in its folder."""
+    from disbench.benchmark import store
     from disbench.leaderboards import aggregate, formats
 
+    if check and not readme:
+        raise UsageError("--check belongs to --readme; give both or neither.")
+    if readme:
+        if runs or keep:
+            raise UsageError("--readme reads the results that are kept; give it without runs and --keep.")
+        write_readme(results, check)
+        return
+    if not runs:
+        raise UsageError("no run was given; give the folders that `disbench run --out` wrote, or --readme.")
     kind = formats.choose(format_, out)
     console = terminal()
     frame, told = gather(runs)
@@ -51,7 +78,7 @@ def leaderboard(
     columns = names(by, "--by") if by else list(aggregate.BY)
     board = aggregate.leaderboard(frame, columns)
     told += aggregate.pooled(frame, columns) + aggregate.notes(frame, board) + warnings(frame)
-    whole = len(runs) == 1 and not by and not where
+    whole = len(runs) == 1 and not by and not where and store.is_run(runs[0])
     if whole and kind == "terminal" and out is None:
         write_files(runs[0], frame, board, told)
         told.append(f"written: {runs[0] / 'leaderboard.csv'}, leaderboard.md, scores.csv")
@@ -59,6 +86,13 @@ def leaderboard(
     deliver(kind, out, console, aggregate.shown(board), board, title, told, {"scores": frame})
     if compare:
         show_comparison(frame, kind, out, console)
+    if keep:
+        if mixed or by:
+            raise UsageError(
+                "--keep keeps results that compare, row by row; give it without --mixed and --by."
+            )
+        say(console, [f"kept: {path}" for path in keep_results(keep, runs, frame, results)])
+        say(console, ["`disbench leaderboard --readme` brings the README's tables up to date."])
 
 
 def show_leaderboard(path: Path, console: Console) -> pd.DataFrame:
@@ -81,18 +115,23 @@ def gather(runs: Sequence[Path]) -> tuple[pd.DataFrame, list[str]]:
     Raises:
         UsageError: no run, an empty one, or runs that disagree about a seed.
     """
+    import pandas as pd
+
     from disbench import leaderboards
     from disbench.benchmark import records, store
-    from disbench.leaderboards.aggregate import deduplicated
+    from disbench.leaderboards import aggregate, kept
 
-    rows = []
+    frames = []
     for run in dict.fromkeys(runs):
+        if kept.is_kept(run):
+            frames.append(kept.scores(run))
+            continue
         store.check_run(run)
         found = records.rows(run)
         if not found:
             raise UsageError(f"{run} holds no seeds yet; train some with `disbench run --out {run}`.")
-        rows += found
-    return deduplicated(leaderboards.scores(rows))
+        frames.append(leaderboards.scores(found))
+    return aggregate.deduplicated(aggregate.ordered(pd.concat(frames)))
 
 
 def conditions(texts: Sequence[str]) -> dict[str, str]:
@@ -217,3 +256,125 @@ def show_comparison(frame: pd.DataFrame, kind: str, out: Path | None, console: C
         place = None if out is None else out.with_name(f"{out.stem}-ranks-{stem}{out.suffix}")
         numbers = pd.DataFrame({"method": listed.index, "mean_rank": listed.to_numpy()})
         deliver(kind, place, console, ranked, numbers, f"Ranks: {name}", told, {})
+
+
+def results_folder(given: Path | None) -> Path:
+    """Where results are kept.
+
+    Raises:
+        UsageError: this disbench is installed and not a checkout, and no folder was given.
+    """
+    from disbench.benchmark.origin import ROOT
+    from disbench.leaderboards import kept
+
+    if given is not None:
+        return given
+    if not (ROOT / "pyproject.toml").is_file():
+        raise UsageError("this disbench is no checkout of its repository; say where with --results FOLDER.")
+    return kept.FOLDER
+
+
+def keep_results(name: str, runs: Sequence[Path], frame: pd.DataFrame, given: Path | None) -> list[Path]:
+    """Writes `results/<name>/` as a whole, in place of an earlier one; returns its files.
+
+    Raises:
+        UsageError: a name that is no plain word, a folder that holds something else, or results that are kept
+            already.
+    """
+    import json
+    import os
+    import re
+    import shutil
+    import tempfile
+
+    from disbench.benchmark import provenance, store
+    from disbench.leaderboards import aggregate, formats, kept
+
+    if not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", name):
+        raise UsageError(f"--keep {name!r} is no plain name; use small letters, digits, dots and dashes.")
+    for run in runs:
+        if not store.is_run(run):
+            raise UsageError(f"--keep keeps runs, and {run} is a result that is kept already.")
+    folder = results_folder(given)
+    path = folder / name
+    if path.exists() and not kept.is_kept(path):
+        raise UsageError(f"{path} holds something else than kept results; choose another name.")
+    frame = frame.assign(run=name)
+    board, pairs = aggregate.leaderboard(frame), aggregate.improvements(frame)
+    facts = provenance.describe(name, runs, frame)
+    told = aggregate.notes(frame, board) + warnings(frame)
+    folder.mkdir(parents=True, exist_ok=True)
+    made = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=folder))
+    try:
+        made.chmod(0o755)  # a temporary folder is for its owner's eyes alone
+        (made / "scores.csv").write_text(frame.to_csv(index=False), "utf-8")
+        (made / "leaderboard.csv").write_text(board.to_csv(index=False), "utf-8")
+        (made / "leaderboard.md").write_text(
+            formats.markdown(aggregate.shown(board), title=name, notes=told), "utf-8"
+        )
+        (made / "pairs.csv").write_text(pairs.to_csv(index=False), "utf-8")
+        (made / "provenance.json").write_text(json.dumps(facts, indent=1, allow_nan=False) + "\n", "utf-8")
+        if path.exists():
+            before = made.with_name(f"{made.name}-before")
+            os.rename(path, before)
+            os.rename(made, path)
+            shutil.rmtree(before)
+        else:
+            os.rename(made, path)
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+    return sorted(path.iterdir())
+
+
+def write_readme(results: Path | None, check: bool) -> None:
+    """Brings the README's tables of kept results up to date, or says that they are not."""
+    from disbench.leaderboards import kept
+
+    folder = results_folder(results)
+    root = folder.resolve().parents[1]
+    path = root / "README.md"
+    if not path.is_file():
+        raise UsageError(f"there is no README.md in {root}, two folders above the results.")
+    before = path.read_text("utf-8")
+    link = folder.resolve().relative_to(root).as_posix()
+    after = kept.placed(before, kept.readme(folder, link))
+    if before == after:
+        print(f"{path} is current: {', '.join(kept.names(folder)) or 'no results are kept yet'}")
+    elif check:
+        raise UsageError(
+            f"{path} does not show the results that are kept; run `disbench leaderboard --readme`."
+        )
+    else:
+        write(path, after)
+        print(f"written: {path}: {', '.join(kept.names(folder))}")
+
+
+def table_(
+    name: Annotated[str, typer.Argument(help="See `disbench list tables`.")],
+    runs: Runs = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Print the commands that fill it, and do nothing else.")
+    ] = False,
+    format_: Format = "",
+    out: Out = None,
+    results: Results = None,
+) -> None:
+    """A paper's comparison table: its numbers beside ours, from these runs or the kept results."""
+    from disbench.benchmark import recipes
+    from disbench.leaderboards import aggregate, formats, kept, tables
+
+    spec = tables.read(name)
+    if plan:
+        folder = f"runs/{name}"
+        print("\n".join([*recipes.of_table(spec, folder), f"disbench table {name} {folder}"]))
+        return
+    kind = formats.choose(format_, out)
+    where = kept.FOLDER if results is None else results
+    sources = runs or [where / found for found in kept.names(where)]
+    frame, told = gather(sources) if sources else (aggregate.scores([]), [])
+    if not runs:
+        told.append(f"ours: {', '.join(path.name for path in sources) or 'nothing is kept yet'}")
+    entries = tables.fill(spec, frame)
+    text, notes = tables.shown(spec, entries)
+    numbers = tables.frame_of(entries)
+    deliver(kind, out, terminal(), text, numbers, spec.title, [*notes, *told], {"scores": frame})

@@ -1,0 +1,73 @@
+"""What a leaderboard that is kept tells of its making."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+import disbench
+from disbench.benchmark import origin, protocols, records, store
+from disbench.benchmark.recipes import Recipe, commands
+from disbench.benchmark.store import Cell
+
+
+def recipes(cells: Iterable[Cell]) -> dict[Recipe, list[int]]:
+    """What cells were trained with, and with which seeds."""
+    found: dict[Recipe, list[int]] = {}
+    for cell in cells:
+        recipe = Recipe(
+            cell.protocol,
+            records.short(str(cell.dataset["name"])),
+            int(cell.dataset["size"]),
+            cell.config_name,
+            cell.method,
+            cell.variant,
+            json.dumps(records.changed(cell), sort_keys=True),
+        )
+        found.setdefault(recipe, []).append(cell.seed)
+    return {recipe: sorted(set(seeds)) for recipe, seeds in sorted(found.items())}
+
+
+def describe(name: str, runs: Sequence[Path], frame: pd.DataFrame) -> dict[str, Any]:
+    """Everything that a kept leaderboard tells of its making, as plain values.
+
+    Args:
+        frame: the per-seed rows that are kept; cells of the runs without rows in it are left out.
+    """
+    wanted = set(frame["folder"])
+    found = [(c, folder) for run in runs for c, folder in store.cells(run) if str(c.folder) in wanted]
+    environments: dict[str, dict[str, Any]] = {}
+    settings: dict[str, dict[str, Any]] = {}
+    for cell, folder in found:
+        told = (store.read_json(folder / "cell.json") or {}).get("environment", {})
+        where = environments.setdefault(json.dumps(told, sort_keys=True), {**told, "seeds": 0})
+        where["seeds"] += 1
+        plugin = {"plugin": cell.plugin} if cell.plugin else {}
+        kept = {"method": cell.method, "variant": cell.variant, "config": dict(cell.config), **plugin}
+        settings[str(cell.folder.parent)] = kept
+    cells = frame.drop_duplicates(["dataset", "protocol", "cell", "seed"])
+    return {
+        "name": name,
+        "kept": store.now(),
+        "kept_by": {"disbench": disbench.__version__, "commit": origin.commit()},
+        "commands": commands(recipes(cell for cell, _ in found), f"runs/{name}"),
+        "states": {str(state): int(n) for state, n in cells["state"].value_counts().items()},
+        "seconds": {
+            "what": "wall seconds in which a seed was trained and scored, on the device of its environment",
+            "total": round(float(cells["seconds"].sum()), 1),
+            "mean_by_method": {
+                str(method): round(float(seconds), 1)
+                for method, seconds in cells.groupby("method")["seconds"].mean().items()
+            },
+        },
+        "data_sha256": dict(sorted(set(zip(cells["dataset"], cells["data_sha256"], strict=True)))),
+        "protocols": {
+            name: protocols.get(name).model_dump(mode="json") for name in sorted(set(frame["protocol"]))
+        },
+        "environments": list(environments.values()),
+        "settings": dict(sorted(settings.items())),
+    }

@@ -1,0 +1,125 @@
+"""The `disbench run` commands that train given settings: of a finished run, or of a table still empty."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from disbench.benchmark import protocols, sweep
+from disbench.leaderboards.tables import Table
+
+
+@dataclass(frozen=True, order=True)
+class Recipe:
+    """One method under one setting on one data set.
+
+    Attributes:
+        size: pixels a side.
+        config: name of the method's config.
+        changed: field to value, as JSON with sorted keys.
+    """
+
+    protocol: str
+    dataset: str
+    size: int
+    config: str
+    method: str
+    variant: str = ""
+    changed: str = "{}"
+
+
+def commands(wanted: Mapping[Recipe, Sequence[int]], out: str) -> list[str]:
+    """As few commands as say it; a recipe's seeds are as given.
+
+    Args:
+        out: what follows --out.
+    """
+    groups: dict[tuple[Any, ...], list[Recipe]] = {}
+    for recipe, seeds in wanted.items():
+        key = (recipe.protocol, recipe.dataset, recipe.size, recipe.config, tuple(sorted(seeds)))
+        groups.setdefault(key, []).append(recipe)
+    made: dict[tuple[str, ...], list[str]] = {}
+    for (protocol, dataset, size, config, seeds), recipes in groups.items():
+        for together in _packed(recipes):
+            words = _words(protocol, dataset, size, config, seeds, together)
+            made.setdefault(tuple(words), []).append(dataset)
+    return [_line(words, datasets, out) for words, datasets in made.items()]
+
+
+def of_table(table: Table, out: str) -> list[str]:
+    """The commands that train what a paper's table needs."""
+    wanted = {
+        Recipe(
+            table.protocol,
+            dataset,
+            row.size or table.size,
+            row.config or table.config,
+            row.method,
+            row.variant,
+            json.dumps(row.settings, sort_keys=True),
+        ): range(table.seeds)
+        for row in table.rows
+        if row.method is not None
+        for dataset in table.datasets()
+    }
+    return commands(wanted, out)
+
+
+def _packed(recipes: Iterable[Recipe]) -> list[list[Recipe]]:
+    """Recipes that one command can train: each method once, or one method in several variants."""
+    plain: list[list[Recipe]] = []
+    variants: dict[tuple[str, str], list[Recipe]] = {}
+    for recipe in recipes:
+        if recipe.variant:
+            variants.setdefault((recipe.method, recipe.changed), []).append(recipe)
+            continue
+        for group in plain:
+            if all(recipe.method != other.method for other in group):
+                group.append(recipe)
+                break
+        else:
+            plain.append([recipe])
+    return [*plain, *variants.values()]
+
+
+def _words(
+    protocol: str, dataset: str, size: int, config: str, seeds: Sequence[int], recipes: Sequence[Recipe]
+) -> list[str]:
+    setting = protocols.get(protocol)
+    methods = dict.fromkeys(recipe.method for recipe in recipes)
+    words = ["--methods", ",".join(methods)]
+    variants = [recipe.variant for recipe in recipes if recipe.variant]
+    words += ["--variants", ",".join(variants)] if variants else []
+    words += ["--protocol", protocol]
+    words += ["--config", config] if config != setting.config else []
+    words += ["--size", str(size)] if size != sweep.usual_size(dataset, setting) else []
+    words += ["--seeds", _seeds(seeds)]
+    for recipe in dict.fromkeys(replace(recipe, variant="") for recipe in recipes):
+        for field, value in json.loads(recipe.changed).items():
+            words += ["--set", f"{recipe.method}.{field}={_value(value)}"]
+    return words
+
+
+def _seeds(seeds: Sequence[int]) -> str:
+    if list(seeds) == list(range(len(seeds))):
+        return str(len(seeds))
+    return ",".join(map(str, seeds)) + ("," if len(seeds) == 1 else "")
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, list):
+        return ",".join(map(_value, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _line(words: Sequence[str], datasets: Sequence[str], out: str) -> str:
+    (protocol,) = (words[i + 1] for i, word in enumerate(words) if word == "--protocol")
+    named = list(dict.fromkeys(datasets))
+    if named == [protocols.get(protocol).dataset]:
+        named = []
+    return shlex.join(
+        ["disbench", "run", *words, *(w for name in named for w in ("--dataset", name)), "--out", out]
+    )

@@ -1,0 +1,351 @@
+"""`disbench leaderboard` and `disbench table` on runs that were written down instead of trained."""
+
+import dataclasses
+import json
+import re
+import shlex
+
+import pandas as pd
+import pytest
+import typer
+
+from disbench import leaderboards
+from disbench.benchmark import protocols, provenance, recipes, records, store, sweep
+from disbench.benchmark.cli import app
+from disbench.benchmark.commands import run as run_command
+from disbench.leaderboards import kept, tables
+
+
+def make_run(
+    path, protocol="mini", method="vae", changes=None, seeds=range(2), score=0.5, failed=(), variants=()
+):
+    """A run as `disbench run` leaves it, without weights; scores rise by a hundredth from seed to seed."""
+    setting = protocols.get(protocol)
+    store.open_run(path)
+    for entry in sweep.entries(setting, [method], {method: changes or {}}, variants):
+        for seed in seeds:
+            data = {"name": setting.dataset, "size": setting.size, "sha256": "d" * 64}
+            cell = store.Cell(
+                entry.method, entry.variant, entry.config_name, entry.config, data, protocol, seed
+            )
+            folder = path / cell.folder
+            told = {"cell": dataclasses.asdict(cell), "environment": {"disbench": "0.1.0", "device": "a cpu"}}
+            store.write_json(folder / "cell.json", told)
+            if seed in failed:
+                error = {"message": "loss.kl is not finite at step 7"}
+                store.write_json(folder / "status.json", {"state": "failed", "error": error, "seconds": 5.0})
+                continue
+            store.write_json(folder / "status.json", {"state": "done", "seconds": 10.0})
+            entries = [
+                {
+                    "metric": choice.name,
+                    "preset": choice.preset,
+                    "changed": choice.settings,
+                    "label": choice.preset,
+                    "score": score + 0.01 * seed,
+                    "settings": {"votes": 800},
+                    "higher_is_better": True,
+                }
+                for choice in setting.metrics
+            ]
+            store.write_json(folder / "scores.json", entries)
+    return path
+
+
+def test_several_runs_make_one_table(disbench, tmp_path):
+    one, two = make_run(tmp_path / "one"), make_run(tmp_path / "two", method="betavae", failed=[1])
+    out = tmp_path / "board.csv"
+    code, _, err = disbench("leaderboard", one, two, "--out", out)
+    assert code == 0, err
+    board = pd.read_csv(out).set_index(["method", "metric"])
+    assert board.loc[("vae", "factor_vae"), "n"] == 2
+    assert board.loc[("betavae", "factor_vae"), ["n", "failed"]].tolist() == [1, 1]
+    seeds = pd.read_csv(tmp_path / "board-scores.csv")
+    assert len(seeds) == 8
+    assert not (one / "leaderboard.csv").exists()  # of several runs, none owns the table
+
+
+def test_the_terminal_names_failed_seeds_and_the_reason(disbench, tmp_path):
+    run = make_run(tmp_path / "r", failed=[1])
+    code, out, _ = disbench("leaderboard", run)
+    assert code == 0
+    assert "vae failed with seed 1: loss.kl is not finite at step 7" in out
+    assert "no interval below 10 seeds" in out
+    assert {"leaderboard.csv", "leaderboard.md", "scores.csv"} <= {path.name for path in run.iterdir()}
+
+
+def test_runs_of_different_protocols_are_refused_unless_mixed(disbench, tmp_path):
+    one, two = make_run(tmp_path / "one"), make_run(tmp_path / "two", protocol="smoke")
+    code, _, err = disbench("leaderboard", one, two)
+    assert code == 2
+    assert "protocols mini and smoke" in err
+    code, out, _ = disbench("leaderboard", one, two, "--mixed")
+    assert code == 0
+    assert "shown together, not to be compared: protocols mini and smoke" in out
+    assert disbench("leaderboard", one, two, "--where", "protocol=mini")[0] == 0
+
+
+def test_a_seed_in_two_runs_counts_once_or_is_refused(disbench, tmp_path):
+    one, same = make_run(tmp_path / "one"), make_run(tmp_path / "same")
+    code, out, _ = disbench("leaderboard", one, same, "--format", "markdown")
+    assert code == 0
+    assert re.search(r"vae seed 0 is in \S*one and \S*same with equal scores and counts once", out)
+    other = make_run(tmp_path / "other", score=0.7)
+    code, _, err = disbench("leaderboard", one, other)
+    assert code == 2
+    assert "give one of them" in err
+
+
+@pytest.mark.parametrize(
+    ("ending", "sign"), [("md", "| method"), ("tex", r"\toprule"), ("html", "<table"), ("txt", "┃ method")]
+)
+def test_every_format_is_written_with_the_seeds_beside_it(disbench, tmp_path, ending, sign):
+    run = make_run(tmp_path / "r")
+    assert disbench("leaderboard", run, "--out", tmp_path / f"b.{ending}")[0] == 0
+    assert sign in (tmp_path / f"b.{ending}").read_text("utf-8")
+    assert (tmp_path / "b-scores.csv").exists()
+
+
+def test_parquet_reads_back_as_the_same_frame(disbench, tmp_path):
+    run = make_run(tmp_path / "r")
+    for ending in ("parquet", "csv"):
+        assert disbench("leaderboard", run, "--out", tmp_path / f"b.{ending}")[0] == 0
+    board, seeds = pd.read_parquet(tmp_path / "b.parquet"), pd.read_parquet(tmp_path / "b-scores.parquet")
+    assert board["mean"].tolist() == pd.read_csv(tmp_path / "b.csv")["mean"].tolist()
+    assert len(seeds) == 4
+
+
+def test_compare_tells_which_method_beats_which(disbench, tmp_path):
+    one, two = make_run(tmp_path / "one"), make_run(tmp_path / "two", method="betavae", score=0.6)
+    code, out, _ = disbench("leaderboard", one, two, "--compare", "--out", tmp_path / "b.csv")
+    assert code == 0, out
+    pairs = pd.read_csv(tmp_path / "b-pairs.csv")
+    assert pairs["probability"].tolist() == [1.0, 1.0]
+    assert pairs["first"].tolist() == ["betavae", "betavae"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ([], "no run was given"),
+        (["RUN", "--by", "method"], "must name metric and preset"),
+        (["RUN", "--by", "colour,metric,preset"], "unknown column 'colour'"),
+        (["RUN", "--where", "method"], "not of the form column=value"),
+        (["RUN", "--format", "pdf"], "unknown format 'pdf'"),
+        (["RUN", "--format", "parquet"], "add --out FILE"),
+        (["RUN", "--out", "x.docx"], "add --format"),
+        (["RUN", "--check"], "--check belongs to --readme"),
+        (["RUN", "--readme"], "without runs"),
+        (["RUN", "--keep", "../x"], "is no plain name"),
+        (["RUN", "--keep", "x", "--mixed"], "without --mixed"),
+        (["nowhere"], "nowhere is not a disbench run"),
+    ],
+)
+def test_bad_input_is_one_sentence(disbench, tmp_path, arguments, told):
+    run = make_run(tmp_path / "r")
+    code, _, err = disbench("leaderboard", *[run if word == "RUN" else word for word in arguments])
+    assert code == 2
+    assert told in err
+    assert len(err.strip().splitlines()) == 1
+
+
+def readme(path, section=""):
+    path.write_text(f"# Title\n\n{kept.BEGIN}\n{section}{kept.END}\n\nrest\n", "utf-8")
+
+
+def test_a_kept_result_reads_back_and_fills_the_readme(disbench, tmp_path):
+    run, results = (
+        make_run(tmp_path / "r", seeds=range(12), failed=[3]),
+        tmp_path / "leaderboards" / "results",
+    )
+    readme(tmp_path / "README.md")
+    code, out, err = disbench("leaderboard", run, "--keep", "mini-test", "--results", results)
+    assert code == 0, err
+    folder = results / "mini-test"
+    files = {"leaderboard.csv", "leaderboard.md", "scores.csv", "pairs.csv", "provenance.json"}
+    assert {path.name for path in folder.iterdir()} == files
+    assert all(str(folder / name) in out for name in files)
+    assert list(results.iterdir()) == [folder]  # no temporary folder is left
+    frame = kept.scores(folder)
+    assert len(frame) == 24
+    assert frame["score"].isna().sum() == 2
+    made = leaderboards.scores([{**row, "run": "mini-test"} for row in records.rows(run)])
+    pd.testing.assert_frame_equal(frame, made, check_dtype=False)
+
+    facts = json.loads((folder / "provenance.json").read_text())
+    assert facts["states"] == {"done": 11, "failed": 1}
+    assert facts["seconds"]["total"] == 115.0
+    assert facts["data_sha256"] == {"dsprites-32": "d" * 64}
+    assert facts["protocols"]["mini"]["dataset"] == "dsprites"
+    assert facts["environments"] == [{"disbench": "0.1.0", "device": "a cpu", "seeds": 12}]
+    assert facts["commands"] == ["disbench run --methods vae --protocol mini --seeds 12 --out runs/mini-test"]
+
+    check = ("leaderboard", "--readme", "--check", "--results", results)
+    code, _, err = disbench(*check)
+    assert code == 2
+    assert "run `disbench leaderboard --readme`" in err
+    assert disbench("leaderboard", "--readme", "--results", results)[0] == 0
+    assert disbench(*check)[0] == 0
+    text = (tmp_path / "README.md").read_text("utf-8")
+    assert "### mini-test" in text
+    assert "| vae" in text
+    assert "(leaderboards/results/mini-test/)" in text
+    assert text.startswith("# Title")
+    assert text.endswith("rest\n")
+
+
+def test_keeping_again_replaces_the_folder_as_a_whole(disbench, tmp_path):
+    results = tmp_path / "results"
+    make_run(tmp_path / "r")
+    assert disbench("leaderboard", tmp_path / "r", "--keep", "x", "--results", results)[0] == 0
+    (results / "x" / "old.txt").touch()
+    make_run(tmp_path / "r", seeds=range(3))
+    assert disbench("leaderboard", tmp_path / "r", "--keep", "x", "--results", results)[0] == 0
+    assert not (results / "x" / "old.txt").exists()
+    assert set(pd.read_csv(results / "x" / "leaderboard.csv")["n"]) == {3}
+    (results / "other").mkdir()
+    (results / "other" / "mine.txt").touch()
+    code, _, err = disbench("leaderboard", tmp_path / "r", "--keep", "other", "--results", results)
+    assert code == 2
+    assert "choose another name" in err
+
+
+def test_a_kept_result_is_a_run_to_the_other_commands(disbench, tmp_path):
+    results = tmp_path / "results"
+    make_run(tmp_path / "r")
+    disbench("leaderboard", tmp_path / "r", "--keep", "x", "--results", results)
+    code, out, _ = disbench("leaderboard", results / "x", "--format", "csv")
+    assert code == 0
+    assert out.count("vae") >= 2
+    code, out, _ = disbench("table", "jointvae", "--results", results)
+    assert code == 0
+    assert "ours: x" in out
+    assert disbench("leaderboard", results / "x", "--keep", "y", "--results", results)[0] == 2
+
+
+@pytest.mark.parametrize(
+    "text", ["no markers", f"{kept.END} {kept.BEGIN}", f"{kept.BEGIN}{kept.BEGIN}{kept.END}"]
+)
+def test_a_readme_without_its_markers_is_refused(text):
+    with pytest.raises(ValueError, match="needs one line"):
+        kept.placed(text, "section")
+
+
+def test_the_readme_of_this_repository_is_current(disbench):
+    code, _, err = disbench("leaderboard", "--readme", "--check")
+    assert code == 0, err
+
+
+def test_a_table_shows_theirs_without_any_result_of_ours(disbench, tmp_path):
+    code, out, _ = disbench("table", "ibgan", "--results", tmp_path, "--format", "markdown")
+    assert code == 0
+    assert "0.826" in out
+    assert "no result of ibgan under the protocol tables" in out
+
+
+def test_a_table_of_a_run_under_its_protocol_is_judged(disbench, tmp_path):
+    run = make_run(tmp_path / "r", protocol="tables", method="ibgan", seeds=range(32), score=0.65)
+    out = tmp_path / "t.csv"
+    assert disbench("table", "ibgan", run, "--out", out)[0] == 0
+    found = pd.read_csv(out).set_index(["row", "column"])
+    entry = found.loc[("IB-GAN", "FactorVAE metric")]
+    assert entry["ours"] == pytest.approx(0.805)
+    assert entry["difference"] == pytest.approx(0.005)
+    assert bool(entry["inside"]) is True
+    assert found.loc[("IB-GAN", "FactorVAE metric, peak"), "ours"] == pytest.approx(0.96)
+    assert (tmp_path / "t-scores.csv").exists()
+
+
+def parsed(line):
+    """What a `disbench run` command would train, found by the program's own parser and planner."""
+    words = shlex.split(line)
+    assert words[:2] == ["disbench", "run"]
+    command = typer.main.get_command(app).commands["run"]
+    given = command.make_context("run", words[2:]).params
+    setting = protocols.get(given["protocol"])
+    chosen = sweep.entries(
+        setting,
+        run_command.names(given["methods"], "--methods"),
+        run_command.changes(given["set_"] or []),
+        run_command.names(given["variants"], "--variants") if given["variants"] else [],
+        given["config"],
+    )
+    return {
+        (
+            setting.name,
+            name,
+            given["size"] or sweep.usual_size(name, setting),
+            *(entry.method, entry.variant, entry.config_name, json.dumps(entry.config, sort_keys=True)),
+            seed,
+        )
+        for name in given["dataset"] or [setting.dataset]
+        for entry in chosen
+        for seed in run_command.seed_list(given["seeds"])
+    }
+
+
+@pytest.mark.parametrize("name", tables.names())
+def test_the_plan_of_a_table_trains_each_of_its_rows(disbench, name):
+    code, out, err = disbench("table", name, "--plan")
+    assert code == 0, err
+    *lines, last = out.splitlines()
+    assert last == f"disbench table {name} runs/{name}"
+    trained = set().union(*map(parsed, lines))
+    assert sum(len(parsed(line)) for line in lines) == len(trained)  # nothing twice
+    spec = tables.read(name)
+    setting = protocols.get(spec.protocol)
+    wanted = set()
+    for row in spec.rows:
+        if row.method is None:
+            continue
+        changes = {row.method: {key: str(value) for key, value in row.settings.items()}}
+        variants = [row.variant] if row.variant else []
+        (entry,) = sweep.entries(setting, [row.method], changes, variants, row.config or spec.config)
+        wanted |= {
+            (
+                spec.protocol,
+                dataset,
+                row.size or spec.size,
+                *(entry.method, entry.variant, entry.config_name, json.dumps(entry.config, sort_keys=True)),
+                seed,
+            )
+            for dataset in spec.datasets()
+            for seed in range(spec.seeds)
+        }
+    assert trained == wanted
+
+
+@pytest.mark.parametrize("name", tables.names())
+def test_the_protocol_of_a_table_measures_its_columns(name):
+    spec = tables.read(name)
+    measured = {(choice.name, choice.preset) for choice in protocols.get(spec.protocol).metrics}
+    assert {(column.metric, column.preset) for column in spec.columns} <= measured
+
+
+def test_the_commands_of_a_run_train_the_same_cells_again(tmp_path):
+    run = make_run(tmp_path / "r", seeds=[1, 4])
+    make_run(run, method="betavae", changes={"beta": "6"}, seeds=[1, 4])
+    make_run(run, method="betavae", seeds=range(3))
+    make_run(
+        run, method="infogan", changes={"channels": "8,8"}, variants=["infogan", "auxiliary_q"], seeds=[3]
+    )
+    make_run(run, protocol="smoke", method="vae", seeds=[0])
+    cells = [cell for cell, _ in store.cells(run)]
+    lines = recipes.commands(provenance.recipes(cells), "runs/x")
+    trained = [found for line in lines for found in parsed(line)]
+    assert len(trained) == len(set(trained)) == len(cells)
+    assert set(trained) == {
+        (
+            cell.protocol,
+            *(cell.dataset["name"], cell.dataset["size"]),
+            *(cell.method, cell.variant, cell.config_name, json.dumps(cell.config, sort_keys=True)),
+            cell.seed,
+        )
+        for cell in cells
+    }
+
+
+def test_tables_are_listed(disbench):
+    code, out, _ = disbench("list", "tables")
+    assert code == 0
+    assert [line.split()[0] for line in out.splitlines()] == tables.names()

@@ -1,0 +1,241 @@
+import numpy as np
+import pytest
+
+from disbench import leaderboards, metrics
+from disbench.errors import UsageError
+from disbench.leaderboards import formats, published, tables
+
+SPEC = tables.Table(
+    name="t",
+    title="T",
+    protocol="tables",
+    dataset="dsprites",
+    size=64,
+    seeds=32,
+    unknown="not seen",
+    columns=[
+        {"name": "FVAE", "metric": "factor_vae", "preset": "ibgan"},
+        {"name": "peak", "metric": "factor_vae", "preset": "ibgan", "statistic": "best"},
+    ],
+    rows=[
+        {"name": "IB-GAN", "method": "ibgan", "published": ["infogan-cr/ibgan", "ibgan/peak"]},
+        {"name": "VAE", "method": "vae", "published": ["infogan-cr/vae"]},
+        {"name": "HFVAE", "published": ["infogan-cr/hfvae"]},
+        {"name": "beta 6", "method": "betavae", "settings": {"beta": 6.0}},
+    ],
+)
+
+
+def row(seed, score, method="ibgan", **more):
+    return {
+        "dataset": "dsprites-64",
+        "protocol": "tables",
+        "method": method,
+        "variant": "",
+        "settings": "paper",
+        "cell": method,
+        "metric": "factor_vae",
+        "preset": "ibgan",
+        "reason": None,
+        "seconds": 1.0,
+        "data_sha256": "d",
+        "metric_settings": "{}",
+        "config": "paper",
+        "changed": "{}",
+        "version": "0.1.0",
+        "run": "r",
+        "folder": "",
+        "seed": seed,
+        "score": score,
+        "state": "failed" if score is None else "done",
+        "higher_is_better": True,
+        **more,
+    }
+
+
+def fill(*rows, spec=SPEC):
+    entries = tables.fill(spec, leaderboards.scores(rows))
+    return {(entry.row, entry.column): entry for entry in entries}
+
+
+def seeds(mean, n=32, **more):
+    """n scores, evenly spread over mean - 0.05 to mean + 0.05."""
+    return [row(seed, mean - 0.05 + 0.1 * seed / (n - 1), **more) for seed in range(n)]
+
+
+def test_ours_stands_beside_theirs_with_the_difference_and_a_verdict():
+    found = fill(*seeds(0.795))["IB-GAN", "FVAE"]
+    assert (found.theirs, found.theirs_spread, found.theirs_source) == (0.80, 0.07, "infogan-cr/ibgan")
+    assert found.ours == pytest.approx(0.795)
+    assert found.ours_low < 0.795 < found.ours_high
+    assert found.difference == pytest.approx(-0.005)
+    assert found.comparable
+    assert found.inside is True
+    assert fill(*seeds(0.7))["IB-GAN", "FVAE"].inside is False
+
+
+def test_a_peak_is_compared_with_the_best_seed_and_has_no_interval():
+    found = fill(*seeds(0.8))["IB-GAN", "peak"]
+    assert (found.theirs, found.ours) == (0.826, pytest.approx(0.85))
+    assert found.difference == pytest.approx(0.024)
+    assert found.inside is None
+    assert found.ours_note == ""
+    fewer = fill(*seeds(0.8, n=12))["IB-GAN", "peak"]
+    assert fewer.ours_note == "ours is the best of 12, theirs of 32"
+
+
+def test_below_ten_seeds_there_is_a_difference_but_no_verdict():
+    found = fill(*seeds(0.8, n=5))["IB-GAN", "FVAE"]
+    assert found.comparable
+    assert found.inside is None
+    assert found.ours_note == "no interval below 10 seeds"
+
+
+def test_another_protocol_is_shown_said_and_not_judged():
+    found = fill(*seeds(0.8, protocol="mini", dataset="dsprites-32", config="mini"))["IB-GAN", "FVAE"]
+    assert found.ours == pytest.approx(0.8)
+    assert not found.comparable
+    assert found.inside is None
+    assert found.ours_note == "not measured alike: ours is of the protocol mini on dsprites-32"
+
+
+def test_the_table_s_own_protocol_goes_before_another():
+    other = seeds(0.2, protocol="mini", dataset="dsprites-32", config="mini", cell="m")
+    assert fill(*seeds(0.8), *other)["IB-GAN", "FVAE"].ours == pytest.approx(0.8)
+
+
+def test_another_preset_of_ours_or_theirs_is_said():
+    found = fill(*seeds(0.8, preset="dlib"))["IB-GAN", "FVAE"]
+    assert "our metric has the preset dlib" in found.ours_note
+    assert not found.comparable
+    unknown = fill(*seeds(0.6, method="vae"))["VAE", "FVAE"]
+    assert unknown.ours_note == "not measured alike: the settings of their metric are not known"
+    assert unknown.inside is None
+    columns = [{"name": "FVAE", "metric": "factor_vae", "preset": "dlib"}]
+    spec = SPEC.model_copy(update={"columns": tuple(tables.Column(**c) for c in columns)})
+    theirs = fill(*seeds(0.8, preset="dlib"), spec=spec)["IB-GAN", "FVAE"]
+    assert theirs.ours_note == "not measured alike: their metric has the preset ibgan, ours dlib"
+
+
+def test_what_is_missing_says_why():
+    found = fill()
+    assert found["beta 6", "FVAE"].theirs_note == "not seen"
+    assert found["VAE", "peak"].theirs_note == "not seen"
+    assert found["HFVAE", "FVAE"].ours_note == "disbench does not have this method"
+    assert found["IB-GAN", "FVAE"].ours_note == "no result of ibgan under the protocol tables"
+    assert found["beta 6", "FVAE"].ours_note == "no result of betavae (beta=6) under the protocol tables"
+    failed = fill(row(0, None, reason="loss.d is not finite"))["IB-GAN", "FVAE"]
+    assert failed.ours is None
+    assert failed.ours_note == "no seed has a score: loss.d is not finite"
+
+
+def test_failed_seeds_are_said_and_not_averaged():
+    found = fill(*seeds(0.8), row(40, None, reason="died"))["IB-GAN", "FVAE"]
+    assert found.ours == pytest.approx(0.8)
+    assert found.ours_failed == 1
+    assert "1 seeds failed and are in no average" in found.ours_note
+
+
+def test_settings_must_be_those_of_the_row():
+    plain = seeds(0.5, method="betavae")
+    changed = seeds(0.6, method="betavae", changed='{"beta": 6.0}', settings="paper, beta=6.0", cell="b6")
+    assert fill(*plain)["beta 6", "FVAE"].ours is None
+    assert fill(*plain, *changed)["beta 6", "FVAE"].ours == pytest.approx(0.6)
+    other = seeds(0.5, config="limit", settings="limit")  # another set-up of the same method
+    found = fill(*other)["IB-GAN", "FVAE"]
+    assert not found.comparable
+    assert found.ours_note == "not measured alike: ours has the config limit"
+
+
+def test_several_results_for_one_cell_are_refused_instead_of_chosen():
+    one = seeds(0.8, protocol="mini", dataset="dsprites-32")
+    two = seeds(0.3, protocol="smoke", dataset="dsprites-32", cell="s")
+    found = fill(*one, *two)["IB-GAN", "FVAE"]
+    assert found.ours is None
+    assert found.ours_note.startswith("several results could stand here (")
+    twice = fill(*seeds(0.8), *seeds(0.7, cell="other"))["IB-GAN", "FVAE"]
+    assert twice.ours is None
+    settings = fill(*seeds(0.8, n=2), row(5, 0.8, metric_settings='{"votes": 1}'))["IB-GAN", "FVAE"]
+    assert "different settings" in settings.ours_note
+
+
+def test_a_table_over_splits_averages_them_and_says_how_many_there_are():
+    spec = tables.read("elastic-infogan")
+    rows = [
+        row(
+            0,
+            0.1 + 0.01 * split,
+            method="elastic_infogan",
+            variant="uniform",
+            metric="ent",
+            preset="elastic",
+            protocol="elastic",
+            dataset=f"mnist:imbalanced-{split}-28",
+            cell=f"c{split}",
+            higher_is_better=False,
+        )
+        for split in range(12)
+    ]
+    found = fill(*rows, spec=spec)["Uniform InfoGAN", "ENT"]
+    assert (found.ours, found.ours_n) == (pytest.approx(0.155), 12)
+    assert found.ours_note == "ours is of 12 of 50 splits"
+    assert found.theirs is None
+    mini = [
+        {**r, "dataset": r["dataset"].replace("mnist", "digits"), "protocol": "elastic-mini"} for r in rows
+    ]
+    found = fill(*mini, spec=spec)["Uniform InfoGAN", "ENT"]
+    assert found.ours == pytest.approx(0.155)
+    assert "elastic-mini on digits:imbalanced-*-28" in found.ours_note
+
+
+def test_percent_is_a_scale_of_what_is_shown():
+    spec = tables.read("betavae")
+    rows = seeds(0.9, method="infogan", metric="beta_vae", preset="higgins2017")
+    found = fill(*rows, spec=spec)["InfoGAN", "β-VAE metric, %"]
+    assert found.ours == pytest.approx(90)
+    assert found.ours_std == pytest.approx(100 * np.std([r["score"] for r in rows], ddof=1))
+
+
+def test_shown_has_a_line_for_theirs_ours_and_the_difference_and_every_dash_a_note():
+    entries = tables.fill(SPEC, leaderboards.scores(seeds(0.795)))
+    text, notes = tables.shown(SPEC, entries)
+    assert list(text.columns) == ["method", "", "FVAE", "peak"]
+    assert list(text.iloc[:3, 1]) == ["theirs", "ours", "difference"]
+    assert text.iloc[0, 2].startswith("0.80 ± 0.07 [")
+    assert text.iloc[1, 2] == "0.795 ± 0.030 (32)"
+    assert text.iloc[2, 2] == "−0.005, inside"
+    for line in text.itertuples(index=False):
+        if line[1] != "difference":
+            assert all("[" in cell for cell in line[2:] if cell.startswith("–"))
+    assert any("95 % interval of the mean" in note for note in notes)
+    body = formats.latex(text, SPEC.title, notes)
+    assert r"0.80 $\pm$ 0.07" in body
+
+
+def test_a_difference_of_unlike_numbers_is_in_brackets():
+    entries = tables.fill(SPEC, leaderboards.scores(seeds(0.5, method="vae")))
+    text, notes = tables.shown(SPEC, entries)
+    assert text[text[""] == "difference"]["FVAE"].tolist() == ["(−0.130)"]
+    assert "(difference): of two numbers that were not measured alike" in notes
+
+
+@pytest.mark.parametrize("name", tables.names())
+def test_every_table_names_what_there_is(name):
+    spec = tables.read(name)
+    for column in spec.columns:
+        metrics.get(column.metric).settings(column.preset)
+    for line in spec.rows:
+        for source in line.published:
+            numbers = [published.find(source, c.metric, c.statistic) for c in spec.columns]
+            assert any(numbers), f"{line.name}: {source} gives nothing to {name}"
+            assert all(n.method == line.method for n in numbers if n and n.method)
+            assert all(n.settings == line.settings for n in numbers if n)
+    assert len({line.name for line in spec.rows}) == len(spec.rows)
+
+
+def test_the_tables_that_were_asked_for_are_there():
+    assert tables.names() == ["betavae", "elastic-infogan", "ibgan", "infogan-cr", "jointvae"]
+    assert len(tables.read("infogan-cr").columns) == 7
+    assert len(tables.read("elastic-infogan").rows) == 7
+    with pytest.raises(UsageError, match="did you mean 'ibgan'"):
+        tables.read("ibgam")
