@@ -37,7 +37,7 @@ def train(
 
     from disbench import models
     from disbench.benchmark import datasets, sweep
-    from disbench.benchmark.trainer import Fused, Single, stream
+    from disbench.benchmark.trainer import Fused, Single, stream, use_one_core
 
     try:
         counts = [int(count) for count in seeds.split(",")]
@@ -45,7 +45,7 @@ def train(
         counts = []
     if not counts or min(counts) < 1:
         raise UsageError(f"--seeds {seeds!r} is no list of numbers; give some such as 1,2,4,8.")
-    torch.set_num_threads(1)
+    use_one_core()
     where = torch.device(sweep.choose_device(device))
     data = datasets.load("dsprites", size=size, data_dir=data_dir)
     info = sweep.data_info(data)
@@ -172,9 +172,9 @@ def step_milliseconds(name: str, size: int, data_dir: Path | None) -> float:
 
     from disbench import models
     from disbench.benchmark import datasets, sweep
-    from disbench.benchmark.trainer import Single
+    from disbench.benchmark.trainer import Single, use_one_core
 
-    torch.set_num_threads(1)
+    use_one_core()
     loaded = datasets.load(name, size=size, data_dir=data_dir)
     method = models.build("betavae", models.configure("betavae", "mini"), sweep.data_info(loaded), 0)
     return 1000 / rate(Single([method], loaded, [0], torch.device("cpu")), 2.0)

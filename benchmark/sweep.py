@@ -30,7 +30,15 @@ from disbench.benchmark.datasets import loading, manifest
 from disbench.benchmark.protocols import Protocol
 from disbench.benchmark.records import abandoned
 from disbench.benchmark.store import Cell, Journal
-from disbench.benchmark.trainer import DivergedError, Fused, Single, State, StoppedError, stream
+from disbench.benchmark.trainer import (
+    DivergedError,
+    Fused,
+    Single,
+    State,
+    StoppedError,
+    stream,
+    use_one_core,
+)
 from disbench.errors import UsageError, unknown
 from disbench.models.checkpoint import (
     Checkpoint,
@@ -253,7 +261,7 @@ class Group:
 
     def run(self) -> dict[Cell, str]:
         """Outcome per cell."""
-        torch.set_num_threads(1)
+        use_one_core()
         device = torch.device(self.options.device)
         try:
             for cell in self.cells:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -24,6 +25,130 @@ class Reshape(nn.Module):
         return x.reshape(len(x), *self.shape)
 
 
+def rows(x: Tensor) -> Tensor:
+    """(b, c, h, w) as (b, h w c): no copy where the channels lie last in memory."""
+    return x.permute(0, 2, 3, 1).flatten(1)
+
+
+def whole(layer: nn.Conv2d, x: Tensor) -> bool:
+    """Whether the kernel is as large as the image, so that the convolution is one matrix product."""
+    return layer.padding == (0, 0) and layer.kernel_size == x.shape[2:]
+
+
+FEW = 4  # channels of an image, at most
+
+
+def paints(weight: Tensor, stride: tuple[int, ...], padding: tuple[int | str, ...] | str) -> bool:
+    """Whether `spread` does what this layer (or its gradient) needs: an image out of feature maps on a CPU.
+
+    oneDNN takes five times as long for images of one channel as `spread`, twice as long for three.
+    """
+    return (
+        weight.device.type == "cpu"
+        and weight.shape[1] <= FEW
+        and weight.shape[2:] == (4, 4)
+        and tuple(stride) == (2, 2)
+        and tuple(padding) == (1, 1)
+    )
+
+
+def spread(features: Tensor, weight: Tensor) -> Tensor:
+    """Transposed convolution (4x4, stride 2, padding 1): (b, n, h, w), (n, c, 4, 4) -> (b, c, 2h, 2w).
+
+    One matrix product gives each kernel position its picture; each pixel is the sum of four of them.
+    """
+    b, n, h, w = features.shape
+    c = weight.shape[1]
+    kernels = weight.permute(1, 2, 3, 0).reshape(c * 16, n)
+    pictures = (kernels @ features.permute(0, 2, 3, 1).reshape(-1, n).T).view(c, 4, 4, b, h, w)
+    # rows 2i of the image take kernel row 1 at i and 3 at i - 1, rows 2i + 1 take 2 at i and 0 at i + 1
+    even_odd = pictures[:, 1:3]
+    even_odd[:, 0, :, :, 1:] += pictures[:, 3, :, :, :-1]
+    even_odd[:, 1, :, :, :-1] += pictures[:, 0, :, :, 1:]
+    image = even_odd[:, :, 1:3]  # and columns likewise
+    image[:, :, 0, :, :, 1:] += even_odd[:, :, 3, :, :, :-1]
+    image[:, :, 1, :, :, :-1] += even_odd[:, :, 0, :, :, 1:]
+    return image.permute(3, 0, 4, 1, 5, 2).reshape(b, c, 2 * h, 2 * w)
+
+
+def gather_gradients(
+    gradient: Tensor, image: Tensor, weight: Tensor, bias: bool
+) -> tuple[Tensor, Tensor | None]:
+    """Gradients of weight and bias of a convolution (4x4, stride 2, padding 1)."""
+    sizes, mask = [len(weight)] if bias else None, [False, True, bias]
+    _, of_weight, of_bias = torch.ops.aten.convolution_backward(
+        gradient, image, weight, sizes, [2, 2], [1, 1], [1, 1], False, [0, 0], 1, mask
+    )
+    return of_weight, of_bias
+
+
+class Gather(torch.autograd.Function):
+    """Convolution (4x4, stride 2, padding 1) whose gradient with respect to the image is `spread`."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(image: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return F.conv2d(image, weight, bias, 2, 1)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        image, weight, bias = inputs
+        ctx.save_for_backward(image, weight)
+        ctx.bias = bias is not None
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        image, weight = ctx.saved_tensors
+        learned = (
+            gather_gradients(gradient, image, weight, ctx.bias) if ctx.needs_input_grad[1] else (None, None)
+        )
+        return spread(gradient, weight), *learned
+
+
+class Spread(torch.autograd.Function):
+    """`spread`, whose gradient is a convolution."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(features: Tensor, weight: Tensor) -> Tensor:
+        return spread(features, weight)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None]:
+        features, weight = ctx.saved_tensors
+        learned = gather_gradients(features, gradient, weight, False)[0] if ctx.needs_input_grad[1] else None
+        return F.conv2d(gradient, weight, None, 2, 1), learned
+
+
+def conv2d(layer: nn.Conv2d, x: Tensor, weight: Tensor) -> Tensor:
+    """The layer with this weight in place of its own."""
+    if whole(layer, x):
+        return F.linear(rows(x), rows(weight), layer.bias)[:, :, None, None]
+    if x.requires_grad and paints(weight, layer.stride, layer.padding):
+        gathered: Tensor = Gather.apply(x, weight, layer.bias)  # type: ignore[no-untyped-call]
+        return gathered
+    return F.conv2d(x, weight, layer.bias, layer.stride, layer.padding)
+
+
+class Conv2d(nn.Conv2d):
+    def forward(self, x: Tensor) -> Tensor:
+        return conv2d(self, x, self.weight)
+
+
+class ConvTranspose2d(nn.ConvTranspose2d):
+    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
+        if not paints(self.weight, self.stride, self.padding):
+            return super().forward(x, output_size)
+        image: Tensor = Spread.apply(x, self.weight)  # type: ignore[no-untyped-call]
+        return image if self.bias is None else image + self.bias[:, None, None]
+
+
 class Spectral(nn.Module):
     """A convolution or linear layer whose weight is divided by an estimate of its largest singular value.
 
@@ -39,17 +164,19 @@ class Spectral(nn.Module):
         self.register_buffer("u", F.normalize(torch.randn(layer.weight.shape[0]), dim=0))
 
     def forward(self, x: Tensor) -> Tensor:
-        weight = self.layer.weight
-        flat = weight.flatten(1)
-        with torch.no_grad():
-            v = F.normalize(flat.T @ self.u, dim=0)
-            u = F.normalize(flat @ v, dim=0)
-            if self.training:
-                self.u.copy_(u)
-        weight = weight / (u @ (flat @ v))
-        if isinstance(self.layer, nn.Conv2d):
-            return F.conv2d(x, weight, self.layer.bias, self.layer.stride, self.layer.padding)
-        return F.linear(x, weight, self.layer.bias)
+        layer, weight, bias = self.layer, self.layer.weight, self.layer.bias
+        flat = rows(weight) if weight.dim() == 4 else weight
+        v = F.normalize(flat.detach().T @ self.u, dim=0)
+        stretched = flat @ v
+        sigma = torch.linalg.vector_norm(stretched)  # u W v; its gradient is the outer product of u and v
+        if self.training:
+            with torch.no_grad():
+                self.u.copy_(stretched / sigma)
+        if isinstance(layer, nn.Conv2d) and not whole(layer, x):
+            return conv2d(layer, x, weight / sigma)
+        products: Tensor = F.linear(x if weight.dim() == 2 else rows(x), flat)
+        y: Tensor = products / sigma + bias  # there are fewer of them than weights to divide
+        return y if weight.dim() == 2 else y[:, :, None, None]
 
 
 def initialise(module: nn.Module, kind: str = "dcgan", std: float = 0.02) -> None:
@@ -128,7 +255,7 @@ def vae_nets(kind: str, shape: tuple[int, int, int], codes: int, outputs: int) -
     check_side(f"the net {kind!r}", shape, 1 << len(channels))
     layers: list[nn.Module] = []
     for n_in, n_out, k in zip((c, *channels), channels, kernels, strict=False):
-        layers += [nn.Conv2d(n_in, n_out, k, stride=2, padding=(k - 2) // 2), nn.ReLU()]
+        layers += [Conv2d(n_in, n_out, k, stride=2, padding=(k - 2) // 2), nn.ReLU()]
     h_last, w_last = h >> len(channels), w >> len(channels)
     flat = channels[-1] * h_last * w_last
     encoder = nn.Sequential(*layers, nn.Flatten(), mlp([flat, *enc_hidden, outputs], nn.ReLU))
@@ -136,7 +263,7 @@ def vae_nets(kind: str, shape: tuple[int, int, int], codes: int, outputs: int) -
     back = (*channels[::-1], c)
     layers = [mlp([codes, *dec_hidden, flat], nn.ReLU), nn.ReLU(), Reshape(channels[-1], h_last, w_last)]
     for n_in, n_out in itertools.pairwise(back):
-        layers += [nn.ConvTranspose2d(n_in, n_out, 4, stride=2, padding=1), nn.ReLU()]
+        layers += [ConvTranspose2d(n_in, n_out, 4, stride=2, padding=1), nn.ReLU()]
     return encoder, nn.Sequential(*layers[:-1])
 
 
@@ -171,13 +298,13 @@ def ibgan_generator(shape: tuple[int, int, int], inputs: int, width: int, base: 
         *(nn.Linear(inputs, 16 * width), *batch_relu(16 * width, 1)),
         *(nn.Linear(16 * width, top * base * base), *batch_relu(top * base * base, 1)),
         Reshape(top, base, base),
-        *(nn.ConvTranspose2d(top, top, 3, 1, 1, bias=False), *batch_relu(top, 2)),
-        *(nn.ConvTranspose2d(top, top, 3, 1, 1, bias=False), *batch_relu(top, 2)),
+        *(ConvTranspose2d(top, top, 3, 1, 1, bias=False), *batch_relu(top, 2)),
+        *(ConvTranspose2d(top, top, 3, 1, 1, bias=False), *batch_relu(top, 2)),
     ]
     channels = [max(top >> i, width) for i in range(doublings)]
     for n_in, n_out in itertools.pairwise(channels):
-        layers += [nn.ConvTranspose2d(n_in, n_out, 4, 2, 1, bias=False), *batch_relu(n_out, 2)]
-    return nn.Sequential(*layers, nn.ConvTranspose2d(channels[-1], c, 4, 2, 1), nn.Tanh())
+        layers += [ConvTranspose2d(n_in, n_out, 4, 2, 1, bias=False), *batch_relu(n_out, 2)]
+    return nn.Sequential(*layers, ConvTranspose2d(channels[-1], c, 4, 2, 1), nn.Tanh())
 
 
 def ibgan_head(
@@ -201,10 +328,10 @@ def ibgan_head(
     def block(
         n_in: int, n_out: int, kernel: int, stride: int, padding: int, bias: bool = False
     ) -> list[nn.Module]:
-        conv = nn.Conv2d(n_in, n_out, kernel, stride, padding, bias=bias or spectral)
+        conv = Conv2d(n_in, n_out, kernel, stride, padding, bias=bias or spectral)
         return [Spectral(conv), nn.LeakyReLU(LEAK)] if spectral else [conv, *batch_leaky(n_out)]
 
-    first = nn.Conv2d(c, width, 4, 2, 1)
+    first = Conv2d(c, width, 4, 2, 1)
     layers: list[nn.Module] = [Spectral(first) if spectral else first, nn.LeakyReLU(LEAK)]
     for n_in, n_out in itertools.pairwise(channels):
         layers += block(n_in, n_out, 4, 2, 1)
@@ -212,7 +339,7 @@ def ibgan_head(
     layers += block(2 * channels[-1], 4 * channels[-1], base, 1, 0)
     if hidden:
         layers += block(4 * channels[-1], 4 * channels[-1], 1, 1, 0, bias=True)
-    last = nn.Conv2d(4 * channels[-1], outputs, 1)
+    last = Conv2d(4 * channels[-1], outputs, 1)
     return nn.Sequential(*layers, Spectral(last) if spectral else last, nn.Flatten())
 
 
@@ -220,19 +347,19 @@ def ibgan_front(shape: tuple[int, int, int], width: int) -> nn.Sequential:
     """What D and q share on CelebA and 3D Chairs: (b, c, h, w) -> (b, 4 width, h / 8, w / 8)."""
     check_side("IB-GAN's shared front", shape, 8)
     return nn.Sequential(
-        *(nn.Conv2d(shape[0], width, 4, 2, 1), leaky()),
-        *(nn.Conv2d(width, 2 * width, 4, 2, 1, bias=False), *batch_leaky(2 * width)),
-        *(nn.Conv2d(2 * width, 4 * width, 4, 2, 1, bias=False), *batch_leaky(4 * width)),
+        *(Conv2d(shape[0], width, 4, 2, 1), leaky()),
+        *(Conv2d(width, 2 * width, 4, 2, 1, bias=False), *batch_leaky(2 * width)),
+        *(Conv2d(2 * width, 4 * width, 4, 2, 1, bias=False), *batch_leaky(4 * width)),
     )
 
 
 def ibgan_front_head(side: int, outputs: int, width: int) -> nn.Sequential:
     """Discriminator or reconstructor on that front: (b, 4 width, side / 8, side / 8) -> (b, outputs)."""
     return nn.Sequential(
-        *(nn.Conv2d(4 * width, 4 * width, 3, 1, 1, bias=False), *batch_leaky(4 * width)),
-        *(nn.Conv2d(4 * width, 4 * width, 3, 1, 1, bias=False), *batch_leaky(4 * width)),
-        *(nn.Conv2d(4 * width, 16 * width, side // 8, bias=False), *batch_leaky(16 * width)),
-        nn.Conv2d(16 * width, outputs, 1),
+        *(Conv2d(4 * width, 4 * width, 3, 1, 1, bias=False), *batch_leaky(4 * width)),
+        *(Conv2d(4 * width, 4 * width, 3, 1, 1, bias=False), *batch_leaky(4 * width)),
+        *(Conv2d(4 * width, 16 * width, side // 8, bias=False), *batch_leaky(16 * width)),
+        Conv2d(16 * width, outputs, 1),
         nn.Flatten(),
     )
 
@@ -252,8 +379,8 @@ def infogan_generator(shape: tuple[int, int, int], inputs: int, channels: tuple[
         Reshape(channels[0], low, low),
     ]
     for n_in, n_out in itertools.pairwise(channels):
-        layers += [nn.ConvTranspose2d(n_in, n_out, 4, 2, 1), nn.LeakyReLU(LEAK), nn.BatchNorm2d(n_out)]
-    return nn.Sequential(*layers, nn.ConvTranspose2d(channels[-1], c, 4, 2, 1))
+        layers += [ConvTranspose2d(n_in, n_out, 4, 2, 1), nn.LeakyReLU(LEAK), nn.BatchNorm2d(n_out)]
+    return nn.Sequential(*layers, ConvTranspose2d(channels[-1], c, 4, 2, 1))
 
 
 def infogan_trunk(shape: tuple[int, int, int], channels: tuple[int, ...]) -> nn.Sequential:
@@ -263,7 +390,7 @@ def infogan_trunk(shape: tuple[int, int, int], channels: tuple[int, ...]) -> nn.
     low = side >> len(channels)
     layers: list[nn.Module] = []
     for n_in, n_out in zip((c, *channels), channels, strict=False):
-        layers += [Spectral(nn.Conv2d(n_in, n_out, 4, 2, 1)), nn.LeakyReLU(LEAK)]
+        layers += [Spectral(Conv2d(n_in, n_out, 4, 2, 1)), nn.LeakyReLU(LEAK)]
     return nn.Sequential(
         *layers, nn.Flatten(), Spectral(nn.Linear(channels[-1] * low * low, 128)), nn.LeakyReLU(LEAK)
     )
@@ -280,8 +407,8 @@ def mnist_generator(
         *(nn.Linear(inputs, hidden), *batch_relu(hidden, 1)),
         *(nn.Linear(hidden, 2 * width * low * low), *batch_relu(2 * width * low * low, 1)),
         Reshape(2 * width, low, low),
-        *(nn.ConvTranspose2d(2 * width, width, 4, 2, 1), *batch_relu(width, 2)),
-        nn.ConvTranspose2d(width, c, 4, 2, 1),
+        *(ConvTranspose2d(2 * width, width, 4, 2, 1), *batch_relu(width, 2)),
+        ConvTranspose2d(width, c, 4, 2, 1),
     )
 
 
@@ -291,8 +418,8 @@ def mnist_trunk(shape: tuple[int, int, int], width: int = 64, hidden: int = 1024
     c, side, _ = shape
     low = side // 4
     return nn.Sequential(
-        *(nn.Conv2d(c, width, 4, 2, 1), nn.LeakyReLU(LEAK)),
-        *(nn.Conv2d(width, 2 * width, 4, 2, 1), *batch_leaky(2 * width)),
+        *(Conv2d(c, width, 4, 2, 1), nn.LeakyReLU(LEAK)),
+        *(Conv2d(width, 2 * width, 4, 2, 1), *batch_leaky(2 * width)),
         nn.Flatten(),
         *(nn.Linear(2 * width * low * low, hidden), nn.BatchNorm1d(hidden), nn.LeakyReLU(LEAK)),
     )

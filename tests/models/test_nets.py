@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
+from torch.func import functional_call
 
 from disbench.errors import UsageError
 from disbench.models import DataInfo, build, configure, get, nets
@@ -74,6 +75,67 @@ def test_the_power_iteration_rests_in_evaluation():
     assert torch.equal(spectral.u, start)
     spectral.train()(torch.ones(1, 4))
     assert not torch.equal(spectral.u, start)
+
+
+def gradients(y, *inputs):
+    weights = torch.randn(y.shape, generator=torch.Generator().manual_seed(1), dtype=y.dtype)
+    return torch.autograd.grad((y * weights).sum(), inputs)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_an_image_painted_the_quick_way_is_the_transposed_convolution(channels):
+    layer = nets.ConvTranspose2d(5, channels, 4, 2, 1).double()
+    x = torch.randn(2, 5, 4, 6, dtype=torch.float64, requires_grad=True)
+    assert nets.paints(layer.weight, layer.stride, layer.padding)
+    plain = nn.functional.conv_transpose2d(x, layer.weight, layer.bias, 2, 1)
+    torch.testing.assert_close(layer(x), plain)
+    inputs = (x, layer.weight, layer.bias)
+    torch.testing.assert_close(gradients(layer(x), *inputs), gradients(plain, *inputs))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("bias", [True, False])
+def test_the_gradient_of_an_image_is_that_of_the_convolution(channels, bias):
+    layer = nets.Conv2d(channels, 5, 4, 2, 1, bias=bias).double()
+    x = torch.randn(2, channels, 8, 12, dtype=torch.float64, requires_grad=True)
+    plain = nn.functional.conv2d(x, layer.weight, layer.bias, 2, 1)
+    torch.testing.assert_close(layer(x), plain)
+    inputs = (x, *layer.parameters())
+    torch.testing.assert_close(gradients(layer(x), *inputs), gradients(plain, *inputs))
+
+
+def test_one_pixel_painted_by_hand():
+    """Kernel position (k, l) of a transposed convolution of stride 2 and padding 1 lands on 2i - 1 + k."""
+    features = torch.zeros(1, 1, 3, 3)
+    features[0, 0, 1, 2] = 1
+    weight = torch.arange(1.0, 17).reshape(1, 1, 4, 4)
+    image = torch.zeros(6, 6)
+    image[1:5, 3:6] = weight[0, 0, :, :3]  # the last column falls outside
+    assert torch.equal(nets.spread(features, weight)[0, 0], image)
+
+
+def test_a_kernel_as_large_as_its_image_is_still_the_convolution():
+    layer = nets.Conv2d(3, 5, 4).double()
+    x = torch.randn(2, 3, 4, 4, dtype=torch.float64)
+    plain = nn.functional.conv2d(x, layer.weight, layer.bias)
+    torch.testing.assert_close(layer(x), plain)
+    torch.testing.assert_close(gradients(layer(x), layer.weight), gradients(plain, layer.weight))
+
+
+@pytest.mark.parametrize("layer", [nn.Linear(6, 4), nn.Conv2d(2, 4, 3, 1, 1), nn.Conv2d(2, 4, 4)])
+def test_the_spectral_norm_is_that_of_the_paper(layer):
+    """Algorithm 1: v = W'u and u = Wv, normalised and constant; then the layer with W / (u'Wv)."""
+    x = torch.randn(3, *((6,) if layer.weight.dim() == 2 else (2, 4, 4)), dtype=torch.float64)
+    ours = nets.Spectral(layer).double()
+    weight = layer.weight.detach().clone().requires_grad_()
+    flat = weight.flatten(1)
+    v = nn.functional.normalize(flat.detach().T @ ours.u, dim=0)
+    u = nn.functional.normalize(flat.detach() @ v, dim=0)
+    plain = functional_call(layer, {"weight": weight / (u @ flat @ v)}, x)
+    found = ours(x)
+    torch.testing.assert_close(found, plain)
+    torch.testing.assert_close(gradients(found, layer.weight), gradients(plain, weight))
+    torch.testing.assert_close(ours.u, u)
 
 
 def test_weights_start_as_in_dcgan_or_orthogonal():
