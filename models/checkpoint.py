@@ -29,6 +29,8 @@ from disbench.models.method import Method
 
 FORMAT = 1
 KIND = "disbench checkpoint"
+LIMIT = 2**31  # bytes that a file may unpack to; a hundred times the largest model here
+MOST_ENTRIES = 10**6
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,7 @@ def digest(values: Mapping[str, Any]) -> str:
     found = hashlib.sha256(repr([(k, v) for k, v in sorted(values.items()) if k != "weights"]).encode())
     for name, tensor in values["weights"].items():
         found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        found.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy())
+        found.update(tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy())
     return found.hexdigest()
 
 
@@ -141,34 +143,65 @@ def load_tensors(path: Path) -> Any:
     """Tensors and plain values of a file.
 
     Raises:
-        UsageError: no such file, not a torch file, a damaged one, or one that holds objects that could run
-        code.
+        UsageError: no such file, not a torch file, a damaged one, one that unpacks to more than `LIMIT`
+        bytes, or one that holds objects that could run code.
     """
     try:
         with open(path, "rb") as file:
-            return torch.load(file, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}.") from None
+            if zipfile.is_zipfile(file):
+                _check_size(path, sum(entry.file_size for entry in zipfile.ZipFile(file).infolist()))
+            file.seek(0)
+            values = torch.load(file, map_location="cpu", weights_only=True)
+    except UsageError:
+        raise
     except pickle.UnpicklingError:
         raise UsageError(
             f"{path} holds pickled objects that could run code, or is no torch file, and was not loaded; "
-            "a checkpoint holds tensors and plain values only: save `model.state_dict()`, not the model."
+            "save `model.state_dict()`, or the model with torch.export.save or torch.jit.save, or its codes "
+            "as npz."
         ) from None
-    except (
-        RuntimeError,
-        ValueError,
-        EOFError,
-        KeyError,
-        IndexError,
-        AttributeError,
-        TypeError,
-        UnicodeError,
-        zipfile.BadZipFile,
-        AssertionError,
-    ):
+    except Exception as error:  # of a damaged file, torch's reader raises whatever it likes
+        if isinstance(error, OSError) and error.strerror:
+            raise UsageError(f"cannot read {path}: {error.strerror}.") from None
         raise UsageError(
             f"{path} is not a torch file or is damaged (cut short?); get a whole copy of it."
         ) from None
+    check_tensors(path, values)
+    return values
+
+
+def check_tensors(path: Path, values: Any) -> None:
+    """Refuses what is small in a file and huge in memory: an expanded tensor, lists that hold each other.
+
+    Raises:
+        UsageError: more than `LIMIT` bytes of tensors or `MOST_ENTRIES` entries, or a tensor that is no plain
+        array.
+    """
+    left, size, entries = [values], 0, 0
+    while left:
+        value = left.pop()
+        entries += 1
+        if isinstance(value, Tensor):
+            plain = value.layout == torch.strided and value.device.type == "cpu" and not value.is_nested
+            if not plain or value.is_quantized or value.is_conj() or value.is_neg():
+                raise UsageError(f"{path} holds a tensor that is no plain array; save dense tensors.")
+            size += value.numel() * value.element_size()
+            _check_size(path, size)
+        elif isinstance(value, Mapping):
+            left.extend([*value.keys(), *value.values()])
+        elif isinstance(value, list | tuple | set | frozenset):
+            left.extend(value)
+        elif isinstance(value, int) and value.bit_length() > 64:
+            raise UsageError(f"{path} holds a number of {value.bit_length()} bits; it is damaged.")
+        if entries + len(left) > MOST_ENTRIES:
+            raise UsageError(
+                f"{path} holds more than {MOST_ENTRIES:,} entries, as no model does; is it the right file?"
+            )
+
+
+def _check_size(path: Path, size: int) -> None:
+    if size > LIMIT:
+        raise UsageError(f"{path} unpacks to {size:,} bytes or more, and up to {LIMIT:,} are read.")
 
 
 def load_checkpoint(path: Path) -> Checkpoint:

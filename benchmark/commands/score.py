@@ -2,73 +2,168 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from disbench.benchmark.commands.common import DataDir, Device, table, terminal
 from disbench.errors import UsageError
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from disbench.benchmark.foreign import Opened
+
 
 def score(
-    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint.pt that `disbench run` wrote.")],
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE...",
+            help="checkpoint.pt of a run; codes as npz, npy, HDF5, CSV or Parquet; an encoder as "
+            "TorchScript, torch.export (pt2), ONNX or a state dict. Several make one table.",
+        ),
+    ],
     metrics: Annotated[
         str, typer.Option(help="Metrics, with presets after a colon (factor_vae:ibgan); else the protocol's.")
+    ] = "",
+    preset: Annotated[str, typer.Option(help="The preset of every metric that has it.")] = "",
+    dataset: Annotated[str, typer.Option(help="The data set, for what is no checkpoint.")] = "",
+    repeats: Annotated[
+        int, typer.Option(help="Independent draws of each metric: mean, std, min and max over them.")
+    ] = 1,
+    method: Annotated[str, typer.Option(help="The disbench method that a state dict is of.")] = "",
+    config: Annotated[str, typer.Option(help="Its named config; paper by default.")] = "",
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="field=value of its config; repeatable.")
+    ] = None,
+    factory: Annotated[
+        str, typer.Option(help="package.module:function that makes the module of a state dict.")
+    ] = "",
+    input_range: Annotated[
+        str, typer.Option(help="Pixels of an encoder: 0,1 (assumed), -1,1, 0,255 or uint8.")
+    ] = "",
+    layout: Annotated[str, typer.Option(help="nchw, nhwc or flat; else what fits.")] = "",
+    size: Annotated[int | None, typer.Option(help="Pixels a side; else what fits.")] = None,
+    output: Annotated[
+        str, typer.Option(help="Which output is the code: its name or number, or first-half; else what fits.")
     ] = "",
     json_: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
     device: Device = "auto",
     data_dir: DataDir = None,
 ) -> None:
-    """Score a checkpoint."""
+    """Score checkpoints, codes, or encoders that you trained yourself."""
     import json
 
-    import torch
     from rich.console import Console
 
-    from disbench import models
-    from disbench.benchmark import progress, protocols, scoring, sweep
+    from disbench.benchmark import foreign, progress
 
-    loaded = models.load_checkpoint(checkpoint)
-    choices = protocols.choose_metrics(metrics) if metrics else protocols.get(loaded.protocol).metrics
-    method, data, where = sweep.revive(loaded, device, data_dir)
-    if where.type == "cpu":
-        torch.set_num_threads(1)  # one thread, as in a run: the last digits depend on it
+    if not 1 <= repeats <= 1000:
+        raise UsageError(f"--repeats {repeats} was given; give 1 to 1000.")
+    options = foreign.Options(
+        dataset=dataset,
+        method=method,
+        config=config,
+        changes=_changes(set_ or [], method),
+        factory=factory,
+        wanted=foreign.Wanted(input_range, layout, size, output),
+        device=device,
+        data_dir=data_dir,
+    )
+    opened = [foreign.open_source(path, options) for path in files]
+    choices = foreign.choose(opened, metrics, preset)
     with progress.told(Console(stderr=True)) as told:
-        source = scoring.Trained(method, data, where, data_dir)
-        entries = scoring.score(source, data, choices, told, jobs=-1)
+        found = foreign.score(opened, choices, draws=repeats, progress=told, jobs=-1)
     if json_:
-        head = {
-            "checkpoint": str(checkpoint),
-            "method": loaded.method,
-            "seed": loaded.seed,
-            "step": loaded.step,
-        }
-        print(
-            json.dumps({**head, "dataset": dict(loaded.dataset), "scores": entries}, indent=1, default=list)
-        )
+        whole = [foreign.as_json(one, entries) for one, entries in zip(opened, found, strict=True)]
+        print(json.dumps(whole[0] if len(whole) == 1 else whole, indent=1, default=list))
         return
+    console = terminal()
+    if len(opened) == 1:
+        _show_one(console, opened[0], found[0])
+        return
+    _show_several(console, opened, found)
+
+
+def _changes(given: list[str], method: str) -> dict[str, str]:
+    if given and not method:
+        raise UsageError("--set changes the config of --method, which was not given.")
+    pairs = [text.partition("=") for text in given]
+    for text, (name, equals, _) in zip(given, pairs, strict=True):
+        if not (name and equals):
+            raise UsageError(f"--set {text!r} must be field=value, such as --set codes=10.")
+    return {name.removeprefix(f"{method}."): value for name, _, value in pairs}
+
+
+def _number(entry: Mapping[str, Any], brief: bool = False) -> str:
+    """The score, or over several draws its mean, std and range; or why there is none."""
+    if entry["score"] is None:
+        return f"– ({entry['reason']})"
+    draws = entry.get("draws")
+    if draws is None or draws["std"] is None:
+        return f"{entry['score']:.4f}"
+    spread = f"{draws['mean']:.4f} ± {draws['std']:.4f}"
+    return spread if brief else f"{spread} ({draws['min']:.4f} to {draws['max']:.4f})"
+
+
+def _show_one(console: Console, one: Opened, entries: Sequence[Mapping[str, Any]]) -> None:
     import pandas as pd
 
-    rows = [
-        {
-            "metric": entry["metric"],
-            "preset": entry["label"],
-            "score": f"{entry['score']:.4f}" if entry["score"] is not None else f"– ({entry['reason']})",
-        }
-        for entry in entries
-    ]
-    console = terminal()
-    console.print(
-        f"{loaded.method}, seed {loaded.seed}, {loaded.step:,} steps on {data.name}", highlight=False
-    )
+    rows = [{"metric": e["metric"], "preset": e["label"], "score": _number(e)} for e in entries]
+    console.print(f"{one.title} on {one.data.name}", highlight=False, markup=False)
+    _show_assumed(console, one)
     console.print(table(pd.DataFrame(rows)))
     for entry in entries:
-        if entry.get("settings"):
-            used = ", ".join(f"{name}={value}" for name, value in entry["settings"].items())
-            console.print(f"{entry['metric']}: {used}", highlight=False, soft_wrap=True, markup=False)
-        for warning in entry.get("warnings", []):
-            console.print(f"{entry['metric']}: {warning}", highlight=False, soft_wrap=True)
+        _show_settings(console, entry)
+        _show_warnings(console, entry)
+
+
+def _show_several(
+    console: Console, opened: Sequence[Opened], found: Sequence[Sequence[Mapping[str, Any]]]
+) -> None:
+    """One row a model, one column a metric."""
+    import pandas as pd
+
+    names = [entry["metric"] for entry in found[0]]
+    columns = [
+        e["metric"] if names.count(e["metric"]) == 1 else f"{e['metric']}:{e['preset']}" for e in found[0]
+    ]
+    rows = [
+        {
+            "model": str(one.path),
+            "is": one.title,
+            **{column: _number(entry, brief=True) for column, entry in zip(columns, entries, strict=True)},
+        }
+        for one, entries in zip(opened, found, strict=True)
+    ]
+    console.print(f"{len(opened)} models on {opened[0].data.name}", highlight=False, markup=False)
+    for one in opened:
+        _show_assumed(console, one, f"{one.path}: ")
+    console.print(table(pd.DataFrame(rows)))
+    for entry in found[0]:
+        _show_settings(console, entry)
+    for one, entries in zip(opened, found, strict=True):
+        for entry in entries:
+            _show_warnings(console, entry, f"{one.path}: ")
+
+
+def _show_assumed(console: Console, one: Opened, before: str = "") -> None:
+    for line in one.assumed:
+        console.print(f"{before}{line}", highlight=False, soft_wrap=True, markup=False)
+
+
+def _show_settings(console: Console, entry: Mapping[str, Any]) -> None:
+    if entry.get("settings"):
+        used = ", ".join(f"{name}={value}" for name, value in entry["settings"].items())
+        console.print(f"{entry['metric']}: {used}", highlight=False, soft_wrap=True, markup=False)
+
+
+def _show_warnings(console: Console, entry: Mapping[str, Any], before: str = "") -> None:
+    for warning in entry.get("warnings", []):
+        console.print(f"{before}{entry['metric']}: {warning}", highlight=False, soft_wrap=True, markup=False)
 
 
 def traverse(

@@ -1,0 +1,168 @@
+"""What kind of file this is, by its content, and archives read without trusting what they declare.
+
+A stranger's file may be cut short, damaged or made to harm. So sizes are checked against `LIMIT` before
+anything is allocated, every member of an archive against its checksum, and whatever a library says about a
+file that it cannot read becomes one sentence.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from disbench.errors import UsageError
+
+LIMIT = 2**31  # bytes that a file may hold or unpack to: 1.8 million codes of 150 numbers; any encoder here
+
+Kind = Literal["npz", "npy", "hdf5", "parquet", "csv", "torch", "torchscript", "pt2", "onnx"]
+
+
+@contextlib.contextmanager
+def reading(path: Path, kind: str) -> Iterator[None]:
+    """Turns what a library says about a file into one sentence.
+
+    Damaged input reaches code of numpy, HDF5, Arrow, pandas, torch and onnxruntime that raises whatever it
+    likes, so every exception counts here; only calls into these libraries stand under it.
+    """
+    try:
+        yield
+    except UsageError:
+        raise
+    except OSError as error:
+        if error.errno is not None and error.strerror and not isinstance(error, BlockingIOError):
+            raise UsageError(f"cannot read {path}: {error.strerror}.") from None
+        raise _broken(path, kind, error) from None
+    except Exception as error:
+        raise _broken(path, kind, error) from None
+
+
+def _broken(path: Path, kind: str, error: Exception) -> UsageError:
+    return UsageError(
+        f"{path} cannot be read as {kind} ({short(error)}); it is damaged, cut short or of another version: "
+        "get a whole copy of it or write it again."
+    )
+
+
+def short(error: object, most: int = 160) -> str:
+    """The first words of an error on one line, without control characters: it may quote a hostile file."""
+    words = " ".join(str(error).split()) or type(error).__name__
+    line = "".join(letter if letter.isprintable() else "?" for letter in words)
+    return line if len(line) <= most else f"{line[: most - 3]}..."
+
+
+def recognise(path: Path) -> Kind:
+    """The kind of a file, from its first bytes or the names of its members.
+
+    Raises:
+        UsageError: no file, an empty one, one above `LIMIT`, or of no kind that can be scored.
+    """
+    with reading(path, "a file"), open(path, "rb") as file:
+        head = file.read(4096)
+        size = file.seek(0, 2)
+    if not size:
+        raise UsageError(f"{path} is empty; give a checkpoint, codes or an encoder.")
+    if size > LIMIT:
+        raise UsageError(
+            f"{path} has {size:,} bytes, more than the {LIMIT:,} that are read; is it the right file?"
+        )
+    if head.startswith(b"PK"):
+        return _archive(path)
+    if head.startswith(b"\x93NUMPY"):
+        return "npy"
+    if head.startswith(b"\x89HDF\r\n\x1a\n"):
+        return "hdf5"
+    if head.startswith(b"PAR1"):
+        return "parquet"
+    if head.startswith(b"\x80"):
+        return "torch"  # a pickle: the way torch saved before it used archives
+    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < size:
+        raise UsageError(
+            f"{path} is a safetensors file, which is not read; load it with safetensors.torch.load_file and "
+            "write it with torch.save as a state dict."
+        )
+    if _is_text(head):
+        return "csv"
+    if head[0] == 0x08:  # field 1 of a protobuf, a number: an ONNX model's version
+        return "onnx"
+    raise UsageError(
+        f"{path} is of no kind that can be scored (it begins with {head[:8]!r}); give a "
+        "disbench checkpoint, codes (npz, npy, HDF5, CSV, Parquet) or an encoder (TorchScript, torch.export, "
+        "ONNX, a state dict)."
+    )
+
+
+def _is_text(head: bytes) -> bool:
+    with contextlib.suppress(UnicodeDecodeError):
+        text = head[:-3].decode() if len(head) == 4096 else head.decode()  # no letter cut in two
+        return all(letter.isprintable() or letter.isspace() for letter in text.removeprefix("\ufeff"))
+    return False
+
+
+def _archive(path: Path) -> Kind:
+    """The kind of a zip file. Torch's have one folder around all members, of any name."""
+    with open_zip(path) as archive:
+        names = archive.namelist()
+        inner = {name.partition("/")[2] for name in names}
+        if "serialized_exported_program.json" in names:
+            return "pt2"
+        for name in names:
+            if name.rpartition("/")[2] == "archive_format":
+                with reading(path, "a torch.export archive"):
+                    if archive.read(name) == b"pt2":
+                        return "pt2"
+        if "constants.pkl" in inner:
+            return "torchscript"
+        if ".data/extern_modules" in inner:
+            raise UsageError(
+                f"{path} is a torch.package, whose Python code would run when it is opened; export the "
+                "encoder with torch.export.save or torch.jit.save."
+            )
+        if "data.pkl" in inner:
+            return "torch"
+        if any(name.endswith(".npy") for name in names):
+            return "npz"
+    raise UsageError(
+        f"{path} is a zip archive of {len(names)} members that is neither npz nor a torch file: give the "
+        "codes or the encoder itself."
+    )
+
+
+@contextlib.contextmanager
+def open_zip(path: Path) -> Iterator[zipfile.ZipFile]:
+    """A zip file whose members, by what it declares, fit into `LIMIT`.
+
+    Raises:
+        UsageError: damaged, encrypted, too large, or with two members of one name.
+    """
+    with contextlib.ExitStack() as stack:
+        with reading(path, "a zip archive"):
+            archive = stack.enter_context(zipfile.ZipFile(path))
+        entries = archive.infolist()
+        total = sum(entry.file_size for entry in entries)
+        if total > LIMIT:
+            raise UsageError(f"{path} unpacks to {total:,} bytes, more than the {LIMIT:,} that are read.")
+        if len({entry.filename for entry in entries}) < len(entries):
+            raise UsageError(
+                f"{path} has two members of one name, so it is unclear what it holds; write it again."
+            )
+        if any(entry.flag_bits & 1 for entry in entries):
+            raise UsageError(f"{path} is encrypted; give it as it was before.")
+        yield archive
+
+
+def members(path: Path, kind: str) -> dict[str, bytes]:
+    """Name and content of every member of a zip file, checked against its checksum."""
+    with open_zip(path) as archive, reading(path, kind):
+        return {entry.filename: _whole(archive, entry) for entry in archive.infolist()}
+
+
+def _whole(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
+    with archive.open(entry) as member:
+        content = member.read(entry.file_size + 1)  # never more than it declares, which was counted
+        member.read(1)  # reaching the end makes zipfile compare the checksum
+    if len(content) != entry.file_size:
+        raise ValueError(f"{entry.filename!r} has {len(content)} bytes of {entry.file_size}")
+    return content

@@ -1,0 +1,342 @@
+"""`disbench score` of what disbench did not train: an encoder has the same numbers in every form."""
+
+import importlib.util
+import json
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+from disbench import metrics
+from disbench.benchmark import datasets, protocols, scoring
+from disbench.benchmark.foreign import Options, Wanted, choose, open_source
+from disbench.benchmark.protocols import choose_metrics
+from disbench.metrics import Grid
+
+SIZES = (3, 4, 5)
+GRID = Grid(SIZES, ("shape", "scale", "x"))
+FACTORS = GRID.factors(np.arange(len(GRID)))
+METRICS = "factor_vae,beta_vae,mig,sap"
+FACTORY = """
+import torch
+from torch import nn
+
+class Encoder(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Conv2d(1, 4, 4, 2, 1)
+        self.mean, self.logvar = nn.Linear(4 * 8 * 8, 3), nn.Linear(4 * 8 * 8, 3)
+
+    def forward(self, x):
+        h = torch.relu(self.first(x)).flatten(1)
+        return self.mean(h), self.logvar(h)
+
+def make(shape):
+    assert shape == (1, 16, 16)
+    return Encoder()
+"""
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A folder with a small grid of images, a stranger's encoder in every form, and its codes."""
+    folder = tmp_path_factory.mktemp("stranger")
+    images = np.zeros((len(GRID), 16, 16), np.uint8)
+    for row, (shape, scale, x) in enumerate(FACTORS):
+        images[row, 4 : 6 + 2 * scale, 2 * x : 2 * x + 3] = 255
+        images[row, 12:, 4 * shape : 4 * shape + 4] = 128
+    np.savez(folder / "grid.npz", images=images, factors=FACTORS, factor_names=np.array(GRID.names))
+    (folder / "stranger.py").write_text(FACTORY)
+    spec = importlib.util.spec_from_file_location("strangers_own", folder / "stranger.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    torch.manual_seed(5)
+    encoder = module.make((1, 16, 16)).eval()
+    some = torch.rand(4, 1, 16, 16)
+    torch.save(encoder.state_dict(), folder / "state.pt")
+    nested = {f"module.{name}": tensor for name, tensor in encoder.state_dict().items()}
+    torch.save({"epoch": 3, "state_dict": nested}, folder / "nested.pt")
+    free = ({0: torch.export.Dim("batch")},)
+    torch.export.save(torch.export.export(encoder, (some,), dynamic_shapes=free), folder / "free.pt2")
+    torch.export.save(torch.export.export(encoder, (some,)), folder / "fixed.pt2")
+    torch.jit.trace(encoder, some).save(str(folder / "traced.pt"))
+    torch.jit.script(encoder).save(str(folder / "scripted.pt"))
+    onnx_model(encoder, folder / "model.onnx")
+    with torch.no_grad():
+        codes = encoder(torch.from_numpy(images / np.float32(255))[:, None])[0].numpy()
+    write_codes(folder, codes)
+    return folder
+
+
+def onnx_model(encoder, path):
+    helper = pytest.importorskip("onnx.helper")
+    weights = {name: tensor.numpy() for name, tensor in encoder.state_dict().items()}
+    held = [
+        helper.make_tensor(name, 1, value.shape, value.ravel().tolist()) for name, value in weights.items()
+    ]
+    nodes = [
+        helper.make_node("Conv", ["x", "first.weight", "first.bias"], ["a"], strides=[2, 2], pads=[1] * 4),
+        helper.make_node("Relu", ["a"], ["b"]),
+        helper.make_node("Flatten", ["b"], ["h"]),
+        helper.make_node("Gemm", ["h", "mean.weight", "mean.bias"], ["mean"], transB=1),
+        helper.make_node("Gemm", ["h", "logvar.weight", "logvar.bias"], ["logvar"], transB=1),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "encoder",
+        [helper.make_tensor_value_info("x", 1, ["batch", 1, 16, 16])],
+        [helper.make_tensor_value_info(name, 1, ["batch", 3]) for name in ("mean", "logvar")],
+        held,
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    path.write_bytes(model.SerializeToString())
+
+
+def write_codes(folder, codes):
+    """The same codes in every format: in order, shuffled with row numbers, shuffled with factors."""
+    order = np.random.default_rng(1).permutation(len(codes))
+    mixed, factors = codes[order], FACTORS[order]
+    np.save(folder / "order.npy", codes)
+    np.save(folder / "columns.npy", np.asfortranarray(codes))
+    np.savez(folder / "rows.npz", codes=mixed, rows=order)
+    np.savez_compressed(folder / "factors.npz", z=mixed, factors=factors)
+    np.savez(folder / "says.npz", codes=codes, dataset=str(folder / "grid.npz"))
+    with h5py.File(folder / "codes.h5", "w") as file:
+        file["codes"], file["rows"] = mixed, order
+    names = [f"z{i}" for i in range(codes.shape[1])]
+    frame = pd.DataFrame(mixed, columns=names)
+    frame.assign(row=order).to_parquet(folder / "codes.parquet", index=False)
+    frame.assign(**dict(zip(GRID.names, factors.T, strict=True))).to_csv(folder / "named.csv", index=False)
+    frame.assign(row=order).to_csv(folder / "rows.csv", index=False)
+    np.savetxt(folder / "bare.csv", codes, fmt="%.9g")
+
+
+@pytest.fixture
+def score(disbench, home, tmp_path_factory, monkeypatch):
+    """`score("file", "--option", ...)` gives what `--json` prints."""
+    monkeypatch.chdir(home)
+
+    def call(*arguments, dataset="grid.npz"):
+        data = ["--dataset", home / dataset] if dataset else []
+        code, out, err = disbench("score", *arguments, *data, "--data-dir", home / "cache", "--json")
+        assert code == 0, err
+        return json.loads(out)
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def direct(home):
+    """The scores by calling the metrics on the codes, without any of this."""
+    codes, scores = np.load(home / "order.npy"), []
+    data = datasets.load(str(home / "grid.npz"), data_dir=home / "cache")
+    rows = scoring.table_rows(data)
+    for choice in choose_metrics(METRICS):
+        metric = metrics.get(choice.name)
+        extra = {"rng": scoring.generator(choice)} if metric.takes("rng") else {}
+        if metric.takes("split"):
+            extra["split"] = (np.arange(10_000), np.arange(10_000, 15_000))
+        given = (codes, GRID) if metric.kind == "sampling" else (codes[rows], FACTORS[rows])
+        scores.append(metric(*given, **extra).score)
+    return scores
+
+
+def scores(found):
+    return [entry["score"] for entry in found["scores"]]
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        ("free.pt2",),
+        ("fixed.pt2",),
+        ("traced.pt",),
+        ("scripted.pt",),
+        ("state.pt", "--factory", "stranger:make"),
+        ("nested.pt", "--factory", "stranger:make"),
+        ("model.onnx",),
+    ],
+    ids=lambda form: form[0],
+)
+def test_every_form_of_an_encoder_has_the_scores_of_its_codes(score, direct, form):
+    """Counts and votes do not change with the last digits of float32 codes; SAP's accuracies may by a row."""
+    found = score(*form, "--metrics", METRICS)
+    assert scores(found) == pytest.approx(direct, abs=2e-4)
+    assert found["dataset"]["size"] == 16
+    assert any("(mean, logvar)" in line or "'mean'" in line for line in found["assumed"])
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "order.npy",
+        "columns.npy",
+        "rows.npz",
+        "factors.npz",
+        "codes.h5",
+        "codes.parquet",
+        "named.csv",
+        "rows.csv",
+        "bare.csv",
+    ],
+)
+def test_every_form_of_the_codes_has_their_scores(score, direct, file):
+    # float32 has nine decimal digits, so even text gives the very same numbers
+    found = score(file, "--metrics", "factor_vae,mig")
+    assert scores(found) == [direct[0], direct[2]]
+
+
+def test_codes_that_name_their_data_need_no_option(score, direct):
+    assert scores(score("says.npz", "--metrics", METRICS, dataset=None)) == direct
+
+
+def test_factors_that_make_a_grid_need_no_data_set(score, direct):
+    found = score("factors.npz", "--metrics", METRICS, dataset=None)
+    assert scores(found) == direct
+    assert "complete grid of 3 x 4 x 5" in " ".join(found["assumed"])
+
+
+def test_the_codes_are_those_of_the_module(home):
+    """TorchScript and torch.export run the module's own kernels; ONNX has others, equal to rounding."""
+    codes, rows = np.load(home / "order.npy"), np.arange(len(GRID))
+    for file in ("free.pt2", "fixed.pt2", "traced.pt", "scripted.pt", "model.onnx"):
+        options = Options(dataset=str(home / "grid.npz"), data_dir=home / "cache")
+        found = open_source(home / file, options).source.codes(rows)
+        rounding = 1e-6 if file in ("model.onnx", "fixed.pt2") else 0  # others add in another order
+        np.testing.assert_allclose(found, codes, rtol=0, atol=rounding, err_msg=file)
+
+
+def test_some_of_the_rows_score_what_they_can(disbench, home, tmp_path):
+    codes = np.load(home / "order.npy")
+    rows = np.arange(5, 45)
+    np.savez(tmp_path / "some.npz", codes=codes[rows], rows=rows)
+    code, out, err = disbench(
+        "score", tmp_path / "some.npz", "--dataset", home / "grid.npz", "--data-dir", home / "cache",
+        "--metrics", "factor_vae,mig", "--json",
+    )  # fmt: skip
+    assert code == 0, err
+    voting, table = json.loads(out)["scores"]
+    assert voting["score"] is None
+    assert "have no code" in voting["reason"]
+    assert table["score"] == pytest.approx(metrics.mig(codes[rows], FACTORS[rows]).score)
+    assert "on 40 of the 40 rows" in " ".join(table["warnings"])
+
+
+def test_factors_without_a_grid(score, home, tmp_path):
+    codes = np.load(home / "order.npy")
+    np.savez(tmp_path / "table.npz", codes=codes[:50], factors=FACTORS[:50])
+    found = score(tmp_path / "table.npz", "--metrics", "mig,factor_vae", dataset=None)
+    assert found["scores"][0]["score"] == pytest.approx(metrics.mig(codes[:50], FACTORS[:50]).score)
+    assert "complete factor grid" in found["scores"][1]["reason"]
+
+
+def test_repeats_are_independent_draws_and_the_first_is_the_usual_score(score, direct):
+    (entry,) = score("order.npy", "--metrics", "factor_vae", "--repeats", "4")["scores"]
+    drawn = entry["draws"]["scores"]
+    assert entry["score"] == drawn[0] == direct[0]
+    assert len(set(drawn)) > 1
+    assert entry["draws"]["mean"] == pytest.approx(np.mean(drawn))
+    assert entry["draws"]["std"] == pytest.approx(np.std(drawn, ddof=1))
+    assert (entry["draws"]["min"], entry["draws"]["max"]) == (min(drawn), max(drawn))
+
+
+def test_one_preset_for_all_that_have_it(score):
+    found = score("order.npy", "--metrics", "factor_vae,mig,beta_vae:dlib", "--preset", "kim2018")["scores"]
+    assert [entry["preset"] for entry in found] == ["kim2018", "dlib", "dlib"]
+
+
+def test_several_make_a_table(disbench, home, direct, quick_run):
+    arguments = ["--dataset", home / "grid.npz", "--data-dir", home / "cache", "--metrics", "mig,factor_vae"]
+    code, out, _ = disbench("score", home / "order.npy", home / "traced.pt", *arguments)
+    assert code == 0
+    assert "order.npy" in out
+    assert "traced.pt" in out
+    assert out.count(f"{direct[2]:.4f}") == 2
+    code, out, _ = disbench("score", home / "order.npy", home / "traced.pt", *arguments, "--json")
+    assert [found["file"].split("/")[-1] for found in json.loads(out)] == ["order.npy", "traced.pt"]
+
+
+def test_checkpoints_of_one_run_make_a_table_by_their_protocol(disbench, quick_run):
+    checkpoints = sorted(quick_run.glob("betavae-*/seed-*/checkpoint.pt"))
+    opened = [open_source(path, Options()) for path in checkpoints]
+    assert choose(opened) == protocols.get("smoke").metrics
+    code, out, err = disbench("score", *checkpoints, "--metrics", "mig", "--json")
+    assert code == 0, err
+    assert [(one["method"], one["seed"]) for one in json.loads(out)] == [("betavae", 0), ("betavae", 1)]
+
+
+def test_a_method_of_disbench_from_its_state_dict(disbench, quick_run, tmp_path):
+    """The state dict with --method scores what its checkpoint scores."""
+    checkpoint = sorted(quick_run.glob("betavae-*/seed-0/checkpoint.pt"))[0]
+    saved = torch.load(checkpoint, weights_only=True)
+    torch.save(saved["weights"], tmp_path / "state.pt")
+    options = ["--metrics", "mig", "--json"]
+    expected = json.loads(disbench("score", checkpoint, *options)[1])
+    code, out, err = disbench(
+        "score", tmp_path / "state.pt", "--method", "betavae", "--config", "mini", "--dataset", "dsprites",
+        "--size", "32", *options,
+    )  # fmt: skip
+    assert code == 0, err
+    assert scores(json.loads(out)) == scores(expected)
+
+
+class Upside(nn.Module):
+    """Codes (3, as (b, 3, 1, 1)) of images (b, h, w, c) of uint8 among other outputs, in a dict."""
+
+    def forward(self, x):
+        return {"picture": x, "mu": x.float()[:, 3:15:4, 3:15:4, 0].sum(2)[:, :, None, None]}
+
+
+def test_layout_type_and_the_dict_s_key_are_found(score, home, tmp_path):
+    images = np.load(home / "grid.npz")["images"]
+    free = ({0: torch.export.Dim("batch")},)
+    given = (torch.zeros(4, 16, 16, 1, dtype=torch.uint8),)
+    torch.export.save(torch.export.export(Upside(), given, dynamic_shapes=free), tmp_path / "odd.pt2")
+    found = score(tmp_path / "odd.pt2", "--metrics", "mig")
+    codes = images[:, 3:15:4, 3:15:4].astype(np.float32).sum(2)
+    rows = np.random.default_rng(scoring.stream(0, "table")).integers(len(GRID), size=15_000)
+    assert scores(found) == [metrics.mig(codes[rows], FACTORS[rows]).score]
+    told = " ".join(found["assumed"])
+    assert "nhwc" in told
+    assert "uint8" in told
+    assert "'mu'" in told
+
+
+class Double(nn.Module):
+    """Mean and log variance side by side, (b, 6), of pixels that it wants in [-1, 1]."""
+
+    def forward(self, x):
+        mean = x.flatten(1)[:, 192:204:4] ** 2
+        return torch.cat([mean, -x.flatten(1)[:, :3]], dim=1)
+
+
+@pytest.mark.parametrize(("span", "scale", "shift"), [("0,1", 1, 0), ("-1,1", 2, -1), ("0,255", 255, 0)])
+def test_the_input_range_and_half_of_the_columns(home, tmp_path, span, scale, shift):
+    torch.jit.trace(Double(), torch.rand(2, 1, 16, 16)).save(str(tmp_path / "double.pt"))
+    wanted = Wanted(input_range=span, output="first-half")
+    opened = open_source(
+        tmp_path / "double.pt",
+        Options(dataset=str(home / "grid.npz"), wanted=wanted, data_dir=home / "cache"),
+    )
+    pixels = np.load(home / "grid.npz")["images"].reshape(-1, 256)[:, 192:204:4] / 255
+    expected = (scale * pixels + shift) ** 2
+    found = opened.source.codes(np.arange(len(GRID)))
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_a_run_s_own_codes_file(disbench, home, tmp_path):
+    """As the sweep writes it: some rows of a named data set; voting metrics find exactly their rows."""
+    data = datasets.load(str(home / "grid.npz"), data_dir=home / "cache")
+    codes, (choice,) = np.load(home / "order.npy"), choose_metrics("factor_vae")
+    rows = np.unique(metrics.get("factor_vae").rows(data.grid, scoring.generator(choice), choice.preset))
+    values = {"codes": codes[rows], "rows": rows, "dataset": data.name, "size": 16, "sha256": data.sha256}
+    np.savez(tmp_path / "codes.npz", **values)
+    code, out, err = disbench(
+        "score", tmp_path / "codes.npz", "--metrics", "factor_vae", "--data-dir", home / "cache", "--json"
+    )
+    assert code == 0, err
+    expected = metrics.factor_vae(codes, data.grid, rng=scoring.generator(choice)).score
+    assert scores(json.loads(out)) == [expected]
