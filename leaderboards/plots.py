@@ -1,26 +1,299 @@
-"""Plots of a run, colour-blind safe (Okabe & Ito), as SVG and PNG."""
+"""Plots of scores, training and codes, for screen and paper: colour-blind safe, equal files of equal input.
+
+Every function takes a frame or an array and returns a `Figure`; nothing here touches pyplot. Where there is
+too little to draw, it says so in one sentence.
+"""
 
 from __future__ import annotations
 
+import io
 import math
-from collections.abc import Sequence
+import re
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 from numpy.typing import NDArray
+
+from disbench.errors import UsageError
 
 Floats = NDArray[np.float64]
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
+INK, QUIET, GRID = "#222222", "#6b6b6b", "#d9d9d9"  # text and marks, what is second to them, lines behind
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", INK)  # Okabe & Ito, no yellow
+DASHES = ("-", (0, (4, 1.5)), (0, (1, 1.2)))  # after the last colour, the first again with other dashes
+SHADES, OPPOSED = "Blues", "RdBu"  # of amounts, of values on both sides of zero
+ON_LIGHT, ON_DARK = "#111111", "#ffffff"  # numbers within a shade
 BOUNDS = {"I_upper": "I_lower", "H_categorical": "L_I_categorical"}  # what is drawn dashed, into whose panel
 PANEL = (4.2, 2.8)  # inches
+MOST_POINTS = 400  # of a line; a longer one shows every so many logged steps
+DPI = 150
+STYLE: Any = {
+    "svg.hashsalt": "disbench",  # equal input, equal file
+    "text.parse_math": False,  # a dollar in a name is a dollar
+    "text.color": INK,
+    "axes.edgecolor": QUIET,
+    "axes.labelcolor": INK,
+    "axes.titlecolor": INK,
+    "xtick.color": QUIET,
+    "ytick.color": QUIET,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.labelsize": 9,
+    "axes.titlesize": 10,
+    "xtick.labelsize": 8.5,
+    "ytick.labelsize": 8.5,
+    "legend.fontsize": 8.5,
+    "legend.frameon": False,
+    "figure.titlesize": 11,
+    "grid.color": GRID,
+    "grid.linewidth": 0.6,
+    "lines.linewidth": 1.3,
+    "path.simplify": True,
+}
 
-mpl.rcParams["svg.hashsalt"] = "disbench"  # equal input, equal file
+
+@mpl.rc_context(STYLE)
+def render(figure: Figure, kind: Literal["png", "svg"]) -> bytes:
+    """The file's content, without the date or the library's version, so that equal plots are equal files."""
+    buffer = io.BytesIO()
+    metadata: dict[str, Any] = {"Software": None} if kind == "png" else {"Date": None, "Creator": None}
+    figure.savefig(buffer, format=kind, dpi=DPI, metadata=metadata)
+    return buffer.getvalue()
 
 
+@mpl.rc_context({**STYLE, "svg.fonttype": "none"})
+def inline(figure: Figure, name: str, alt: str) -> str:
+    """An `<svg>` element for a page: its text in the page's font, its ink in `currentColor`, no background.
+
+    Args:
+        name: prefix of every id, unique in the page. alt: what the picture shows, in words.
+    """
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    text = buffer.getvalue().decode("utf-8")
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", text)
+    text = re.sub(r"font: ([^;\"]*?)'[^;\"]*", r"font: \1inherit-family", text)
+    text = text.replace("inherit-family", "var(--sans)")
+    for colour, variable in ((INK, "--ink"), (QUIET, "--quiet"), (GRID, "--rule")):
+        text = text.replace(colour, f"var({variable})")
+    width = round(figure.get_figwidth() * 96)
+    text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", text, count=1)
+    text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1)
+    return text.replace("<svg", f'<svg role="img" aria-label="{_attribute(alt)}" style="width:{width}px"', 1)
+
+
+def _attribute(text: str) -> str:
+    for character, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&quot;")):
+        text = text.replace(character, entity)
+    return text
+
+
+def named(frame: pd.DataFrame) -> list[str]:
+    """What tells each row's method from the others: its label and, where needed, settings and cell."""
+    labels = [f"{m}-{v}" if v else str(m) for m, v in zip(frame["method"], frame["variant"], strict=True)]
+    both = frame.assign(label=labels)
+    settings = both.groupby("label")["settings"].nunique()
+    cells = both.groupby(["dataset", "protocol", "label", "settings"])["cell"].nunique()
+    crowded = set(cells[cells > 1].reset_index()["label"])
+    names = []
+    for label, setting, cell in zip(labels, frame["settings"], frame["cell"], strict=True):
+        parts = ([str(setting)] if settings[label] > 1 else []) + ([str(cell)] if label in crowded else [])
+        names.append(f"{label} ({', '.join(parts)})" if parts else label)
+    return names
+
+
+def _wrapped(name: str, width: int = 26, lines: int = 2) -> str:
+    return "\n".join(textwrap.wrap(name, width, max_lines=lines, placeholder=" …"))
+
+
+def _metric(metric: Any, preset: Any) -> str:
+    return f"{metric} · {preset}"
+
+
+@mpl.rc_context(STYLE)
+def strip(frame: pd.DataFrame, board: pd.DataFrame) -> Figure:
+    """Every seed's score as a dot, a row per method and a panel per data set and metric; under the dots the
+    mean and, where there is one, its 95 % interval.
+
+    Args:
+        frame: per-seed rows. board: the leaderboard of the same rows (see `aggregate`).
+
+    Raises:
+        UsageError: no seed has a score.
+    """
+    if not frame["score"].notna().any():
+        raise UsageError("no seed has a score yet, so there is nothing to draw; train and score some first.")
+    frame, board = frame.assign(name=named(frame)), board.assign(name=named(board))
+    keys = ["dataset", "protocol", "metric", "preset"]
+    panels = [key for key, group in frame.groupby(keys, sort=False) if group["score"].notna().any()]
+    boards = dict(iter(board.groupby(keys, sort=False)))
+    dots = dict(iter(frame.groupby(keys, sort=False)))
+    columns = min(2, len(panels))
+    rows = math.ceil(len(panels) / columns)
+    most = max(len(boards[key]) for key in panels)
+    height = 0.5 * most + 0.95
+    figure = Figure(figsize=(6.4 if columns == 1 else 5.6 * columns, height * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False)
+    several = len({(key[0], key[1]) for key in panels}) > 1
+    for axis, key in zip(axes.flat, panels, strict=False):
+        _strip(axis, dots[key], boards[key])
+        where = f"{key[0]}, {key[1]}: " if several else ""
+        axis.set_title(f"{where}{_metric(key[2], key[3])}", loc="left")
+    for axis in axes.flat[len(panels) :]:
+        axis.set_visible(False)
+    return figure
+
+
+def _strip(axis: Axes, frame: pd.DataFrame, board: pd.DataFrame) -> None:
+    values = frame["score"].dropna()
+    span = float(values.max() - values.min()) or max(abs(float(values.max())), 1.0) * 0.1
+    labels = []
+    for place, row in enumerate(board.to_dict("records")):
+        scores = np.sort(frame.loc[frame["name"] == row["name"], "score"].dropna().to_numpy(float))
+        lifted = place - 0.16 - swarm(scores, span / 70, 0.1, 0.22)
+        axis.plot(scores, lifted, "o", color=COLOURS[0], markersize=4.2, alpha=0.75, markeredgewidth=0)
+        if np.isfinite(row["mean_low"]):
+            axis.plot([row["mean_low"], row["mean_high"]], [place + 0.24] * 2, color=INK, linewidth=2)
+        if np.isfinite(row["mean"]):
+            axis.plot([row["mean"]], [place + 0.24], "D", color=INK, markersize=4.5)
+        lost = [f"{row[what]} {what}" for what in ("failed", "unscored") if row[what]]
+        counted = f"n = {row['n']}" + "".join(f", {text}" for text in lost)
+        labels.append(f"{_wrapped(str(row['name']))}\n{counted}")
+    axis.set_yticks(range(len(labels)), labels)
+    axis.tick_params(axis="y", length=0)
+    axis.set_ylim(len(labels) - 0.4, -0.6)
+    axis.set_xlim(float(values.min()) - 0.06 * span, float(values.max()) + 0.06 * span)
+    axis.xaxis.set_major_locator(MaxNLocator(6))
+    axis.grid(axis="x")
+    axis.spines["left"].set_visible(False)
+    better = "higher" if board["higher_is_better"].iloc[0] else "lower"
+    marks = "dot: a seed · diamond: mean"
+    if board["mean_low"].notna().any():
+        marks += " · bar: its 95 % interval"
+    axis.set_xlabel(f"{better} is better · {marks}", color=QUIET, fontsize=8)
+
+
+def swarm(values: Floats, near: float, step: float, most: float) -> Floats:
+    """Offsets (n,) of dots at ascending values (n,) so that those closer than `near` stand beside each other.
+
+    Offsets are multiples of `step` up to `most` either way; where even those are full, dots share a place.
+    """
+    levels = [0.0]
+    for i in range(1, math.floor(most / step + 1e-9) + 1):
+        levels += [i * step, -i * step]
+    taken: dict[float, float] = {}  # offset to the last value there
+    found = np.zeros(len(values))
+    for i, value in enumerate(values):
+        free = [level for level in levels if value - taken.get(level, -math.inf) >= near]
+        found[i] = free[0] if free else min(levels, key=lambda level: taken[level])
+        taken[found[i]] = value
+    return found
+
+
+def varying(settings: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Fields that differ between the configs of one method, sorted.
+
+    Args:
+        settings: config by name of the method and cell, as "betavae/23e03361".
+    """
+    by_method: dict[str, list[Mapping[str, Any]]] = {}
+    for name, config in settings.items():
+        by_method.setdefault(name.rpartition("/")[0], []).append(config)
+    return sorted(
+        {
+            field
+            for configs in by_method.values()
+            for field in configs[0]
+            if len({str(config.get(field)) for config in configs}) > 1
+        }
+    )
+
+
+@mpl.rc_context(STYLE)
+def sweep(frame: pd.DataFrame, field: str) -> Figure:
+    """A setting against the score: dots are seeds, lines join medians; a panel per data set and metric.
+
+    Args:
+        frame: per-seed rows with `name`, what a line is of, and `value`, the setting's (see `aggregate`).
+
+    Raises:
+        UsageError: no score, or one value only.
+    """
+    frame = frame[frame["score"].notna()]
+    if frame["value"].map(str).nunique() < 2:
+        raise UsageError(f"{field} has fewer than two values with scores, so there is no curve to draw.")
+    numeric = all(isinstance(v, int | float) and not isinstance(v, bool) for v in frame["value"])
+    order = sorted(set(frame["value"]) if numeric else {str(v) for v in frame["value"]})
+    if numeric:
+        frame = frame.assign(x=frame["value"].astype(float))
+    else:
+        frame = frame.assign(x=[float(order.index(str(v))) for v in frame["value"]])
+    keys = ["dataset", "protocol", "metric", "preset"]
+    panels = list(frame.groupby(keys, sort=False))
+    names = list(dict.fromkeys(frame["name"]))
+    columns = min(2, len(panels))
+    rows = math.ceil(len(panels) / columns)
+    figure = Figure(figsize=(4.8 * columns + 1.2, 3.3 * rows + 0.4), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False)
+    logarithmic = numeric and order[0] > 0 and order[-1] / order[0] >= 20
+    for axis, (key, group) in zip(axes.flat, panels, strict=False):
+        for i, name in enumerate(names):
+            mine = group[group["name"] == name]
+            if mine.empty:
+                continue
+            style = _style(i)
+            middle = mine.groupby("x")["score"].median()
+            axis.plot(middle.index, middle.to_numpy(), color=style["color"], linestyle=style["linestyle"])
+            axis.plot(
+                mine["x"], mine["score"], style["marker"], color=style["color"], markersize=4, alpha=0.7
+            )
+        if logarithmic:
+            axis.set_xscale("log")
+            axis.xaxis.set_minor_locator(NullLocator())
+        if not numeric or len(order) <= 8:
+            places = [float(value) for value in order] if numeric else list(range(len(order)))
+            axis.xaxis.set_major_locator(FixedLocator(places))
+            texts = [f"{value:g}" if numeric else _wrapped(str(value), 14) for value in order]
+            axis.set_xticklabels(texts)
+        else:
+            axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        several = len({(k[0], k[1]) for k, _ in panels}) > 1
+        axis.set_title((f"{key[0]}, {key[1]}: " if several else "") + _metric(key[2], key[3]), loc="left")
+        axis.set_xlabel(field)
+        better = "higher" if group["higher_is_better"].iloc[0] else "lower"
+        axis.set_ylabel(f"score ({better} is better)")
+        axis.grid()
+    for axis in axes.flat[len(panels) :]:
+        axis.set_visible(False)
+    handles = [Line2D([], [], **_style(i), markersize=4, label=_wrapped(n, 40)) for i, n in enumerate(names)]
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(3, len(names)))
+    return figure
+
+
+def _style(i: int) -> dict[str, Any]:
+    """Colour, dashes and marker of the i-th line, no two alike among the first twenty-one."""
+    return {
+        "color": COLOURS[i % len(COLOURS)],
+        "linestyle": DASHES[i // len(COLOURS) % len(DASHES)],
+        "marker": "osD^vPX"[i % 7],
+    }
+
+
+@mpl.rc_context(STYLE)
 def curves(frame: pd.DataFrame, title: str) -> Figure:
     """Training curves of one method: a panel per quantity, the median over seeds, a band from least to most.
 
@@ -33,53 +306,70 @@ def curves(frame: pd.DataFrame, title: str) -> Figure:
     panels = [str(q) for q in frame["quantity"].unique() if q not in BOUNDS]
     columns = min(3, len(panels))
     rows = math.ceil(len(panels) / columns)
-    figure = Figure(figsize=(PANEL[0] * columns, PANEL[1] * rows), layout="constrained")
-    figure.suptitle(f"{title}, {frame['seed'].nunique()} seeds")
+    figure = Figure(figsize=(PANEL[0] * columns, PANEL[1] * rows + 0.3), layout="constrained")
+    n = frame["seed"].nunique()
+    figure.suptitle(f"{title}, {n} seeds: median and range" if n > 1 else f"{title}, 1 seed")
     axes = figure.subplots(rows, columns, squeeze=False)
     for axis, panel in zip(axes.flat, panels, strict=False):
-        _panel(axis, frame[frame["quantity"] == panel], "-")
+        ranks = _panel(axis, frame[frame["quantity"] == panel], "-")
         for bound, home in BOUNDS.items():
             if home == panel and (frame["quantity"] == bound).any():
-                _panel(axis, frame[frame["quantity"] == bound], "--")
+                _panel(axis, frame[frame["quantity"] == bound], (0, (4, 1.5)))
                 panel = f"{panel} (dashed: {bound})"
-        axis.set_title(panel, fontsize=9)
-        axis.set_xlabel("step", fontsize=8)
-        axis.tick_params(labelsize=8)
-        axis.grid(alpha=0.3)
+        axis.set_title(panel if ranks == 1 else f"{panel}, largest first")
+        axis.set_xlabel("step")
+        _step_axis(axis)
+        axis.grid()
     for axis in axes.flat[len(panels) :]:
         axis.set_visible(False)
     return figure
 
 
+@mpl.rc_context(STYLE)
 def compared(frame: pd.DataFrame, quantity: str) -> Figure:
     """One quantity of several methods or variants in one panel: median over seeds, band from least to most.
 
     Args:
         frame: as for `curves`, with a column `name` that tells the lines apart.
     """
-    figure = Figure(figsize=(6.4, 4.0), layout="constrained")
+    figure = Figure(figsize=(7.2, 4.2), layout="constrained")
     axis = figure.subplots()
     bound = next((b for b, home in BOUNDS.items() if home == quantity), None)
     for i, (name, group) in enumerate(frame.groupby("name", sort=False)):
-        _panel(axis, group[group["quantity"] == quantity], "-", COLOURS[i % len(COLOURS)], str(name))
+        mine = group[group["quantity"] == quantity]
+        if not mine.empty:
+            style = _style(i)
+            _panel(axis, mine, style["linestyle"], style["color"], _wrapped(str(name)))
     if bound is not None and (frame["quantity"] == bound).any():
-        _panel(axis, frame[frame["quantity"] == bound].assign(seed=0), "--", "#000000", bound)
+        _panel(axis, frame[frame["quantity"] == bound].assign(seed=0), (0, (4, 1.5)), INK, bound)
     axis.set_xlabel("step")
     axis.set_ylabel(quantity)
-    axis.grid(alpha=0.3)
-    axis.legend(frameon=False)
+    _step_axis(axis)
+    axis.grid()
+    figure.legend(loc="outside right upper")
     return figure
 
 
-def _panel(axis: Axes, frame: pd.DataFrame, style: str, one: str = "", label: str = "") -> None:
-    """All lines of a quantity, in one colour or in a colour per rank."""
+def _step_axis(axis: Axes) -> None:
+    axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda step, _: f"{step:,.0f}"))
+
+
+def _panel(axis: Axes, frame: pd.DataFrame, style: Any, one: str = "", label: str = "") -> int:
+    """All lines of a quantity, in one colour or in a colour per rank; how many they are."""
     steps, values = ranked(frame)
+    every = math.ceil(len(steps) / MOST_POINTS)
+    kept = (
+        np.arange(len(steps) - 1, -1, -every)[::-1] if every else np.arange(0)
+    )  # the last step is among them
+    steps, values = steps[kept], values[:, kept]
     for rank, line in enumerate(np.moveaxis(values, 2, 0)):  # (seeds, steps)
         colour = one or COLOURS[rank % len(COLOURS)]
-        named = label if rank == 0 and label else None
-        axis.plot(steps, np.median(line, axis=0), style, color=colour, linewidth=1.2, label=named)
+        told = label if rank == 0 and label else None
+        axis.plot(steps, np.median(line, axis=0), linestyle=style, color=colour, linewidth=1.2, label=told)
         if len(line) > 1:
             axis.fill_between(steps, line.min(0), line.max(0), color=colour, alpha=0.2, linewidth=0)
+    return int(values.shape[2])
 
 
 def ranked(frame: pd.DataFrame) -> tuple[Floats, Floats]:
@@ -89,3 +379,173 @@ def ranked(frame: pd.DataFrame) -> tuple[Floats, Floats]:
     per_seed: Sequence[Floats] = [table[seed].to_numpy() for seed in seeds]
     sorted_ = [values[:, np.argsort(-values[-1], kind="stable")] for values in per_seed]
     return table.index.to_numpy(dtype=float), np.stack(sorted_)
+
+
+def rank_correlation(frame: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+    """Spearman's correlation of each two metrics over trained models, and of how many models.
+
+    A model is one seed of one method on one data set; only those with a score in every metric count. A metric
+    that no model was scored with, or that is one value, is left out. Where low is good the sign is turned, so
+    that +1 always says that two metrics prefer the same models.
+
+    Raises:
+        UsageError: fewer than two metrics or three models.
+    """
+    sign = np.where(frame["higher_is_better"], 1.0, -1.0)
+    data = frame.assign(signed=frame["score"] * sign, what=_metrics(frame))
+    table = data.pivot_table(
+        index=["dataset", "protocol", "cell", "seed"], columns="what", values="signed", sort=False
+    )
+    table = table.dropna(axis=1, how="all").dropna()
+    table = table.loc[:, table.nunique() > 1]
+    if table.shape[1] < 2 or len(table) < 3:
+        raise UsageError(
+            f"a rank correlation of metrics needs two metrics and three models with scores in both; here are "
+            f"{table.shape[1]} metrics that vary over {len(table)} such models."
+        )
+    return table.corr(method="spearman"), len(table)
+
+
+def _metrics(frame: pd.DataFrame) -> list[str]:
+    """Metric names, with the preset where a metric has several."""
+    presets = frame.groupby("metric")["preset"].nunique()
+    pairs = zip(frame["metric"], frame["preset"], strict=True)
+    return [_metric(metric, preset) if presets[metric] > 1 else str(metric) for metric, preset in pairs]
+
+
+@mpl.rc_context(STYLE)
+def correlation(frame: pd.DataFrame) -> Figure:
+    """Heat map of `rank_correlation`, with its numbers.
+
+    Raises:
+        UsageError: fewer than two metrics or three models.
+    """
+    table, n = rank_correlation(frame)
+    names = [_wrapped(str(name), 22) for name in table.columns]
+    size = 0.55 * len(names)
+    figure = Figure(figsize=(max(size + 2.4, 4.4), max(size + 1.7, 3.0)), layout="constrained")
+    axis = figure.subplots()
+    _heat(axis, table.to_numpy(float), names, names, OPPOSED, -1.0, 1.0, "{:.2f}")
+    axis.set_title(f"Spearman's rank correlation of metrics over {n} models", loc="left", pad=10)
+    return figure
+
+
+def _heat(
+    axis: Axes,
+    values: Floats,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    colours: str,
+    low: float,
+    high: float,
+    form: str,
+) -> None:
+    """A matrix as shades with its numbers in them, its first row at the top."""
+    shades = mpl.colormaps[colours]
+    scale = mpl.colors.Normalize(low, high)
+    axis.pcolormesh(values, cmap=shades, norm=scale, edgecolors=ON_DARK, linewidth=1)
+    for i, j in np.ndindex(*values.shape):
+        red, green, blue, _ = shades(scale(values[i, j]))
+        dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.5
+        text, colour = form.format(values[i, j]), ON_DARK if dark else ON_LIGHT
+        axis.text(j + 0.5, i + 0.5, text, ha="center", va="center", fontsize=8, color=colour)
+    _matrix_axes(axis, rows, columns, 0.5)
+
+
+def _matrix_axes(axis: Axes, rows: Sequence[str], columns: Sequence[str], middle: float) -> None:
+    axis.set_aspect("equal")
+    axis.set_xlim(middle - 0.5, len(columns) + middle - 0.5)
+    axis.set_ylim(len(rows) + middle - 0.5, middle - 0.5)
+    long = max(map(len, columns)) > 5
+    axis.set_xticks(np.arange(len(columns)) + middle, columns)
+    axis.set_yticks(np.arange(len(rows)) + middle, rows)
+    if long:
+        for label in axis.get_xticklabels():
+            label.set(rotation=40, ha="right", rotation_mode="anchor")
+    axis.tick_params(length=0)
+    for spine in axis.spines.values():
+        spine.set_visible(False)
+
+
+def _matrix_figure(rows: int, columns: int) -> Figure:
+    return Figure(figsize=(max(0.62 * columns + 1.9, 4.6), max(0.5 * rows + 1.9, 3.0)), layout="constrained")
+
+
+@mpl.rc_context(STYLE)
+def information(values: Floats, codes: Sequence[str], factors: Sequence[str], title: str) -> Figure:
+    """Heat map of mutual information in nats, a row per code and a column per factor; in each column the code
+    that knows most about the factor is framed.
+
+    Args:
+        values: (d, k).
+    """
+    figure = _matrix_figure(*values.shape)
+    axis = figure.subplots()
+    _heat(axis, values, codes, factors, SHADES, 0.0, max(float(values.max()), 1e-9), "{:.2f}")
+    for factor, code in enumerate(values.argmax(axis=0)):
+        frame = Rectangle(
+            (factor, int(code)), 1, 1, fill=False, edgecolor=ON_LIGHT, linewidth=1.6, clip_on=False
+        )
+        axis.add_patch(frame)
+    axis.set_title(f"{title}\nmutual information, nats; framed: a factor's best code", loc="left", pad=10)
+    return figure
+
+
+@mpl.rc_context(STYLE)
+def importance(values: Floats, codes: Sequence[str], factors: Sequence[str], title: str) -> Figure:
+    """Hinton diagram of DCI's importance matrix: the area of a square is the share that a code has in the
+    prediction of a factor; the frame is the whole of it.
+
+    Args:
+        values: (d, k), not negative.
+    """
+    figure = _matrix_figure(*values.shape)
+    axis = figure.subplots()
+    total = values.sum(axis=0)
+    shares = np.divide(values, total, out=np.zeros_like(values, dtype=float), where=total > 0)
+    for (i, j), share in np.ndenumerate(shares):
+        axis.add_patch(Rectangle((j - 0.46, i - 0.46), 0.92, 0.92, fill=False, edgecolor=GRID, linewidth=0.6))
+        side = 0.92 * math.sqrt(float(share))
+        axis.add_patch(Rectangle((j - side / 2, i - side / 2), side, side, color=COLOURS[0], linewidth=0))
+    _matrix_axes(axis, codes, factors, 0.0)
+    axis.set_title(f"{title}\nDCI: share of each code in a factor's prediction (area)", loc="left", pad=10)
+    return figure
+
+
+def representatives(frame: pd.DataFrame) -> list[tuple[str, dict[str, Any]]]:
+    """The best, the median and the worst seed of one method by one metric, each once, as ("best", row).
+
+    Of an even number of seeds, the median is the better of the middle two. Two seeds are the best and the
+    worst, a single one is "only".
+    """
+    found = frame[frame["score"].notna()]
+    higher = bool(frame["higher_is_better"].iloc[0]) if len(frame) else True
+    rows = found.sort_values(["score", "seed"], ascending=[not higher, True], kind="stable").to_dict(
+        "records"
+    )
+    if len(rows) < 2:
+        return [("only", {str(k): v for k, v in row.items()}) for row in rows]
+    places = {"best": 0, "median": (len(rows) - 1) // 2, "worst": len(rows) - 1}
+    if len(rows) == 2:
+        del places["median"]
+    return [(what, {str(k): v for k, v in rows[i].items()}) for what, i in places.items()]
+
+
+@mpl.rc_context(STYLE)
+def side_by_side(pictures: Sequence[tuple[str, NDArray[np.uint8]]], title: str) -> Figure:
+    """Pictures (h, w, 3) beside each other, pixel by pixel, each under its heading."""
+    gap, head, margin = 24, 30, 34
+    width = sum(p.shape[1] for _, p in pictures) + gap * (len(pictures) + 1)
+    height = max(p.shape[0] for _, p in pictures) + head + margin + gap
+    figure = Figure(figsize=(width / DPI, height / DPI))
+    figure.text(gap / width, 1 - 12 / height, title, fontsize=9, va="top")
+    left = gap
+    for heading, picture in pictures:
+        h, w = picture.shape[:2]
+        bottom = height - margin - head - h
+        axis = figure.add_axes((left / width, bottom / height, w / width, h / height))
+        axis.imshow(picture, interpolation="none", aspect="auto")
+        axis.set_axis_off()
+        figure.text(left / width, (bottom + h + 8) / height, heading, fontsize=8, va="bottom")
+        left += w + gap
+    return figure

@@ -1,7 +1,12 @@
+import re
+import xml.etree.ElementTree as ElementTree
+
 import numpy as np
 import pandas as pd
+import pytest
 
-from disbench.leaderboards import plots
+from disbench.errors import UsageError
+from disbench.leaderboards import aggregate, plots
 
 
 def frame(quantity, values):
@@ -41,3 +46,216 @@ def test_the_line_is_the_median_and_the_band_reaches_from_least_to_most():
     assert axis.lines[0].get_ydata().tolist() == [2.0, 5.0]
     band = axis.collections[0].get_paths()[0].vertices[:, 1]
     assert (band.min(), band.max()) == (1.0, 9.0)
+
+
+def scored(method, scores, metric="mig", higher=True, **other):
+    """A row per seed; a score of None is a failed seed."""
+    return [
+        {
+            "dataset": "dsprites-32",
+            "protocol": "mini",
+            "method": method,
+            "variant": "",
+            "settings": "mini",
+            "cell": f"{method}-cell",
+            "metric": metric,
+            "preset": "dlib",
+            "seed": seed,
+            "score": score,
+            "state": "failed" if score is None else "done",
+            "reason": "diverged" if score is None else None,
+            "higher_is_better": higher,
+            "run": "r",
+            "folder": f"{method}/seed-{seed}",
+            **other,
+        }
+        for seed, score in enumerate(scores)
+    ]
+
+
+def texts(axis):
+    return [label.get_text() for label in axis.get_yticklabels()]
+
+
+def test_every_seed_is_a_dot_and_failed_ones_are_counted_beside_the_name():
+    frame = aggregate.scores(scored("vae", [0.1, None, 0.3]) + scored("gan", [0.2]))
+    (axis,) = plots.strip(frame, aggregate.leaderboard(frame)).axes
+    assert texts(axis) == ["gan\nn = 1", "vae\nn = 2, 1 failed"]
+    dots = [line.get_xdata().tolist() for line in axis.lines if line.get_marker() == "o"]
+    means = [line.get_xdata().tolist() for line in axis.lines if line.get_marker() == "D"]
+    assert dots == [[0.2], [0.1, 0.3]]
+    assert means == [[0.2], [pytest.approx(0.2)]]
+    assert "95 %" not in axis.get_xlabel()  # too few seeds for an interval, so none is spoken of
+
+
+def test_the_bar_under_the_dots_is_the_interval_of_the_leaderboard():
+    frame = aggregate.scores(scored("vae", list(np.linspace(0.2, 0.6, 12)), metric="loss", higher=False))
+    board = aggregate.leaderboard(frame)
+    (axis,) = plots.strip(frame, board).axes
+    (bar,) = [line.get_xdata().tolist() for line in axis.lines if line.get_marker() == "None"]
+    assert bar == [board["mean_low"][0], board["mean_high"][0]]
+    assert axis.get_xlabel().startswith("lower is better")
+
+
+def test_near_dots_stand_beside_each_other_and_never_on_each_other():
+    values = np.array([0.0, 0.0, 0.0, 0.04, 1.0])
+    offsets = plots.swarm(values, near=0.1, step=1.0, most=2.0)
+    assert offsets.tolist() == [0.0, 1.0, -1.0, 2.0, 0.0]
+
+
+def test_nine_methods_with_thirty_two_seeds_overlap_nowhere():
+    rng = np.random.default_rng(0)
+    names = ["elastic_infogan_with_a_long_name", *"abcdefgh"]
+    rows = [row for name in names for row in scored(name, rng.uniform(0.3, 0.9, 32).round(3))]
+    frame = aggregate.scores(rows)
+    figure = plots.strip(frame, aggregate.leaderboard(frame))
+    figure.draw_without_rendering()
+    (axis,) = figure.axes
+    boxes = [label.get_window_extent() for label in axis.get_yticklabels()]
+    assert all(not a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[i + 1 :])
+    assert all(box.x0 >= 0 for box in boxes)
+    radius = 4.2 / 2 / 72 * figure.dpi
+    for line in (line for line in axis.lines if line.get_marker() == "o"):
+        x, y = axis.transData.transform(line.get_xydata()).T
+        apart = np.hypot(x[:, None] - x, y[:, None] - y)[~np.eye(len(x), dtype=bool)]
+        assert apart.min() > 1.5 * radius  # dots may overlap, not hide each other
+
+
+def test_names_are_told_apart_by_settings_and_then_by_cell():
+    rows = scored("vae", [0.1]) + scored("vae", [0.2], settings="mini, z=5", cell="b")
+    rows += scored("vae", [0.2], settings="mini, z=5", cell="c") + scored("gan", [0.1])
+    assert plots.named(pd.DataFrame(rows)) == [
+        "vae (mini, vae-cell)",
+        "vae (mini, z=5, b)",
+        "vae (mini, z=5, c)",
+        "gan",
+    ]
+
+
+def test_a_dollar_in_a_name_is_no_formula():
+    frame = aggregate.scores(scored("$\\frac{$", [0.1, 0.2]))
+    assert b"frac" in plots.render(plots.strip(frame, aggregate.leaderboard(frame)), "svg")
+
+
+def test_rank_correlation_by_hand_turns_what_is_better_low():
+    """Ranks of a: 1 2 3 4; of b: 1 2 4 3, so Spearman's rho = 1 - 6 * 2 / (4 * 15) = 0.8; c falls as a rises."""
+    rows = scored("vae", [0.1, 0.2, 0.3, 0.4], "a") + scored("vae", [1.0, 2.0, 9.0, 3.0], "b")
+    rows += scored("vae", [0.9, 0.8, 0.2, 0.1], "c", higher=False)
+    rows += scored("vae", [0.5, 0.5, 0.5, 0.5], "one value says nothing")
+    table, n = plots.rank_correlation(aggregate.scores(rows))
+    assert n == 4
+    assert table.loc["a", "b"] == pytest.approx(0.8)
+    assert table.loc["a", "c"] == pytest.approx(1.0)
+    assert list(table.columns) == ["a", "b", "c"]
+
+
+def test_models_without_all_scores_do_not_count():
+    rows = scored("vae", [0.1, 0.2, 0.3, None], "a") + scored("vae", [0.1, 0.2, 0.3, 0.4], "b")
+    assert plots.rank_correlation(aggregate.scores(rows))[1] == 3
+    with pytest.raises(UsageError, match=r"two metrics and three models.*2 metrics that vary over 2"):
+        plots.correlation(aggregate.scores(scored("v", [1, 2], "a") + scored("v", [1, 2], "b")))
+
+
+def test_the_numbers_of_a_heat_map_stand_in_its_cells():
+    values = np.array([[0.1, 1.2], [0.7, 0.3], [0.0, 0.0]])
+    (axis,) = plots.information(values, ["c0", "c1", "c2"], ["x", "y"], "vae").axes
+    shown = {(t.get_position()[1] - 0.5, t.get_position()[0] - 0.5): t.get_text() for t in axis.texts}
+    assert shown == {index: f"{value:.2f}" for index, value in np.ndenumerate(values)}
+    framed = {(patch.get_y(), patch.get_x()) for patch in axis.patches}
+    assert framed == {(1, 0), (0, 1)}  # the code that knows most about x, about y
+    assert texts(axis) == ["c0", "c1", "c2"]
+    low, high = axis.get_ylim()
+    assert low > high  # c0 at the top
+
+
+def test_the_area_of_a_square_is_the_share_of_its_code():
+    """Importances 3 and 1 of a factor are areas in the ratio 3 to 1, which make one frame together."""
+    (axis,) = plots.importance(np.array([[3.0, 0.0], [1.0, 0.0]]), ["a", "b"], ["x", "y"], "vae").axes
+    area = {}
+    for patch in axis.patches:
+        if patch.get_fill():
+            middle = (
+                round(patch.get_y() + patch.get_height() / 2),
+                round(patch.get_x() + patch.get_width() / 2),
+            )
+            area[middle] = patch.get_width() * patch.get_height()
+    assert area[0, 0] / area[1, 0] == pytest.approx(3.0)
+    assert area[0, 0] + area[1, 0] == pytest.approx(0.92**2)
+    assert area[0, 1] == area[1, 1] == 0.0
+
+
+def test_a_setting_against_the_score_joins_medians():
+    rows = scored("vae", [0.1, 0.2, 0.9], name="vae", value=1.0) + scored("vae", [0.5], name="vae", value=4.0)
+    (axis,) = plots.sweep(pd.DataFrame(rows), "beta").axes
+    line, dots = axis.lines
+    assert line.get_xydata().tolist() == [[1.0, 0.2], [4.0, 0.5]]
+    assert sorted(dots.get_ydata()) == [0.1, 0.2, 0.5, 0.9]
+    with pytest.raises(UsageError, match="fewer than two values"):
+        plots.sweep(pd.DataFrame(rows[:3]), "beta")
+
+
+def test_settings_that_are_words_are_drawn_side_by_side():
+    rows = scored("v", [0.1], name="v", value="sgd") + scored("v", [0.3], name="v", value=True)
+    (axis,) = plots.sweep(pd.DataFrame(rows), "optimizer").axes
+    assert [label.get_text() for label in axis.get_xticklabels()] == ["True", "sgd"]
+
+
+def test_only_settings_that_differ_within_a_method_vary():
+    configs = {"vae/1": {"beta": 1, "z": 5}, "vae/2": {"beta": 4, "z": 5}, "gan/3": {"lr": 1, "z": 9}}
+    assert plots.varying(configs) == ["beta"]
+
+
+@pytest.mark.parametrize(
+    ("scores", "higher", "expected"),
+    [
+        ([0.3, 0.9, 0.5, 0.7, 0.1], True, {"best": 1, "median": 2, "worst": 4}),
+        ([0.3, 0.9, 0.5, 0.7], True, {"best": 1, "median": 3, "worst": 0}),
+        ([0.3, 0.9, 0.5], False, {"best": 0, "median": 2, "worst": 1}),
+        ([0.3, None, 0.5], True, {"best": 2, "worst": 0}),
+        ([0.3], True, {"only": 0}),
+        ([None], True, {}),
+    ],
+)
+def test_best_median_and_worst_seed(scores, higher, expected):
+    found = plots.representatives(aggregate.scores(scored("vae", scores, higher=higher)))
+    assert {what: row["seed"] for what, row in found} == expected
+
+
+def test_pictures_beside_each_other_keep_every_pixel():
+    rng = np.random.default_rng(0)
+    picture = rng.integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    figure = plots.side_by_side([("best", picture), ("worst", picture)], "vae")
+    figure.set_dpi(plots.DPI)
+    boxes = [axis.get_window_extent() for axis in figure.axes]
+    assert [(round(b.width), round(b.height)) for b in boxes] == [(60, 40), (60, 40)]
+    assert boxes[0].x1 < boxes[1].x0
+
+
+@pytest.mark.parametrize("kind", ["png", "svg"])
+def test_equal_plots_are_equal_files(kind):
+    both = [plots.render(plots.curves(frame("kl", [[[1], [2]], [[3], [4]]]), "vae"), kind) for _ in range(2)]
+    assert both[0] == both[1]
+    assert b"Matplotlib v" not in both[0]
+
+
+def test_a_long_curve_keeps_its_last_step():
+    figure = plots.curves(frame("kl", [[[t] for t in range(1001)]]), "vae")
+    steps = figure.axes[0].lines[0].get_xdata()
+    assert len(steps) <= plots.MOST_POINTS
+    assert steps[-1] == 10_000
+
+
+def test_an_inline_picture_has_its_own_ids_and_escapes_its_texts():
+    drawn = frame("<script>alert(1)</script>", [[[1], [2]]])
+    svg = plots.inline(plots.curves(drawn, '"><b>'), "p7", 'of "><b>')
+    root = ElementTree.fromstring(svg.replace("xlink:", ""))
+    assert root.get("aria-label") == 'of "><b>'
+    assert "<script" not in svg
+    assert "<b>" not in svg
+    ids = re.findall(r'\bid="([^"]*)"', svg)
+    assert ids
+    assert all(name.startswith("p7-") for name in ids)
+    used = re.findall(r'(?:url\(#|href="#)([^")]*)', svg)
+    assert used
+    assert set(used) <= set(ids)
+    assert plots.INK not in svg

@@ -1,0 +1,148 @@
+"""`disbench plot`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from disbench.benchmark.commands.common import DataDir, Device
+from disbench.errors import UsageError, unknown
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+OF_RUNS = ("curves", "strip", "sweep", "correlation", "traversals")
+OF_MODELS = ("mi", "dci")
+
+
+def plot(
+    targets: Annotated[
+        list[Path],
+        typer.Argument(help="Folders that `disbench run --out` wrote; for mi and dci a seed's, or an .npz."),
+    ],
+    kind: Annotated[str, typer.Option(help=f"{', '.join((*OF_RUNS, *OF_MODELS))}.")] = "curves",
+    quantity: Annotated[
+        str, typer.Option(help="For curves: one quantity of all methods in one picture.")
+    ] = "",
+    field: Annotated[
+        str, typer.Option(help="For sweep: the setting to draw the scores against, such as beta.")
+    ] = "",
+    metric: Annotated[
+        str, typer.Option(help="Only this one, such as mig or factor_vae:ibgan; for traversals, who is best.")
+    ] = "",
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the pictures; else that of the first target.")
+    ] = None,
+    device: Device = "auto",
+    data_dir: DataDir = None,
+) -> None:
+    """Draw runs or models as PNG and SVG: curves, scores per seed, settings, correlations, codes."""
+    if kind not in (*OF_RUNS, *OF_MODELS):
+        raise unknown("kind of plot", kind, (*OF_RUNS, *OF_MODELS))
+    if kind in OF_MODELS:
+        figures = _of_models(targets, kind, metric, device, data_dir)
+    elif kind == "curves":
+        figures = _curves(targets, quantity)
+    else:
+        figures = _of_scores(targets, kind, field, metric)
+    folder = out or (targets[0] if targets[0].is_dir() else targets[0].parent)
+    write(figures, folder)
+
+
+def write(figures: dict[str, Figure], folder: Path) -> None:
+    """Every figure as `<name>.png` and `<name>.svg`; prints the paths."""
+    from disbench.benchmark import store
+    from disbench.leaderboards import plots
+    from disbench.models.checkpoint import write_atomically
+
+    for stem, figure in figures.items():
+        for ending in ("png", "svg"):
+            path = folder / f"{stem}.{ending}"
+            content = plots.render(figure, "png" if ending == "png" else "svg")
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                write_atomically(path, lambda temporary, made=content: temporary.write_bytes(made))
+            except OSError as error:
+                raise store.unwritable(folder, error) from None
+            print(path)
+
+
+def _curves(runs: Sequence[Path], quantity: str) -> dict[str, Figure]:
+    from disbench.benchmark import evidence
+    from disbench.leaderboards import plots
+
+    frame = evidence.journals(runs)
+    if frame.empty:
+        named = ", ".join(map(str, runs))
+        raise UsageError(
+            f"{named} holds no logged steps yet; train some with `disbench run --out {runs[0]}`."
+        )
+    if not quantity:
+        return {
+            str(cell): plots.curves(group, f"{group['label'].iloc[0]} ({group['settings'].iloc[0]})")
+            for cell, group in frame.groupby("cell", sort=False)
+        }
+    known = sorted(set(frame["quantity"]))
+    if quantity not in known:
+        raise unknown("quantity", quantity, known)
+    several = frame.groupby("label")["cell"].transform("nunique") > 1
+    names = frame["label"].where(~several, frame["label"] + " (" + frame["settings"] + ")")
+    return {quantity: plots.compared(frame.assign(name=names), quantity)}
+
+
+def _of_scores(runs: Sequence[Path], kind: str, field: str, metric: str) -> dict[str, Figure]:
+    from disbench.benchmark import evidence
+    from disbench.benchmark.commands.board import gather
+    from disbench.leaderboards import aggregate, plots
+
+    frame, _ = gather(runs)
+    aggregate.check_comparable(frame)
+    if kind == "traversals":
+        return _traversals(frame, metric)
+    if metric:
+        name, preset = evidence.judge(frame, metric)
+        exact = (frame["metric"] == name) & ((frame["preset"] == preset) | (":" not in metric))
+        frame = frame[exact].reset_index(drop=True)
+    if kind == "strip":
+        return {"strip": plots.strip(frame, aggregate.leaderboard(frame))}
+    if kind == "sweep":
+        rows, field = evidence.swept(frame, runs, field)
+        return {f"sweep-{field}": plots.sweep(rows, field)}
+    return {"correlation": plots.correlation(frame)}
+
+
+def _traversals(frame: pd.DataFrame, metric: str) -> dict[str, Figure]:
+    from disbench.benchmark import evidence
+    from disbench.leaderboards import plots
+
+    name, preset = evidence.judge(frame, metric)
+    found = evidence.traversals(frame, name, preset)
+    if not found:
+        raise UsageError(
+            "no seed with a score has a traversal.png; `disbench traverse CHECKPOINT` draws one."
+        )
+    figures = {}
+    for label, shown in found.items():
+        pictures = [(f"{t.what}: seed {t.seed}, {t.score:.3f}", evidence.pixels(t.path)) for t in shown]
+        stem = re.sub(r"\W+", "-", label).strip("-")
+        figures[f"traversals-{stem}"] = plots.side_by_side(pictures, f"{label} by {name} · {preset}")
+    return figures
+
+
+def _of_models(
+    targets: Sequence[Path], kind: str, metric: str, device: str, data_dir: Path | None
+) -> dict[str, Figure]:
+    from disbench.benchmark import evidence
+    from disbench.leaderboards import plots
+
+    if len(targets) > 1:
+        raise UsageError(f"--kind {kind} draws one model at a time; give one of the {len(targets)} paths.")
+    found = evidence.matrix(targets[0], kind, metric, device, data_dir)
+    draw = plots.information if kind == "mi" else plots.importance
+    stem = f"{targets[0].stem}-{kind}" if targets[0].suffix == ".npz" else kind
+    return {stem: draw(found.values, found.codes, found.factors, found.title)}

@@ -1,0 +1,242 @@
+"""What plots and reports show beside scores: settings that vary, matrices of codes and factors, pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from PIL import Image
+
+from disbench import metrics
+from disbench.benchmark import records, store
+from disbench.benchmark.datasets import manifest
+from disbench.benchmark.protocols import MetricChoice, choose_metrics
+from disbench.errors import UsageError, unknown
+from disbench.leaderboards import plots
+
+PARTS = {"mi": ("mig", "mutual_information"), "dci": ("dci", "importance")}
+QUICK = {"mi": "mig", "dci": "dci:eastwood2018_forest"}  # what is computed where no score is kept
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Values (d, k) of codes and factors, with what they are called and where they come from."""
+
+    values: NDArray[np.float64]
+    codes: list[str]
+    factors: list[str]
+    title: str
+
+
+def matrix(
+    target: Path, kind: str, metric: str = "", device: str = "auto", data_dir: Path | None = None
+) -> Matrix:
+    """The mutual information ("mi") or DCI's importance ("dci") of codes and factors.
+
+    Args:
+        target: a seed's folder or its checkpoint.pt, or an .npz with `codes` (n, d) and `factors` (n, k). Of
+            a seed, what its scores hold is taken; what they do not hold is computed.
+        metric: another preset than that of the scores, such as "dci:ibgan".
+
+    Raises:
+        UsageError: it is neither, or the codes and factors allow no such matrix.
+    """
+    name, part = PARTS[kind]
+    choice = choose_metrics(metric or QUICK[kind])[0]
+    if choice.name != name:
+        raise UsageError(
+            f"--kind {kind} draws a part of {name}; give --metric {name}:PRESET or leave it out."
+        )
+    if target.suffix == ".npz":
+        return _of_arrays(target, choice, part)
+    folder = target if target.is_dir() else target.parent
+    cell = store.read_json(folder / "cell.json")
+    if not (folder / "checkpoint.pt").exists():
+        raise UsageError(
+            f"--kind {kind} draws one trained model; {target} is neither a seed's folder with a "
+            "checkpoint.pt (such as RUN/betavae-1a2b3c4d/seed-0) nor an .npz with codes and factors."
+        )
+    kept = store.read_json(folder / "scores.json") if isinstance(cell, dict) else None
+    for entry in kept if isinstance(kept, list) else []:
+        wanted = not metric or (entry["preset"], entry["changed"]) == (choice.preset, {})
+        if entry["metric"] == name and wanted and (entry.get("parts") or {}).get(part):
+            values = np.array(entry["parts"][part], float)
+            factors = _factor_names(str(cell["cell"]["dataset"]["name"]), entry["dropped_factors"])
+            label = f"{cell['cell']['method']}, seed {cell['cell']['seed']} ({entry['label']})"
+            return Matrix(values, _numbered("code ", values.shape[0]), _fitting(factors, values), label)
+    return _computed(folder / "checkpoint.pt", choice, part, device, data_dir)
+
+
+def _of_arrays(path: Path, choice: MetricChoice, part: str) -> Matrix:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            codes, factors = file["codes"], file["factors"]
+    except (OSError, ValueError, KeyError) as error:
+        raise UsageError(f"{path} is no .npz with arrays codes (n, d) and factors (n, k): {error}") from None
+    values, dropped = _measure(choice, part, codes, factors)
+    names = [f"factor {i}" for i in range(factors.shape[1]) if i not in dropped]
+    label = f"{path.name} ({choice.preset})"
+    return Matrix(values, _numbered("code ", values.shape[0]), names, label)
+
+
+def _computed(
+    checkpoint: Path, choice: MetricChoice, part: str, device: str, data_dir: Path | None
+) -> Matrix:
+    import torch
+
+    from disbench import models
+    from disbench.benchmark import scoring, sweep
+
+    loaded = models.load_checkpoint(checkpoint)
+    method, data, where = sweep.revive(loaded, device, data_dir)
+    if where.type == "cpu":
+        torch.set_num_threads(1)
+    rows = scoring.table_rows(data)
+    codes = scoring.Trained(method, data, where, data_dir).codes(np.unique(rows))
+    looked_up = scoring.Codes(np.unique(rows), codes, len(data))(rows)
+    values, dropped = _measure(choice, part, looked_up, data.factors(rows))
+    kept = [name for i, name in enumerate(data.factor_names) if i not in dropped]
+    label = f"{loaded.method}, seed {loaded.seed} ({choice.preset})"
+    return Matrix(values, _numbered("code ", values.shape[0]), _fitting(kept, values), label)
+
+
+def _measure(
+    choice: MetricChoice, part: str, codes: NDArray[Any], factors: NDArray[Any]
+) -> tuple[NDArray[np.float64], tuple[int, ...]]:
+    measured = metrics.get(choice.name)
+    extra: dict[str, Any] = {"rng": np.random.default_rng(0)} if measured.takes("rng") else {}
+    found = measured(codes, factors, preset=choice.preset, **choice.settings, **extra)
+    return np.asarray(found.parts[part], float), found.dropped_factors
+
+
+def _factor_names(dataset: str, dropped: Sequence[int]) -> list[str]:
+    if dataset not in manifest.names():
+        return []
+    return [name for i, name in enumerate(manifest.read(dataset).factors) if i not in dropped]
+
+
+def _fitting(names: Sequence[str], values: NDArray[np.float64]) -> list[str]:
+    return list(names) if len(names) == values.shape[1] else _numbered("factor ", values.shape[1])
+
+
+def _numbered(what: str, n: int) -> list[str]:
+    return [f"{what}{i}" for i in range(n)]
+
+
+def settings(runs: Sequence[Path]) -> dict[str, Mapping[str, Any]]:
+    """The config of every cell, by "<label>/<hash>"."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for run in runs:
+        for cell, _ in store.cells(run):
+            found[f"{cell.label}/{_hash(cell)}"] = {k: store.plain(v) for k, v in cell.config.items()}
+    return found
+
+
+def _hash(cell: store.Cell) -> str:
+    return cell.folder.parts[0].rpartition("-")[2]
+
+
+def swept(frame: pd.DataFrame, runs: Sequence[Path], field: str = "") -> tuple[pd.DataFrame, str]:
+    """The rows of methods that have a setting with several values, for `plots.sweep`, and that setting.
+
+    Methods with other settings that vary too are as many lines as those have values.
+
+    Args:
+        field: the setting; needed where several vary.
+
+    Raises:
+        UsageError: none varies, or several do, or not this one.
+    """
+    configs = settings(runs)
+    fields = plots.varying(configs)
+    if not fields:
+        raise UsageError(
+            "no setting varies within a method, so there is no curve over one; train some with, say, "
+            "`disbench run --set betavae.beta=2` into the same folder."
+        )
+    if not field and len(fields) > 1:
+        raise UsageError(f"several settings vary: {', '.join(fields)}; choose one with --field.")
+    field = field or fields[0]
+    if field not in fields:
+        raise unknown("setting that varies", field, fields)
+    methods = {name.rpartition("/")[0] for name in configs}
+    own = {m: plots.varying({k: v for k, v in configs.items() if k.rpartition("/")[0] == m}) for m in methods}
+    labels = [f"{m}-{v}" if v else str(m) for m, v in zip(frame["method"], frame["variant"], strict=True)]
+    names, values, kept = [], [], []
+    for label, cell in zip(labels, frame["cell"], strict=True):
+        config = configs[f"{label}/{cell}"]
+        others = [f"{other}={config[other]}" for other in own[label] if other != field]
+        names.append(f"{label} ({', '.join(others)})" if others else label)
+        values.append(config.get(field))
+        kept.append(field in own[label])
+    return frame.assign(name=names, value=pd.Series(values, index=frame.index, dtype=object))[kept], field
+
+
+def judge(frame: pd.DataFrame, metric: str = "") -> tuple[str, str]:
+    """The metric and preset by which seeds are told best from worst: the one asked for, else factor_vae's,
+    else the first that has scores.
+
+    Raises:
+        UsageError: no such metric, or no score.
+    """
+    scored = frame[frame["score"].notna()]
+    pairs = list(dict.fromkeys(zip(scored["metric"], scored["preset"], strict=True)))
+    if not pairs:
+        raise UsageError("no seed has a score yet, so none is the best; train and score some first.")
+    wanted, _, preset = (metric or "factor_vae").partition(":")
+    found = [pair for pair in pairs if pair[0] == wanted and preset in ("", pair[1])]
+    if metric and not found:
+        raise unknown("metric of this run", metric, [f"{name}:{label}" for name, label in pairs])
+    return (found or pairs)[0]
+
+
+@dataclass(frozen=True)
+class Traversal:
+    """One seed's picture: "best", "median", "worst" or "only", and where it is."""
+
+    what: str
+    seed: int
+    score: float
+    path: Path
+
+
+def traversals(frame: pd.DataFrame, metric: str, preset: str) -> dict[str, list[Traversal]]:
+    """By method (`plots.named`), the pictures of its best, median and worst seed by a metric; a seed without
+    a picture is left out."""
+    mine = frame[(frame["metric"] == metric) & (frame["preset"] == preset)]
+    several = frame["dataset"].nunique() > 1
+    found = {}
+    for (dataset, name), group in mine.assign(name=plots.named(mine)).groupby(
+        ["dataset", "name"], sort=False
+    ):
+        made = []
+        for what, row in plots.representatives(group):
+            path = Path(row["run"]) / row["folder"] / "traversal.png"
+            if path.exists():
+                made.append(Traversal(what, int(row["seed"]), float(row["score"]), path))
+        if made:
+            found[f"{name} on {dataset}" if several else str(name)] = made
+    return found
+
+
+def pixels(path: Path) -> NDArray[np.uint8]:
+    """A picture as (h, w, 3).
+
+    Raises:
+        UsageError: it cannot be read.
+    """
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image.convert("RGB"))
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        raise UsageError(f"{path} is no picture that can be read: {error}") from None
+
+
+def journals(runs: Sequence[Path]) -> pd.DataFrame:
+    """Every logged value of the runs, one row per (seed, step, quantity, index) of each cell."""
+    return pd.DataFrame([row for run in runs for row in records.journal_rows(run)])

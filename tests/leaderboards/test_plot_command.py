@@ -1,0 +1,109 @@
+import sys
+import xml.etree.ElementTree as ElementTree
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from disbench.benchmark import cli
+
+
+@pytest.fixture
+def plot(monkeypatch, capsys):
+    """`disbench plot ...`: (exit code, lines printed, what stands in standard error)."""
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["disbench", "plot", *map(str, arguments)])
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as end:
+            code = end.code or 0
+        found = capsys.readouterr()
+        return code, found.out.splitlines(), found.err
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [
+        ("strip", ["strip"]),
+        ("sweep", ["sweep-beta"]),
+        ("correlation", ["correlation"]),
+        ("curves", None),
+        ("traversals", ["traversals-betavae-mini-beta-2-0", "traversals-betavae-mini", "traversals-ibgan"]),
+    ],
+)
+def test_each_kind_of_a_run_is_drawn_twice(kind, names, made_run, plot, tmp_path):
+    code, lines, error = plot(made_run, "--kind", kind, "--out", tmp_path / "p")
+    assert (code, error) == (0, "")
+    assert len(lines) == 2 * (len(names) if names else 3)
+    if names:
+        expected = {f"{name}.{ending}" for name in names for ending in ("png", "svg")}
+        assert {path.name for path in (tmp_path / "p").iterdir()} == expected
+    for line in lines:
+        if line.endswith(".png"):
+            Image.open(line).verify()
+        else:
+            ElementTree.parse(line)
+
+
+def test_mutual_information_that_the_scores_hold_is_drawn_without_the_model(maker, plot, tmp_path):
+    values = [[0.0, 1.0, 0.0, 0.0, 0.0], [0.5, 0.0, 0.0, 0.0, 0.2]]
+    folder = maker.done("vae", 0, {"mig": 0.3}, parts={"mig": {"mutual_information": values}})
+    (folder / "checkpoint.pt").touch()  # unreadable, so whoever reads it fails
+    code, lines, error = plot(folder, "--kind", "mi", "--out", tmp_path)
+    assert (code, error) == (0, "")
+    assert "mi.svg" in lines[1]
+
+
+@pytest.mark.parametrize("kind", ["mi", "dci"])
+def test_codes_of_anyone(kind, plot, tmp_path):
+    rng = np.random.default_rng(0)
+    factors = np.stack([rng.integers(0, 3, 300), rng.integers(0, 4, 300)], axis=1)
+    np.savez(tmp_path / "mine.npz", codes=factors + rng.normal(0, 0.1, factors.shape), factors=factors)
+    code, lines, error = plot(tmp_path / "mine.npz", "--kind", kind)
+    assert (code, error) == (0, "")
+    assert lines[0] == str(tmp_path / f"mine-{kind}.png")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--kind", "pie"], "pie"),
+        (["--kind", "mi"], "neither a seed's folder"),
+        (["--kind", "sweep", "--field", "gamma"], "gamma"),
+        (["--kind", "strip", "--metric", "nonsense"], "nonsense"),
+        (["--kind", "correlation", "--metric", "factor_vae"], "needs two metrics and three models"),
+        (["--quantity", "nonsense"], "nonsense"),
+    ],
+)
+def test_what_cannot_be_drawn_is_one_sentence(arguments, sentence, made_run, plot):
+    code, lines, error = plot(made_run, *arguments)
+    assert (code, lines) == (2, [])
+    assert sentence in error
+    assert error.count("\n") == 1
+
+
+def test_a_run_in_which_nothing_varies_has_no_sweep(maker, plot):
+    maker.done("vae", 0, {"mig": 0.3})
+    code, _, error = plot(maker.path, "--kind", "sweep")
+    assert code == 2
+    assert "no setting varies" in error
+
+
+def test_a_run_that_only_failed_has_nothing_to_draw(maker, plot):
+    maker.failed("vae", 0, "out of memory")
+    for kind in ("strip", "traversals", "correlation"):
+        code, _, error = plot(maker.path, "--kind", kind)
+        assert code == 2, kind
+        assert error.startswith("disbench: ")
+
+
+def test_several_settings_that_vary_must_be_chosen_from(maker, plot):
+    maker.done("betavae", 0, {"mig": 0.3}, beta=2.0)
+    maker.done("betavae", 0, {"mig": 0.4}, beta=3.0, steps=50)
+    code, _, error = plot(maker.path, "--kind", "sweep")
+    assert code == 2
+    assert "beta, steps" in error
