@@ -1,3 +1,5 @@
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -24,7 +26,7 @@ class Maker:
         environment = {"disbench": "0.1.0", "python": "3.11", "device": "a processor", "commit": "c0ffee"}
         folder = self.path / made.folder
         folder.mkdir(parents=True)
-        store.write_json(folder / "cell.json", {"cell": vars(made), "environment": environment})
+        store.write_json(folder / "cell.json", {"cell": asdict(made), "environment": environment})
         return folder
 
     def done(self, method, seed, scores, picture=True, parts=None, **rest):

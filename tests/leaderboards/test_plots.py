@@ -138,7 +138,7 @@ def test_a_dollar_in_a_name_is_no_formula():
 
 
 def test_rank_correlation_by_hand_turns_what_is_better_low():
-    """Ranks of a: 1 2 3 4; of b: 1 2 4 3, so Spearman's rho = 1 - 6 * 2 / (4 * 15) = 0.8; c falls as a rises."""
+    """Ranks of a: 1 2 3 4; of b: 1 2 4 3, so rho = 1 - 6 * 2 / (4 * 15) = 0.8; c falls as a rises."""
     rows = scored("vae", [0.1, 0.2, 0.3, 0.4], "a") + scored("vae", [1.0, 2.0, 9.0, 3.0], "b")
     rows += scored("vae", [0.9, 0.8, 0.2, 0.1], "c", higher=False)
     rows += scored("vae", [0.5, 0.5, 0.5, 0.5], "one value says nothing")
