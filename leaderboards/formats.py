@@ -28,7 +28,6 @@ LATEX = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
-    '"': r"\textquotedbl{}",
     "–": "--",
     "±": r"$\pm$",
     "−": "$-$",
@@ -97,7 +96,10 @@ def latex(text: pd.DataFrame, title: str = "", notes: Sequence[str] = ()) -> str
     lines += [rf"\caption{{{escape_latex(title)}}}"] if title else []
     lines += [rf"\begin{{tabular}}{{{columns}}}", r"\toprule"]
     lines += [" & ".join(map(escape_latex, text.columns)) + r" \\", r"\midrule"]
-    lines += [" & ".join(map(escape_latex, row)) + r" \\" for row in text.itertuples(index=False)]
+    for row in text.itertuples(index=False):
+        body = " & ".join(map(escape_latex, row))
+        guard = "{}" if body.startswith(("[", "*")) else ""  # else an argument of the line break before it
+        lines.append(guard + body + r" \\")
     lines += [r"\bottomrule", r"\end{tabular}"]
     lines += [rf"\par\smallskip{{\footnotesize {escape_latex(note)}\par}}" for note in notes]
     return "\n".join([*lines, r"\end{table}", ""])

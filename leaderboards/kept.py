@@ -78,13 +78,15 @@ def _section(path: Path, link: str) -> str:
     frame, facts = scores(path), provenance(path)
     board = aggregate.leaderboard(frame)
     seeds = f"{board['n'].min()} to {board['n'].max()}" if board["n"].nunique() > 1 else f"{board['n'].max()}"
+    told = "; ".join(f"{name} ({found['summary']})" for name, found in facts["protocols"].items())
+    devices = dict.fromkeys(str(found.get("device")) for found in facts["environments"])
     lines = [
         f"### {path.name}",
         "",
-        f"{_listed(board, 'dataset')}, protocol {_listed(board, 'protocol')}, {seeds} seeds: "
-        "mean ± standard deviation (divided by n - 1), in brackets the 95 % interval of the mean (BCa "
-        "bootstrap). "
-        f"Seeds, settings and how it was made: [{path.name}]({link}/).",
+        f"{', '.join(dict.fromkeys(board['dataset']))}, {seeds} seeds, protocol {told}. "
+        f"{facts['seconds']['total'] / 3600:.1f} hours, summed over seeds, on {' and '.join(devices)}. "
+        "Mean ± standard deviation (divided by n - 1), in brackets the 95 % interval of the mean (BCa "
+        f"bootstrap). The seeds, the settings and how it was made: [{path.name}]({link}/).",
         "",
         formats.markdown(wide(board)),
         "```sh",
@@ -93,10 +95,6 @@ def _section(path: Path, link: str) -> str:
         "",
     ]
     return "\n".join(lines)
-
-
-def _listed(board: pd.DataFrame, column: str) -> str:
-    return ", ".join(dict.fromkeys(board[column]))
 
 
 def wide(board: pd.DataFrame) -> pd.DataFrame:

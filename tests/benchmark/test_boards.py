@@ -170,7 +170,7 @@ def test_a_kept_result_reads_back_and_fills_the_readme(disbench, tmp_path):
     assert len(frame) == 24
     assert frame["score"].isna().sum() == 2
     made = leaderboards.scores([{**row, "run": "mini-test"} for row in records.rows(run)])
-    pd.testing.assert_frame_equal(frame, made, check_dtype=False)
+    pd.testing.assert_frame_equal(frame, made, check_exact=True)
 
     facts = json.loads((folder / "provenance.json").read_text())
     assert facts["states"] == {"done": 11, "failed": 1}

@@ -1,4 +1,6 @@
 import re
+import shutil
+import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -101,3 +103,21 @@ def test_an_empty_table_is_a_head_without_rows():
     assert formats.markdown(empty).count("|\n") <= 2
     assert formats.latex(empty).count(r"\\") == 1
     assert "<td" not in formats.html(empty)
+
+
+PDFLATEX = (
+    shutil.which("pdflatex")
+    and not subprocess.run(["kpsewhich", "booktabs.sty"], capture_output=True, check=False).returncode
+)
+
+
+@pytest.mark.skipif(not PDFLATEX, reason="needs pdflatex with booktabs")
+def test_latex_compiles_whatever_is_in_it(tmp_path):
+    every = "".join(formats.LATEX) + '"'
+    odd = pd.DataFrame({"method": ["[1]", "*"], "note": "", "mean": "–"})
+    text = formats.latex(pd.concat([NASTY, odd]).assign(every=every), title=every, notes=[every])
+    head = "\\documentclass{article}\n\\usepackage{booktabs}\n\\begin{document}\n"
+    (tmp_path / "t.tex").write_text(head + text + "\\end{document}\n", "utf-8")
+    command = ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "-no-shell-escape", "t.tex"]
+    made = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert made.returncode == 0, made.stdout[-2000:]
