@@ -7,11 +7,12 @@ was stopped and continued is, on a CPU, the uninterrupted one bit for bit.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import ctypes
 import hashlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -21,9 +22,12 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, stack_module_state, vmap
 
+from disbench.benchmark.convolution import Unfolded
 from disbench.benchmark.datasets import Dataset
+from disbench.benchmark.device import Arguments, Found, Recording, Tuning, resident
 from disbench.models.method import Method, Noise, Terms, Update
 
+PLAIN = Tuning()
 LOGGED_STEPS = 200  # lines that a whole run leaves in its journal
 
 
@@ -96,12 +100,22 @@ class Trainer:
         data: where the images come from.
         seeds: each decides its own noise and order of the data.
         device: "cpu" or "cuda".
+        tuning: how the steps are computed.
     """
 
     def __init__(
-        self, methods: Sequence[Method], data: Dataset, seeds: Sequence[int], device: torch.device
+        self,
+        methods: Sequence[Method],
+        data: Dataset,
+        seeds: Sequence[int],
+        device: torch.device,
+        tuning: Tuning = PLAIN,
     ) -> None:
-        self.data, self.seeds, self.device = data, tuple(seeds), device
+        tuning.apply(device)
+        self.seeds, self.device, self.tuning = tuple(seeds), device, tuning
+        self.source = resident(data, device) if tuning.resident else data
+        self.generator = torch.Generator(device)
+        self.recording: Recording | None = None
         self.batch = methods[0].images_per_step
         self.draw = methods[0].noise
         self.orders = [Order(len(data), self.batch, stream(seed, "order")) for seed in seeds]
@@ -112,13 +126,31 @@ class Trainer:
         rows = np.concatenate([order.rows(step) for order in self.orders])
         noise = []
         for seed in self.seeds:
-            generator = torch.Generator(self.device).manual_seed(stream(seed, f"noise/{step}"))
-            noise.append(self.draw(self.batch, generator))
-        return self.data.images(rows).to(self.device), noise, torch.tensor(float(step), device=self.device)
+            self.generator.manual_seed(stream(seed, f"noise/{step}"))
+            noise.append(self.draw(self.batch, self.generator))
+        at = torch.full((), float(step), dtype=torch.get_default_dtype(), device=self.device)
+        return self.source.images(rows).to(self.device), noise, at
 
-    def advance(self) -> tuple[list[str], Tensor]:
-        """One step of every update: names of the terms, "loss.term", and their values (terms, seeds)."""
+    def arguments(self, step: int) -> Arguments:
+        """What `compute` takes at that step."""
         raise NotImplementedError
+
+    def compute(self, images: Tensor, noise: Noise, step: Tensor) -> Found:
+        """Every update in its order: names of the terms, "loss.term", and their values (terms, seeds)."""
+        raise NotImplementedError
+
+    def tensors(self) -> list[Tensor]:
+        """All that `compute` changes in place."""
+        raise NotImplementedError
+
+    def advance(self) -> Found:
+        """One step; returns what `compute` found."""
+        arguments = self.arguments(self.step)
+        if self.tuning.graph and self.recording is None:
+            self.recording = Recording(self.compute, arguments, self.tensors)
+        found = self.recording(arguments) if self.recording else self.compute(*arguments)
+        self.step += 1
+        return found
 
     def monitor(self) -> list[dict[str, Any]]:
         """Each seed's monitored quantities at the coming step; leaves no trace in batch norm or the like."""
@@ -208,9 +240,14 @@ class Single(Trainer):
     """One seed: forward, backward, step."""
 
     def __init__(
-        self, methods: Sequence[Method], data: Dataset, seeds: Sequence[int], device: torch.device
+        self,
+        methods: Sequence[Method],
+        data: Dataset,
+        seeds: Sequence[int],
+        device: torch.device,
+        tuning: Tuning = PLAIN,
     ) -> None:
-        super().__init__(methods, data, seeds, device)
+        super().__init__(methods, data, seeds, device, tuning)
         (method,) = methods
         # channels last: a few per cent faster on CPUs, and cuDNN's own layout
         self.method = method.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -220,27 +257,31 @@ class Single(Trainer):
             parameters = [p for name in update.modules for p in getattr(method, name).parameters()]
             self.updates.append((update, parameters, update.optimizer.over(parameters)))
 
-    def arguments(self, step: int) -> tuple[Tensor, Noise, Tensor]:
+    def arguments(self, step: int) -> Arguments:
         images, (noise,), at = self.inputs(step)
         return images.to(memory_format=torch.channels_last), noise, at
 
-    def advance(self) -> tuple[list[str], Tensor]:
-        images, noise, step = self.arguments(self.step)
+    def compute(self, images: Tensor, noise: Noise, step: Tensor) -> Found:
         names: list[str] = []
         values: list[Tensor] = []
         for update, parameters, optimizer in self.updates:
             self.method.requires_grad_(False)  # nothing is kept for gradients that nobody asks for
             for parameter in parameters:
                 parameter.requires_grad_()
-            terms: Terms = getattr(self.method, update.loss)(images, noise, step)
-            gradients = torch.autograd.grad(torch.stack(list(terms.values())).sum(), parameters)
+            with self.tuning.arithmetic(self.device):
+                terms: Terms = getattr(self.method, update.loss)(images, noise, step)
+                total = torch.stack(list(terms.values())).sum()
+            gradients = torch.autograd.grad(total, parameters)
             for parameter, gradient in zip(parameters, gradients, strict=True):
                 parameter.grad = gradient
             optimizer.step()
             names += [f"{update.loss}.{name}" for name in terms]
             values += [term.detach() for term in terms.values()]
-        self.step += 1
         return names, torch.stack(values)[:, None]
+
+    def tensors(self) -> list[Tensor]:
+        slots = _slots(optimizer for *_, optimizer in self.updates)
+        return [*self.method.parameters(), *self.method.buffers(), *slots]
 
     def monitor(self) -> list[dict[str, Any]]:
         before = [buffer.clone() for buffer in self.method.buffers()]
@@ -258,8 +299,8 @@ class Single(Trainer):
         (state,) = states
         self.method.load_state_dict(dict(state.weights), strict=True)
         for (*_, optimizer), saved in zip(self.updates, state.optimizers, strict=True):
-            optimizer.load_state_dict(dict(saved))
-        self.step = state.step
+            _load(optimizer, saved)
+        self.step, self.recording = state.step, None  # a recording knows the optimisers' former tensors
 
 
 class Fused(Trainer):
@@ -270,9 +311,14 @@ class Fused(Trainer):
     """
 
     def __init__(
-        self, methods: Sequence[Method], data: Dataset, seeds: Sequence[int], device: torch.device
+        self,
+        methods: Sequence[Method],
+        data: Dataset,
+        seeds: Sequence[int],
+        device: torch.device,
+        tuning: Tuning = PLAIN,
     ) -> None:
-        super().__init__(methods, data, seeds, device)
+        super().__init__(methods, data, seeds, device, tuning)
         for method in methods:
             method.to(device).train()
         self.parameters, self.buffers = stack_module_state(list(methods))
@@ -283,13 +329,12 @@ class Fused(Trainer):
             optimizer = update.optimizer.over([self.parameters[n] for n in names])
             self.updates.append((update, names, optimizer))
 
-    def arguments(self, step: int) -> tuple[Tensor, Noise, Tensor]:
+    def arguments(self, step: int) -> Arguments:
         images, noise, at = self.inputs(step)
         stacked = {name: torch.stack([drawn[name] for drawn in noise]) for name in noise[0]}
         return images.reshape(len(self.seeds), self.batch, *images.shape[1:]), stacked, at
 
-    def advance(self) -> tuple[list[str], Tensor]:
-        images, noise, step = self.arguments(self.step)
+    def compute(self, images: Tensor, noise: Noise, step: Tensor) -> Found:
         names: list[str] = []
         values: list[Tensor] = []
         for update, learned, optimizer in self.updates:
@@ -302,14 +347,23 @@ class Fused(Trainer):
 
             learning = {n: self.parameters[n].detach() for n in learned}
             fixed = {n: p.detach() for n, p in self.parameters.items() if n not in learning}
-            gradients, terms = vmap(grad(loss, has_aux=True))(learning, fixed, self.buffers, images, noise)
+            with self.tuning.arithmetic(self.device), self.convolutions():
+                gradients, terms = vmap(grad(loss, has_aux=True))(
+                    learning, fixed, self.buffers, images, noise
+                )
             for name in learned:
                 self.parameters[name].grad = gradients[name]
             optimizer.step()
             names += [f"{update.loss}.{name}" for name in terms]
             values += [term.detach() for term in terms.values()]
-        self.step += 1
         return names, torch.stack(values)
+
+    def convolutions(self) -> contextlib.AbstractContextManager[Any]:
+        return Unfolded() if self.tuning.unfold else contextlib.nullcontext()
+
+    def tensors(self) -> list[Tensor]:
+        slots = _slots(optimizer for *_, optimizer in self.updates)
+        return [*self.parameters.values(), *self.buffers.values(), *slots]
 
     def monitor(self) -> list[dict[str, Any]]:
         buffers = {name: buffer.clone() for name, buffer in self.buffers.items()}
@@ -351,8 +405,19 @@ class Fused(Trainer):
                 }
                 for k, slot in saved[0]["state"].items()
             }
-            optimizer.load_state_dict({**saved[0], "state": slots})
-        self.step = states[0].step
+            _load(optimizer, {"state": slots})
+        self.step, self.recording = states[0].step, None
+
+
+def _load(optimizer: torch.optim.Optimizer, saved: Mapping[str, Any]) -> None:
+    """What it had gathered; its settings are its own, since some depend on the device."""
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": saved["state"]})
+
+
+def _slots(optimizers: Iterable[torch.optim.Optimizer]) -> list[Tensor]:
+    """All tensors that optimisers keep."""
+    kept = [value for o in optimizers for slot in o.state.values() for value in slot.values()]
+    return [value for value in kept if isinstance(value, Tensor)]
 
 
 def _stacked(value: Any, shape: torch.Size) -> bool:

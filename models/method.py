@@ -38,14 +38,18 @@ class Optimizer:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def over(self, parameters: list[Tensor]) -> torch.optim.Optimizer:
-        optim = torch.optim
+        optim, settings = torch.optim, dict(self.settings)
+        if self.name in ("adam", "rmsprop") and parameters[0].is_cuda:
+            settings["capturable"] = (
+                True  # no step reads a number back, so that it can be part of a CUDA graph
+            )
         if self.name == "adam":  # fused over the parameters: a tenth of the time on a CPU
-            adam = optim.Adam(parameters, fused=True, **self.settings)
+            adam = optim.Adam(parameters, fused=True, **settings)
             adam.register_step_pre_hook(lay_out_gradients)
             adam.register_load_state_dict_post_hook(lay_out_state)
             return adam
         kinds: dict[str, Any] = {"rmsprop": optim.RMSprop, "adagrad": optim.Adagrad}
-        made: optim.Optimizer = kinds[self.name](parameters, **self.settings)
+        made: optim.Optimizer = kinds[self.name](parameters, **settings)
         return made
 
 

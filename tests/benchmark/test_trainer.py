@@ -3,8 +3,10 @@ import pytest
 import torch
 
 from disbench import models
-from disbench.benchmark.datasets.dataset import ArrayStorage, Dataset
-from disbench.benchmark.trainer import Fused, Order, Single, State, StoppedError, stream
+from disbench.benchmark.datasets import cache
+from disbench.benchmark.datasets.dataset import ArrayStorage, Dataset, FileStorage
+from disbench.benchmark.device import Recording, Resident, Tuning
+from disbench.benchmark.trainer import PLAIN, Fused, Order, Single, State, StoppedError, stream
 from disbench.models.checkpoint import load_tensors, save_tensors
 
 CPU = torch.device("cpu")
@@ -15,13 +17,13 @@ def toy(n=50, side=16):
     return Dataset("toy", "0" * 64, ArrayStorage(pixels), labels=np.arange(n) % 10)
 
 
-def trainer(name="betavae", *seeds, data=None, **changes):
+def trainer(name="betavae", *seeds, data=None, tuning=PLAIN, device=CPU, **changes):
     """One seed alone, or several fused."""
     data, seeds = data or toy(), seeds or (0,)
     config = models.configure(name, "mini", {"batch": 4, **changes})
     info = models.DataInfo(data.shape, len(data), tuple(data.class_prior))
     methods = [models.build(name, config, info, stream(seed, "weights")) for seed in seeds]
-    return (Single if len(seeds) == 1 else Fused)(methods, data, seeds, CPU)
+    return (Single if len(seeds) == 1 else Fused)(methods, data, seeds, device, tuning)
 
 
 HOOKS = {
@@ -159,6 +161,16 @@ def test_fused_seeds_are_the_seeds_alone_over_fifty_steps(name, doubles):
     close(fused[1], go(trainer(name, 9, data=doubles, batch=16), 50)[0], rtol=1e-6, atol=1e-7)
 
 
+@pytest.mark.parametrize("name", models.names())
+def test_convolutions_as_matrix_products_change_nothing(name, doubles):
+    fused = [trainer(name, 4, 9, data=doubles, tuning=Tuning(unfold=unfold)) for unfold in (False, True)]
+    for _ in range(5):
+        (_, expected), (_, found) = (one.advance() for one in fused)
+        torch.testing.assert_close(found, expected, rtol=1e-7, atol=1e-9)
+    for i in (0, 1):
+        close(fused[1].state(i).weights, fused[0].state(i).weights)
+
+
 @pytest.mark.parametrize("name", ["betavae", "ibgan"])
 def test_a_state_goes_on_in_either_strategy(name, doubles):
     whole = [go(trainer(name, seed, data=doubles), 4)[0] for seed in (4, 9)]
@@ -234,3 +246,117 @@ def test_the_second_update_sees_the_first_ones_weights():
     stale = made.method.generator_loss(*made.arguments(0))["fool"].item()
     names, values = trainer("gan").advance()
     assert values[names.index("generator_loss.fool")].item() != pytest.approx(stale, rel=1e-6)
+
+
+class Unrecorded(Recording):
+    """Everything about a recorded step but the graph: the step is computed again instead of replayed."""
+
+    def warm_up(self, step):
+        for _ in range(3):
+            step()
+
+    def record(self, step):
+        def replay():
+            self.names, self.values = step()
+
+        return replay, ([], torch.empty(0))
+
+
+@pytest.mark.parametrize("name", ["betavae", "gan", "infogan"])
+@pytest.mark.parametrize("seeds", [(3,), (3, 8)])
+@pytest.mark.parametrize("changes", [{}, {"optimizer": "other"}])
+def test_a_step_that_is_recorded_is_the_step(name, seeds, changes, monkeypatch):
+    """The warm-up leaves no trace, later inputs arrive, and a restored state is recorded anew."""
+    monkeypatch.setattr("disbench.benchmark.trainer.Recording", Unrecorded)
+    if changes:
+        changes = {"optimizer": "adagrad" if name == "betavae" else "rmsprop"}
+    eager = trainer(name, *seeds, **changes)
+    recorded = trainer(name, *seeds, tuning=Tuning(graph=True), **changes)
+    for _ in range(2):
+        (names, expected), (found_names, found) = eager.advance(), recorded.advance()
+        assert found_names == names
+        assert torch.equal(found, expected)
+    again = trainer(name, *seeds, tuning=Tuning(graph=True), **changes)
+    again.advance()
+    again.restore([eager.state(i) for i in range(len(seeds))])
+    for made in (eager, recorded, again):
+        made.advance()
+    for i in range(len(seeds)):
+        assert same(recorded.state(i).weights, eager.state(i).weights)
+        assert same(again.state(i).weights, eager.state(i).weights)
+
+
+@pytest.mark.parametrize("shape", [(50, 1, 8, 12), (50, 3, 8, 8)])
+@pytest.mark.parametrize("levels", [2, 256])
+def test_a_resident_data_set_gives_the_same_images(shape, levels):
+    pixels = np.random.default_rng(0).integers(0, levels, shape, dtype=np.uint8) * (255 // (levels - 1))
+    data = Dataset("toy", "0" * 64, ArrayStorage(pixels))
+    kept = Resident(data, CPU)
+    assert kept.packed == (levels == 2)
+    assert kept.stored.shape[-1] == (-(-shape[3] // 8) if levels == 2 else shape[3])
+    rows = np.array([3, 49, 0, 3])
+    assert torch.equal(kept.images(rows), data.images(rows))
+
+
+def test_a_resident_file_of_packed_bits_is_taken_as_it_lies(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 2, (20, 1, 8, 16), dtype=np.uint8) * 255
+    content = cache.Content((20, 8, 2), [np.packbits(pixels[:, 0], axis=-1)], packed=True)
+    cache.write(tmp_path / "bits.h5", "bits", content, "mapped")
+    data = Dataset("bits", "0" * 64, FileStorage(cache.inspect(tmp_path / "bits.h5")))
+    rows = np.arange(20)[::-1].copy()
+    assert torch.equal(Resident(data, CPU).images(rows), data.images(rows))
+
+
+@pytest.mark.parametrize("name", ["betavae", "ibgan"])
+def test_training_from_a_resident_data_set_is_the_same_bit_for_bit(name):
+    (host,), (kept,) = go(trainer(name, 3), 6), go(trainer(name, 3, tuning=Tuning(resident=True)), 6)
+    assert same(host, kept)
+
+
+gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+CUDA = torch.device("cuda")
+
+
+@pytest.mark.gpu
+@gpu
+@pytest.mark.parametrize("name", models.names())
+@pytest.mark.parametrize("tuning", [PLAIN, Tuning(unfold=True), Tuning(graph=True), Tuning(resident=True)])
+def test_on_a_gpu_fused_seeds_are_the_seeds_alone(name, tuning):
+    """Eager, one by one and from the host, against each way to compute them together.
+
+    In float32 Adam magnifies the rounding of gradients near 0, hence few steps and a wide tolerance.
+    """
+    fused = go(trainer(name, 4, 9, device=CUDA, tuning=tuning, batch=16), 5)
+    for i, seed in enumerate((4, 9)):
+        close(fused[i], go(trainer(name, seed, device=CUDA, batch=16), 5)[0], rtol=1e-2, atol=5e-3)
+
+
+@pytest.mark.gpu
+@gpu
+@pytest.mark.parametrize("name", models.names())
+def test_on_a_gpu_a_replayed_step_is_the_step(name):
+    eager = go(trainer(name, 4, 9, device=CUDA, batch=16), 5)
+    recorded = go(trainer(name, 4, 9, device=CUDA, batch=16, tuning=Tuning(graph=True)), 5)
+    for i in (0, 1):
+        close(recorded[i], eager[i], rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.gpu
+@gpu
+def test_on_a_gpu_batches_are_those_of_the_host():
+    data, rows = toy(), np.array([3, 49, 0, 3])
+    assert torch.equal(Resident(data, CUDA).images(rows).cpu(), data.images(rows))
+
+
+@pytest.mark.gpu
+@gpu
+@pytest.mark.parametrize("name", ["betavae", "ibgan"])
+def test_on_a_gpu_a_run_goes_on(name):
+    tuning = Tuning(resident=True, graph=True)
+    whole = go(trainer(name, 4, 9, device=CUDA, tuning=tuning, batch=16), 6)
+    first = trainer(name, 4, 9, device=CUDA, tuning=tuning, batch=16)
+    go(first, 3)
+    second = trainer(name, 4, 9, device=CUDA, tuning=tuning, batch=16)
+    second.restore([first.state(i) for i in (0, 1)])
+    for weights, expected in zip(go(second, 6), whole, strict=True):
+        close(weights, expected, rtol=1e-3, atol=1e-4)

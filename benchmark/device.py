@@ -1,0 +1,147 @@
+"""What only a GPU gains from: the data set kept on it, a step recorded as a graph, coarser arithmetic."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from disbench.benchmark.datasets import Dataset
+from disbench.benchmark.datasets.dataset import FileStorage
+
+Arguments = tuple[Tensor, dict[str, Tensor], Tensor]
+Found = tuple[list[str], Tensor]
+Precision = Literal["float32", "tf32", "bf16"]
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """How steps are computed. All but `precision` leave the results as they are, to rounding.
+
+    Attributes:
+        resident: keep all images of the data set on the device.
+        unfold: stacked seeds' convolutions as batched matrix products (see `convolution.py`).
+        graph: record a step as a CUDA graph once, and replay it.
+        precision: of products and convolutions on a GPU; weights and optimisers are always float32.
+    """
+
+    resident: bool = False
+    unfold: bool = False
+    graph: bool = False
+    precision: Precision = "float32"
+
+    def apply(self, device: torch.device) -> None:
+        """Set what torch knows only for the whole process."""
+        if device.type == "cuda":
+            torch.backends.cudnn.allow_tf32 = self.precision == "tf32"
+            torch.set_float32_matmul_precision("high" if self.precision == "tf32" else "highest")
+
+    def arithmetic(self, device: torch.device) -> contextlib.AbstractContextManager[Any]:
+        if self.precision != "bf16":
+            return contextlib.nullcontext()
+        return torch.autocast(
+            device.type, torch.bfloat16, cache_enabled=False
+        )  # a graph must not see a cache
+
+
+class Resident:
+    """All images of a data set on one device: a bit a pixel where they are black and white, else a byte."""
+
+    def __init__(self, data: Dataset, device: torch.device) -> None:
+        self.device, (_, _, _, self.columns) = device, (len(data), *data.shape)
+        stored, self.packed = _compact(data)
+        self.stored = torch.from_numpy(stored).to(device)  # (n, c, h, w) or, packed, (n, c, h, w / 8)
+        self.shifts = torch.arange(7, -1, -1, dtype=torch.uint8, device=device)
+        self.white = torch.tensor(
+            255.0, device=device
+        )  # on the device: a number would be turned into 1 / 255
+
+    def images(self, rows: np.ndarray[Any, np.dtype[np.int64]]) -> Tensor:
+        """Images of the rows (b,), in that order: (b, c, h, w) in [0, 1], as `Dataset.images` gives them."""
+        wanted = torch.from_numpy(rows)
+        if self.device.type == "cuda":  # from pinned memory, so that nobody waits
+            wanted = wanted.pin_memory().to(self.device, non_blocking=True)
+        found = self.stored[wanted]
+        if not self.packed:
+            return found / self.white
+        bits = (found[..., None] >> self.shifts) & 1  # the first pixel is the highest bit
+        return bits.flatten(-2)[..., : self.columns].to(self.white.dtype)
+
+
+@lru_cache(maxsize=1)
+def resident(data: Dataset, device: torch.device) -> Resident:
+    """One for all methods of a sweep."""
+    return Resident(data, device)
+
+
+def _compact(data: Dataset) -> tuple[np.ndarray[Any, np.dtype[np.uint8]], bool]:
+    """All images as bytes or, where all pixels are black or white, as packed bits; and whether they are."""
+    if isinstance(data.storage, FileStorage) and data.storage.stored.packed:
+        return np.array(data.storage.mapped)[:, None], True
+    pixels = np.empty((len(data), *data.shape), np.uint8)
+    for start in range(0, len(data), 4096):
+        part = np.arange(start, min(start + 4096, len(data)))
+        pixels[part] = np.rint(255 * data.images(part).numpy())
+    black_and_white = bool(((pixels == 0) | (pixels == 255)).all())
+    return (np.packbits(pixels > 0, axis=-1), True) if black_and_white else (pixels, False)
+
+
+class Recording:
+    """A step recorded as a CUDA graph: its kernels are launched as one, so that Python takes no time.
+
+    Args:
+        compute: the step; works on `arguments` and changes `tensors` in place.
+        arguments: those of the coming step.
+        tensors: what the step changes, as it stands when called; more may appear in the first step.
+    """
+
+    def __init__(
+        self,
+        compute: Callable[[Tensor, dict[str, Tensor], Tensor], Found],
+        arguments: Arguments,
+        tensors: Callable[[], Sequence[Tensor]],
+    ) -> None:
+        images, noise, step = arguments
+        self.arguments = (
+            images.clone(),
+            {name: drawn.clone() for name, drawn in noise.items()},
+            step.clone(),
+        )
+        before = {id(tensor): (tensor, tensor.clone()) for tensor in tensors()}
+        self.warm_up(lambda: compute(*self.arguments))
+        with torch.no_grad():
+            for tensor in tensors():  # those that the warm-up made are an optimiser's, which start at zero
+                known = before.get(id(tensor))
+                tensor.zero_() if known is None else tensor.copy_(known[1])
+        self.replay, (self.names, self.values) = self.record(lambda: compute(*self.arguments))
+
+    def warm_up(self, step: Callable[[], Found]) -> None:
+        """Some steps on another stream, so that all libraries are set up before recording begins."""
+        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(3):
+                step()
+        torch.cuda.current_stream().wait_stream(side)
+
+    def record(self, step: Callable[[], Found]) -> tuple[Callable[[], None], Found]:
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            found = step()
+        return graph.replay, found
+
+    def __call__(self, arguments: Arguments) -> Found:
+        images, noise, step = arguments
+        into, drawn, at = self.arguments
+        into.copy_(images)
+        for name, tensor in noise.items():
+            drawn[name].copy_(tensor)
+        at.copy_(step)
+        self.replay()
+        return self.names, self.values.clone()  # the next replay writes over them
