@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 export OMP_NUM_THREADS := 1
 
-.PHONY: help demo test lint types wheel clean
+.PHONY: help demo test lint types docs wheel clean
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -27,8 +27,11 @@ lint: $(VENV)/ready  ## ruff: rules and formatting
 types: $(VENV)/ready  ## mypy --strict on the packages
 	$(BIN)/mypy
 
+docs: $(VENV)/ready  ## build the documentation into site/; a broken link is an error
+	$(BIN)/mkdocs build --strict
+
 wheel: $(VENV)/ready  ## build the wheel, install it alone, look into it
 	$(BIN)/python tests/check_wheel.py
 
 clean:  ## remove the virtual environment and what was built
-	rm -rf $(VENV) build dist demo-run *.egg-info src/*.egg-info
+	rm -rf $(VENV) build dist demo-run site *.egg-info src/*.egg-info

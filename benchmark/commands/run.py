@@ -68,59 +68,27 @@ def run(
     retry_failed: Annotated[bool, typer.Option(help="Train failed seeds again.")] = False,
 ) -> None:
     """Train and score methods over seeds; run it again to continue."""
-    from collections import Counter
+    from disbench.benchmark import api
 
-    import joblib
-
-    from disbench.benchmark import datasets, progress, protocols, scoring, store, sweep
-
-    chosen, numbers, wanted = names(methods, "--methods"), seed_list(seeds), changes(set_ or [])
-    if jobs < 0:
-        raise UsageError(f"--jobs {jobs} was given; give 1 or more, or 0 for one per core.")
-    if fuse < 0:
-        raise UsageError(f"--fuse {fuse} was given; give 1 or more, or 0 for the default.")
     console = terminal()
-    setting = protocols.get(protocol)
-    where = sweep.choose_device(device)
-    picked = names(variants, "--variants") if variants else []
-    settings = sweep.entries(setting, chosen, wanted, picked, config)
-    data = [
-        datasets.load(name, size=size or sweep.usual_size(name, setting), data_dir=data_dir)
-        for name in dict.fromkeys(dataset or [setting.dataset])
-    ]
-    for loaded in data:
-        scoring.check_classifier(loaded, setting.metrics, data_dir)
-    store.open_run(out)
-    cells = sweep.plan(setting, settings, numbers, data)
-    jobs = jobs or (1 if where == "cuda" else joblib.cpu_count())
-    fuse = fuse or (len(numbers) if where == "cuda" else 1)
-    console.print(
-        f"{', '.join(chosen)} x {len(numbers)} seeds on "
-        f"{', '.join(f'{d.name} {d.shape[1]}x{d.shape[2]}' for d in data)}, "
-        f"protocol {protocol} ({setting.summary}), {where}, {min(jobs, len(cells))} at a time, in {out}",
-        highlight=False,
-        soft_wrap=True,
+    found = api.run(
+        names(methods, "--methods"),
+        seeds=seed_list(seeds),
+        protocol=protocol,
+        dataset=dataset,
+        size=size or None,
+        config=config,
+        settings=changes(set_ or []),
+        variants=names(variants, "--variants") if variants else [],
+        out=out,
+        device=device,
+        jobs=jobs,
+        fuse=fuse,
+        data_dir=data_dir,
+        retry_failed=retry_failed,
+        console=console,
     )
-    outcomes: Counter[str] = Counter()
-    with sweep.stoppable(out) as (stop_file, stopped):
-        options = sweep.Options(where, data_dir, retry_failed, stop_file=stop_file)
-        with progress.watched(out, cells, console) as tally:
-            for cell, outcome in sweep.sweep(out, cells, setting, options, jobs, fuse):
-                outcomes[outcome] += 1
-                if outcome != "stopped":
-                    tally.ended.add(cell.folder)
-                if outcome in ("failed", "full"):
-                    error = store.status(out / cell.folder).get("error", {})
-                    console.print(
-                        f"{cell.label} seed {cell.seed} failed: {error.get('message', 'the disk is full')}",
-                        highlight=False,
-                        soft_wrap=True,
-                    )
-        interrupted = stopped()
-    if outcomes["full"] and not outcomes["done"]:
-        raise UsageError(
-            f"the disk that holds {out} is full; free some space and run again with --retry-failed."
-        )
+    outcomes = found.outcomes
     show_leaderboard(out, console)
     pictures = sorted(out.glob("*/seed-*/traversal.png"))
     if pictures:
@@ -131,7 +99,7 @@ def run(
         )
     if outcomes["busy"]:
         console.print(f"{outcomes['busy']} seeds are being trained by another disbench process.")
-    if interrupted:
+    if found.interrupted:
         console.print(
             f"stopped with {outcomes['stopped']} seeds to go; the same command goes on where it stopped."
         )

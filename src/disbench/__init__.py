@@ -1,3 +1,41 @@
-"""disbench: methods, metrics, sweeps over seeds and leaderboards for disentanglement research."""
+"""disbench: methods, metrics, sweeps over seeds and leaderboards for disentanglement research.
+
+    disbench.run(["vae", "betavae"], seeds=10, out="runs/first").leaderboard()
+    disbench.load("runs/first/vae-0a1b2c3d/seed-0/checkpoint.pt").represent(images)
+    disbench.datasets.load("dsprites")
+    disbench.metrics.mig(codes, factors)
+
+What a name needs is imported when the name is first used, so that `import disbench` is quick and
+`disbench.metrics` never loads torch.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from disbench import datasets, metrics, models, plugins
+    from disbench.benchmark.api import Run, load, run
+    from disbench.errors import UsageError
 
 __version__ = "0.1.0"
+__all__ = ["Run", "UsageError", "__version__", "datasets", "load", "metrics", "models", "plugins", "run"]
+
+_MODULES = ("datasets", "metrics", "models", "plugins")
+_HOMES = {
+    "Run": "disbench.benchmark.api",
+    "UsageError": "disbench.errors",
+    "load": "disbench.benchmark.api",
+    "run": "disbench.benchmark.api",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"disbench.{name}")
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'disbench' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,497 @@
+"""Writes the pages that say what the code says: one per method and metric, the data sets, the protocols, the
+command line. Called by mkdocs (`hooks` in mkdocs.yml); `pages()` alone gives all of them as Markdown."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import inspect
+import io
+import re
+import sys
+import textwrap
+import tokenize
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+GRID = (3, 6, 40, 32, 32)  # of dSprites, for how many images a metric asks
+
+TAKES = {
+    "table": "codes (n, d) and factors (n, k) of any rows",
+    "sampling": "codes of a complete factor grid, since it holds factors fixed",
+    "unsupervised": "codes (n, d) alone",
+    "posterior": "mean and log-variance (n, d) of the encoder's Gaussian, and factors (n, k)",
+    "models": "the codes of several trainings on the same rows",
+    "clustering": "a table of counts: generated images of each latent category by the class of a classifier",
+}
+
+
+def on_config(config: Any) -> Any:
+    config.nav = [_expanded(entry) for entry in config.nav]
+    return config
+
+
+def on_files(files: Any, config: Any) -> Any:
+    from mkdocs.structure.files import File
+
+    for path, text in pages().items():
+        files.append(File.generated(config, path, content=text))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
+    return filled(markdown)
+
+
+def filled(text: str) -> str:
+    """A page with its `<!-- table: NAME -->` and `<!-- file: PATH -->` lines replaced."""
+
+    def quoted(found: re.Match[str]) -> str:
+        path = ROOT / found[1]
+        kind = {".py": "python", ".toml": "toml"}[path.suffix]
+        return f'```{kind} title="{found[1]}"\n{path.read_text("utf-8")}```'
+
+    text = re.sub(r"^<!-- file: (\S+) -->$", quoted, text, flags=re.MULTILINE)
+    return re.sub(r"^<!-- table: (\w+) -->$", lambda found: measured(found[1]), text, flags=re.MULTILINE)
+
+
+def measured(name: str) -> str:
+    """A table of docs/measured.toml, which docs/measure.py writes."""
+    known = tomllib.loads((HERE / "measured.toml").read_text("utf-8"))
+    if name == "scores":
+        scores = known["scores"]
+        columns = list(next(iter(scores.values())))
+        rows = [[what, *(f"{values[c]:.2f}" for c in columns)] for what, values in scores.items()]
+        return table(["codes", *(f"`{c}`" for c in columns)], rows)
+    head = ["bins", "rows", "perfect", "one stray row", "the same, bins of equal frequency", "noise"]
+    return table(
+        head, [[row[0], f"{row[1]:,}", *(f"{v:.3f}" for v in row[2:])] for row in known["mig"]["rows"]]
+    )
+
+
+def _expanded(entry: Any) -> Any:
+    """A nav entry with its `generated: KIND` lines replaced."""
+    if not isinstance(entry, dict):
+        return entry
+    ((title, inside),) = entry.items()
+    if not isinstance(inside, list):
+        return entry
+    found: list[Any] = []
+    for part in inside:
+        if isinstance(part, dict) and "generated" in part:
+            found += _nav(part["generated"])
+        else:
+            found.append(_expanded(part))
+    return {title: found}
+
+
+def _nav(kind: str) -> list[dict[str, str]]:
+    if kind == "methods":
+        return [{title(_method_module(name)): f"methods/{name}.md"} for name in method_names()]
+    return [{name: f"metrics/{name}.md"} for name in metric_names()]
+
+
+def method_names() -> list[str]:
+    from disbench.models import method
+
+    return list(method.built_in())
+
+
+def metric_names() -> list[str]:
+    from disbench.metrics import registry
+
+    return list(registry.built_in())
+
+
+def pages() -> dict[str, str]:
+    """Path below docs/ and content of every generated page."""
+    return {
+        "methods/index.md": methods_index(),
+        **{f"methods/{name}.md": method_page(name) for name in method_names()},
+        "metrics/index.md": metrics_index(),
+        **{f"metrics/{name}.md": metric_page(name) for name in metric_names()},
+        "datasets.md": datasets_page(),
+        "protocols.md": protocols_page(),
+        "cli.md": cli_page(),
+    }
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    for row in rows:
+        lines.append("| " + " | ".join(cell_of(value) for value in row) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def cell_of(value: Any) -> str:
+    """A table's cell: bars are escaped, but not in code, where Markdown would show the backslash."""
+    parts = str(value).split("`")
+    return "`".join(part if i % 2 else part.replace("|", "\\|") for i, part in enumerate(parts))
+
+
+def shown(value: Any) -> str:
+    """A setting as it would be typed."""
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value)) or "none"
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 1_000:
+        return f"{value:,}"
+    return str(value)
+
+
+def doc(module: Any) -> str:
+    return inspect.getdoc(module) or ""
+
+
+def title(module: Any) -> str:
+    return doc(module).partition(":")[0]
+
+
+def prose(text: str) -> str:
+    """A docstring as Markdown: deviations under a heading of their own, links for papers and our modules."""
+    parts = []
+    for part in text.strip("\n").split("\n\n"):
+        if re.match(r'"\w+"\s', part):  # a list of named things
+            items = re.split(r'^(?=")', part, flags=re.MULTILINE)
+            lines = [re.sub(r"\s*\n\s*", " ", item).strip() for item in items if item.strip()]
+            part = "\n".join(re.sub(r'^"(\w+)"\s+', r"- **\1**: ", line) for line in lines)
+        if part.startswith("Deviations:"):
+            rest = part.removeprefix("Deviations:").strip()
+            part = "## Deviations\n\n" + rest[0].upper() + rest[1:]
+        parts.append(symbols(part) if part.startswith("    ") else linked(part))
+    return "\n\n".join(parts) + "\n"
+
+
+def symbols(block: str) -> str:
+    """A docstring's table of symbols as a real one; any other indented block as it is."""
+    lines = textwrap.dedent(block).splitlines()
+    starts = [found.start() for found in re.finditer(r"(?<!\S)\w", lines[0])]
+    aligned = all(line[at - 1 : at] in ("", " ") for line in lines for at in starts[1:])
+    if not re.match(r"(paper|symbol)\s+here", lines[0]) or not aligned:
+        return block
+    ends = [*starts[1:], None]
+    cells = [[line[a:b].strip() for a, b in zip(starts, ends, strict=True)] for line in lines]
+    rows = [[*(f"`{c}`" if c else "" for c in row[:-1]), row[-1]] for row in cells[1:]]
+    return table(cells[0], rows)
+
+
+def linked(text: str) -> str:
+    return re.sub(r"arXiv:(\d{4}\.\d{5})", r"[arXiv:\1](https://arxiv.org/abs/\1)", text)
+
+
+# Methods
+
+
+def _method_module(name: str) -> Any:
+    from disbench import models
+
+    return sys.modules[models.get(name).__module__]
+
+
+def comments(kind: type) -> dict[str, str]:
+    """The end-of-line comment of each field of a data class, those it inherits included."""
+    found: dict[str, str] = {}
+    for base in reversed(kind.__mro__):
+        if not dataclasses.is_dataclass(base):
+            continue
+        source = textwrap.dedent(inspect.getsource(base))
+        words = tokenize.generate_tokens(io.StringIO(source).readline)
+        by_line = {t.start[0]: t.string.lstrip("# ") for t in words if t.type == tokenize.COMMENT}
+        (body,) = ast.parse(source).body
+        assert isinstance(body, ast.ClassDef)
+        for node in body.body:
+            if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+                found[node.target.id] = by_line.get(node.end_lineno or 0, "")
+    return found
+
+
+def methods_index() -> str:
+    rows = []
+    for name in method_names():
+        head = re.split(r"\n\s*\n", doc(_method_module(name)))[0]
+        paper = " ".join(head.partition(":")[2].split())
+        rows.append([f"[{title(_method_module(name))}]({name}.md)", f"`{name}`", linked(paper)])
+    return (
+        "# Methods\n\nEach method is one file, written to be read beside its paper: the objective in the "
+        "paper's symbols, one named term of the loss per term of the equation, each default with its source, "
+        "and every deviation said. [Add your own](../howto/method.md).\n\n"
+        + table(["method", "name", "paper"], rows)
+    )
+
+
+def method_page(name: str) -> str:
+    from disbench import models
+
+    module, method = _method_module(name), models.get(name)
+    head, _, rest = doc(module).partition("\n\n")
+    text = [f"# {title(module)}\n", linked(" ".join(head.partition(":")[2].split())) + "\n", prose(rest)]
+    text.append("## Settings\n")
+    text.append(
+        f"Named configs of `{name}`; a protocol names one and may change it, and so does "
+        f"`--set {name}.FIELD=VALUE`. The last column says where the default comes from.\n"
+    )
+    configs = method.CONFIGS
+    known = comments(type(configs["paper"]))
+    rows = []
+    for field in dataclasses.fields(configs["paper"]):
+        values = [shown(getattr(config, field.name)) for config in configs.values()]
+        marked = [value if value == values[0] else f"**{value}**" for value in values]
+        rows.append([f"`{field.name}`", *marked, linked(known.get(field.name, ""))])
+    text.append(table(["setting", *configs, "default: meaning and source"], rows))
+    if method.VARIANTS:
+        text.append("## Variants\n")
+        text.append("`--variants NAME`, or `--variants all` for every one: the rows of one table.\n")
+        changes = [
+            [f"`{variant}`", ", ".join(f"`{k}={shown(v)}`" for k, v in changed.items()) or "as above"]
+            for variant, changed in method.VARIANTS.items()
+        ]
+        text.append(table(["variant", "changes"], changes))
+    text.append(numbers(name))
+    source = Path(str(module.__file__)).read_text("utf-8")
+    text.append(f'## The whole file\n\n??? quote "models/{name}.py"\n')
+    text.append(textwrap.indent(f"```python\n{source}```\n", "    "))
+    return "\n".join(text)
+
+
+def numbers(name: str) -> str:
+    """Published numbers and ours, metric by metric."""
+    from disbench.leaderboards import aggregate, kept, published
+
+    found = []
+    for source in published.names():
+        for number in published.get(source):
+            if number.method == name:
+                kind = {"sd": "standard deviation", "se": "standard error"}.get(str(number.spread_kind))
+                what = number.statistic if number.spread is None or kind is None else f"mean, {kind}"
+                paper = f"[{number.authors}, {number.venue}](https://arxiv.org/abs/{number.arxiv})"
+                where = f"{paper}: {number.table}, {number.row}"
+                data = f"{number.dataset}-{number.size}"
+                preset = f"`{number.preset}`" if number.preset else "not stated"
+                told = ["paper", number.printed, what, number.n or "–", data]
+                found.append([number.metric, *told, preset, where])
+    for result in kept.names():
+        for row in aggregate.leaderboard(kept.scores(kept.FOLDER / result)).to_dict("records"):
+            if row["method"] == name:
+                ours = f"**{row['mean']:.3f}±{row['std']:.3f}**"
+                told = ["ours", ours, "mean, standard deviation", row["n"], row["dataset"]]
+                label = f"{row['variant']} {row['settings']}".strip()
+                found.append(
+                    [row["metric"], *told, f"`{row['preset']}`", f"{result}: {row['protocol']}, {label}"]
+                )
+    text = "## Numbers\n\n"
+    if not found:
+        return text + "No published number whose source we have seen, and none of ours is kept yet.\n"
+    rows = [[f"[`{metric}`](../metrics/{metric}.md)", *rest] for metric, *rest in sorted(found, key=str)]
+    return (
+        text
+        + "Two numbers compare where data set, size and preset agree, and not otherwise. `disbench table` "
+        "prints the papers' tables with ours beside them.\n\n"
+        + table(["metric", "whose", "number", "what", "n", "data set", "preset", "where"], rows)
+    )
+
+
+# Metrics
+
+
+def metric_notes() -> dict[str, str]:
+    """The hand-written part of each metric's page: docs/notes/metrics.md, one `# name` each."""
+    text = (HERE / "notes" / "metrics.md").read_text("utf-8")
+    parts = re.split(r"^# (\w+)\n", text, flags=re.MULTILINE)[1:]
+    return dict(zip(parts[::2], parts[1::2], strict=True))
+
+
+def costs() -> Mapping[str, Any]:
+    return tomllib.loads((HERE / "metric-costs.toml").read_text("utf-8"))
+
+
+def metrics_index() -> str:
+    from disbench import metrics
+
+    rows = []
+    for name in metric_names():
+        metric = metrics.get(name)
+        best = "high" if metric.higher_is_better else "low"
+        rows.append([f"[`{name}`]({name}.md)", metric.kind, best, metric.chance or "–", metric.summary])
+    return (
+        "# Metrics\n\nPure functions of arrays. Each score carries its settings, its preset's name, what "
+        "was dropped and any warning. If you do not know which to use, read [which metric should I trust]"
+        "(../which-metric.md) first.\n\n"
+        + table(["metric", "kind", "good is", "chance", "what it is"], rows)
+        + "\n"
+        + table(["kind", "takes"], [[kind, takes] for kind, takes in TAKES.items()])
+    )
+
+
+def metric_page(name: str) -> str:
+    from disbench import metrics
+
+    metric = metrics.get(name)
+    module = sys.modules[metric.fn.__module__]
+    cost = costs()["cpu_seconds"].get(name)
+    facts = [
+        ["name", f"`{name}`"],
+        ["takes", TAKES[metric.kind]],
+        ["good is", "high" if metric.higher_is_better else "low"],
+        ["score at chance", metric.chance or "has no fixed value: see the traps"],
+        ["paper", linked(metric.paper)],
+        ["default preset", f"`{metric.default_preset}`"],
+        ["images encoded", images(metric)],
+        ["own cost", "–" if cost is None else f"{cost:g} CPU-s on 10 codes of dSprites' size"],
+    ]
+    head, _, rest = doc(module).partition("\n\n")
+    several = len([n for n in metric_names() if metrics.get(n).fn.__module__ == module.__name__]) > 1
+    text = [f"# {name}\n", f"{metric.summary}\n", table(["", ""], facts)]
+    if several:
+        text += ["## Definition\n", prose(inspect.getdoc(metric.fn) or ""), linked(head) + "\n", prose(rest)]
+    else:
+        text += ["## Definition\n", linked(head) + "\n", prose(rest)]
+    text += ["## Presets\n", presets(metric), metric_notes()[name].strip() + "\n"]
+    text += ["## Call\n", f"::: {metric.fn.__module__}.{name}\n"]
+    return "\n".join(text)
+
+
+def images(metric: Any) -> str:
+    """How many images the default preset asks for, on dSprites' grid."""
+    import numpy as np
+
+    from disbench.benchmark.scoring import TEST_ROWS, TRAIN_ROWS
+
+    if metric.kind == "sampling":
+        return f"{len(metric.rows(GRID, np.random.default_rng(0))):,} draws on dSprites, each image once"
+    if metric.kind in ("table", "unsupervised"):
+        return f"{TRAIN_ROWS + TEST_ROWS:,} rows"
+    return "none: it looks at generated images" if metric.kind == "clustering" else "all that are given"
+
+
+def presets(metric: Any) -> str:
+    names = list(metric.presets)
+    first = metric.presets[metric.default_preset]
+    if not first:
+        return f"`{metric.default_preset}`, without settings.\n"
+    rows = []
+    for setting in first:
+        values = [shown(metric.presets[preset][setting]) for preset in names]
+        rows.append([f"`{setting}`", *(v if v == values[0] else f"**{v}**" for v in values)])
+    return table(["setting", *names], rows)
+
+
+# Data sets, protocols, the command line
+
+
+def datasets_page() -> str:
+    from disbench.benchmark.datasets import manifest
+
+    facts = [manifest.read(name) for name in manifest.built_in()]
+    rows = [
+        [
+            f"[`{m.name}`](#{m.name})",
+            f"{m.count:,}" if m.count else "–",
+            ", ".join(map(str, m.sizes)),
+            m.channels,
+            " x ".join(map(str, m.factors.values())) or (f"{len(m.classes)} classes" if m.classes else "–"),
+            "made on the spot" if not m.files else "fetched" if all(f.urls for f in m.files) else "your file",
+        ]
+        for m in facts
+    ]
+    text = [
+        "# Data sets\n\nA data set is a manifest: where its files come from, their checksums, how they are "
+        "read, and what the rows mean. `disbench data list` says which are ready here, `disbench data fetch "
+        "NAME` gets one, and any `.npz` with `images` and `labels` or `factors` is one too. "
+        "[Bring your own](howto/metric-or-dataset.md).\n",
+        table(["name", "images", "pixels a side", "channels", "factors or classes", "comes"], rows),
+    ]
+    for m in facts:
+        text.append(f"## {m.name}\n\n{m.title}. {linked(m.paper)}.\n\n{m.notes.strip()}\n")
+        if m.licence:
+            text.append(f"Licence: {m.licence}.\n")
+        if m.factors:
+            text.append(table(["factor", "values"], m.factors.items()))
+        elif m.classes:
+            text.append(f"Classes: {', '.join(m.classes)}.\n")
+        files = [
+            [f"`{f.name}`", f"{f.bytes:,}" if f.bytes else "–", f"`{f.sha256[:16]}…`" if f.sha256 else "–"]
+            for f in m.files
+        ]
+        if files:
+            text.append(table(["file", "bytes", "SHA-256"], files))
+    return "\n".join(text)
+
+
+def protocols_page() -> str:
+    from disbench.benchmark import protocols
+
+    text = [
+        "# Protocols\n\nA protocol fixes what a leaderboard must hold fixed to compare like with like: data "
+        "set, image size, networks, budget, and the metrics with their presets. `--protocol NAME` chooses "
+        "one.\n"
+    ]
+    for name in protocols.names():
+        p = protocols.get(name)
+        size = f" at {p.size}x{p.size} pixels" if p.size else ""
+        text.append(f"## {name}\n\n{p.summary[0].upper()}{p.summary[1:]}.\n")
+        if not p.meaningful:
+            text.append("**Its scores mean nothing**, and every table of them says so.\n")
+        text.append(f"`{p.dataset}`{size}, each method's config `{p.config}`.\n")
+        changes = [["every method", f"`{k}={shown(v)}`"] for k, v in p.every.items()]
+        changes += [[f"`{m}`", f"`{k}={shown(v)}`"] for m, vs in p.methods.items() for k, v in vs.items()]
+        if changes:
+            text.append(table(["of", "changed setting"], changes))
+        rows = [
+            [
+                f"[`{m.name}`](metrics/{m.name}.md)",
+                f"`{m.preset}`",
+                ", ".join(f"`{k}={shown(v)}`" for k, v in m.settings.items()) or "–",
+            ]
+            for m in p.metrics
+        ]
+        text.append(table(["metric", "preset", "changed"], rows))
+    return "\n".join(text)
+
+
+def cli_page() -> str:
+    import typer.main
+
+    from disbench.benchmark.cli import app
+
+    text = [
+        "# Command line\n\nEvery command takes `--help`, and `--plugin FILE.py` as often as needed. What a "
+        "user did wrong is one sentence and exit code 2; a run with failed seeds ends with 1.\n"
+    ]
+    text += _commands(typer.main.get_command(app), "disbench")
+    return "\n".join(text)
+
+
+def _commands(group: Any, path: str) -> list[str]:
+    text = []
+    for name, command in group.commands.items():
+        full = f"{path} {name}"
+        if hasattr(command, "commands"):
+            text += _commands(command, full)
+            continue
+        arguments = [p for p in command.params if p.param_type_name == "argument"]
+        options = [p for p in command.params if p.param_type_name == "option" and p.name != "plugin"]
+        usage = " ".join([full, "[OPTIONS]" if options else "", *(_argument(p) for p in arguments)])
+        text.append(f"## {full}\n\n{command.help}\n\n```text\n{' '.join(usage.split())}\n```\n")
+        rows = [[f"`{(p.metavar or p.name).upper()}`", getattr(p, "help", "") or "", ""] for p in arguments]
+        for p in options:
+            names = ", ".join(f"`{o}`" for o in [*p.opts, *p.secondary_opts])
+            rows.append([names, p.help or "", _default(p)])
+        if rows:
+            text.append(table(["option", "what it does", "default"], rows))
+    return text
+
+
+def _argument(p: Any) -> str:
+    name = (p.metavar or p.name).upper() + ("..." if p.nargs == -1 else "")
+    return name if p.required else f"[{name}]"
+
+
+def _default(p: Any) -> str:
+    if p.required:
+        return "required"
+    if p.default in (None, "", False, ()) or callable(p.default):
+        return ""
+    return f"`{p.default}`"

@@ -1,0 +1,111 @@
+"""What the metrics say of representations whose faults are known: the tables of which-metric.md.
+
+python docs/measure.py          # writes docs/measured.toml, a few minutes on one core
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from disbench import metrics
+
+SIZES = (3, 6, 10, 8, 8)
+GRID = metrics.Grid(SIZES)
+FACTORS = GRID.factors(np.arange(len(GRID)))
+TRAIN, TEST = 7_500, 4_000
+COLUMNS = {
+    "beta_vae": "",
+    "factor_vae": "",
+    "mig": "",
+    "mig_sup": "",
+    "dcimig": "",
+    "dci": "eastwood2018_forest",
+    "sap": "dlib_continuous",
+    "modularity": "",
+    "infomec": "",
+    "irs": "",
+    "mcc": "",
+    "explicitness": "",
+    "linear_r2": "",
+}
+
+
+def representations() -> dict[str, NDArray[Any]]:
+    """Codes (N, d) of the whole grid, by what is the matter with them."""
+    rng = np.random.default_rng(0)
+    v = (FACTORS - FACTORS.mean(0)) / FACTORS.std(0)
+    noise = rng.normal(size=(len(v), 5))
+    turned = v.copy()
+    turned[:, [1, 2]] = v[:, [1, 2]] @ np.array([[1, 1], [-1, 1]]) / np.sqrt(2)
+    turned[:, [3, 4]] = v[:, [3, 4]] @ np.array([[1, 1], [-1, 1]]) / np.sqrt(2)
+    two_in_one = np.column_stack([FACTORS[:, 1] * 10 + FACTORS[:, 2], v[:, [0, 3, 4]]])
+    angle = 2 * np.pi * FACTORS[:, 2] / 10
+    cyclic = np.column_stack([v[:, [0, 1, 3, 4]], np.cos(angle), np.sin(angle)])
+    return {
+        "one code per factor": v,
+        "the same, blurred": v + 0.3 * noise,
+        "every code twice": np.hstack([v, v]),
+        "and five of noise": np.hstack([v, noise]),
+        "and three constant": np.hstack([v, np.zeros((len(v), 3))]),
+        "two factors in one code": two_in_one,
+        "one factor as a circle": cyclic,
+        "two pairs turned by 45 degrees": turned,
+        "noise": noise,
+    }
+
+
+def score(name: str, preset: str, codes: NDArray[Any], **settings: Any) -> float:
+    metric, rng = metrics.get(name), np.random.default_rng(1)
+    extra: dict[str, Any] = {"rng": rng} if metric.takes("rng") else {}
+    if metric.kind == "sampling":
+        return metric(codes, GRID, preset=preset or None, **extra, **settings).score
+    rows = rng.permutation(len(GRID))[: TRAIN + TEST]  # no row twice: neighbours would see the copies
+    if metric.takes("split"):
+        extra["split"] = (np.arange(TRAIN), np.arange(TRAIN, TRAIN + TEST))
+    return metric(codes[rows], FACTORS[rows], preset=preset or None, **extra, **settings).score
+
+
+def mig_of(codes: NDArray[Any], factors: NDArray[Any], bins: int, binning: str) -> float:
+    return metrics.mig(codes, factors, bins=bins, binning=binning).score
+
+
+def sensitivity(ns: Sequence[int] = (300, 1_000, 10_000)) -> list[list[float]]:
+    """MIG of dSprites' perfect codes and of noise: per number of bins and of rows."""
+    grid, rng = metrics.Grid((3, 6, 40, 32, 32)), np.random.default_rng(0)
+    found = []
+    for bins in (10, 20, 50):
+        for n in ns:
+            factors = grid.factors(rng.integers(len(grid), size=n))
+            codes = factors / np.array(grid.sizes)
+            stray = codes.copy()
+            stray[0] *= 20  # one row far from the others
+            noise = rng.normal(size=codes.shape)
+            kinds = [
+                mig_of(codes, factors, bins, "width"),
+                mig_of(stray, factors, bins, "width"),
+                mig_of(stray, factors, bins, "quantile"),
+                mig_of(noise, factors, bins, "width"),
+            ]
+            found.append([bins, n, *(round(kind, 3) for kind in kinds)])
+    return found
+
+
+def main() -> None:
+    lines = ["# Written by docs/measure.py.", "[scores]"]
+    for what, codes in representations().items():
+        scores = {name: round(score(name, preset, codes), 3) for name, preset in COLUMNS.items()}
+        lines.append(f'"{what}" = {{ {", ".join(f"{k} = {v}" for k, v in scores.items())} }}')
+        print(lines[-1], flush=True)
+    lines += ["", "[mig]  # bins, rows, perfect, one stray row, the same in quantile bins, noise", "rows = ["]
+    lines += [f"  {row}," for row in sensitivity()]
+    text = "\n".join([*lines, "]"]) + "\n"
+    Path(__file__).with_name("measured.toml").write_text(text, "utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+"""`import disbench`: the functions behind the commands."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+import disbench
+from disbench.errors import UsageError
+
+# What `finished_run` was made with.
+SAME = {
+    "protocol": "smoke",
+    "jobs": 1,
+    "settings": {"betavae": {"steps": 6, "batch": 4}},
+}
+
+
+@pytest.mark.parametrize(
+    ("use", "absent"),
+    [
+        ("", {"torch", "numpy", "pandas", "sklearn", "typer"}),
+        ("disbench.metrics.mig; disbench.plugins.files()", {"torch", "disbench.models"}),
+        ("disbench.datasets.names(); dir(disbench); disbench.UsageError", {"torch", "pandas", "matplotlib"}),
+    ],
+)
+def test_a_name_loads_what_it_needs_and_no_more(use, absent):
+    code = f"import sys, disbench; {use}\nprint(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert not absent & set(loaded.split())
+
+
+def test_every_public_name_is_there():
+    assert all(getattr(disbench, name) is not None for name in disbench.__all__)
+    with pytest.raises(AttributeError, match="nonesuch"):
+        disbench.nonesuch  # noqa: B018
+
+
+def test_the_same_run_by_function_and_by_command(quick_run):
+    """Settings as numbers make the cells that settings as texts made, so there is nothing left to do."""
+    before = {path: path.stat().st_mtime_ns for path in quick_run.rglob("checkpoint.pt")}
+    assert len(before) == 2
+    run = disbench.run("betavae", seeds=2, out=quick_run, **SAME)
+    assert dict(run.outcomes) == {"done": 2}
+    assert not run.interrupted
+    assert before == {path: path.stat().st_mtime_ns for path in quick_run.rglob("checkpoint.pt")}
+
+
+def test_what_a_run_tells(finished_run):
+    run = disbench.Run(finished_run)
+    assert list(run.status()["state"]) == ["done", "done"]
+    assert [path.parent.name for path in run.checkpoints()] == ["seed-0", "seed-1"]
+    scores, board = run.scores(), run.leaderboard()
+    assert set(scores["metric"]) == {"beta_vae", "factor_vae"}
+    voted = scores[scores["metric"] == "factor_vae"]["score"]
+    shown = board[board["metric"] == "factor_vae"].iloc[0]
+    assert shown["n"] == 2
+    assert shown["mean"] == pytest.approx(np.mean(list(voted)))
+
+
+def test_a_loaded_method_encodes_and_draws(finished_run):
+    method = disbench.load(disbench.Run(finished_run).checkpoints()[0])
+    data = disbench.datasets.load("dsprites", size=32)
+    with torch.no_grad():
+        codes = method.represent(data.images([0, 1, 2]))
+        images = method.generate(codes)
+    assert codes.shape[0] == 3
+    assert images.shape == (3, 1, 32, 32)
+    assert not method.training
+
+
+def test_a_new_seed_is_trained_and_a_failed_one_does_not_raise(quick_run):
+    run = disbench.run(["betavae"], seeds=[5], out=str(quick_run), **SAME)
+    assert dict(run.outcomes) == {"done": 1}
+    assert sorted(run.status()["seed"]) == [0, 1, 5]
+    wild = {"betavae": {"steps": 6, "batch": 4, "lr": 1e30}}
+    run = disbench.run("betavae", seeds=1, out=quick_run, protocol="smoke", jobs=1, settings=wild)
+    assert run.outcomes["failed"] == 1
+    assert list(run.status()["error"].str.len() > 0).count(True) == 1
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"methods": "betavea"}, "betavae"),
+        ({"seeds": 0}, "asks for no seed"),
+        ({"seeds": [-1]}, "negative"),
+        ({"jobs": -1}, "1 or more"),
+        ({"protocol": "smok"}, "smoke"),
+        ({"settings": {"betavae": {"gamma": 1}}}, "gamma"),
+        ({"device": "tpu"}, "device"),
+        ({"plugin": "nowhere.py"}, "no Python file"),
+    ],
+)
+def test_what_does_not_fit_is_a_sentence_before_anything_is_written(tmp_path, wrong, sentence):
+    given = {"methods": "betavae", "protocol": "smoke", "out": tmp_path / "r", **wrong}
+    with pytest.raises(UsageError, match=sentence):
+        disbench.run(given.pop("methods"), **given)
+    assert not (tmp_path / "r").exists()
+
+
+def test_a_folder_that_is_no_run(tmp_path):
+    with pytest.raises(UsageError, match="not a disbench run"):
+        disbench.Run(tmp_path)

@@ -1,0 +1,77 @@
+"""The documentation's generated pages, and its measured tables held against the code."""
+
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from disbench import metrics, models
+from disbench.benchmark import datasets, protocols
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "docs"))
+import generate  # noqa: E402  docs/generate.py, which mkdocs calls
+import measure  # noqa: E402
+
+GENERATED = generate.pages()
+
+
+@pytest.mark.parametrize("name", metrics.names())
+def test_every_metric_has_its_page_with_traps_and_cost(name):
+    page = GENERATED[f"metrics/{name}.md"]
+    for heading in ("## Definition", "## Presets", "## Traps", "## Call"):
+        assert f"\n{heading}\n" in page
+    assert all(preset in page for preset in metrics.get(name).presets)
+    assert name in generate.costs()["cpu_seconds"]
+
+
+def test_no_note_is_about_a_metric_that_is_gone():
+    assert set(generate.metric_notes()) == set(metrics.names()) == set(generate.costs()["cpu_seconds"])
+
+
+@pytest.mark.parametrize("name", models.names())
+def test_every_method_has_its_page_with_settings_and_deviations(name):
+    page = GENERATED[f"methods/{name}.md"]
+    assert "\n## Deviations\n" in page
+    for field in models.get(name).CONFIGS["paper"].__dataclass_fields__:
+        assert f"| `{field}` |" in page
+
+
+def test_a_settings_comment_is_its_own_and_not_that_of_the_default_it_replaces():
+    known = generate.comments(type(models.get("betatcvae").CONFIGS["paper"]))
+    assert known["batch"] == ""
+    assert "Kim & Mnih 2018" in generate.comments(type(models.get("betavae").CONFIGS["paper"]))["batch"]
+
+
+def test_every_command_option_data_set_and_protocol_is_in_its_page():
+    assert {"run", "score", "leaderboard", "data fetch"} <= set(
+        re.findall(r"^## disbench (.+)$", GENERATED["cli.md"], re.M)
+    )
+    assert "`--retry-failed`" in GENERATED["cli.md"]
+    assert all(f"## {name}\n" in GENERATED["datasets.md"] for name in datasets.names())
+    assert all(f"## {name}\n" in GENERATED["protocols.md"] for name in protocols.names())
+
+
+def test_a_table_of_symbols_is_one():
+    block = "    paper    here     shape    meaning\n    z        mu, s             a code"
+    assert generate.symbols(block).splitlines()[2] == "| `z` | `mu, s` |  | a code |"
+    assert generate.symbols("    L = a + b") == "    L = a + b"
+
+
+KNOWN = tomllib.loads((ROOT / "docs" / "measured.toml").read_text("utf-8"))
+QUICK = ("factor_vae", "mig", "mig_sup", "dcimig", "modularity", "irs", "mcc", "linear_r2")
+
+
+@pytest.mark.parametrize("what", ["every code twice", "two pairs turned by 45 degrees", "noise"])
+def test_the_scores_of_codes_with_known_faults_are_those_of_the_page(what):
+    codes = measure.representations()[what]
+    for name in QUICK:
+        assert measure.score(name, measure.COLUMNS[name], codes) == pytest.approx(
+            KNOWN["scores"][what][name], abs=2e-3
+        ), name
+
+
+def test_the_migs_by_bins_and_rows_are_those_of_the_page():
+    assert measure.sensitivity() == [pytest.approx(row, abs=2e-3) for row in KNOWN["mig"]["rows"]]
