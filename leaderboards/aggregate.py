@@ -69,6 +69,12 @@ def ordered(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.sort_values([*BY, "seed", "run"], kind="stable", ignore_index=True)
 
 
+def family(dataset: str) -> str:
+    """The name of a data set without the number of its split into unequal classes."""
+    head, middle, tail = dataset.partition(":imbalanced-")
+    return f"{head}{middle}*-{tail.rpartition('-')[2]}" if middle else dataset
+
+
 def deduplicated(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     """A seed that several runs trained under equal settings counts once; beside the frame, what was left out.
 
@@ -76,7 +82,7 @@ def deduplicated(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
         UsageError: its scores differ between the runs.
     """
     identity = [*BY, "seed"]
-    notes = []
+    repeated: dict[tuple[str, str], list[Any]] = {}
     for key, group in frame[frame.duplicated(identity, keep=False)].groupby(
         identity, dropna=False, sort=False
     ):
@@ -89,9 +95,11 @@ def deduplicated(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
                 f"{label} is in {runs}, with different {found['metric']} ({' and '.join(told)}); "
                 "give one of them."
             )
-        note = f"{label} is in {runs} with equal scores and counts once"
-        if note not in notes:
-            notes.append(note)
+        repeated.setdefault((_label(found), runs), []).append(found["seed"])
+    notes = [
+        f"{label} is in {runs} with equal scores and counts once: seed {_listed(seeds)}"
+        for (label, runs), seeds in repeated.items()
+    ]
     return frame.drop_duplicates(identity, ignore_index=True), notes
 
 

@@ -60,8 +60,21 @@ def scores(path: Path) -> pd.DataFrame:
 
 
 def provenance(path: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((path / "provenance.json").read_text("utf-8"))
-    return found
+    """How a kept result was made.
+
+    Raises:
+        UsageError: its file is damaged.
+    """
+    try:
+        found = json.loads((path / "provenance.json").read_text("utf-8"))
+    except ValueError as error:
+        raise UsageError(f"{path / 'provenance.json'} is damaged ({error}); keep the result again.") from None
+    missing = {"commands", "protocols", "seconds", "environments"} - set(found)
+    if missing:
+        raise UsageError(
+            f"{path / 'provenance.json'} lacks {', '.join(sorted(missing))}; keep the result again."
+        )
+    return dict(found)
 
 
 def readme(folder: Path = FOLDER, link: str = "leaderboards/results") -> str:
@@ -76,14 +89,17 @@ def readme(folder: Path = FOLDER, link: str = "leaderboards/results") -> str:
 
 def _section(path: Path, link: str) -> str:
     frame, facts = scores(path), provenance(path)
+    splits = frame["dataset"].map(aggregate.family) != frame["dataset"]
+    if splits.all():  # a row is a mean over the splits
+        frame = frame.assign(dataset=frame["dataset"].map(aggregate.family), cell="")
     board = aggregate.leaderboard(frame)
-    seeds = f"{board['n'].min()} to {board['n'].max()}" if board["n"].nunique() > 1 else f"{board['n'].max()}"
+    n = f"{board['n'].min()} to {board['n'].max()}" if board["n"].nunique() > 1 else f"{board['n'].max()}"
     told = "; ".join(f"{name} ({found['summary']})" for name, found in facts["protocols"].items())
     devices = dict.fromkeys(str(found.get("device")) for found in facts["environments"])
     lines = [
         f"### {path.name}",
         "",
-        f"{', '.join(dict.fromkeys(board['dataset']))}, {seeds} seeds, protocol {told}. "
+        f"{', '.join(dict.fromkeys(board['dataset']))}, {n} scores a row, protocol {told}. "
         f"{facts['seconds']['total'] / 3600:.1f} hours, summed over seeds, on {' and '.join(devices)}. "
         "Mean ± standard deviation (divided by n - 1), in brackets the 95 % interval of the mean (BCa "
         f"bootstrap). The seeds, the settings and how it was made: [{path.name}]({link}/).",
@@ -107,8 +123,8 @@ def wide(board: pd.DataFrame) -> pd.DataFrame:
         key = tuple(row[name] for name in keys)
         method = f"{row['method']}-{row['variant']}" if row["variant"] else row["method"]
         head = {**{name: row[name] for name in several}, "method": method, "settings": row["settings"]}
-        made = rows.setdefault(key, {**head, "seeds": row["n"], "failed": row["failed"]})
-        made["seeds"] = max(made["seeds"], row["n"])
+        made = rows.setdefault(key, {**head, "n": row["n"], "failed": row["failed"]})
+        made["n"] = max(made["n"], row["n"])
         made[f"{row['metric']} ({row['preset']})"] = _value(row)
         if (row["metric"], row["preset"]) == (first["metric"].iloc[0], first["preset"].iloc[0]):
             mean = row["mean"] if np.isfinite(row["mean"]) else -np.inf

@@ -25,7 +25,7 @@ from pydantic import Field, ValidationError
 
 from disbench.errors import UsageError, unknown
 from disbench.leaderboards import published
-from disbench.leaderboards.aggregate import leaderboard
+from disbench.leaderboards.aggregate import family, leaderboard
 from disbench.leaderboards.published import Number, Strict, Text
 
 FOLDER = files("disbench.leaderboards") / "tables"
@@ -263,7 +263,7 @@ def _ours(
     others = others if len(others) else mine
     kinds = others[["protocol", "dataset", "preset", "settings", "config"]]
     if table.splits:
-        kinds = kinds.assign(dataset=[_family(name) for name in kinds["dataset"]])
+        kinds = kinds.assign(dataset=[family(name) for name in kinds["dataset"]])
     kinds = kinds.drop_duplicates()
     if kinds.empty:
         return None, [], f"no result of {_title(row)} under the protocol {table.protocol}"
@@ -283,12 +283,6 @@ def _ours(
         differs.append(f"our metric has the preset {kind['preset']}")
     found, _, note = _aggregate(others, table)
     return found, differs, note
-
-
-def _family(dataset: str) -> str:
-    """The name of a data set without the number of its split."""
-    head, middle, tail = dataset.partition(":imbalanced-")
-    return f"{head}{middle}*-{tail.rpartition('-')[2]}" if middle else dataset
 
 
 def _same(changed: Mapping[str, Any], settings: Mapping[str, float]) -> bool:

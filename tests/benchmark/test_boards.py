@@ -89,7 +89,7 @@ def test_a_seed_in_two_runs_counts_once_or_is_refused(disbench, tmp_path):
     one, same = make_run(tmp_path / "one"), make_run(tmp_path / "same")
     code, out, _ = disbench("leaderboard", one, same, "--format", "markdown")
     assert code == 0
-    assert re.search(r"vae seed 0 is in \S*one and \S*same with equal scores and counts once", out)
+    assert re.search(r"vae is in \S*one and \S*same with equal scores and counts once: seed 0, 1", out)
     other = make_run(tmp_path / "other", score=0.7)
     code, _, err = disbench("leaderboard", one, other)
     assert code == 2
@@ -208,6 +208,24 @@ def test_keeping_again_replaces_the_folder_as_a_whole(disbench, tmp_path):
     code, _, err = disbench("leaderboard", tmp_path / "r", "--keep", "other", "--results", results)
     assert code == 2
     assert "choose another name" in err
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("provenance.json", "{", "is damaged"),
+        ("provenance.json", "{}", "lacks commands, environments, protocols, seconds"),
+        ("scores.csv", "method\nvae\n", "lacks the columns dataset"),
+    ],
+)
+def test_a_damaged_kept_result_is_one_sentence(disbench, tmp_path, name, text, told):
+    results = tmp_path / "leaderboards" / "results"
+    readme(tmp_path / "README.md")
+    disbench("leaderboard", make_run(tmp_path / "r"), "--keep", "x", "--results", results)
+    (results / "x" / name).write_text(text)
+    code, _, err = disbench("leaderboard", "--readme", "--results", results)
+    assert code == 2
+    assert told in err
 
 
 def test_a_kept_result_is_a_run_to_the_other_commands(disbench, tmp_path):
@@ -349,3 +367,37 @@ def test_tables_are_listed(disbench):
     code, out, _ = disbench("list", "tables")
     assert code == 0
     assert [line.split()[0] for line in out.splitlines()] == tables.names()
+
+
+def test_the_readme_averages_over_the_splits_of_a_data_set_and_puts_the_best_first(tmp_path):
+    def row(split, score, method):
+        return {
+            "dataset": f"digits:imbalanced-{split}-28",
+            "protocol": "elastic-mini",
+            "method": method,
+            "variant": "",
+            "settings": "mini",
+            "cell": f"{method}{split}",
+            "metric": "ent",
+            "preset": "elastic",
+            "seed": 0,
+            "score": score,
+            "state": "done",
+            "higher_is_better": False,
+            "seconds": 1.0,
+        }
+
+    frame = leaderboards.scores([row(s, 0.1 * s + b, m) for s in (1, 2) for m, b in (("a", 0.5), ("b", 0.0))])
+    folder = tmp_path / "x"
+    folder.mkdir()
+    frame.to_csv(folder / "scores.csv", index=False)
+    facts = {"commands": ["disbench run"], "protocols": {}, "seconds": {"total": 7200}, "environments": []}
+    (folder / "provenance.json").write_text(json.dumps(facts))
+    text = kept.readme(tmp_path)
+    assert "digits:imbalanced-*-28, 2 scores a row" in text
+    assert "2.0 hours" in text
+    rows = [line.split("|")[1:-1] for line in text.splitlines() if line.startswith("| ")][1:]
+    assert [[cell.strip() for cell in cells] for cells in rows] == [
+        ["b", "2", "0", "0.150 ± 0.071"],  # less is better
+        ["a", "2", "0", "0.650 ± 0.071"],
+    ]

@@ -176,7 +176,7 @@ def test_a_seed_of_two_runs_counts_once_if_they_agree_and_is_refused_if_not():
     same = [row(0, 0.2), row(0, 0.2, run="runs/b"), row(1, 0.4, run="runs/b")]
     frame, notes = aggregate.deduplicated(leaderboards.scores(same))
     assert leaderboards.leaderboard(frame)["n"].tolist() == [2]
-    assert notes == ["betavae seed 0 is in runs/a and runs/b with equal scores and counts once"]
+    assert notes == ["betavae is in runs/a and runs/b with equal scores and counts once: seed 0"]
     for other in (row(0, 0.3, run="runs/b"), row(0, None, state="failed", run="runs/b")):
         with pytest.raises(UsageError, match="betavae seed 0 is in runs/a and runs/b, with different"):
             aggregate.deduplicated(leaderboards.scores([row(0, 0.2), other]))
