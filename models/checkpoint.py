@@ -13,6 +13,7 @@ import os
 import pickle
 import re
 import secrets
+import warnings
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ from disbench.models.method import Method
 FORMAT = 1
 KIND = "disbench checkpoint"
 LIMIT = 2**31  # bytes that a file may unpack to; a hundred times the largest model here
-MOST_ENTRIES = 10**6
+MOST_ENTRIES = 10**5  # of lists and dicts in a file
 
 
 @dataclass(frozen=True)
@@ -151,7 +152,9 @@ def load_tensors(path: Path) -> Any:
             if zipfile.is_zipfile(file):
                 _check_size(path, sum(entry.file_size for entry in zipfile.ZipFile(file).infolist()))
             file.seek(0)
-            values = torch.load(file, map_location="cpu", weights_only=True)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # about a pickle's version: it is read or refused
+                values = torch.load(file, map_location="cpu", weights_only=True)
     except UsageError:
         raise
     except pickle.UnpicklingError:
@@ -191,8 +194,6 @@ def check_tensors(path: Path, values: Any) -> None:
             left.extend([*value.keys(), *value.values()])
         elif isinstance(value, list | tuple | set | frozenset):
             left.extend(value)
-        elif isinstance(value, int) and value.bit_length() > 64:
-            raise UsageError(f"{path} holds a number of {value.bit_length()} bits; it is damaged.")
         if entries + len(left) > MOST_ENTRIES:
             raise UsageError(
                 f"{path} holds more than {MOST_ENTRIES:,} entries, as no model does; is it the right file?"

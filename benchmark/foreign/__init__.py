@@ -23,7 +23,7 @@ from disbench.errors import UsageError, unknown
 from disbench.models.checkpoint import KIND, load_tensors
 
 STANDARD = "beta_vae,factor_vae,mig,sap,modularity"  # quick ones, for what comes without a protocol
-ENCODERS = {"torchscript": encoders.torchscript, "pt2": encoders.exported, "onnx": encoders.onnx}
+ENCODERS = {"torchscript": encoders.scripted, "pt2": encoders.exported, "onnx": encoders.onnx}
 TITLES = {"torchscript": "a TorchScript encoder", "pt2": "a torch.export encoder", "onnx": "an ONNX encoder"}
 
 

@@ -7,13 +7,10 @@ for the user.
 
 from __future__ import annotations
 
-import ast
 import importlib
 import inspect
-import io
 import re
 import sys
-import warnings
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -27,8 +24,8 @@ from disbench.benchmark import datasets, scoring
 from disbench.benchmark.datasets import manifest
 from disbench.benchmark.datasets.dataset import Dataset
 from disbench.benchmark.datasets.loading import split_name
-from disbench.benchmark.foreign import pt2
-from disbench.benchmark.foreign.files import members, reading, short
+from disbench.benchmark.foreign import pt2, torchscript
+from disbench.benchmark.foreign.files import members, short
 from disbench.benchmark.scoring import Floats, Ints, Told
 from disbench.errors import UsageError, unknown
 from disbench.metrics import ContingencyTable
@@ -36,7 +33,6 @@ from disbench.models.checkpoint import load_tensors
 
 RANGES = ("0,1", "-1,1", "0,255", "uint8")
 LAYOUTS = ("nchw", "nhwc", "flat")
-LIBRARIES = ("aten", "prim", "quantized")  # of operators, in TorchScript
 MEANS = ("mean", "mu", "loc", "z_mean", "code", "codes")  # what an output that is the code is called
 WRAPPED = ("state_dict", "model_state_dict", "model", "weights")  # where training scripts put a state dict
 
@@ -75,54 +71,9 @@ class Network:
     assumed: tuple[str, ...] = ()
 
 
-def torchscript(path: Path) -> Network:
-    """A TorchScript module.
-
-    Torch's loader of these knows TorchScript's types alone, so nothing of Python runs; operators that `pt2`
-    refuses are refused here. The archive that torch reads is written anew from the checked members.
-    """
-    parts = members(path, "TorchScript")
-    inner = {name.partition("/")[2]: content for name, content in parts.items()}
-    with reading(path, "TorchScript"):
-        for name, content in inner.items():
-            if name.startswith("code/") and name.endswith(".py"):
-                _check_script(path, content.decode())
-        whole = io.BytesIO()
-        with zipfile.ZipFile(whole, "w") as archive:
-            for name, content in inner.items():
-                if not name.endswith(".debug_pkl"):
-                    archive.writestr(f"archive/{name}", content)
-        whole.seek(0)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # torch.export is to follow it; files remain
-            module = torch.jit.load(whole, map_location="cpu").eval()  # type: ignore[no-untyped-call]
-    return Network(path, module)
-
-
-def _check_script(path: Path, source: str) -> None:
-    """Refuses TorchScript code that reaches for an operator on files, or for one that is not torch's own.
-
-    Operators are `torch.<name>`, `ops.<library>.<name>` or methods; `getattr` names submodules such as "0".
-    """
-    allowed: set[ast.AST] = set()
-    for node in ast.walk(ast.parse(source)):
-        name: object = None
-        if isinstance(node, ast.Attribute):
-            name = node.attr
-            if isinstance(node.value, ast.Name) and node.value.id == "ops":
-                name = None if name in LIBRARIES else f"ops.{name}"
-                allowed.add(node.value)
-        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "getattr":
-            literal = node.args[1] if len(node.args) == 2 else None
-            name = literal.value if isinstance(literal, ast.Constant) else "getattr"
-            allowed.add(node.func)
-        elif isinstance(node, ast.Name) and node.id in ("ops", "getattr") and node not in allowed:
-            name = f"ops.{node.id}"
-        if name and (str(name).startswith("ops.") or pt2.REFUSED.fullmatch(str(name))):
-            raise UsageError(
-                f"{path} uses {short(name)!r}, which is not run for a stranger's file; export an encoder of "
-                "plain tensor operators, or score its codes."
-            )
+def scripted(path: Path) -> Network:
+    """A TorchScript module, checked and loaded by `torchscript`."""
+    return Network(path, torchscript.load(path))
 
 
 def exported(path: Path) -> Network:

@@ -56,7 +56,9 @@ class Model:
             options = onnxruntime.SessionOptions()
             options.log_severity_level = 4  # what is wrong is raised; it would also be printed
             options.intra_op_num_threads = options.inter_op_num_threads = 1  # the last digits depend on it
-            self.session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+            self.session = onnxruntime.InferenceSession(
+                content, options, providers=["CPUExecutionProvider"], enable_fallback=0
+            )
             inputs = self.session.get_inputs()
         if len(inputs) != 1:
             raise UsageError(

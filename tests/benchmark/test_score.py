@@ -1,11 +1,8 @@
 """`disbench score` of what disbench did not train: an encoder has the same numbers in every form."""
 
-import importlib.util
 import json
 
-import h5py
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from torch import nn
@@ -20,98 +17,6 @@ SIZES = (3, 4, 5)
 GRID = Grid(SIZES, ("shape", "scale", "x"))
 FACTORS = GRID.factors(np.arange(len(GRID)))
 METRICS = "factor_vae,beta_vae,mig,sap"
-FACTORY = """
-import torch
-from torch import nn
-
-class Encoder(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.first = nn.Conv2d(1, 4, 4, 2, 1)
-        self.mean, self.logvar = nn.Linear(4 * 8 * 8, 3), nn.Linear(4 * 8 * 8, 3)
-
-    def forward(self, x):
-        h = torch.relu(self.first(x)).flatten(1)
-        return self.mean(h), self.logvar(h)
-
-def make(shape):
-    assert shape == (1, 16, 16)
-    return Encoder()
-"""
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory):
-    """A folder with a small grid of images, a stranger's encoder in every form, and its codes."""
-    folder = tmp_path_factory.mktemp("stranger")
-    images = np.zeros((len(GRID), 16, 16), np.uint8)
-    for row, (shape, scale, x) in enumerate(FACTORS):
-        images[row, 4 : 6 + 2 * scale, 2 * x : 2 * x + 3] = 255
-        images[row, 12:, 4 * shape : 4 * shape + 4] = 128
-    np.savez(folder / "grid.npz", images=images, factors=FACTORS, factor_names=np.array(GRID.names))
-    (folder / "stranger.py").write_text(FACTORY)
-    spec = importlib.util.spec_from_file_location("strangers_own", folder / "stranger.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    torch.manual_seed(5)
-    encoder = module.make((1, 16, 16)).eval()
-    some = torch.rand(4, 1, 16, 16)
-    torch.save(encoder.state_dict(), folder / "state.pt")
-    nested = {f"module.{name}": tensor for name, tensor in encoder.state_dict().items()}
-    torch.save({"epoch": 3, "state_dict": nested}, folder / "nested.pt")
-    free = ({0: torch.export.Dim("batch")},)
-    torch.export.save(torch.export.export(encoder, (some,), dynamic_shapes=free), folder / "free.pt2")
-    torch.export.save(torch.export.export(encoder, (some,)), folder / "fixed.pt2")
-    torch.jit.trace(encoder, some).save(str(folder / "traced.pt"))
-    torch.jit.script(encoder).save(str(folder / "scripted.pt"))
-    onnx_model(encoder, folder / "model.onnx")
-    with torch.no_grad():
-        codes = encoder(torch.from_numpy(images / np.float32(255))[:, None])[0].numpy()
-    write_codes(folder, codes)
-    return folder
-
-
-def onnx_model(encoder, path):
-    helper = pytest.importorskip("onnx.helper")
-    weights = {name: tensor.numpy() for name, tensor in encoder.state_dict().items()}
-    held = [
-        helper.make_tensor(name, 1, value.shape, value.ravel().tolist()) for name, value in weights.items()
-    ]
-    nodes = [
-        helper.make_node("Conv", ["x", "first.weight", "first.bias"], ["a"], strides=[2, 2], pads=[1] * 4),
-        helper.make_node("Relu", ["a"], ["b"]),
-        helper.make_node("Flatten", ["b"], ["h"]),
-        helper.make_node("Gemm", ["h", "mean.weight", "mean.bias"], ["mean"], transB=1),
-        helper.make_node("Gemm", ["h", "logvar.weight", "logvar.bias"], ["logvar"], transB=1),
-    ]
-    graph = helper.make_graph(
-        nodes,
-        "encoder",
-        [helper.make_tensor_value_info("x", 1, ["batch", 1, 16, 16])],
-        [helper.make_tensor_value_info(name, 1, ["batch", 3]) for name in ("mean", "logvar")],
-        held,
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    path.write_bytes(model.SerializeToString())
-
-
-def write_codes(folder, codes):
-    """The same codes in every format: in order, shuffled with row numbers, shuffled with factors."""
-    order = np.random.default_rng(1).permutation(len(codes))
-    mixed, factors = codes[order], FACTORS[order]
-    np.save(folder / "order.npy", codes)
-    np.save(folder / "columns.npy", np.asfortranarray(codes))
-    np.savez(folder / "rows.npz", codes=mixed, rows=order)
-    np.savez_compressed(folder / "factors.npz", z=mixed, factors=factors)
-    np.savez(folder / "says.npz", codes=codes, dataset=str(folder / "grid.npz"))
-    with h5py.File(folder / "codes.h5", "w") as file:
-        file["codes"], file["rows"] = mixed, order
-    names = [f"z{i}" for i in range(codes.shape[1])]
-    frame = pd.DataFrame(mixed, columns=names)
-    frame.assign(row=order).to_parquet(folder / "codes.parquet", index=False)
-    frame.assign(**dict(zip(GRID.names, factors.T, strict=True))).to_csv(folder / "named.csv", index=False)
-    frame.assign(row=order).to_csv(folder / "rows.csv", index=False)
-    np.savetxt(folder / "bare.csv", codes, fmt="%.9g")
 
 
 @pytest.fixture

@@ -209,3 +209,35 @@ def test_a_flipped_bit_never_passes_unseen(path, checkpoint):
         assert loaded.config == checkpoint.config
         assert loaded.seed == checkpoint.seed
         assert all(torch.equal(v, checkpoint.weights[k]) for k, v in method.state_dict().items()), (at, bit)
+
+
+def test_a_tensor_that_is_huge_in_memory_alone_is_refused(path):
+    rewrite_raw(path, weights={"w": torch.zeros(1).expand(2**40)})
+    refused(path, "unpacks to 4,398,046,511,104 bytes or more")
+
+
+def test_lists_that_hold_each_other_are_refused(path):
+    values = ["ha"]
+    for _ in range(30):
+        values = [values, values]
+    rewrite_raw(path, config={"steps": values})
+    refused(path, "more than 100,000 entries")
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        torch.zeros(3).to_sparse(),
+        torch.zeros(3, dtype=torch.complex64).conj(),
+        torch.quantize_per_tensor(torch.zeros(3), 0.1, 0, torch.qint8),
+    ],
+    ids=["sparse", "conjugated", "quantised"],
+)
+def test_tensors_that_are_no_plain_arrays_are_refused(path, odd):
+    rewrite_raw(path, weights={"w": odd})
+    refused(path, "no plain array")
+
+
+def rewrite_raw(path, **changes):
+    """Change entries and leave the digest as it is."""
+    torch.save({**torch.load(path, weights_only=True), **changes}, path)

@@ -1,0 +1,145 @@
+"""Reads a TorchScript module after checks that torch's own reader does not make.
+
+That reader knows TorchScript's types alone, so nothing of Python runs. But it believes what the pickles
+in the file say of their tensors, and the code may call any operator. So here, before it sees the file: every
+checksum, every tensor against the bytes that there are for it, and every operator that the code names
+(`pt2.REFUSED`). The archive that torch reads is written anew from the checked members. This keeps
+damaged files out, and files and Python out of reach; it is no sandbox for the operators themselves.
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+import pickle
+import pickletools
+import warnings
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from disbench.benchmark.foreign import pt2
+from disbench.benchmark.foreign.files import members, reading, short
+from disbench.errors import UsageError
+
+LIBRARIES = ("aten", "prim", "quantized")  # of operators
+STORED = {
+    "FloatStorage": 4,
+    "DoubleStorage": 8,
+    "HalfStorage": 2,
+    "BFloat16Storage": 2,
+    "LongStorage": 8,
+    "IntStorage": 4,
+    "ShortStorage": 2,
+    "CharStorage": 1,
+    "ByteStorage": 1,
+    "BoolStorage": 1,
+}  # bytes of one number
+
+
+def load(path: Path) -> Any:
+    """The module in a file, in evaluation mode.
+
+    Raises:
+        UsageError: damaged, or with operators that are not run.
+    """
+    parts = members(path, "TorchScript")
+    inner = {name.partition("/")[2]: content for name, content in parts.items()}
+    with reading(path, "TorchScript"):
+        for name, content in inner.items():
+            if name.startswith("code/") and name.endswith(".py"):
+                _check_code(path, content.decode())
+        for name in ("data", "constants"):
+            _Looker(inner[f"{name}.pkl"], name, inner).load()
+        whole = io.BytesIO()
+        with zipfile.ZipFile(whole, "w") as archive:
+            for name, content in inner.items():
+                if not name.endswith(".debug_pkl"):
+                    archive.writestr(f"archive/{name}", content)
+        whole.seek(0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # torch.export is to follow it; files remain
+            return torch.jit.load(whole, map_location="cpu").eval()  # type: ignore[no-untyped-call]
+
+
+def _check_code(path: Path, source: str) -> None:
+    """Refuses TorchScript code that reaches for an operator on files, or for one that is not torch's own.
+
+    Operators are `torch.<name>`, `ops.<library>.<name>` or methods; `getattr` names submodules such as "0".
+    """
+    allowed: set[ast.AST] = set()
+    for node in ast.walk(ast.parse(source)):
+        name: object = None
+        if isinstance(node, ast.Attribute):
+            name = node.attr
+            if isinstance(node.value, ast.Name) and node.value.id == "ops":
+                name = None if name in LIBRARIES else f"ops.{name}"
+                allowed.add(node.value)
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "getattr":
+            literal = node.args[1] if len(node.args) == 2 else None
+            name = literal.value if isinstance(literal, ast.Constant) else "ops.getattr"
+            allowed.add(node.func)
+        elif isinstance(node, ast.Name) and node.id in ("ops", "getattr") and node not in allowed:
+            name = f"ops.{node.id}"
+        if name and (str(name).startswith("ops.") or pt2.REFUSED.fullmatch(str(name))):
+            raise UsageError(
+                f"{path} uses {short(name)!r}, which is not run for a stranger's file; export an encoder of "
+                "plain tensor operators, or score its codes."
+            )
+
+
+class _Inert:
+    """Stands for every object in a pickle; does nothing."""
+
+    def __init__(self, *given: Any) -> None:
+        pass
+
+    def __setstate__(self, state: Any) -> None:
+        pass
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        pass
+
+    def append(self, value: Any) -> None:
+        pass
+
+
+class _Looker(pickle._Unpickler):
+    """Walks a pickle without making anything of it, and compares its tensors with the stored bytes."""
+
+    def __init__(self, content: bytes, folder: str, inner: Mapping[str, bytes]) -> None:
+        for operation, argument, _ in pickletools.genops(content):
+            if operation.name.endswith("PUT") and int(str(argument)) > len(content):
+                raise ValueError("an entry beyond the end")  # torch would make room for all before it
+        super().__init__(io.BytesIO(content))
+        self.folder, self.inner = folder, inner
+
+    def find_class(self, module: str, name: str) -> Any:
+        if name in STORED:
+            return name
+        if name == "_rebuild_tensor_v2":
+            return _check_tensor
+        if "rebuild" in name or name.endswith("Storage"):
+            raise ValueError(f"a tensor by {short(name, 40)}")
+        return _Inert
+
+    def persistent_load(self, pid: Any) -> int:
+        """How many numbers the storage holds of which the pickle speaks."""
+        kind, numbers, key, _, count = pid
+        if kind != "storage" or not 0 <= count * STORED[numbers] <= len(self.inner[f"{self.folder}/{key}"]):
+            raise ValueError(
+                f"a tensor of {count} numbers in {len(self.inner[f'{self.folder}/{key}'])} bytes"
+            )
+        return int(count)
+
+
+def _check_tensor(held: int, offset: int, sizes: Sequence[int], strides: Sequence[int], *others: Any) -> None:
+    """Raises where a tensor reaches outside its storage of `held` numbers."""
+    if len(sizes) != len(strides) or min((offset, *sizes, *strides)) < 0:
+        raise ValueError("a tensor of negative size")
+    last = offset + sum((size - 1) * stride for size, stride in zip(sizes, strides, strict=True))
+    if 0 not in sizes and last >= held:
+        raise ValueError(f"a tensor that reaches to number {last} of {held}")
