@@ -1,21 +1,25 @@
-"""The sweep as a function: what `disbench.run(...)` and the command of that name call."""
+"""Sweeps and scores as functions: `disbench.run`, `disbench.score`, and what these commands call."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import joblib
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from disbench import models, plugins
-from disbench.benchmark import datasets, progress, protocols, scoring, store, sweep
-from disbench.errors import UsageError
+from disbench.benchmark import datasets, foreign, progress, protocols, scoring, store, sweep
+from disbench.benchmark.foreign.codes import Table
+from disbench.errors import UsageError, unknown
 
 if TYPE_CHECKING:
     import pandas as pd
+    import torch
     from rich.console import Console
 
 Names = str | Sequence[str]
@@ -167,6 +171,130 @@ def run(
             f"the disk that holds {out} is full; free some space and run again with --retry-failed."
         )
     return Run(out, outcomes, interrupted)
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What one model or table of codes scored.
+
+    Attributes:
+        opened: what was scored, on which data, and what was assumed of it.
+        entries: per metric its score, preset, settings, parts, warnings; or None and the reason.
+    """
+
+    opened: foreign.Opened
+    entries: tuple[Mapping[str, Any], ...]
+
+    def __getitem__(self, metric: str) -> float | None:
+        """The score of a metric; None where it cannot have one."""
+        found = {str(entry["metric"]): entry["score"] for entry in self.entries}
+        if metric not in found:
+            raise unknown("metric of this score", metric, found)
+        return None if found[metric] is None else float(found[metric])
+
+    @property
+    def assumed(self) -> tuple[str, ...]:
+        """Sentences on what was found out or assumed: how images are taken, which output is the code."""
+        return self.opened.assumed
+
+    def table(self) -> pd.DataFrame:
+        """One row per metric: metric, preset, score, and the reason where there is none."""
+        import pandas as pd
+
+        rows = [(e["metric"], e["label"], e["score"], e["reason"]) for e in self.entries]
+        return pd.DataFrame(rows, columns=["metric", "preset", "score", "reason"])
+
+
+def score(
+    source: PathLike | NDArray[Any] | Callable[[torch.Tensor], Any],
+    *,
+    metrics: Names = "",
+    preset: str = "",
+    dataset: str = "",
+    rows: ArrayLike | None = None,
+    factors: ArrayLike | None = None,
+    repeats: int = 1,
+    method: str = "",
+    config: str = "",
+    settings: Mapping[str, object] | None = None,
+    factory: str = "",
+    input_range: str = "",
+    layout: str = "",
+    size: int | None = None,
+    output: str = "",
+    device: str = "auto",
+    data_dir: PathLike | None = None,
+    plugin: PathLike | Sequence[PathLike] = (),
+    console: Console | None = None,
+) -> Scored:
+    """Scores a checkpoint, codes, or an encoder that you trained yourself.
+
+    Args:
+        source: a file: `checkpoint.pt` of a run, codes (npz, npy, HDF5, CSV, Parquet), an encoder
+            (TorchScript, torch.export, ONNX), or a state dict with `method` or `factory`. Or in memory: codes
+            (n, d), or a module or function that takes images (b, c, h, w).
+        metrics: names, with presets after a colon ("factor_vae:ibgan"); else the protocol's, or some quick
+            ones.
+        preset: of every metric that has it.
+        dataset: for what does not say it itself.
+        rows: (n,) rows of the data set, of codes in memory that are not all in its order.
+        factors: (n, k) factor values of codes in memory, instead of rows or of a data set.
+        repeats: independent draws of each metric.
+        method, config, settings: of a state dict that is a method's, with its named config and changes.
+        factory: "package.module:function" that makes the module of a state dict.
+        input_range, layout, size, output: of an encoder: how it takes images, and which output is the code;
+            else what fits, see `Scored.assumed`.
+        device: "auto", "cpu" or "cuda"; of a checkpoint.
+        data_dir: where data sets are kept; else $DISBENCH_DATA, else the user's cache folder.
+        plugin: Python files with methods, metrics or data sets.
+        console: where to tell how far it is; by default nowhere.
+
+    Raises:
+        UsageError: a source that cannot be read or does not fit the data, unknown names, or no metric that
+            can be computed.
+    """
+    for path in _several(plugin):
+        plugins.load(path)
+    options = foreign.Options(
+        dataset=dataset,
+        method=method,
+        config=config,
+        changes=settings or {},
+        factory=factory,
+        wanted=foreign.Wanted(input_range, layout, size, output),
+        device=device,
+        data_dir=None if data_dir is None else Path(data_dir),
+    )
+    if isinstance(source, str | Path):
+        if rows is not None or factors is not None:
+            raise UsageError("rows and factors belong to codes in memory; a file brings its own.")
+        opened = foreign.open_source(Path(source), options)
+    elif callable(source):
+        opened = foreign.open_encoder(source, options)
+    else:
+        known = None if rows is None else np.asarray(rows)
+        values = None if factors is None else np.asarray(factors)
+        opened = foreign.open_codes(Table(np.asarray(source), known, values), options)
+    return score_all([opened], metrics=metrics, preset=preset, repeats=repeats, console=console)[0]
+
+
+def score_all(
+    opened: Sequence[foreign.Opened],
+    *,
+    metrics: Names = "",
+    preset: str = "",
+    repeats: int = 1,
+    console: Console | None = None,
+) -> list[Scored]:
+    """Scores several opened sources with the same metrics, see `score`."""
+    from rich.console import Console
+
+    if not 1 <= repeats <= 1000:
+        raise UsageError(f"--repeats {repeats} was given; give 1 to 1000.")
+    choices = foreign.choose(opened, ",".join(map(str, _several(metrics))), preset)
+    with progress.told(console or Console(quiet=True)) as told:
+        found = foreign.score(opened, choices, draws=repeats, progress=told, jobs=-1)
+    return [Scored(one, tuple(entries)) for one, entries in zip(opened, found, strict=True)]
 
 
 def load(

@@ -59,10 +59,8 @@ def score(
 
     from rich.console import Console
 
-    from disbench.benchmark import foreign, progress
+    from disbench.benchmark import api, foreign
 
-    if not 1 <= repeats <= 1000:
-        raise UsageError(f"--repeats {repeats} was given; give 1 to 1000.")
     options = foreign.Options(
         dataset=dataset,
         method=method,
@@ -74,9 +72,9 @@ def score(
         data_dir=data_dir,
     )
     opened = [foreign.open_source(path, options) for path in files]
-    choices = foreign.choose(opened, metrics, preset)
-    with progress.told(Console(stderr=True)) as told:
-        found = foreign.score(opened, choices, draws=repeats, progress=told, jobs=-1)
+    told = Console(stderr=True)
+    scored = api.score_all(opened, metrics=metrics, preset=preset, repeats=repeats, console=told)
+    found = [one.entries for one in scored]
     if json_:
         whole = [foreign.as_json(one, entries) for one, entries in zip(opened, found, strict=True)]
         print(json.dumps(whole[0] if len(whole) == 1 else whole, indent=1, default=list))

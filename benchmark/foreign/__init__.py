@@ -5,12 +5,13 @@ Each becomes a `scoring.Source` with the data that its codes are of, so that one
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from disbench import metrics, models
 from disbench.benchmark import datasets, protocols, scoring, sweep
@@ -21,6 +22,7 @@ from disbench.benchmark.protocols import MetricChoice
 from disbench.benchmark.scoring import Source, Told
 from disbench.errors import UsageError, unknown
 from disbench.models.checkpoint import KIND, load_tensors
+from disbench.models.method import Method
 
 STANDARD = "beta_vae,factor_vae,mig,sap,modularity"  # quick ones, for what comes without a protocol
 ENCODERS = {"torchscript": encoders.scripted, "pt2": encoders.exported, "onnx": encoders.onnx}
@@ -90,6 +92,39 @@ def open_source(path: Path, options: Options) -> Opened:
     return _encoder(ENCODERS[kind](path), kind, TITLES[kind], options)
 
 
+def open_codes(table: codes.Table, options: Options) -> Opened:
+    """Codes in memory.
+
+    Raises:
+        UsageError: they are no finite numbers, or do not fit the data.
+    """
+    return _placed(codes.checked(table, Path("the array")), Path("the array"), "array", options)
+
+
+def open_encoder(encoder: Callable[[Tensor], Any], options: Options) -> Opened:
+    """A function of images (b, c, h, w), or a module, in memory; a method of disbench among them.
+
+    Raises:
+        UsageError: it does not fit the data, or the outputs leave open which is the code.
+    """
+    name = type(encoder).__name__ if isinstance(encoder, torch.nn.Module) else "function"
+    path = Path(f"the {name}")
+    if isinstance(encoder, Method):
+        data = datasets.load(
+            _named(path, options),
+            size=options.wanted.size or encoder.data.shape[1],
+            data_dir=options.data_dir,
+        )
+        if data.shape != encoder.data.shape:
+            raise UsageError(f"{path} takes images {encoder.data.shape}, but {data.name} has {data.shape}.")
+        where = torch.device(sweep.choose_device(options.device))
+        source = scoring.Trained(encoder.to(where).eval(), data, where, options.data_dir)
+        return _of_images(path, f"{name} in memory", source, data, "module", ())
+    if isinstance(encoder, torch.nn.Module):
+        encoder.eval()
+    return _encoder(encoders.Network(path, encoder), "module", f"{name} in memory", options)
+
+
 def _checkpoint(path: Path, options: Options) -> Opened:
     saved = models.load_checkpoint(path)
     about = dict(saved.dataset)
@@ -111,7 +146,10 @@ def _checkpoint(path: Path, options: Options) -> Opened:
 
 
 def _codes(path: Path, kind: files.Kind, options: Options) -> Opened:
-    table = codes.read(path, kind)
+    return _placed(codes.read(path, kind), path, kind, options)
+
+
+def _placed(table: codes.Table, path: Path, kind: str, options: Options) -> Opened:
     size = options.wanted.size or table.size
     source, data, assumed = codes.place(table, path, options.dataset, size, options.data_dir)
     n, d = table.codes.shape

@@ -63,7 +63,15 @@ def read(path: Path, kind: Kind) -> Table:
     Raises:
         UsageError: unreadable, damaged, too large, or without a table of real, finite numbers.
     """
-    table = READERS[kind](path)
+    return checked(READERS[kind](path), path)
+
+
+def checked(table: Table, path: Path) -> Table:
+    """The table with real, finite codes and whole rows and factors; `path` is what errors call it.
+
+    Raises:
+        UsageError: it has not.
+    """
     codes = _numbers(path, "codes", table.codes)
     if codes.ndim != 2 or 0 in codes.shape:
         raise UsageError(

@@ -1,6 +1,7 @@
 """disbench: methods, metrics, sweeps over seeds and leaderboards for disentanglement research.
 
     disbench.run(["vae", "betavae"], seeds=10, out="runs/first").leaderboard()
+    disbench.score("codes.npz", dataset="dsprites")["mig"]
     disbench.load("runs/first/vae-0a1b2c3d/seed-0/checkpoint.pt").represent(images)
     disbench.datasets.load("dsprites")
     disbench.metrics.mig(codes, factors)
@@ -14,18 +15,32 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from disbench import datasets, metrics, models, plugins
-    from disbench.benchmark.api import Run, load, run
+    from disbench.benchmark.api import Run, Scored, load, run, score
     from disbench.errors import UsageError
 
 __version__ = "0.1.0"
-__all__ = ["Run", "UsageError", "__version__", "datasets", "load", "metrics", "models", "plugins", "run"]
+__all__ = [
+    "Run",
+    "Scored",
+    "UsageError",
+    "__version__",
+    "datasets",
+    "load",
+    "metrics",
+    "models",
+    "plugins",
+    "run",
+    "score",
+]
 
 _MODULES = ("datasets", "metrics", "models", "plugins")
 _HOMES = {
     "Run": "disbench.benchmark.api",
+    "Scored": "disbench.benchmark.api",
     "UsageError": "disbench.errors",
     "load": "disbench.benchmark.api",
     "run": "disbench.benchmark.api",
+    "score": "disbench.benchmark.api",
 }
 
 

@@ -104,3 +104,70 @@ def test_what_does_not_fit_is_a_sentence_before_anything_is_written(tmp_path, wr
 def test_a_folder_that_is_no_run(tmp_path):
     with pytest.raises(UsageError, match="not a disbench run"):
         disbench.Run(tmp_path)
+
+
+METRICS = ["mig", "sap:dlib_continuous", "linear_r2"]
+
+
+def test_codes_in_memory_score_as_those_of_a_file(tmp_path):
+    rng = np.random.default_rng(0)
+    rows = np.unique(rng.integers(0, 737_280, 2_000))
+    codes = disbench.datasets.load("dsprites", size=32).factors(rows) + rng.normal(0, 0.1, (len(rows), 5))
+    np.savez(tmp_path / "codes.npz", codes=codes, rows=rows)
+    here = disbench.score(codes, rows=rows, dataset="dsprites", size=32, metrics=METRICS)
+    there = disbench.score(tmp_path / "codes.npz", dataset="dsprites", size=32, metrics=METRICS)
+    assert here["mig"] == there["mig"]
+    assert here["linear_r2"] == there["linear_r2"]
+    assert here["linear_r2"] > 0.9
+    assert list(here.table()["metric"]) == ["mig", "sap", "linear_r2"]
+    with pytest.raises(UsageError, match="metric of this score 'migg'"):
+        here["migg"]
+
+
+def test_a_trained_method_in_memory_scores_as_its_checkpoint(finished_run):
+    (path, _) = disbench.Run(finished_run).checkpoints()
+    saved = disbench.score(path, metrics=METRICS)
+    loaded = disbench.score(disbench.load(path), dataset="dsprites", metrics=METRICS)
+    assert [saved[name] for name in ("mig", "sap")] == [loaded[name] for name in ("mig", "sap")]
+
+
+def test_a_module_and_a_function_in_memory_score_alike():
+    class Encoder(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(0)
+            self.linear = torch.nn.Linear(1024, 4)
+            self.drop = torch.nn.Dropout()  # would make it unsteady if it were not put in evaluation mode
+
+        def forward(self, images):
+            return self.drop(self.linear(images.flatten(1)))
+
+    module = Encoder()
+    one = disbench.score(module, dataset="dsprites", size=32, metrics="mig,linear_r2")
+    weight, bias = module.linear.weight, module.linear.bias
+    two = disbench.score(
+        lambda x: torch.nn.functional.linear(x.flatten(1), weight, bias),
+        dataset="dsprites",
+        size=32,
+        metrics="mig,linear_r2",
+    )
+    assert one["mig"] == two["mig"]
+    assert any("in [0, 1], which is assumed" in sentence for sentence in one.assumed)
+
+
+@pytest.mark.parametrize(
+    ("source", "given", "sentence"),
+    [
+        (np.zeros((10, 2)), {"dataset": "dsprites"}, "the array: each of the 2 codes is the same"),
+        (np.full((10, 2), np.nan), {"dataset": "dsprites"}, "the array: 10 of 10 rows"),
+        (np.eye(10), {}, "the array does not say which data"),
+        (np.eye(10), {"dataset": "dsprites"}, "the array has 10 codes, but dsprites has 737,280"),
+        ("nowhere.npz", {}, "nowhere.npz"),
+        ("nowhere.npz", {"rows": [1]}, "belong to codes in memory"),
+        (np.eye(10), {"dataset": "dsprites", "rows": range(10), "repeats": 0}, "--repeats 0"),
+        (torch.nn.Identity(), {}, "the Identity does not say which images"),
+    ],
+)
+def test_a_source_that_cannot_be_scored_is_a_sentence(source, given, sentence):
+    with pytest.raises(UsageError, match=sentence):
+        disbench.score(source, **given)
