@@ -56,7 +56,7 @@ def total_correlation(logits: Tensor) -> Tensor:
 class FactorVAE(vae.VAE):
     CONFIGS: ClassVar[Mapping[str, Any]] = {
         "paper": Config(),
-        "mini": Config(**vae.MINI, gamma=8.0, hidden=256, layers=3),
+        "mini": Config(**{**vae.MINI, "steps": 6_000}, gamma=8.0, hidden=256, layers=3),
     }
 
     def __init__(self, config: Config, data: DataInfo) -> None:

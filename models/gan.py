@@ -48,7 +48,7 @@ class Config(method.Config):
 
 MINI: dict[str, Any] = {
     # ours: 32x32 images, one core
-    "steps": 5_000,
+    "steps": 4_500,
     "batch": 32,
     "width": 8,
     "width_d": 8,
@@ -57,7 +57,7 @@ MINI: dict[str, Any] = {
     "optimizer": "adam",
     "lr_g": 1e-3,
     "lr_d": 1e-3,
-    "noise_steps": 3_300,
+    "noise_steps": 3_000,
     "init_std": 0.05,
 }
 

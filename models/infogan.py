@@ -106,7 +106,7 @@ class InfoGAN(Method):
         "paper": Config(),
         "mnist": MNIST,
         "limit": LIMIT,
-        "mini": Config(steps=6_000, channels=(16, 16, 32), init_std=0.05),
+        "mini": Config(steps=4_500, channels=(16, 16, 32), init_std=0.05),
         "mini_mnist": replace(
             MNIST, steps=3_000, batch=64, nets="modified", channels=(16, 32), lr_d=2e-3, init_std=0.05
         ),
