@@ -142,10 +142,11 @@ def differences(frame: pd.DataFrame) -> list[str]:
             names = [name for name in {**one, **other} if one.get(name) != other.get(name)]
             told = ", ".join(f"{name} {one.get(name)} and {other.get(name)}" for name in names)
             found.append(f"settings of {judged} ({told})")
-    for metric, group in frame.groupby("metric"):
-        presets = {
-            tuple(sorted(set(cell["preset"]))) for _, cell in group.groupby(["dataset", "cell", "seed"])
-        }
+    seeds = ["dataset", "cell", "seed"]
+    # a failed seed has rows for all that it should have been scored by, and none of them compares anything
+    scored = frame[frame.groupby(seeds)["score"].transform("count") > 0]
+    for metric, group in scored.groupby("metric"):
+        presets = {tuple(sorted(set(cell["preset"]))) for _, cell in group.groupby(seeds)}
         if len(presets) > 1 and len(protocols) <= 1:
             named = " and ".join(", ".join(names) for names in sorted(presets))
             found.append(f"presets of {metric} ({named})")

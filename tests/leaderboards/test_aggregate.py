@@ -198,6 +198,16 @@ def test_rows_by_other_columns_pool_and_say_so():
         aggregate.pooled(mixed, columns)
 
 
+def test_what_a_failed_seed_was_to_be_scored_by_keeps_nothing_apart():
+    failed = {"state": "failed", "reason": "diverged"}
+    rows = [row(0, 0.2), row(1, None, **failed), row(1, None, preset="ibgan", **failed)]
+    assert aggregate.differences(leaderboards.scores(rows)) == []
+    rows = [row(0, 0.2), row(1, 0.2), row(1, 0.2, preset="ibgan")]
+    assert aggregate.differences(leaderboards.scores(rows)) == [
+        "presets of factor_vae (dlib and dlib, ibgan)"
+    ]
+
+
 def test_rows_are_chosen_by_column():
     frame = leaderboards.scores([row(0, 0.2), row(0, 0.4, method="vae")])
     assert aggregate.chosen(frame, {"method": "vae"})["score"].tolist() == [0.4]
