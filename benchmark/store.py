@@ -7,6 +7,7 @@
         metrics.jsonl      one line per logged step: terms of the losses, monitored quantities
         state.pt           weights and optimisers of the last saved step; gone when trained
         checkpoint.pt      the trained method
+        codes.npz          the codes that were scored, for further metrics
         scores.json        one entry per metric
         traversal.png/gif  pictures
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import importlib.metadata
 import os
 import platform
@@ -27,6 +28,7 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 from disbench import models, plugins
 from disbench.benchmark import datasets, origin, pictures, scoring, store
 from disbench.benchmark.datasets import loading, manifest
+from disbench.benchmark.kept import Kept
 from disbench.benchmark.protocols import Protocol
 from disbench.benchmark.records import abandoned
 from disbench.benchmark.store import Cell, Journal
@@ -355,17 +357,25 @@ class Group:
                 weights=trainer.state(i).weights,
                 plugin=cell.plugin,
             )
+            for name in ("codes.npz", "scores.json"):  # of a checkpoint that someone deleted
+                (self.folders[cell] / name).unlink(missing_ok=True)
             save_checkpoint(checkpoint, self.folders[cell] / "checkpoint.pt")
             states[i].unlink(missing_ok=True)
 
     def score(self, cell: Cell, data: datasets.Dataset, device: torch.device) -> None:
-        """Scores and draws what was saved, not what is in memory."""
+        """Scores and draws what was saved, not what is in memory; the codes are kept."""
         folder = self.folders[cell]
         self.reports[cell]("scoring", int(cell.config["steps"]))
-        method = load_checkpoint(folder / "checkpoint.pt").build(device)
-        source = scoring.Trained(method, data, device, self.options.data_dir)
+
+        @functools.cache
+        def trained() -> scoring.Trained:
+            method = load_checkpoint(folder / "checkpoint.pt").build(device)
+            return scoring.Trained(method, data, device, self.options.data_dir)
+
+        source = Kept(folder / "codes.npz", cell.dataset, data, trained)
         entries = scoring.score(source, data, self.protocol.metrics)
-        pictures.write_all(method, data, device, folder)
+        if not (folder / "scores.json").exists():  # else they were drawn before the protocol changed
+            pictures.write_all(trained().method, data, device, folder)
         store.write_json(folder / "scores.json", entries)
 
 

@@ -4,16 +4,15 @@
 
 leaves the runs "whole", "killed" and "pair" in the folder. Each start of the killed one is a fork with two
 loky workers, in a process group of its own. After a random number of ticks (a training step, a file written,
-a file renamed) of any of its processes, and then a random moment more, the whole group gets SIGKILL. Prints
-what the process was doing when its time had come, one line per kill. The two processes of the pair leave in
-pair.log when they began and ended to train which cell.
+a file renamed) of any of its processes, or at the first tick of a kind, and then a random moment more, the
+whole group gets SIGKILL. Prints what the process was doing when its time had come, one line per kill. The two
+processes of the pair leave in pair.log when they began and ended to train which cell.
 """
 
 import os
-import select
 import signal
 import sys
-import time
+import threading
 import traceback
 import warnings
 from pathlib import Path
@@ -28,8 +27,10 @@ from disbench.benchmark import datasets, protocols, store, sweep
 from disbench.benchmark.protocols import MetricChoice
 from disbench.benchmark.trainer import Single
 
-TINY = {"steps": "50", "batch": "4"}
-PRODUCTS = ("checkpoint", "codes", "scores", "traversal", "reconstructions", "categories")
+TINY = {"steps": "100", "batch": "4"}
+# in an order in which a cell that gets past one of them by itself leaves others for the next
+AIMS = ("write checkpoint", "rename checkpoint", "write codes", "rename codes", "rename scores")
+AIMS += ("write scores", "rename traversal", "write traversal")
 
 
 def tiny_grid(path):
@@ -59,22 +60,27 @@ def run(folder, name, jobs):
 
 
 class Clock:
-    """Counts what the sweep's processes do; every forked process counts for itself.
+    """Counts what the sweep's processes do, each for itself, and kills them all.
 
     Args:
-        ticks: says through the pipe when there were so many.
-        products: count only the files that a trained cell leaves.
+        ticks: after so many of one process its whole group is killed.
+        aim: count only what begins so, such as "write checkpoint".
+        delay: seconds from the last tick to the kill.
+        pipe: is told what the last tick was.
     """
 
-    def __init__(self, ticks, products, pipe):
-        self.left, self.products, self.pipe = ticks, products, pipe
+    def __init__(self, ticks, aim, delay, pipe):
+        self.left, self.aim, self.delay, self.pipe = ticks, aim, delay, pipe
 
-    def tick(self, doing, name=""):
-        if self.products and not name.lstrip(".").startswith(PRODUCTS):
-            return
-        self.left -= 1
+    def tick(self, doing):
+        self.left -= doing.startswith(self.aim)
         if self.left == 0:
-            os.write(self.pipe, f"{doing} {name}\n".encode())
+            self.left = -1
+            os.write(self.pipe, f"{doing}\n".encode())
+            if self.delay:
+                threading.Timer(self.delay, os.killpg, (0, signal.SIGKILL)).start()
+            else:
+                os.killpg(0, signal.SIGKILL)
 
     def wind(self):
         """From here on a step, a write and a rename are a tick each."""
@@ -87,26 +93,27 @@ class Clock:
 
         def write(file):
             fsync(file)
-            self.tick("write", Path(os.readlink(f"/proc/self/fd/{file}")).name)
+            self.tick(f"write {Path(os.readlink(f'/proc/self/fd/{file}')).name.lstrip('.')}")
 
         def rename(source, target):
             replace(source, target)
-            self.tick("rename", Path(target).name)
+            self.tick(f"rename {Path(target).name}")
 
         Single.advance, os.fsync, os.replace = step, write, rename
 
 
-def start(folder, ticks, products=False):
-    """A process group at work on the sweep; its id and the pipe that tells when it is due."""
+def start(folder, ticks, aim="", delay=0.0):
+    """A process group at work on the sweep; its id and the pipe that tells its last tick."""
     told, tell = os.pipe()
     group = os.fork()
     if group:
         os.close(tell)
         return group, told
     os.setsid()
+    signal.alarm(300)  # whatever hangs ends
     warnings.simplefilter("ignore")  # loky advises against forks; these need not import torch again
     set_start_method("fork")
-    Clock(ticks, products, tell).wind()
+    Clock(ticks, aim, delay, tell).wind()
     try:
         outcomes = run(folder, "killed", 2)
         get_reusable_executor().shutdown(kill_workers=True)
@@ -117,18 +124,13 @@ def start(folder, ticks, products=False):
 
 
 def kill_and_restart(folder, kills, rng):
-    for kill in range(kills):
-        late = kill >= kills / 2  # first anywhere, then among the last files of a cell
-        group, told = start(folder, int(rng.integers(1, 7 if late else 31)), products=late)
-        due, _, _ = select.select([told], [], [], 120)
-        doing = os.read(told, 200).decode() if due else ""
-        if not doing:
-            sys.exit("the sweep ended, or hung, before its kill")
-        time.sleep(rng.uniform(0, 0.02))
-        os.killpg(group, signal.SIGKILL)
-        os.waitpid(group, 0)
+    for aim in [""] * (kills - len(AIMS)) + list(AIMS):  # first anywhere, then at what comes late
+        ticks, delay = (1, 0.0) if aim else (int(rng.integers(1, 31)), rng.uniform(0, 0.02))
+        group, told = start(folder, ticks, aim, delay)
+        if os.waitpid(group, 0)[1] != signal.SIGKILL:
+            sys.exit("the sweep ended before its kill")
+        print(os.read(told, 200).decode().strip(), flush=True)
         os.close(told)
-        print(doing.strip(), flush=True)
     group, _ = start(folder, -1)
     if os.waitpid(group, 0)[1]:
         sys.exit("the sweep did not end well after the last kill")

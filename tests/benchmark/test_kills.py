@@ -27,7 +27,7 @@ def runs(tmp_path_factory):
 def test_the_kills_met_training_saving_and_what_comes_after(runs):
     _, moments = runs
     assert len(moments) == KILLS
-    for word in ("step", "state.pt", "traversal"):
+    for word in ("step", "state.pt", "checkpoint.pt", "codes.npz", "traversal", "scores.json"):
         assert any(word in moment for moment in moments), moments
 
 
@@ -43,12 +43,12 @@ def test_the_results_are_those_of_a_sweep_left_alone(runs, name):
         assert a["weights"].keys() == b["weights"].keys()
         assert all(torch.equal(a["weights"][key], b["weights"][key]) for key in a["weights"])
         lines = store.read_lines(whole / "metrics.jsonl")
-        assert len(lines) == 50
+        assert len(lines) == 100
         assert store.read_lines(other / "metrics.jsonl") == lines
         assert scores(other) == scores(whole)
         assert store.status(other)["state"] == "done"
-        for picture in ("traversal.png", "traversal.gif"):
-            assert (whole / picture).read_bytes() == (other / picture).read_bytes()
+        for file in ("traversal.png", "traversal.gif", "codes.npz"):
+            assert (whole / file).read_bytes() == (other / file).read_bytes()
 
 
 def scores(folder):

@@ -27,8 +27,8 @@ def test_a_run_leaves_what_it_promises(quick_run):
     for seed in (0, 1):
         names = {path.name for path in one(quick_run, seed).iterdir()} - {".lock"}
         assert names == {
-            *("cell.json", "status.json", "metrics.jsonl", "checkpoint.pt", "scores.json"),
-            *("traversal.png", "traversal.gif", "reconstructions.png"),
+            *("cell.json", "status.json", "metrics.jsonl", "checkpoint.pt", "codes.npz"),
+            *("scores.json", "traversal.png", "traversal.gif", "reconstructions.png"),
         }
         assert store.status(one(quick_run, seed))["state"] == "done"
     cell = json.loads((one(quick_run) / "cell.json").read_text())

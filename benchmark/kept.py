@@ -1,0 +1,85 @@
+"""`codes.npz`: the codes that scoring encoded, so that a further metric needs no model.
+
+Plain arrays, read with `allow_pickle=False`: `codes` (n, d) float32, `rows` (n,) int64, ascending, of the
+data set, and which one that is: `dataset`, `size`, `sha256`. Rows are those that the protocol's metrics ask
+for and those of every table metric.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from disbench.benchmark import scoring
+from disbench.benchmark.datasets import Dataset
+from disbench.benchmark.scoring import Floats, Ints, Told
+from disbench.metrics import ContingencyTable
+from disbench.models.checkpoint import write_atomically
+
+
+class Kept:
+    """A source of codes for scoring: those in a file, and from the trained method what the file lacks.
+
+    Args:
+        path: the file; made, or made anew with more rows, where it lacks some.
+        about: name, size and sha256 of the data set, as in a cell.
+        data: that data set.
+        trained: gives the trained method; called only if it is needed.
+    """
+
+    def __init__(
+        self, path: Path, about: Mapping[str, Any], data: Dataset, trained: Callable[[], scoring.Trained]
+    ) -> None:
+        self.path, self.about, self.data, self.trained = path, about, data, trained
+
+    @property
+    def rows(self) -> Ints | None:
+        return None
+
+    def codes(self, rows: Ints, progress: Told | None = None) -> Floats:
+        further = np.setdiff1d(scoring.table_rows(self.data), rows)
+        found = read(self.path, self.about)
+        if found is None or scoring.lacking(np.union1d(rows, further), found[0]):
+            source = self.trained()
+            # by themselves first, in the batches in which `disbench score` would encode them
+            codes = np.concatenate([source.codes(part, progress) for part in (rows, further) if len(part)])
+            order = np.argsort(np.concatenate([rows, further]))
+            found = np.union1d(rows, further), codes[order]
+            write(self.path, self.about, *found)
+        kept_rows, kept_codes = found
+        return kept_codes[np.searchsorted(kept_rows, rows)]
+
+    def contingency(self) -> tuple[ContingencyTable, str] | str:
+        return self.trained().contingency()
+
+
+def write(path: Path, about: Mapping[str, Any], rows: Ints, codes: Floats) -> None:
+    """Codes (n, d) of rows (n,), ascending."""
+
+    def save(temporary: Path) -> None:
+        with open(temporary, "wb") as file:
+            np.savez(
+                file,
+                codes=codes.astype(np.float32, copy=False),
+                rows=rows.astype(np.int64, copy=False),
+                dataset=str(about["name"]),
+                size=int(about["size"]),
+                sha256=str(about["sha256"]),
+            )
+
+    write_atomically(path, save)
+
+
+def read(path: Path, about: Mapping[str, Any]) -> tuple[Ints, Floats] | None:
+    """Rows and codes; None where there is no such file, a damaged one, or one of another data set."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            if (str(file["sha256"]), int(file["size"])) != (about["sha256"], about["size"]):
+                return None
+            return file["rows"], file["codes"]
+    except (FileNotFoundError, zipfile.BadZipFile, ValueError, KeyError, EOFError):
+        return None

@@ -1,0 +1,113 @@
+"""The codes that a cell keeps answer further metrics without its model."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from disbench.benchmark import datasets, kept, protocols, scoring, store, sweep
+from disbench.benchmark.protocols import MetricChoice
+from disbench.models import load_checkpoint
+
+ABOUT = {"name": "dsprites", "size": 32, "sha256": "ab"}
+
+
+def with_metrics(*names):
+    added = tuple(MetricChoice(name=name).resolved() for name in names)
+    setting = protocols.get("smoke")
+    return setting.model_copy(update={"metrics": (*setting.metrics, *added)})
+
+
+@pytest.fixture
+def cell(quick_run):
+    found, folder = store.cells(quick_run)[0]
+    return quick_run, found, folder
+
+
+def scores(folder):
+    return {entry["metric"]: entry for entry in json.loads((folder / "scores.json").read_text("utf-8"))}
+
+
+def test_the_file_holds_what_the_model_says_of_these_rows(cell):
+    folder = cell[2]
+    with np.load(folder / "codes.npz", allow_pickle=False) as file:
+        values = {name: file[name] for name in file.files}
+    data = datasets.load("dsprites", size=32)
+    assert values["codes"].dtype == np.float32
+    assert values["codes"].shape == (len(values["rows"]), 10)
+    assert values["rows"].dtype == np.int64
+    assert (np.diff(values["rows"]) > 0).all()
+    assert {name: values[name].item() for name in ("dataset", "size", "sha256")} == {
+        "dataset": "dsprites",
+        "size": 32,
+        "sha256": data.sha256,
+    }
+    assert np.isin(scoring.table_rows(data), values["rows"]).all()
+    method = load_checkpoint(folder / "checkpoint.pt").build()
+    some = values["rows"][::997]
+    with torch.no_grad():
+        codes = method.represent(data.images(some)).numpy()
+    np.testing.assert_allclose(values["codes"][::997], codes, rtol=1e-4, atol=1e-5)
+
+
+def test_a_protocol_with_more_metrics_needs_no_model(cell):
+    run, found, folder = cell
+    before = scores(folder)
+    expected = scoring.score(
+        scoring.Trained(
+            load_checkpoint(folder / "checkpoint.pt").build(),
+            datasets.load("dsprites", size=32),
+            torch.device("cpu"),
+        ),
+        datasets.load("dsprites", size=32),
+        [MetricChoice(name="mig").resolved()],
+    )
+    (folder / "checkpoint.pt").write_bytes(b"no model")
+    assert sweep.run_group(run, [found], with_metrics("mig"), sweep.Options()) == ["done"]
+    after = scores(folder)
+    assert after["mig"]["score"] == pytest.approx(expected[0]["score"], abs=1e-6)
+    for name in ("beta_vae", "factor_vae"):
+        assert after[name]["score"] == before[name]["score"]
+
+
+def test_rows_that_are_lacking_are_encoded_and_kept(cell):
+    run, found, folder = cell
+    with np.load(folder / "codes.npz") as file:
+        rows, codes = file["rows"], file["codes"]
+    before = scores(folder)
+    for broken in ("fewer rows", "another data set", "cut short"):
+        if broken == "fewer rows":
+            kept.write(folder / "codes.npz", found.dataset, rows[:50], codes[:50])
+        elif broken == "another data set":
+            kept.write(folder / "codes.npz", {**found.dataset, "sha256": "00"}, rows, codes + 1)
+        else:
+            whole = (folder / "codes.npz").read_bytes()
+            (folder / "codes.npz").write_bytes(whole[: len(whole) // 2])
+        (folder / "scores.json").unlink()
+        assert sweep.run_group(run, [found], protocols.get("smoke"), sweep.Options()) == ["done"]
+        with np.load(folder / "codes.npz") as file:
+            np.testing.assert_array_equal(file["rows"], rows)
+            np.testing.assert_array_equal(file["codes"], codes)
+        assert scores(folder)["factor_vae"]["score"] == before["factor_vae"]["score"]
+
+
+def test_codes_of_a_deleted_checkpoint_are_not_used_for_its_successor(cell):
+    run, found, folder = cell
+    with np.load(folder / "codes.npz") as file:
+        rows, codes = file["rows"], file["codes"]
+    kept.write(folder / "codes.npz", found.dataset, rows, np.zeros_like(codes))
+    (folder / "checkpoint.pt").unlink()
+    assert sweep.run_group(run, [found], protocols.get("smoke"), sweep.Options()) == ["done"]
+    with np.load(folder / "codes.npz") as file:
+        np.testing.assert_array_equal(file["codes"], codes)
+
+
+def test_what_was_written_is_read(tmp_path):
+    path = tmp_path / "codes.npz"
+    assert kept.read(path, ABOUT) is None
+    kept.write(path, ABOUT, np.array([2, 5]), np.array([[1.5, 2], [3, 4]], np.float32))
+    rows, codes = kept.read(path, ABOUT)
+    assert rows.tolist() == [2, 5]
+    assert codes.tolist() == [[1.5, 2], [3, 4]]
+    assert kept.read(path, {**ABOUT, "size": 64}) is None
