@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from disbench import models, plugins
-from disbench.benchmark import datasets, foreign, progress, protocols, scoring, store, sweep
+from disbench.benchmark import datasets, foreign, memory, progress, protocols, scoring, store, sweep
 from disbench.benchmark.foreign.codes import Table
 from disbench.errors import UsageError, unknown
 
@@ -35,11 +36,13 @@ class Run:
         outcomes: how many seeds of the last call are "done", "failed", "stopped", "busy" (another process is
             at them) or "full" (the disk was). All 0 for a run that was only opened.
         interrupted: whether Ctrl-C or SIGTERM stopped the last call.
+        time_is_up: whether `max_seconds` did.
     """
 
     path: Path
     outcomes: Mapping[str, int] = field(default_factory=Counter)
     interrupted: bool = False
+    time_is_up: bool = False
 
     def __post_init__(self) -> None:
         store.check_run(self.path)
@@ -77,6 +80,23 @@ class Run:
         return [path for path in found if path.is_file()]
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """A sweep, checked and ready to begin; nothing is written in its folder so far.
+
+    Attributes:
+        chosen: what is trained on what, in words.
+        jobs, fuse: groups of seeds at a time, and seeds in a group.
+    """
+
+    chosen: str
+    cells: list[store.Cell]
+    protocol: protocols.Protocol
+    options: sweep.Options
+    jobs: int
+    fuse: int
+
+
 def run(
     methods: Names,
     *,
@@ -93,6 +113,8 @@ def run(
     fuse: int = 0,
     data_dir: PathLike | None = None,
     retry_failed: bool = False,
+    max_memory: int | str | None = None,
+    max_seconds: float = 0.0,
     plugin: PathLike | Sequence[PathLike] = (),
     console: Console | None = None,
 ) -> Run:
@@ -116,6 +138,9 @@ def run(
         fuse: seeds trained in one program; 0 is all on a GPU, one on a CPU.
         data_dir: where data sets are kept; else $DISBENCH_DATA, else the user's cache folder.
         retry_failed: train failed seeds again.
+        max_memory: bytes, or a text such as "6G", that all jobs together may have to themselves: takes fewer
+            jobs where that is needed.
+        max_seconds: stop after so long, as Ctrl-C does; 0 is never.
         plugin: Python files with methods, metrics or data sets.
         console: where to tell what happens; by default nowhere.
 
@@ -123,13 +148,89 @@ def run(
         UsageError: an unknown name, a setting that does not fit, data that are not here, a folder that
             cannot be written, a full disk. A seed that fails does not raise: see `Run.outcomes`.
     """
-    from rich.console import Console
-
     for path in _several(plugin):
         plugins.load(path)
+    prepared = prepare(
+        methods,
+        seeds=seeds,
+        protocol=protocol,
+        dataset=dataset,
+        size=size,
+        config=config,
+        settings=settings,
+        variants=variants,
+        device=device,
+        jobs=jobs,
+        fuse=fuse,
+        data_dir=data_dir,
+        retry_failed=retry_failed,
+    )
+    return carry_out(prepared, Path(out), max_memory, max_seconds, console)
+
+
+def carry_out(
+    found: Prepared,
+    out: Path,
+    max_memory: int | str | None = None,
+    max_seconds: float = 0.0,
+    console: Console | None = None,
+) -> Run:
+    """Trains and scores what was prepared; arguments as of `run`."""
+    from rich.console import Console
+
     console = console or Console(quiet=True)
-    chosen, out = [str(name) for name in _several(methods)], Path(out)
-    numbers = _seeds(seeds)
+    if not 0 <= max_seconds < 1e9:
+        raise UsageError(
+            f"--max-seconds {max_seconds:g} was given; give a number of seconds, or 0 for no end."
+        )
+    limit = memory.parse_size(max_memory, "--max-memory") if max_memory is not None else None
+    store.open_run(out)
+    cells, jobs = found.cells, found.jobs
+    if limit is not None:
+        from disbench.benchmark import forecast
+
+        expected = forecast.forecast(out, cells, found.protocol, found.options, found.fuse)
+        jobs = expected.jobs_within(limit, jobs)
+        if jobs < found.jobs:
+            _say(console, f"{jobs} instead of {found.jobs} at a time: {expected.why(limit)}")
+    _say(console, f"{found.chosen}, {min(jobs, len(cells))} at a time, in {out}")
+    outcomes: Counter[str] = Counter()
+    with sweep.stoppable(out, max_seconds) as (stop_file, stopped):
+        options = dataclasses.replace(found.options, stop_file=stop_file)
+        with progress.watched(out, cells, console, jobs * found.fuse) as tally:
+            for cell, outcome in sweep.sweep(out, cells, found.protocol, options, jobs, found.fuse):
+                outcomes[outcome] += 1
+                tally.end(cell, outcome)
+                if outcome in ("failed", "full"):
+                    error = store.status(out / cell.folder).get("error", {})
+                    why = error.get("message", "the disk is full")
+                    _say(console, f"{cell.label} seed {cell.seed} failed: {why}")
+        reason = stopped()
+    if outcomes["full"] and not outcomes["done"]:
+        raise UsageError(
+            f"the disk that holds {out} is full; free some space and run again with --retry-failed."
+        )
+    return Run(out, outcomes, reason == sweep.SIGNAL, reason == sweep.TIME)
+
+
+def prepare(
+    methods: Names,
+    *,
+    seeds: int | Iterable[int] = 1,
+    protocol: str = "mini",
+    dataset: Names | None = None,
+    size: int | None = None,
+    config: str | None = None,
+    settings: Mapping[str, Mapping[str, object]] | None = None,
+    variants: Names = (),
+    device: str = "auto",
+    jobs: int = 0,
+    fuse: int = 0,
+    data_dir: PathLike | None = None,
+    retry_failed: bool = False,
+) -> Prepared:
+    """Checks the arguments of `run` and makes its cells."""
+    chosen, numbers = [str(name) for name in _several(methods)], _seeds(seeds)
     for option, value, usual in (("jobs", jobs, "one per core"), ("fuse", fuse, "the default")):
         if value < 0:
             raise UsageError(f"--{option} {value} was given; give 1 or more, or 0 for {usual}.")
@@ -143,34 +244,16 @@ def run(
     ]
     for loaded in data:
         scoring.check_classifier(loaded, setting.metrics, folder)
-    store.open_run(out)
-    cells = sweep.plan(setting, entries, numbers, data)
-    jobs = jobs or (1 if where == "cuda" else joblib.cpu_count())
-    fuse = fuse or (len(numbers) if where == "cuda" else 1)
-    _say(
-        console,
+    return Prepared(
         f"{', '.join(chosen)} x {len(numbers)} seeds on "
         f"{', '.join(f'{d.name} {d.shape[1]}x{d.shape[2]}' for d in data)}, "
-        f"protocol {protocol} ({setting.summary}), {where}, {min(jobs, len(cells))} at a time, in {out}",
+        f"protocol {protocol} ({setting.summary}), {where}",
+        sweep.plan(setting, entries, numbers, data),
+        setting,
+        sweep.Options(where, folder, retry_failed),
+        jobs or (1 if where == "cuda" else joblib.cpu_count()),
+        fuse or (len(numbers) if where == "cuda" else 1),
     )
-    outcomes: Counter[str] = Counter()
-    with sweep.stoppable(out) as (stop_file, stopped):
-        options = sweep.Options(where, folder, retry_failed, stop_file=stop_file)
-        with progress.watched(out, cells, console) as tally:
-            for cell, outcome in sweep.sweep(out, cells, setting, options, jobs, fuse):
-                outcomes[outcome] += 1
-                if outcome != "stopped":
-                    tally.ended.add(cell.folder)
-                if outcome in ("failed", "full"):
-                    error = store.status(out / cell.folder).get("error", {})
-                    why = error.get("message", "the disk is full")
-                    _say(console, f"{cell.label} seed {cell.seed} failed: {why}")
-        interrupted = stopped()
-    if outcomes["full"] and not outcomes["done"]:
-        raise UsageError(
-            f"the disk that holds {out} is full; free some space and run again with --retry-failed."
-        )
-    return Run(out, outcomes, interrupted)
 
 
 @dataclass(frozen=True)

@@ -1,53 +1,198 @@
-"""Shows how a sweep stands: bars with an estimate of the time left on a terminal, plain lines elsewhere."""
+"""Shows how a sweep stands: a live tree of methods and seeds on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
 import contextlib
+import heapq
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.live import Live
+from rich.progress import Progress, TaskID
+from rich.text import Text
+from rich.tree import Tree
 
-from disbench.benchmark import store
+from disbench.benchmark import records, store
 from disbench.benchmark.store import Cell
 
 LINE_EVERY = 15.0  # seconds between plain lines
+LOOK_EVERY = 0.5  # seconds between looks at the cells' files on a terminal
+MOST_SHOWN = 8  # seeds at work that have a line of their own, of one method
+GLYPHS = {  # state: sign, the same where there is only ASCII, colour
+    "done": ("●", "#", "green"),
+    "running": ("◐", ">", "cyan"),
+    "queued": ("·", ".", "dim"),
+    "stopped": ("◌", "-", "yellow"),
+    "failed": ("✗", "x", "red"),
+    "busy": ("◇", "o", "magenta"),  # another disbench process is at it
+}
+
+
+@dataclass
+class Seed:
+    """One cell as it stands."""
+
+    cell: Cell
+    state: str = "queued"
+    phase: str = ""
+    step: int = 0
+    seconds: float = 0.0
+
+    @property
+    def steps(self) -> int:
+        return int(self.cell.config["steps"])
+
+    @property
+    def open(self) -> bool:
+        return self.state in ("queued", "running", "stopped")
+
+    def look(self, folder: Path) -> None:
+        status = store.status(folder)
+        self.state, self.phase = str(status["state"]), str(status.get("phase", ""))
+        self.step = min(int(status.get("step", 0)), self.steps)
+        self.seconds = float(status.get("seconds", 0.0))
+
+
+def ends(durations: Sequence[float], jobs: int) -> list[float]:
+    """When each of several pieces of work ends, if they are begun in this order, `jobs` at a time."""
+    free = [0.0] * max(jobs, 1)
+    found = []
+    for duration in durations:
+        found.append(heapq.heappop(free) + duration)
+        heapq.heappush(free, found[-1])
+    return found
+
+
+def remaining(seeds: Sequence[Seed], jobs: int) -> dict[str, float] | None:
+    """Seconds until each method's last seed is done, by the folder of the method's settings.
+
+    From the time per step of the method's own seeds so far, scoring included; of a method that has not begun,
+    that of all the others. None while nothing is known.
+    """
+    spent: dict[str, list[float]] = {}
+    for seed in seeds:
+        if seed.step and seed.state != "failed":
+            rate = spent.setdefault(settings_of(seed.cell), [0.0, 0.0])
+            rate[0] += seed.seconds
+            rate[1] += seed.step
+    if not spent:
+        return None
+    usual = sum(seconds for seconds, _ in spent.values()) / sum(steps for _, steps in spent.values())
+    waiting = sorted((seed for seed in seeds if seed.open), key=lambda seed: seed.state != "running")
+    durations = []
+    for seed in waiting:
+        seconds, steps = spent.get(settings_of(seed.cell), (usual, 1.0))
+        durations.append((seed.steps - seed.step) * seconds / steps)
+    found = dict.fromkeys(map(settings_of, (seed.cell for seed in seeds)), 0.0)
+    for seed, end in zip(waiting, ends(durations, jobs), strict=True):
+        found[settings_of(seed.cell)] = max(found[settings_of(seed.cell)], end)
+    return found
+
+
+def settings_of(cell: Cell) -> str:
+    """What the seeds of one method under one setting have in common: their folder."""
+    return cell.folder.parts[0]
+
+
+def duration(seconds: float | None) -> str:
+    """`40 s`, `12 min`, `3 h 05 min`, `4 d 2 h`; `–` where it is not known."""
+    if seconds is None:
+        return "–"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 48:
+        return f"{hours} h {minutes:02} min"
+    return f"{hours // 24} d {hours % 24} h"
 
 
 class Tally:
-    """Steps taken and cells ended per method, read from the cells' status files."""
+    """How the cells of a sweep stand, read from their status files.
 
-    def __init__(self, run: Path, cells: Sequence[Cell]) -> None:
-        self.run = run
-        self.groups: dict[str, list[Cell]] = {}
-        for cell in cells:
-            self.groups.setdefault(cell.label, []).append(cell)
-        self.ended: set[Path] = set()
-        self.steps = dict.fromkeys(self.groups, 0)
-        self.phases = dict.fromkeys(self.groups, "")
+    Args:
+        run, cells: the sweep's, in its order.
+        jobs: how many cells are at work at a time.
+    """
+
+    def __init__(self, run: Path, cells: Sequence[Cell], jobs: int) -> None:
+        self.run, self.jobs = run, jobs
+        self.seeds = {cell: Seed(cell) for cell in cells}
+        # a killed sweep left cells that say they are running; not so, before somebody says it anew
+        self.stale = {
+            cell: store.status(run / cell.folder) for cell in cells if records.abandoned(run / cell.folder)
+        }
+        self.ended: dict[Cell, str] = {}
+
+    @property
+    def methods(self) -> dict[str, list[Seed]]:
+        found: dict[str, list[Seed]] = {}
+        for seed in self.seeds.values():
+            found.setdefault(settings_of(seed.cell), []).append(seed)
+        return found
+
+    def end(self, cell: Cell, outcome: str) -> None:
+        self.ended[cell] = "failed" if outcome == "full" else outcome
 
     def look(self) -> None:
-        for label, cells in self.groups.items():
-            taken, phases = 0, set()
-            for cell in cells:
-                total = int(cell.config["steps"])
-                if cell.folder in self.ended:
-                    taken += total
-                    continue
-                status = store.status(self.run / cell.folder)
-                taken += min(int(status.get("step", 0)), total)
-                if status["state"] == "running":
-                    phases.add(str(status.get("phase", "")))
-            self.steps[label], self.phases[label] = taken, ", ".join(sorted(phases))
+        for cell, seed in self.seeds.items():
+            if seed.state not in ("done", "failed") or cell not in self.ended:
+                seed.look(self.run / cell.folder)
+            if cell in self.stale and store.status(self.run / cell.folder) == self.stale[cell]:
+                seed.state = "stopped"
+            elif seed.state == "failed" and cell not in self.ended:
+                seed.state = "queued"  # failed earlier; whether it is tried again shows when its turn comes
+            seed.state = self.ended.get(cell, seed.state)
 
-    def total(self, label: str) -> int:
-        return sum(int(cell.config["steps"]) for cell in self.groups[label])
+    def left(self) -> dict[str, float] | None:
+        return remaining(list(self.seeds.values()), self.jobs)
 
-    def done(self, label: str) -> int:
-        return sum(cell.folder in self.ended for cell in self.groups[label])
+
+def strip(seeds: Sequence[Seed], encoding: str) -> Text:
+    """One sign per seed."""
+    ascii_only = "utf" not in encoding.lower()
+    found = Text()
+    for seed in seeds:
+        sign, plain, colour = GLYPHS[seed.state]
+        found.append(plain if ascii_only else sign, colour)
+    return found
+
+
+def tree(tally: Tally, elapsed: float, encoding: str) -> Tree:
+    """Methods with a sign per seed, below each the seeds at work; what is left of each, and in all."""
+    left = tally.left()
+    whole = max(left.values()) if left else None
+    seeds = list(tally.seeds.values())
+    n_done = sum(not seed.open for seed in seeds)
+    root = Tree(
+        Text(f"{n_done} of {len(seeds)} seeds, {duration(elapsed)} so far, about {duration(whole)} left"),
+        guide_style="dim",
+    )
+    methods = tally.methods
+    width = max(len(each[0].cell.label) for each in methods.values())
+    longest = max(map(len, methods.values()))
+    for settings, each in methods.items():
+        line = Text(f"{each[0].cell.label:<{width}}  ")
+        line.append_text(strip(each, encoding))
+        n_done, taken = sum(not seed.open for seed in each), sum(seed.step for seed in each)
+        line.append(" " * (longest - len(each)) + f"  {n_done}/{len(each)}")
+        line.append(f"  {taken:,} of {sum(seed.steps for seed in each):,} steps", "dim")
+        if n_done < len(each):
+            line.append(f"  {duration(left[settings] if left else None)}")
+        branch = root.add(line)
+        running = [seed for seed in each if seed.state == "running"]
+        for seed in running[:MOST_SHOWN]:
+            at = f"seed {seed.cell.seed:<3} {seed.phase}  {seed.step:,} of {seed.steps:,}"
+            branch.add(Text(at, "cyan"))
+        if len(running) > MOST_SHOWN:
+            branch.add(Text(f"and {len(running) - MOST_SHOWN} more", "cyan"))
+    return root
 
 
 @contextlib.contextmanager
@@ -76,11 +221,11 @@ def told(console: Console) -> Iterator[Callable[[str, int, int], None]]:
 
 
 @contextlib.contextmanager
-def watched(run: Path, cells: Sequence[Cell], console: Console) -> Iterator[Tally]:
-    """Shows the cells' progress until the block ends; the caller adds to `ended` what has ended."""
-    tally = Tally(run, cells)
+def watched(run: Path, cells: Sequence[Cell], console: Console, jobs: int) -> Iterator[Tally]:
+    """Shows the cells' progress until the block ends; the caller tells the tally what has ended."""
+    tally = Tally(run, cells, jobs)
     over = threading.Event()
-    show = _bars if console.is_terminal else _lines
+    show = _live if console.is_terminal else _lines
     thread = threading.Thread(target=show, args=(tally, console, over), daemon=True)
     thread.start()
     try:
@@ -90,45 +235,29 @@ def watched(run: Path, cells: Sequence[Cell], console: Console) -> Iterator[Tall
         thread.join()
 
 
-def _bars(tally: Tally, console: Console, over: threading.Event) -> None:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn(
-            "{task.fields[cells]}  {task.completed:,.0f}/{task.total:,.0f} steps  {task.fields[phase]}"
-        ),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, transient=True, speed_estimate_period=120) as bars:
-        tasks: dict[str, TaskID] = {
-            label: bars.add_task(label, total=tally.total(label), cells="", phase="")
-            for label in tally.groups
-        }
-        while True:
-            last = over.wait(0.5)
+def _live(tally: Tally, console: Console, over: threading.Event) -> None:
+    started = time.monotonic()
+    with Live(console=console, auto_refresh=False, transient=True) as live:
+        while not over.wait(LOOK_EVERY):
             tally.look()
-            for label, task in tasks.items():
-                seeds = f"{tally.done(label)}/{len(tally.groups[label])} seeds"
-                bars.update(task, completed=tally.steps[label], cells=seeds, phase=tally.phases[label])
-            if last:
-                return
+            live.update(tree(tally, time.monotonic() - started, console.encoding), refresh=True)
 
 
 def _lines(tally: Tally, console: Console, over: threading.Event) -> None:
-    started, first = time.monotonic(), None
+    started = time.monotonic()
     while not over.wait(LINE_EVERY):
         tally.look()
-        taken = sum(tally.steps.values())
-        first = taken if first is None else first
-        total = sum(map(tally.total, tally.groups))
-        elapsed = time.monotonic() - started
-        gained = taken - first
-        left = f"about {(elapsed - LINE_EVERY) * (total - taken) / gained:.0f} s left" if gained > 0 else "…"
-        parts = [
-            f"{label} {tally.done(label)}/{len(tally.groups[label])} seeds, "
-            f"{tally.steps[label]:,}/{tally.total(label):,} steps"
-            for label in tally.groups
-        ]
-        console.print(f"{elapsed:5.0f} s  " + "; ".join(parts) + f"; {left}", highlight=False, soft_wrap=True)
+        console.print(as_line(tally, time.monotonic() - started), highlight=False, soft_wrap=True)
+
+
+def as_line(tally: Tally, elapsed: float) -> str:
+    """One line for all methods."""
+    left = tally.left()
+    parts = [
+        f"{each[0].cell.label} {sum(not seed.open for seed in each)}/{len(each)} seeds, "
+        f"{sum(seed.step for seed in each):,}/{sum(seed.steps for seed in each):,} steps"
+        for each in tally.methods.values()
+    ]
+    return (
+        f"{elapsed:5.0f} s  {'; '.join(parts)}; about {duration(max(left.values()) if left else None)} left"
+    )

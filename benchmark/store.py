@@ -100,6 +100,19 @@ def plain(value: Any) -> Any:
     return value
 
 
+def check_free(path: Path) -> None:
+    """Raises UsageError where the path is neither a run nor a place for one."""
+    if path.exists() and not path.is_dir():
+        raise UsageError(f"{path} is a file; give --out a folder, a new one or that of an earlier run.")
+    if (path / "run.json").exists():
+        check_run(path)
+    # another process may just be making the marker, or one was killed at it
+    elif path.is_dir() and not all(map(is_temporary, path.iterdir())):
+        raise UsageError(
+            f"{path} holds other files and is not a disbench run; give --out a new or empty folder."
+        )
+
+
 def open_run(path: Path) -> Path:
     """Makes or finds a run folder.
 
@@ -107,17 +120,9 @@ def open_run(path: Path) -> Path:
         UsageError: it cannot be written, or holds other things than a run.
     """
     try:
-        marker = path / "run.json"
-        if path.exists() and not path.is_dir():
-            raise UsageError(f"{path} is a file; give --out a folder, a new one or that of an earlier run.")
-        if not marker.exists():
-            # another process may just be making the marker, or one was killed at it
-            if path.is_dir() and not all(map(is_temporary, path.iterdir())):
-                raise UsageError(
-                    f"{path} holds other files and is not a disbench run; give --out a new or empty folder."
-                )
-            write_json(marker, {"kind": KIND, "format": FORMAT})
-        check_run(path)
+        check_free(path)
+        if not (path / "run.json").exists():
+            write_json(path / "run.json", {"kind": KIND, "format": FORMAT})
         with contextlib.suppress(FileExistsError):  # two runs at once may both probe
             probe = path / ".writable"
             probe.touch(exist_ok=False)

@@ -13,6 +13,7 @@ import importlib.metadata
 import os
 import platform
 import signal
+import threading
 import time
 import traceback
 from collections import Counter
@@ -26,7 +27,7 @@ import torch
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from disbench import models, plugins
-from disbench.benchmark import datasets, origin, pictures, scoring, store
+from disbench.benchmark import datasets, memory, origin, pictures, scoring, store
 from disbench.benchmark.datasets import loading, manifest
 from disbench.benchmark.kept import Kept
 from disbench.benchmark.protocols import Protocol
@@ -51,6 +52,7 @@ from disbench.models.checkpoint import (
 )
 
 STATE_KIND = "disbench training state"
+SIGNAL, TIME = "by a signal", "because its time was up"  # why a sweep stopped
 MOST_DEATHS = 2  # of the process that a cell is trained in, before the cell counts as failed
 
 
@@ -258,11 +260,17 @@ class Group:
     def __init__(self, run: Path, cells: Sequence[Cell], protocol: Protocol, options: Options) -> None:
         self.cells, self.protocol, self.options = list(cells), protocol, options
         self.folders = {cell: run / cell.folder for cell in cells}
-        self.reports = {cell: Report(self.folders[cell], int(cell.config["steps"])) for cell in cells}
+        self.peak = memory.Peak()
+        self.reports = {c: Report(self.folders[c], int(c.config["steps"]), self.peak) for c in cells}
         self.outcomes: dict[Cell, str] = {}
 
     def run(self) -> dict[Cell, str]:
         """Outcome per cell."""
+        with self.peak:
+            self.work()
+        return self.outcomes
+
+    def work(self) -> None:
         use_one_core()
         device = torch.device(self.options.device)
         try:
@@ -286,7 +294,6 @@ class Group:
                 self.end(cell, "done")
             except Exception as error:
                 self.fail(cell, error)
-        return self.outcomes
 
     def going(self) -> list[Cell]:
         return [cell for cell in self.cells if cell not in self.outcomes]
@@ -401,27 +408,44 @@ def revive(
 
 
 class Report:
-    """Keeps status.json up to date, once a second at most."""
+    """Keeps status.json up to date, once a second at most.
 
-    def __init__(self, folder: Path, steps: int) -> None:
-        self.folder, self.steps = folder, steps
+    Seconds are those of all starts of the cell together; "training" are those of its training alone.
+    """
+
+    def __init__(self, folder: Path, steps: int, peak: memory.Peak | None = None) -> None:
+        self.folder, self.steps, self.peak = folder, steps, peak
         before = store.status(folder)
-        self.seconds_before = float(before.get("seconds", 0.0))
-        self.started, self.told = time.monotonic(), 0.0
+        self.spent = {name: float(before.get(name, 0.0)) for name in ("seconds", "training")}
+        self.looked = self.told = time.monotonic()
         self.phase, self.step = "", int(before.get("step", 0))
 
     def __call__(self, phase: str, step: int) -> None:
+        self._look()
         self.step = step
         if phase != self.phase or time.monotonic() - self.told > 1.0:
             self.phase, self.told = phase, time.monotonic()
             self._write({"state": "running", "phase": phase, "process": os.getpid()})
 
     def finish(self, state: str, error: Mapping[str, Any] | None = None) -> None:
+        self._look()
         self._write({"state": state, **({"error": error} if error else {})})
 
+    def _look(self) -> None:
+        now = time.monotonic()
+        self.spent["seconds"] += now - self.looked
+        if self.phase == "training":
+            self.spent["training"] += now - self.looked
+        self.looked = now
+
     def _write(self, values: Mapping[str, Any]) -> None:
-        seconds = self.seconds_before + time.monotonic() - self.started
-        known = {"step": self.step, "steps": self.steps, "seconds": round(seconds, 1), "updated": store.now()}
+        known = {
+            "step": self.step,
+            "steps": self.steps,
+            **{name: round(seconds, 2) for name, seconds in self.spent.items()},
+            "peak_private_mb": self.peak.mb if self.peak else None,
+            "updated": store.now(),
+        }
         store.write_json(self.folder / "status.json", {**values, **known})
 
 
@@ -431,23 +455,39 @@ def data_info(data: datasets.Dataset) -> models.DataInfo:
 
 
 @contextlib.contextmanager
-def stoppable(run: Path) -> Iterator[tuple[Path, Callable[[], bool]]]:
-    """A file that appears at the first SIGINT or SIGTERM; at the second the program ends at once."""
+def stoppable(run: Path, seconds: float = 0.0) -> Iterator[tuple[Path, Callable[[], str]]]:
+    """A file that appears at the first SIGINT or SIGTERM, or after so many seconds (0: never).
+
+    At a second signal the program ends at once. The function beside the file says why it appeared: SIGNAL,
+    TIME, or "" if it did not.
+    """
     stop_file = run / f".stop-{os.getpid()}"
     stop_file.unlink(missing_ok=True)
-    asked = False
+    why = ""
 
     def ask(number: int, frame: object) -> None:
-        nonlocal asked
-        if asked:
+        nonlocal why
+        if why == SIGNAL:
             raise KeyboardInterrupt
-        asked = True
+        why = SIGNAL
         stop_file.touch()
 
+    def time_is_up() -> None:
+        nonlocal why
+        why = why or TIME
+        stop_file.touch()
+
+    timer = threading.Timer(seconds, time_is_up) if seconds else None
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    if timer:
+        timer.daemon = True
+        timer.start()
     try:
-        yield stop_file, lambda: asked
+        yield stop_file, lambda: why
     finally:
+        if timer:
+            timer.cancel()
+            timer.join()
         for number, handler in before.items():
             signal.signal(number, handler)
         stop_file.unlink(missing_ok=True)

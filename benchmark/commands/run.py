@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from disbench.benchmark.commands.board import show_leaderboard
 from disbench.benchmark.commands.common import DataDir, Device, names, table, terminal
 from disbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from disbench.benchmark.api import Prepared
+
+INTERRUPTED = 130  # as the shell says of a program that Ctrl-C ended
+TIME_IS_UP = 75  # EX_TEMPFAIL of sysexits.h: not failed, run it again
+STATES = ("done", "running", "stopped", "failed")
 
 
 def seed_list(text: str) -> list[int]:
@@ -66,12 +75,26 @@ def run(
     ] = 0,
     data_dir: DataDir = None,
     retry_failed: Annotated[bool, typer.Option(help="Train failed seeds again.")] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Only say what would be trained, how long and in how much memory."),
+    ] = False,
+    max_memory: Annotated[
+        str, typer.Option(help="Memory for all jobs together, such as 6G: takes fewer jobs where needed.")
+    ] = "",
+    max_seconds: Annotated[
+        float, typer.Option(help="Stop after so long, as Ctrl-C does, with exit code 75; 0: never.")
+    ] = 0.0,
 ) -> None:
-    """Train and score methods over seeds; run it again to continue."""
+    """Train and score methods over seeds; run it again to continue.
+
+    Exit codes: 0 all done, 1 some seeds failed, 2 wrong use, 75 stopped by --max-seconds with seeds to go,
+    130 stopped by Ctrl-C.
+    """
     from disbench.benchmark import api
 
     console = terminal()
-    found = api.run(
+    prepared = api.prepare(
         names(methods, "--methods"),
         seeds=seed_list(seeds),
         protocol=protocol,
@@ -80,14 +103,16 @@ def run(
         config=config,
         settings=changes(set_ or []),
         variants=names(variants, "--variants") if variants else [],
-        out=out,
         device=device,
         jobs=jobs,
         fuse=fuse,
         data_dir=data_dir,
         retry_failed=retry_failed,
-        console=console,
     )
+    if dry_run:
+        foretell(out, prepared, max_memory, console)
+        return
+    found = api.carry_out(prepared, out, max_memory or None, max_seconds, console)
     outcomes = found.outcomes
     show_leaderboard(out, console)
     pictures = sorted(out.glob("*/seed-*/traversal.png"))
@@ -99,40 +124,97 @@ def run(
         )
     if outcomes["busy"]:
         console.print(f"{outcomes['busy']} seeds are being trained by another disbench process.")
-    if found.interrupted:
-        console.print(
-            f"stopped with {outcomes['stopped']} seeds to go; the same command goes on where it stopped."
-        )
-        raise typer.Exit(130)
     if outcomes["failed"] or outcomes["full"]:
         console.print(
             f"{outcomes['failed'] + outcomes['full']} seeds failed; --retry-failed trains them again."
         )
+    if outcomes["stopped"]:
+        why = "because its time was up" if found.time_is_up else "by a signal"
+        console.print(
+            f"stopped {why} with {outcomes['stopped']} seeds to go; "
+            "the same command goes on where it stopped.",
+            highlight=False,
+        )
+        raise typer.Exit(TIME_IS_UP if found.time_is_up else INTERRUPTED)
+    if outcomes["failed"] or outcomes["full"]:
         raise typer.Exit(1)
+
+
+def foretell(out: Path, prepared: Prepared, max_memory: str, console: Console) -> None:
+    """Says what a sweep would take."""
+    import pandas as pd
+
+    from disbench.benchmark import forecast, memory, progress, records, store
+
+    limit = memory.parse_size(max_memory, "--max-memory") if max_memory else None
+    store.check_free(out)
+    cells, jobs, fuse = prepared.cells, prepared.jobs, prepared.fuse
+    found = forecast.forecast(out, cells, prepared.protocol, prepared.options, fuse)
+    allowed = jobs if limit is None else found.jobs_within(limit, jobs)
+    rows = []
+    for first in {cell.folder.parent: cell for cell in cells}.values():
+        alike = [cell for cell in cells if cell.folder.parent == first.folder.parent]
+        times = [found.seconds[cell] for cell in alike if found.seconds[cell]]
+        cost = found.costs.get(first.folder.parent)
+        rows.append(
+            {
+                "method": first.label,
+                "data": f"{records.short(first.dataset['name'])}-{first.dataset['size']}",
+                "config": records.describe(first),
+                "to do": str(len(times)),
+                "done": str(len(alike) - len(times)),
+                "a seed": progress.duration(max(times)) if times else "",
+                "memory": memory.shown(cost.private) if cost and cost.private else "",
+            }
+        )
+    n_open = sum(seconds > 0 for seconds in found.seconds.values())
+    how = (
+        "by a few steps and images here, of each method that has no finished seed in this run; "
+        "the metrics' own time is not in that"
+        if found.measured
+        else "from the finished seeds of this run"
+    )
+    console.print(table(pd.DataFrame(rows)))
+    for sentence in (
+        prepared.chosen,
+        f"{n_open} of {len(cells)} seeds to do, {min(allowed, max(n_open, 1))} at a time: about "
+        f"{progress.duration(found.at(allowed, fuse))}, {found.room} in each worker",
+        f"estimated {how}; nothing was written",
+        f"{allowed} instead of {jobs} at a time: {found.why(limit or 0)}" if allowed < jobs else "",
+    ):
+        if sentence:
+            console.print(sentence, highlight=False, soft_wrap=True, markup=False)
 
 
 def status(
     run: Annotated[Path, typer.Argument(help="The folder that `disbench run --out` wrote.")],
 ) -> None:
-    """How each method of a run stands: seeds done, running, stopped, failed; and why they failed."""
-    from collections import Counter
-
+    """How each method of a run stands: seeds done, running, stopped, failed; time left; reasons."""
     import pandas as pd
 
-    from disbench.benchmark import records, store
+    from disbench.benchmark import progress, records, store
 
     store.check_run(run)
-    counts: dict[str, Counter[str]] = {}
-    reasons = []
-    for cell, folder in store.cells(run):
-        state = records.standing(folder)
-        counts.setdefault(cell.label, Counter())[state] += 1
-        if state == "failed":
+    console = terminal()
+    found = sorted(store.cells(run), key=lambda entry: entry[0].seed)
+    seeds, reasons = [], []
+    for cell, folder in found:
+        seed = progress.Seed(cell)
+        seed.look(folder)
+        seed.state = records.standing(folder)
+        seeds.append(seed)
+        if seed.state == "failed":
             error = store.status(folder).get("error", {}).get("message", "")
             reasons.append(f"{cell.label} seed {cell.seed} failed: {error}")
-    states = ("done", "running", "stopped", "failed")
-    rows = [{"method": label, **{s: str(found[s]) for s in states}} for label, found in counts.items()]
-    console = terminal()
-    console.print(table(pd.DataFrame(rows, columns=["method", *states])))
-    for reason in reasons:
+    running = sum(seed.state == "running" for seed in seeds)
+    left = progress.remaining(seeds, running) if running else None
+    rows = []
+    for settings in sorted({progress.settings_of(seed.cell) for seed in seeds}):
+        alike = [seed for seed in seeds if progress.settings_of(seed.cell) == settings]
+        counts = {state: str(sum(seed.state == state for seed in alike)) for state in STATES}
+        about = progress.duration(left[settings] if left else None) if any(s.open for s in alike) else ""
+        signs = progress.strip(alike, console.encoding).plain
+        rows.append({"method": alike[0].cell.label, "seeds": signs, **counts, "left": about})
+    console.print(table(pd.DataFrame(rows, columns=["method", "seeds", *STATES, "left"])))
+    for reason in sorted(reasons):
         console.print(reason, highlight=False, soft_wrap=True, markup=False)

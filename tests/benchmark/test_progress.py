@@ -1,0 +1,118 @@
+"""What is told of a sweep while it runs."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from disbench.benchmark import progress, store
+from disbench.benchmark.store import Cell
+
+
+def cell(method, seed, steps=100):
+    return Cell(method, "", "mini", {"steps": steps}, {"name": "x", "size": 32, "sha256": ""}, "smoke", seed)
+
+
+def seed(method, number, state, step, seconds):
+    return progress.Seed(cell(method, number), state, "training", step, seconds)
+
+
+@pytest.mark.parametrize(
+    ("durations", "jobs", "expected"),
+    [
+        ([3, 2, 1], 1, [3, 5, 6]),
+        ([3, 2, 1], 2, [3, 2, 3]),  # the third begins when the second ends
+        ([4, 1, 1, 1], 2, [4, 1, 2, 3]),
+        ([], 2, []),
+    ],
+)
+def test_when_pieces_of_work_end(durations, jobs, expected):
+    assert progress.ends(durations, jobs) == expected
+
+
+def test_what_is_left_by_hand():
+    """vae: 100 steps took 50 s, so 0.5 s each; gan: 20 steps took 40 s, so 2 s each."""
+    seeds = [
+        seed("vae", 0, "done", 100, 50.0),
+        seed("vae", 1, "queued", 0, 0.0),  # 50 s
+        seed("gan", 0, "running", 20, 40.0),  # 160 s, goes first
+        seed("gan", 1, "queued", 0, 0.0),  # 200 s
+    ]
+    names = [progress.settings_of(cell(method, 0)) for method in ("vae", "gan")]
+    assert progress.remaining(seeds, 1) == {names[0]: 210.0, names[1]: 410.0}
+    assert progress.remaining(seeds, 2) == {names[0]: 50.0, names[1]: 250.0}
+
+
+def test_a_method_that_has_not_begun_takes_as_long_as_the_others():
+    seeds = [seed("vae", 0, "done", 100, 50.0), seed("gan", 0, "queued", 0, 0.0)]
+    assert progress.remaining(seeds, 1)[progress.settings_of(cell("gan", 0))] == 50.0
+
+
+def test_nothing_is_known_before_the_first_step():
+    assert progress.remaining([seed("vae", 0, "running", 0, 3.0)], 1) is None
+
+
+def test_failed_seeds_are_not_waited_for():
+    seeds = [seed("vae", 0, "done", 100, 50.0), seed("vae", 1, "failed", 7, 900.0)]
+    assert set(progress.remaining(seeds, 1).values()) == {0.0}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(None, "–"), (12.4, "12 s"), (600, "10 min"), (3 * 3600 + 300, "3 h 05 min"), (50 * 3600, "2 d 2 h")],
+)
+def test_durations(seconds, text):
+    assert progress.duration(seconds) == text
+
+
+@pytest.fixture
+def tally(tmp_path):
+    """32 seeds of nine methods; the first has one done, one running, one left running by a killed sweep."""
+    run = store.open_run(tmp_path / "r")
+    cells = [cell(f"method{m}", s) for s in range(32) for m in range(9)]
+    status = {"steps": 100, "seconds": 30.0, "training": 25.0}
+    zero, one, two = (run / cell("method0", s).folder for s in range(3))
+    store.write_json(zero / "status.json", {**status, "state": "done", "step": 100})
+    store.write_json(two / "status.json", {**status, "state": "running", "phase": "training", "step": 7})
+    with store.locked(one):
+        store.write_json(one / "status.json", {**status, "state": "running", "phase": "training", "step": 40})
+        found = progress.Tally(run, cells, 2)
+    found.end(cells[0], "done")
+    found.end(cell("method1", 0), "failed")
+    found.look()
+    return found
+
+
+def drawn(tally, encoding="utf-8"):
+    console = Console(file=io.StringIO(), width=120)
+    console.print(progress.tree(tally, 61.0, encoding))
+    return console.file.getvalue().splitlines()
+
+
+def test_the_tree_is_readable_with_32_seeds_of_nine_methods(tally):
+    lines = drawn(tally)
+    assert len(lines) == 1 + 9 + 1  # title, methods, the one seed at work
+    assert all(len(line) <= 110 for line in lines)
+    assert lines[0].startswith("2 of 288 seeds, 61 s so far, about ")
+    assert "method0  ●◐◌" + "·" * 29 + "  1/32  147 of 3,200 steps" in lines[1]
+    assert "seed 1   training  40 of 100" in lines[2]
+    assert "method1  ✗" + "·" * 31 + "  1/32" in lines[3]
+
+
+def test_a_terminal_without_unicode_gets_other_signs(tally):
+    assert "method0  #>-" + "." * 29 in drawn(tally, "ascii")[1]
+
+
+def test_elsewhere_it_is_one_line(tally):
+    line = progress.as_line(tally, 61.0)
+    assert line.startswith("   61 s  method0 1/32 seeds, 147/3,200 steps; method1 1/32 seeds")
+    assert line.endswith(" left")
+
+
+def test_the_live_view_ends_with_its_block(tmp_path):
+    run = store.open_run(tmp_path / "r")
+    console = Console(file=io.StringIO(), force_terminal=True, width=100)
+    with progress.watched(run, [cell("vae", 0)], console, 1) as tally:
+        tally.end(cell("vae", 0), "done")
+        console.print("said in between")
+    assert "said in between" in console.file.getvalue()
