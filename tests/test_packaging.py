@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+import disbench
+
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ("benchmark", "models", "metrics", "leaderboards", "data_manifests")
 SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]
@@ -59,3 +61,28 @@ def test_help_imports_nothing_heavy():
         [sys.executable, "-c", code], check=True, capture_output=True, text=True
     ).stdout.split()
     assert not {"torch", "pandas", "numpy", "sklearn", "matplotlib", "rich.console"} & set(loaded)
+
+
+def test_citation_changelog_and_package_name_one_version():
+    yaml = pytest.importorskip("yaml")
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert cited["version"] == project["version"] == disbench.__version__
+    assert cited["license"] == project["license"]
+    assert f"## [{disbench.__version__}]" in (ROOT / "CHANGELOG.md").read_text("utf-8")
+    assert {"cff-version", "message", "title", "authors"} <= set(cited)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("[!c]*.yml")))
+def test_issue_forms_ask_for_something(path):
+    yaml = pytest.importorskip("yaml")
+    form = yaml.safe_load(path.read_text("utf-8"))
+    assert {"name", "description", "body"} <= set(form)
+    assert all(field["attributes"]["label"] for field in form["body"])
+
+
+def test_every_checked_tool_is_one_of_the_project():
+    yaml = pytest.importorskip("yaml")
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text("utf-8"))["repos"][0]["hooks"]
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+    assert {hook["entry"].split()[0] for hook in hooks} == {"ruff", "mypy"} <= set(extras["dev"])
