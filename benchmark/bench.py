@@ -5,14 +5,12 @@ from __future__ import annotations
 import time
 import tracemalloc
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from disbench.benchmark.commands.common import check_precision
 from disbench.errors import UsageError
-
-if TYPE_CHECKING:
-    from disbench.benchmark.trainer import Trainer
 
 app = typer.Typer(help="Measure speed: training steps, metrics, data.", no_args_is_help=True)
 
@@ -25,19 +23,24 @@ MINUTES = ("dci",)  # measured when named only
 @app.command()
 def train(
     methods: Annotated[str, typer.Option(help="Methods, separated by commas.")] = "betavae,ibgan",
-    seeds: Annotated[str, typer.Option(help="Numbers of seeds to train at once.")] = "1,2,4,8",
+    seeds: Annotated[str, typer.Option(help="Numbers of seeds to train at once.")] = "1,2,4,8,16,32",
     config: Annotated[str, typer.Option(help="Named config: mini or paper.")] = "mini",
     size: Annotated[int, typer.Option(help="Pixels a side.")] = 32,
     seconds: Annotated[float, typer.Option(help="Length of each measurement.")] = 5.0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    precision: Annotated[str, typer.Option(help="float32, or on a GPU tf32 or bf16.")] = "float32",
     data_dir: Annotated[Path | None, typer.Option(help="Where data sets are kept.")] = None,
 ) -> None:
-    """Steps per second of S seeds fused, against the same seeds one after another."""
+    """Training by hand, as `disbench run` does it, and S seeds fused; all take turns in one run.
+
+    "x plain" is the throughput against S seeds one after another in the hand-written loop. "of floor" is the
+    share of the time that the memory alone would need (see `speed.traffic`).
+    """
     import torch
 
     from disbench import models
-    from disbench.benchmark import datasets, sweep
-    from disbench.benchmark.trainer import Fused, Single, stream, use_one_core
+    from disbench.benchmark import datasets, speed, sweep
+    from disbench.benchmark.trainer import stream, use_one_core
 
     try:
         counts = [int(count) for count in seeds.split(",")]
@@ -47,35 +50,58 @@ def train(
         raise UsageError(f"--seeds {seeds!r} is no list of numbers; give some such as 1,2,4,8.")
     use_one_core()
     where = torch.device(sweep.choose_device(device))
+    check_precision(precision, where.type)
     data = datasets.load("dsprites", size=size, data_dir=data_dir)
-    info = sweep.data_info(data)
-    print(f"{where}, {data.name} {size}x{size}, config {config}; eager is one seed the plain way")
-    print("method            S   steps/s  seed-steps/s  x eager")
+    bandwidth = speed.bandwidth(where)
+    time_of = "CPU time" if where.type == "cpu" else "wall time"
+    print(f"{where}, {data.name} {size}x{size}, config {config}, {precision}; ratios are of {time_of}")
+    print(f"copying within memory: {bandwidth / 1e9:,.1f} GB/s")
+    print(
+        f"{'method':<16} {'way':<21} {'S':>3} {'steps/s':>8} {'seed-steps/s':>12} "
+        f"{'ms/seed-step':>12} {'x plain':>7} {'of floor':>8}"
+    )
     for name in methods.split(","):
         settings = models.configure(name, config)
-        made = [models.build(name, settings, info, stream(seed, "weights")) for seed in range(max(counts))]
-        eager = rate(Single([models.build(name, settings, info, 0)], data, [0], where), seconds)
-        print(f"{name:<16} {'eager':>3} {eager:>7.2f}  {eager:>12.2f}  {1:>7.2f}")
-        for count in counts:
-            fused = rate(Fused(made[:count], data, range(count), where), seconds)
+        method = models.build(name, settings, sweep.data_info(data), stream(0, "weights"))
+        floor = speed.traffic(method, data) / bandwidth
+        found = speed.ways(name, settings, data, counts, where, precision)
+        speed.take_turns(found, seconds, where)
+        plain = found[0].cost(where)
+        for way in found:
+            cost = way.cost(where)
             print(
-                f"{name:<16} {count:>5} {fused:>7.2f}  {fused * count:>12.2f}  {fused * count / eager:>7.2f}"
+                f"{name:<16} {way.name:<21} {way.seeds:>3} {1 / way.seconds:>8.2f} "
+                f"{way.seeds / way.seconds:>12.1f} {1000 * cost:>12.3f} {plain / cost:>7.2f} "
+                f"{floor / cost:>8.1%}",
+                flush=True,
             )
 
 
-def rate(trainer: Trainer, seconds: float) -> float:
-    """Steps per second after three to warm up."""
-    import torch
+@app.command()
+def cores(
+    methods: Annotated[str, typer.Option(help="Methods, separated by commas.")] = "betavae,ibgan",
+    config: Annotated[str, typer.Option(help="Named config: mini or paper.")] = "mini",
+    size: Annotated[int, typer.Option(help="Pixels a side.")] = 32,
+    seconds: Annotated[float, typer.Option(help="Length of each measurement.")] = 20.0,
+    count: Annotated[int, typer.Option("--cores", help="How many; 0: all of this machine's.")] = 0,
+    data_dir: Annotated[Path | None, typer.Option(help="Where data sets are kept.")] = None,
+) -> None:
+    """Seeds an hour: one process per core with one thread, against one process with all threads."""
+    import joblib
 
-    for _ in range(3):
-        trainer.advance()
-    steps, started = 0, time.perf_counter()
-    while time.perf_counter() - started < seconds:
-        trainer.advance()
-        steps += 1
-        if trainer.device.type == "cuda":
-            torch.cuda.synchronize()
-    return steps / (time.perf_counter() - started)
+    from disbench import models
+    from disbench.benchmark import speed
+
+    count = count or joblib.cpu_count()
+    print(f"{count} cores, dsprites {size}x{size}, config {config}; seeds an hour, training alone")
+    print(f"{'method':<16} {'process per core':>16} {'one process':>12} {'ratio':>6}")
+    for name in methods.split(","):
+        steps = models.configure(name, config).steps
+        apart, together = speed.cores(name, config, size, seconds, count, data_dir)
+        hour = 3600 / steps
+        print(
+            f"{name:<16} {apart * hour:>16.1f} {together * hour:>12.1f} {apart / together:>6.2f}", flush=True
+        )
 
 
 @app.command()
@@ -171,10 +197,13 @@ def step_milliseconds(name: str, size: int, data_dir: Path | None) -> float:
     import torch
 
     from disbench import models
-    from disbench.benchmark import datasets, sweep
+    from disbench.benchmark import datasets, speed, sweep
     from disbench.benchmark.trainer import Single, use_one_core
 
     use_one_core()
     loaded = datasets.load(name, size=size, data_dir=data_dir)
     method = models.build("betavae", models.configure("betavae", "mini"), sweep.data_info(loaded), 0)
-    return 1000 / rate(Single([method], loaded, [0], torch.device("cpu")), 2.0)
+    cpu = torch.device("cpu")
+    way = speed.Way("disbench", 1, Single([method], loaded, [0], cpu).advance)
+    speed.take_turns([way], 2.0, cpu)
+    return 1000 * way.seconds

@@ -1,0 +1,219 @@
+"""What `disbench bench train` and `bench cores` measure. All that is compared takes turns within one run."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from functools import lru_cache
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from disbench import models
+from disbench.benchmark import datasets, sweep
+from disbench.benchmark.device import Tuning
+from disbench.benchmark.trainer import Fused, Order, Single, stream, use_one_core
+from disbench.models import nets
+from disbench.models.method import Method
+
+WAYS: Mapping[str, Tuning] = {
+    "fused": Tuning(),
+    "fused, unfold": Tuning(unfold=True),
+    "fused, graph": Tuning(graph=True),
+    "fused, unfold, graph": Tuning(unfold=True, graph=True),
+}
+ROUNDS = 7
+
+
+class PlainLoop:
+    """One seed as one would write it by hand: torch's own layers and optimisers, backward, step."""
+
+    def __init__(self, method: Method, data: datasets.Dataset, device: torch.device) -> None:
+        with_torchs_layers(method)
+        self.method, self.data, self.device = method.to(device).train(), data, device
+        self.order = Order(len(data), method.images_per_step, 0)
+        self.generator = torch.Generator(device).manual_seed(0)
+        self.optimizers = []
+        kinds = {"adam": torch.optim.Adam, "rmsprop": torch.optim.RMSprop, "adagrad": torch.optim.Adagrad}
+        for update in method.updates():
+            parameters = [p for name in update.modules for p in getattr(method, name).parameters()]
+            kind: Any = kinds[update.optimizer.name]
+            self.optimizers.append((update.loss, kind(parameters, **update.optimizer.settings)))
+        self.step = 0
+
+    def advance(self) -> None:
+        images = self.data.images(self.order.rows(self.step)).to(self.device)
+        noise = self.method.noise(len(images), self.generator)
+        step = torch.tensor(float(self.step), device=self.device)
+        for loss, optimizer in self.optimizers:
+            terms: dict[str, Tensor] = getattr(self.method, loss)(images, noise, step)
+            optimizer.zero_grad()
+            torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+        self.step += 1
+
+
+def with_torchs_layers(module: nn.Module) -> None:
+    """Take the layers of `nets.py` that are quicker than torch's, or stack over seeds, back to torch's."""
+    for name, child in module.named_children():
+        if isinstance(child, nets.Spectral):
+            with_torchs_layers(child)
+            setattr(module, name, nn.utils.parametrizations.spectral_norm(child.layer))
+        elif isinstance(child, nets.Conv2d | nets.ConvTranspose2d):
+            child.__class__ = type(child).__base__  # type: ignore[assignment]
+        else:
+            with_torchs_layers(child)
+
+
+@dataclass
+class Way:
+    """One way to train `seeds` seeds, and the seconds that its steps took, turn by turn."""
+
+    name: str
+    seeds: int
+    advance: Callable[[], object]
+    wall: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
+
+    def turn(self, seconds: float, device: torch.device) -> None:
+        steps, wall, cpu = 0, time.perf_counter(), time.process_time()
+        while steps == 0 or time.perf_counter() - wall < seconds:
+            self.advance()
+            steps += 1
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        self.wall.append((time.perf_counter() - wall) / steps)
+        self.cpu.append((time.process_time() - cpu) / steps)
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of a step."""
+        return statistics.median(self.wall)
+
+    @property
+    def cpu_seconds(self) -> float:
+        """CPU time of a step: what counts on a CPU, where other programs may take turns too."""
+        return statistics.median(self.cpu)
+
+    def cost(self, device: torch.device) -> float:
+        """Seconds of the device that one step of one seed takes."""
+        return (self.cpu_seconds if device.type == "cpu" else self.seconds) / self.seeds
+
+
+def take_turns(ways: Sequence[Way], seconds: float, device: torch.device) -> None:
+    for way in ways:  # libraries choose their algorithms, graphs are recorded
+        way.turn(0.0, device)
+        way.turn(0.0, device)
+        way.wall.clear()
+        way.cpu.clear()
+    for _ in range(ROUNDS):
+        for way in ways:
+            way.turn(seconds / ROUNDS, device)
+
+
+def ways(
+    name: str,
+    config: Any,
+    data: datasets.Dataset,
+    counts: Sequence[int],
+    device: torch.device,
+    precision: Any = "float32",
+) -> list[Way]:
+    """One seed by hand, one seed as `disbench run` trains it, and `counts` seeds in each fused way."""
+    info, on_gpu = sweep.data_info(data), device.type == "cuda"
+
+    def build(count: int) -> list[Method]:
+        return [models.build(name, config, info, stream(seed, "weights")) for seed in range(count)]
+
+    def tuned(way: Tuning) -> Tuning:
+        return Tuning(on_gpu, way.unfold, way.graph, precision)
+
+    found = [
+        Way("plain PyTorch", 1, PlainLoop(build(1)[0], data, device).advance),
+        Way("disbench", 1, Single(build(1), data, [0], device, tuned(Tuning())).advance),
+    ]
+    for count in counts:
+        for label, way in WAYS.items():
+            if on_gpu or not way.graph:
+                trainer = Fused(build(count), data, range(count), device, tuned(way))
+                found.append(Way(label, count, trainer.advance))
+    return found
+
+
+def traffic(method: Method, data: datasets.Dataset) -> int:
+    """Bytes that one step of one seed must move at least, if only what is kept between layers goes to memory.
+
+    Per update: each learning weight is read forward, backward and by the optimiser, and written (4 passes);
+    its gradient is written and read (2); each of the optimiser's two moments is read and written (4). All
+    other weights are read forward and backward (2). The output of each layer is written, read by the next
+    layer and again backward, and its gradient is written and read (5 passes). All in float32.
+    """
+    outputs = 0
+
+    def count(_: nn.Module, __: Any, output: Tensor) -> None:
+        nonlocal outputs
+        outputs += output.numel()
+
+    hooks = [m.register_forward_hook(count) for m in method.modules() if not list(m.children())]
+    generator = torch.Generator().manual_seed(0)
+    images = data.images(list(range(method.images_per_step)))
+    noise = method.noise(len(images), generator)
+    numbers, everything = 0, nets.parameter_count(method)
+    for update in method.updates():
+        getattr(method, update.loss)(images, noise, torch.tensor(0.0))
+        learning = sum(nets.parameter_count(getattr(method, module)) for module in update.modules)
+        numbers += 10 * learning + 2 * (everything - learning)
+    for hook in hooks:
+        hook.remove()
+    return 4 * (numbers + 5 * outputs)
+
+
+def bandwidth(device: torch.device) -> float:
+    """Bytes a second of copying within the device's memory, read and written both counted."""
+    source = torch.ones((1 << 28) if device.type == "cuda" else (1 << 26), device=device)
+    target = torch.empty_like(source)
+    way = Way("copy", 1, lambda: target.copy_(source))
+    take_turns([way], 1.0, device)
+    return 2 * 4 * source.numel() / way.seconds
+
+
+@lru_cache(maxsize=1)
+def _single(name: str, config: str, size: int, data_dir: Path | None, threads: int) -> Single:
+    use_one_core()
+    torch.set_num_threads(threads)
+    data = datasets.load("dsprites", size=size, data_dir=data_dir)
+    settings = models.configure(name, config)
+    trainer = Single([models.build(name, settings, sweep.data_info(data), 0)], data, [0], torch.device("cpu"))
+    for _ in range(5):
+        trainer.advance()
+    return trainer
+
+
+def _work(seconds: float, *what: Any) -> float:
+    """Steps per second of one seed, in a process of its own."""
+    trainer, steps, started = _single(*what), 0, time.perf_counter()
+    while time.perf_counter() - started < seconds:
+        trainer.advance()
+        steps += 1
+    return steps / (time.perf_counter() - started)
+
+
+def cores(
+    name: str, config: str, size: int, seconds: float, count: int, data_dir: Path | None
+) -> tuple[float, float]:
+    """Steps per second of all seeds together: a process of one thread on each core, or one of all threads."""
+    context = get_context("spawn")
+    what = (name, config, size, data_dir)
+    apart, together = [], []
+    with ProcessPoolExecutor(count, context) as many, ProcessPoolExecutor(1, context) as one:
+        for seconds_now in (0.0, *[seconds / ROUNDS] * ROUNDS):  # the first turn sets everything up
+            parts = [many.submit(_work, seconds_now, *what, 1) for _ in range(count)]
+            apart.append(sum(part.result() for part in parts))
+            together.append(one.submit(_work, seconds_now, *what, count).result())
+    return statistics.median(apart[1:]), statistics.median(together[1:])
