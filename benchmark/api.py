@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from disbench import models, plugins
 from disbench.benchmark import datasets, foreign, memory, progress, protocols, scoring, store, sweep
+from disbench.benchmark.device import choose_tuning
 from disbench.benchmark.foreign.codes import Table
 from disbench.errors import UsageError, unknown
 
@@ -111,6 +112,8 @@ def run(
     device: str = "auto",
     jobs: int = 0,
     fuse: int = 0,
+    precision: str = "float32",
+    cuda_graph: bool = False,
     data_dir: PathLike | None = None,
     retry_failed: bool = False,
     max_memory: int | str | None = None,
@@ -136,6 +139,8 @@ def run(
         device: "auto", "cpu" or "cuda".
         jobs: seeds trained at a time, one thread each; 0 is one per core.
         fuse: seeds trained in one program; 0 is all on a GPU, one on a CPU.
+        precision: of products and convolutions on a GPU: "float32", "tf32" or "bf16".
+        cuda_graph: on a GPU, record a step once and replay it.
         data_dir: where data sets are kept; else $DISBENCH_DATA, else the user's cache folder.
         retry_failed: train failed seeds again.
         max_memory: bytes, or a text such as "6G", that all jobs together may have to themselves: takes fewer
@@ -162,6 +167,8 @@ def run(
         device=device,
         jobs=jobs,
         fuse=fuse,
+        precision=precision,
+        cuda_graph=cuda_graph,
         data_dir=data_dir,
         retry_failed=retry_failed,
     )
@@ -226,6 +233,8 @@ def prepare(
     device: str = "auto",
     jobs: int = 0,
     fuse: int = 0,
+    precision: str = "float32",
+    cuda_graph: bool = False,
     data_dir: PathLike | None = None,
     retry_failed: bool = False,
 ) -> Prepared:
@@ -237,6 +246,7 @@ def prepare(
     folder = None if data_dir is None else Path(data_dir)
     setting = protocols.get(protocol)
     where = sweep.choose_device(device)
+    tuning = choose_tuning(where, precision, cuda_graph)
     entries = sweep.entries(setting, chosen, settings or {}, [str(v) for v in _several(variants)], config)
     data = [
         datasets.load(name, size=size or sweep.usual_size(name, setting), data_dir=folder)
@@ -250,7 +260,7 @@ def prepare(
         f"protocol {protocol} ({setting.summary}), {where}",
         sweep.plan(setting, entries, numbers, data),
         setting,
-        sweep.Options(where, folder, retry_failed),
+        sweep.Options(where, folder, retry_failed, tuning=tuning),
         jobs or (1 if where == "cuda" else joblib.cpu_count()),
         fuse or (len(numbers) if where == "cuda" else 1),
     )

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from disbench.benchmark.commands.common import check_precision
+from disbench.benchmark.commands.common import Precision
 from disbench.errors import UsageError
 
 app = typer.Typer(help="Measure speed: training steps, metrics, data.", no_args_is_help=True)
@@ -28,7 +28,7 @@ def train(
     size: Annotated[int, typer.Option(help="Pixels a side.")] = 32,
     seconds: Annotated[float, typer.Option(help="Length of each measurement.")] = 5.0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    precision: Annotated[str, typer.Option(help="float32, or on a GPU tf32 or bf16.")] = "float32",
+    precision: Precision = "float32",
     data_dir: Annotated[Path | None, typer.Option(help="Where data sets are kept.")] = None,
 ) -> None:
     """Training by hand, as `disbench run` does it, and S seeds fused; all take turns in one run.
@@ -40,6 +40,7 @@ def train(
 
     from disbench import models
     from disbench.benchmark import datasets, speed, sweep
+    from disbench.benchmark.device import choose_tuning
     from disbench.benchmark.trainer import stream, use_one_core
 
     try:
@@ -50,7 +51,7 @@ def train(
         raise UsageError(f"--seeds {seeds!r} is no list of numbers; give some such as 1,2,4,8.")
     use_one_core()
     where = torch.device(sweep.choose_device(device))
-    check_precision(precision, where.type)
+    choose_tuning(where.type, precision, False)
     data = datasets.load("dsprites", size=size, data_dir=data_dir)
     bandwidth = speed.bandwidth(where)
     time_of = "CPU time" if where.type == "cpu" else "wall time"

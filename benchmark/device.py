@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from disbench.benchmark.datasets import Dataset
 from disbench.benchmark.datasets.dataset import FileStorage
+from disbench.errors import UsageError, unknown
 
 Arguments = tuple[Tensor, dict[str, Tensor], Tensor]
 Found = tuple[list[str], Tensor]
@@ -48,6 +49,20 @@ class Tuning:
         return torch.autocast(
             device.type, torch.bfloat16, cache_enabled=False
         )  # a graph must not see a cache
+
+
+def choose_tuning(device: str, precision: str, graph: bool) -> Tuning:
+    """How a run's steps are computed.
+
+    Raises:
+        UsageError: an unknown precision, or something that needs a GPU.
+    """
+    if precision not in get_args(Precision):
+        raise unknown("precision", precision, get_args(Precision))
+    if device != "cuda" and (graph or precision != "float32"):
+        wanted = "a CUDA graph" if graph else f"precision {precision}"
+        raise UsageError(f"{wanted} was asked for, but the device is {device}; leave it out, or use a GPU.")
+    return Tuning(resident=device == "cuda", graph=graph, precision=cast(Precision, precision))
 
 
 class Resident:

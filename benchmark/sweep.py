@@ -29,11 +29,13 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 from disbench import models, plugins
 from disbench.benchmark import datasets, memory, origin, pictures, scoring, store
 from disbench.benchmark.datasets import loading, manifest
+from disbench.benchmark.device import Tuning
 from disbench.benchmark.kept import Kept
 from disbench.benchmark.protocols import Protocol
 from disbench.benchmark.records import abandoned
 from disbench.benchmark.store import Cell, Journal
 from disbench.benchmark.trainer import (
+    PLAIN,
     DivergedError,
     Fused,
     Single,
@@ -58,7 +60,7 @@ MOST_DEATHS = 2  # of the process that a cell is trained in, before the cell cou
 
 @dataclass(frozen=True)
 class Options:
-    """How to run, as opposed to what: nothing here changes a result.
+    """How to run, as opposed to what: nothing here changes a result, but for rounding on a GPU.
 
     Attributes:
         device: "cpu" or "cuda", already chosen.
@@ -67,6 +69,7 @@ class Options:
         save_every: seconds between saved states.
         stop_file: when this file appears, training stops after its step.
         plugins: files that every worker loads.
+        tuning: how steps are computed.
         parent: in a worker, the process that started it: when that one is gone, training stops too.
     """
 
@@ -76,6 +79,7 @@ class Options:
     save_every: float = 60.0
     stop_file: Path | None = None
     plugins: tuple[Path, ...] = dataclasses.field(default_factory=plugins.files)
+    tuning: Tuning = PLAIN
     parent: int | None = None
 
     def asked_to_stop(self) -> bool:
@@ -172,7 +176,7 @@ def usual_size(name: str, protocol: Protocol) -> int | None:
     return protocol.size
 
 
-def environment(device: str) -> dict[str, Any]:
+def environment(options: Options) -> dict[str, Any]:
     """What produced a result: versions and hardware."""
     packages = ("disbench", "numpy", "scipy", "scikit-learn", "pandas", "h5py")
     return {
@@ -180,7 +184,8 @@ def environment(device: str) -> dict[str, Any]:
         "torch": str(torch.__version__),  # names the build too
         **{name: importlib.metadata.version(name) for name in packages},
         "platform": platform.platform(),
-        "device": torch.cuda.get_device_name() if device == "cuda" else origin.processor(),
+        "device": torch.cuda.get_device_name() if options.device == "cuda" else origin.processor(),
+        "precision": options.tuning.precision,
         "commit": origin.commit(),
     }
 
@@ -275,7 +280,7 @@ class Group:
         device = torch.device(self.options.device)
         try:
             for cell in self.cells:
-                found = {"cell": dataclasses.asdict(cell), "environment": environment(self.options.device)}
+                found = {"cell": dataclasses.asdict(cell), "environment": environment(self.options)}
                 store.write_json(self.folders[cell] / "cell.json", found)
                 self.reports[cell]("preparing", self.reports[cell].step)
             wanted = self.cells[0].dataset
@@ -328,7 +333,7 @@ class Group:
         config = type(models.get(first.method).CONFIGS[first.config_name])(**first.config)
         methods = [models.build(c.method, config, info, stream(c.seed, "weights")) for c in cells]
         strategy = Single if len(cells) == 1 else Fused
-        trainer = strategy(methods, data, [cell.seed for cell in cells], device)
+        trainer = strategy(methods, data, [cell.seed for cell in cells], device, self.options.tuning)
         states = [self.folders[cell] / "state.pt" for cell in cells]
         if states[0].exists():
             trainer.restore([load_state(path) for path in states])

@@ -7,27 +7,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from disbench.errors import UsageError, unknown
+from disbench.errors import UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
 
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda; auto takes the GPU where there is one.")]
+Precision = Annotated[str, typer.Option(help="Of products on a GPU: float32, tf32 or bf16.")]
 DataDir = Annotated[
     Path | None,
     typer.Option(help="Where data sets are kept; else $DISBENCH_DATA, else the user's cache folder."),
 ]
-
-
-PRECISIONS = ("float32", "tf32", "bf16")
-
-
-def check_precision(precision: str, device: str) -> None:
-    if precision not in PRECISIONS:
-        raise unknown("precision", precision, PRECISIONS)
-    if precision != "float32" and device != "cuda":
-        raise UsageError(f"--precision {precision} needs a GPU and this is {device}; use float32.")
 
 
 def names(text: str, option: str) -> list[str]:

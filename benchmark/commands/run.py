@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from disbench.benchmark.commands.board import show_leaderboard
-from disbench.benchmark.commands.common import DataDir, Device, names, table, terminal
+from disbench.benchmark.commands.common import DataDir, Device, Precision, names, table, terminal
 from disbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -73,6 +73,8 @@ def run(
     fuse: Annotated[
         int, typer.Option(help="Seeds trained in one program; 0: all on a GPU, one on a CPU.")
     ] = 0,
+    precision: Precision = "float32",
+    cuda_graph: Annotated[bool, typer.Option(help="On a GPU, record a step once and replay it.")] = False,
     data_dir: DataDir = None,
     retry_failed: Annotated[bool, typer.Option(help="Train failed seeds again.")] = False,
     dry_run: Annotated[
@@ -106,6 +108,8 @@ def run(
         device=device,
         jobs=jobs,
         fuse=fuse,
+        precision=precision,
+        cuda_graph=cuda_graph,
         data_dir=data_dir,
         retry_failed=retry_failed,
     )
