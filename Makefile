@@ -28,7 +28,7 @@ types: $(VENV)/ready  ## mypy --strict on the packages
 	$(BIN)/mypy
 
 docs: $(VENV)/ready  ## build the documentation into site/; a broken link is an error
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 wheel: $(VENV)/ready  ## build the wheel, install it alone, look into it
 	$(BIN)/python tests/check_wheel.py

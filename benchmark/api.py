@@ -294,7 +294,7 @@ class Scored:
         """One row per metric: metric, preset, score, and the reason where there is none."""
         import pandas as pd
 
-        rows = [(e["metric"], e["label"], e["score"], e["reason"]) for e in self.entries]
+        rows = [(e["metric"], e["label"], e["score"], e["reason"] or "") for e in self.entries]
         return pd.DataFrame(rows, columns=["metric", "preset", "score", "reason"])
 
 

@@ -171,3 +171,12 @@ def test_a_module_and_a_function_in_memory_score_alike():
 def test_a_source_that_cannot_be_scored_is_a_sentence(source, given, sentence):
     with pytest.raises(UsageError, match=sentence):
         disbench.score(source, **given)
+
+
+def test_a_metric_that_cannot_be_had_has_its_reason_in_the_table():
+    codes = np.random.default_rng(0).normal(size=(500, 3))
+    scored = disbench.score(
+        codes, rows=range(500), dataset="dsprites", size=32, metrics=["mig", "factor_vae"]
+    )
+    assert scored["factor_vae"] is None
+    assert list(scored.table()["reason"].str.contains("whole grid")) == [False, True]
