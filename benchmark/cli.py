@@ -13,7 +13,7 @@ from typer.core import TyperGroup
 
 from disbench import plugins
 from disbench.benchmark.bench import app as bench_app
-from disbench.benchmark.commands import board, plot, run, score
+from disbench.benchmark.commands import board, plot, report, run, score
 from disbench.benchmark.datasets.cli import app as data_app
 from disbench.errors import UsageError, unknown
 
@@ -68,7 +68,15 @@ def root(
     pass
 
 
-for command in (run.run, score.score, run.status, board.leaderboard, score.traverse, plot.plot):
+for command in (
+    run.run,
+    score.score,
+    run.status,
+    board.leaderboard,
+    score.traverse,
+    plot.plot,
+    report.report,
+):
     app.command()(command)
 app.command("table")(board.table_)
 app.add_typer(data_app, name="data")

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from disbench import metrics
-from disbench.benchmark import records, store
+from disbench.benchmark import protocols, provenance, records, store
 from disbench.benchmark.datasets import manifest
 from disbench.benchmark.protocols import MetricChoice, choose_metrics
 from disbench.errors import UsageError, unknown
-from disbench.leaderboards import plots
+from disbench.leaderboards import kept, plots
+from disbench.leaderboards.report import Findings, Traversal
 
 PARTS = {"mi": ("mig", "mutual_information"), "dci": ("dci", "importance")}
 QUICK = {"mi": "mig", "dci": "dci:eastwood2018_forest"}  # what is computed where no score is kept
@@ -132,6 +133,11 @@ def settings(runs: Sequence[Path]) -> dict[str, Mapping[str, Any]]:
     """The config of every cell, by "<label>/<hash>"."""
     found: dict[str, Mapping[str, Any]] = {}
     for run in runs:
+        if kept.is_kept(run):
+            for folder, told in kept.provenance(run)["settings"].items():
+                label, _, digest = str(folder).rpartition("-")
+                found[f"{label}/{digest}"] = told["config"]
+            continue
         for cell, _ in store.cells(run):
             found[f"{cell.label}/{_hash(cell)}"] = {k: store.plain(v) for k, v in cell.config.items()}
     return found
@@ -195,16 +201,6 @@ def judge(frame: pd.DataFrame, metric: str = "") -> tuple[str, str]:
     return (found or pairs)[0]
 
 
-@dataclass(frozen=True)
-class Traversal:
-    """One seed's picture: "best", "median", "worst" or "only", and where it is."""
-
-    what: str
-    seed: int
-    score: float
-    path: Path
-
-
 def traversals(frame: pd.DataFrame, metric: str, preset: str) -> dict[str, list[Traversal]]:
     """By method (`plots.named`), the pictures of its best, median and worst seed by a metric; a seed without
     a picture is left out."""
@@ -238,5 +234,44 @@ def pixels(path: Path) -> NDArray[np.uint8]:
 
 
 def journals(runs: Sequence[Path]) -> pd.DataFrame:
-    """Every logged value of the runs, one row per (seed, step, quantity, index) of each cell."""
-    return pd.DataFrame([row for run in runs for row in records.journal_rows(run)])
+    """Every logged value of the runs, one row per (seed, step, quantity, index) of each cell; of kept results
+    there are none."""
+    return pd.DataFrame([row for run in runs if not kept.is_kept(run) for row in records.journal_rows(run)])
+
+
+def findings(runs: Sequence[Path], frame: pd.DataFrame, told: Sequence[str], metric: str = "") -> Findings:
+    """Everything that a report of runs or kept results shows.
+
+    Args:
+        frame: their per-seed rows. told: what a reader must know about them.
+        metric: by which the best seed is chosen, see `judge`.
+
+    Raises:
+        UsageError: there is no such metric.
+    """
+    known = set(protocols.names())
+    named = {
+        name: protocols.get(name) if name in known else None for name in dict.fromkeys(frame["protocol"])
+    }
+    scored = bool(frame["score"].notna().any())
+    judged = judge(frame, metric) if scored or metric else None
+    fields = plots.varying(settings(runs))
+    curves = {field: swept(frame, runs, field)[0] for field in fields}
+    enough = {f: rows for f, rows in curves.items() if rows[rows["score"].notna()]["value"].nunique() > 1}
+    return Findings(
+        runs=[run.resolve().name for run in runs],
+        frame=frame,
+        protocols={n: (p.summary, p.meaningful) if p else ("", True) for n, p in named.items()},
+        told=told,
+        journals=journals(runs),
+        swept=enough,
+        judge=judged,
+        traversals=traversals(frame, *judged) if judged else {},
+        facts=[_facts(run, frame) for run in runs],
+    )
+
+
+def _facts(run: Path, frame: pd.DataFrame) -> dict[str, Any]:
+    if kept.is_kept(run):
+        return kept.provenance(run)
+    return provenance.describe(run.resolve().name, [run], frame[frame["run"] == str(run)])

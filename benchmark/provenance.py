@@ -42,8 +42,12 @@ def describe(name: str, runs: Sequence[Path], frame: pd.DataFrame) -> dict[str, 
     found = [(c, folder) for run in runs for c, folder in store.cells(run) if str(c.folder) in wanted]
     environments: dict[str, dict[str, Any]] = {}
     settings: dict[str, dict[str, Any]] = {}
+    cost = {"core": 0.0, "gpu": 0.0}
     for cell, folder in found:
-        told = (store.read_json(folder / "cell.json") or {}).get("environment", {})
+        kept_cell = store.read_json(folder / "cell.json") or {}
+        told = kept_cell.get("environment", {})
+        unit = "gpu" if kept_cell.get("device") == "cuda" else "core"  # a process on a CPU has one thread
+        cost[unit] += float(store.status(folder).get("seconds", 0.0)) / int(kept_cell.get("together", 1))
         where = environments.setdefault(json.dumps(told, sort_keys=True), {**told, "seeds": 0})
         where["seeds"] += 1
         plugin = {"plugin": cell.plugin} if cell.plugin else {}
@@ -57,7 +61,9 @@ def describe(name: str, runs: Sequence[Path], frame: pd.DataFrame) -> dict[str, 
         "commands": commands(recipes(cell for cell, _ in found), f"runs/{name}"),
         "states": {str(state): int(n) for state, n in cells["state"].value_counts().items()},
         "seconds": {
-            "what": "wall seconds in which a seed was trained and scored, on the device of its environment",
+            "what": "total and mean_by_method: wall seconds in which a seed was trained and scored; "
+            "core, gpu: seconds of a core or GPU, those that seeds spent together counted once",
+            **{unit: round(seconds, 1) for unit, seconds in cost.items()},
             "total": round(float(cells["seconds"].sum()), 1),
             "mean_by_method": {
                 str(method): round(float(seconds), 1)

@@ -280,7 +280,12 @@ class Group:
         device = torch.device(self.options.device)
         try:
             for cell in self.cells:
-                found = {"cell": dataclasses.asdict(cell), "environment": environment(self.options)}
+                found = {
+                    "cell": dataclasses.asdict(cell),
+                    "environment": environment(self.options),
+                    "device": self.options.device,
+                    "together": len(self.cells),  # how many cells share its time
+                }
                 store.write_json(self.folders[cell] / "cell.json", found)
                 self.reports[cell]("preparing", self.reports[cell].step)
             wanted = self.cells[0].dataset

@@ -393,3 +393,20 @@ def ranks(frame: pd.DataFrame) -> list[tuple[str, statistics.Ranks, list[str]]]:
         higher = bool(group["higher_is_better"].iloc[0])
         found.append((" ".join(map(str, key)), statistics.ranks(whole, higher), missing))
     return found
+
+
+def shown_ranks(found: statistics.Ranks, missing: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
+    """As texts for people; beside them the tests, and the data sets that were left out."""
+    listed = found.mean.sort_values()
+    text = pd.DataFrame({"method": listed.index, "mean rank": [f"{rank:.2f}" for rank in listed]})
+    told = [f"ranks by mean score over {found.n} data sets, 1 is best"]
+    if missing:
+        told.append(f"left out, since not every method has a score there: {', '.join(missing)}")
+    if found.reason:
+        return text, [*told, f"no test: {found.reason}"]
+    told.append(f"Friedman: chi-squared {found.statistic:.2f}, p = {found.p:.3g}")
+    told += [
+        f"{row.first} and {row.second}: z = {row.z:.2f}, p = {row.p:.3g}, after Holm {row.holm:.3g}"
+        for row in found.pairs.itertuples()
+    ]
+    return text, told

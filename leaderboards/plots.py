@@ -29,6 +29,13 @@ Floats = NDArray[np.float64]
 
 INK, QUIET, GRID = "#222222", "#6b6b6b", "#d9d9d9"  # text and marks, what is second to them, lines behind
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", INK)  # Okabe & Ito, no yellow
+VARIABLES = {
+    INK: "--ink",
+    QUIET: "--quiet",
+    GRID: "--rule",
+    COLOURS[0]: "--blue",
+    COLOURS[5]: "--sky",
+}  # of a page
 DASHES = ("-", (0, (4, 1.5)), (0, (1, 1.2)))  # after the last colour, the first again with other dashes
 SHADES, OPPOSED = "Blues", "RdBu"  # of amounts, of values on both sides of zero
 ON_LIGHT, ON_DARK = "#111111", "#ffffff"  # numbers within a shade
@@ -75,7 +82,7 @@ def render(figure: Figure, kind: Literal["png", "svg"]) -> bytes:
 
 @mpl.rc_context({**STYLE, "svg.fonttype": "none"})
 def inline(figure: Figure, name: str, alt: str) -> str:
-    """An `<svg>` element for a page: its text in the page's font, its ink in `currentColor`, no background.
+    """An `<svg>` element for a page: its text in the page's font, colours as the page's `VARIABLES`.
 
     Args:
         name: prefix of every id, unique in the page. alt: what the picture shows, in words.
@@ -88,8 +95,8 @@ def inline(figure: Figure, name: str, alt: str) -> str:
     text = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", text)
     text = re.sub(r"font: ([^;\"]*?)'[^;\"]*", r"font: \1inherit-family", text)
     text = text.replace("inherit-family", "var(--sans)")
-    for colour, variable in ((INK, "--ink"), (QUIET, "--quiet"), (GRID, "--rule")):
-        text = text.replace(colour, f"var({variable})")
+    for colour, variable in VARIABLES.items():
+        text = text.replace(colour.lower(), f"var({variable})")
     width = round(figure.get_figwidth() * 96)
     text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", text, count=1)
     text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1)

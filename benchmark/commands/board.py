@@ -239,19 +239,8 @@ def show_comparison(frame: pd.DataFrame, kind: str, out: Path | None, console: C
     place = None if out is None else out.with_name(f"{out.stem}-pairs{out.suffix}")
     deliver(kind, place, console, text, pairs, title, told, {})
     for name, found, missing in aggregate.ranks(frame):
+        ranked, told = aggregate.shown_ranks(found, missing)
         listed = found.mean.sort_values()
-        ranked = pd.DataFrame({"method": listed.index, "mean rank": [f"{rank:.2f}" for rank in listed]})
-        told = [f"ranks by mean score over {found.n} data sets, 1 is best"]
-        if missing:
-            told.append(f"left out, since not every method has a score there: {', '.join(missing)}")
-        if found.reason:
-            told.append(f"no test: {found.reason}")
-        else:
-            told.append(f"Friedman: chi-squared {found.statistic:.2f}, p = {found.p:.3g}")
-            told += [
-                f"{row.first} and {row.second}: z = {row.z:.2f}, p = {row.p:.3g}, after Holm {row.holm:.3g}"
-                for row in found.pairs.itertuples()
-            ]
         stem = "-".join(name.replace("/", "-").split())
         place = None if out is None else out.with_name(f"{out.stem}-ranks-{stem}{out.suffix}")
         numbers = pd.DataFrame({"method": listed.index, "mean_rank": listed.to_numpy()})

@@ -1,3 +1,5 @@
+import shutil
+import sys
 from dataclasses import asdict
 
 import numpy as np
@@ -5,7 +7,7 @@ import pytest
 from PIL import Image
 
 from disbench import models
-from disbench.benchmark import store
+from disbench.benchmark import cli, store
 from disbench.benchmark.protocols import MetricChoice
 from disbench.benchmark.scoring import pending
 from disbench.benchmark.store import Cell
@@ -61,12 +63,14 @@ class Maker:
 
 @pytest.fixture
 def maker(tmp_path):
-    return Maker(tmp_path / "run")
+    return Maker(tmp_path / "other")
 
 
-@pytest.fixture
-def made_run(maker):
-    """Two beta-VAEs that differ in beta, an IB-GAN with a failed seed, hostile words, pictures."""
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory):
+    """Two beta-VAEs that differ in beta, an IB-GAN with a failed seed, hostile words, pictures; and the
+    report of it all. Not to be written to."""
+    maker = Maker(tmp_path_factory.mktemp("made") / "run")
     rng = np.random.default_rng(0)
     for seed in range(3):
         for beta in (2.0, 4.0):
@@ -74,4 +78,23 @@ def made_run(maker):
             maker.done("betavae", seed, scores, beta=beta)
     maker.done("ibgan", 0, {"factor_vae": 0.8, "beta_vae": 0.9})
     maker.failed("ibgan", 1, HOSTILE)
+    before = sys.argv
+    sys.argv = ["disbench", "report", str(maker.path)]
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    sys.argv = before
+    assert not end.value.code
     return maker.path
+
+
+@pytest.fixture
+def made_run(made_once, tmp_path):
+    """A copy of it, without the report."""
+    copy = shutil.copytree(made_once, tmp_path / "run")
+    (copy / "report.html").unlink()
+    return copy
+
+
+@pytest.fixture
+def hostile():
+    return HOSTILE
