@@ -164,7 +164,7 @@ def test_fused_seeds_are_the_seeds_alone_over_fifty_steps(name, doubles):
 @pytest.mark.parametrize("name", models.names())
 def test_convolutions_as_matrix_products_change_nothing(name, doubles):
     fused = [trainer(name, 4, 9, data=doubles, tuning=Tuning(unfold=unfold)) for unfold in (False, True)]
-    for _ in range(5):
+    for _ in range(2):
         (_, expected), (_, found) = (one.advance() for one in fused)
         torch.testing.assert_close(found, expected, rtol=1e-7, atol=1e-9)
     for i in (0, 1):
@@ -262,7 +262,7 @@ class Unrecorded(Recording):
         return replay, ([], torch.empty(0))
 
 
-@pytest.mark.parametrize("name", ["betavae", "gan", "infogan"])
+@pytest.mark.parametrize("name", ["betavae", "gan"])
 @pytest.mark.parametrize("seeds", [(3,), (3, 8)])
 @pytest.mark.parametrize("changes", [{}, {"optimizer": "other"}])
 def test_a_step_that_is_recorded_is_the_step(name, seeds, changes, monkeypatch):
@@ -279,6 +279,7 @@ def test_a_step_that_is_recorded_is_the_step(name, seeds, changes, monkeypatch):
     again = trainer(name, *seeds, tuning=Tuning(graph=True), **changes)
     again.advance()
     again.restore([eager.state(i) for i in range(len(seeds))])
+    assert again.recording is None  # it would write to the optimisers' former tensors
     for made in (eager, recorded, again):
         made.advance()
     for i in range(len(seeds)):
