@@ -1,6 +1,8 @@
 """`disbench score` of what disbench did not train: an encoder has the same numbers in every form."""
 
+import io
 import json
+import zipfile
 
 import numpy as np
 import pytest
@@ -112,6 +114,30 @@ def test_the_codes_are_those_of_the_module(home):
         found = open_source(home / file, options).source.codes(rows)
         rounding = 1e-6 if file in ("model.onnx", "fixed.pt2") else 0  # others add in another order
         np.testing.assert_allclose(found, codes, rtol=0, atol=rounding, err_msg=file)
+
+
+def older(home, path, folders):
+    """The exported program as torch 2.6 and 2.7 wrote it, or with folders as torch 2.8 did."""
+    with zipfile.ZipFile(home / "free.pt2") as archive:
+        (graph,) = (archive.read(name) for name in archive.namelist() if name.endswith("models/model.json"))
+    tensors = [io.BytesIO(), io.BytesIO()]
+    torch.save(torch.load(home / "state.pt", weights_only=True), tensors[0])
+    torch.save({}, tensors[1])
+    flat = ("serialized_exported_program.json", "serialized_state_dict.pt", "serialized_constants.pt")
+    deep = ("p/models/model.json", "p/data/weights/model.pt", "p/data/constants/model.pt")
+    with zipfile.ZipFile(path, "w") as archive:
+        contents = (graph, *(tensor.getvalue() for tensor in tensors))
+        for name, content in zip(deep if folders else flat, contents, strict=True):
+            archive.writestr(name, content)
+        archive.writestr(*(("p/archive_format", "pt2") if folders else ("version", "8.0")))
+
+
+@pytest.mark.parametrize("folders", [False, True], ids=["torch 2.6", "torch 2.8"])
+def test_the_layouts_of_older_versions_of_torch(home, tmp_path, folders):
+    older(home, tmp_path / "older.pt2", folders)
+    options = Options(dataset=str(home / "grid.npz"), data_dir=home / "cache")
+    found = open_source(tmp_path / "older.pt2", options).source.codes(np.arange(len(GRID)))
+    assert np.array_equal(found, np.load(home / "order.npy"))
 
 
 def test_some_of_the_rows_score_what_they_can(disbench, home, tmp_path):

@@ -73,14 +73,24 @@ def rezipped(source, change):
     return written(f"rezipped-{source}", save)
 
 
-def member(end, change):
-    """A change to the member whose name ends so."""
+def member(part, change):
+    """A change to the one member whose name holds this."""
 
     def all_of(members):
-        (name,) = (name for name in members if name.endswith(end))
+        (name,) = (name for name in members if part in name and not name.endswith("debug_pkl"))
         return {**members, name: change(members[name])}
 
     return all_of
+
+
+def code(old, new):
+    """A change to what a member says."""
+
+    def change(source):
+        assert old in source
+        return source.replace(old, new)
+
+    return change
 
 
 def header(shape, dtype="<f4", version=b"\x01\x00"):
@@ -302,6 +312,29 @@ BAD = {
         "two members of one name",
     ),
     "TorchScript that opens files": (scripted(Writes()), "uses 'from_file'"),
+    "TorchScript of another library": (
+        rezipped("scripted.pt", member("strangers_own", code(b"torch.relu", b"ops.c10d.relu"))),
+        "uses 'ops.c10d'",
+    ),
+    "TorchScript that renames a library": (
+        rezipped("scripted.pt", member("strangers_own", code(b"torch.relu", b"(ops)"))),
+        "uses 'ops.ops'",
+    ),
+    "TorchScript that hides a name": (
+        rezipped(
+            "scripted.pt",
+            member("strangers_own", code(b"torch.relu", b"getattr(torch, 'save')")),
+        ),
+        "uses 'save'",
+    ),
+    "TorchScript with less than its weights": (
+        rezipped("scripted.pt", member("data/0", lambda content: content[:-4])),
+        "a tensor of 64 numbers in 252 bytes",
+    ),
+    "TorchScript with a weight beyond its numbers": (
+        rezipped("scripted.pt", member("/data.pkl", code(b"(K\x10K\x10", b"(K\x11K\x10"))),  # a stride
+        "a tensor that reaches to number 66 of 64",
+    ),
     "an operator on files": (first_target("torch.ops.aten.from_file.default"), "is not run for a stranger"),
     "an operator of Python": (first_target("torch.ops.builtins.exec.default"), "is not run for a stranger"),
     "a Python function": (first_target("os.system"), "is not run for a stranger's file"),
