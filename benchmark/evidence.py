@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,25 +13,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from disbench import metrics
-from disbench.benchmark import protocols, provenance, records, store
-from disbench.benchmark.datasets import manifest
+from disbench.benchmark import protocols, provenance, records, scoring, store
+from disbench.benchmark.datasets import Dataset, manifest
 from disbench.benchmark.protocols import MetricChoice, choose_metrics
 from disbench.errors import UsageError, unknown
 from disbench.leaderboards import kept, plots
-from disbench.leaderboards.report import Findings, Traversal
+from disbench.leaderboards.report import Findings, Matrix, Traversal
 
 PARTS = {"mi": ("mig", "mutual_information"), "dci": ("dci", "importance")}
 QUICK = {"mi": "mig", "dci": "dci:eastwood2018_forest"}  # what is computed where no score is kept
-
-
-@dataclass(frozen=True)
-class Matrix:
-    """Values (d, k) of codes and factors, with what they are called and where they come from."""
-
-    values: NDArray[np.float64]
-    codes: list[str]
-    factors: list[str]
-    title: str
 
 
 def matrix(
@@ -41,7 +31,8 @@ def matrix(
 
     Args:
         target: a seed's folder or its checkpoint.pt, or an .npz with `codes` (n, d) and `factors` (n, k). Of
-            a seed, what its scores hold is taken; what they do not hold is computed.
+            a seed, what its scores hold is taken, else it is computed from the codes that were kept, else
+            from the model.
         metric: another preset than that of the scores, such as "dci:ibgan".
 
     Raises:
@@ -54,79 +45,126 @@ def matrix(
             f"--kind {kind} draws a part of {name}; give --metric {name}:PRESET or leave it out."
         )
     if target.suffix == ".npz":
-        return _of_arrays(target, choice, part)
+        return _of_file(target, choice, part, data_dir)
     folder = target if target.is_dir() else target.parent
-    cell = store.read_json(folder / "cell.json")
-    if not (folder / "checkpoint.pt").exists():
+    kept_matrix = stored(folder, kind, metric)
+    if kept_matrix is not None:
+        return kept_matrix
+    codes, checkpoint = folder / "codes.npz", folder / "checkpoint.pt"
+    if codes.exists():
+        return _of_file(codes, choice, part, data_dir)
+    if not checkpoint.exists():
         raise UsageError(
-            f"--kind {kind} draws one trained model; {target} is neither a seed's folder with a "
-            "checkpoint.pt (such as RUN/betavae-1a2b3c4d/seed-0) nor an .npz with codes and factors."
+            f"--kind {kind} draws one trained model; {target} is neither a seed's folder (such as "
+            "RUN/betavae-1a2b3c4d/seed-0) nor an .npz with codes and factors."
         )
-    kept = store.read_json(folder / "scores.json") if isinstance(cell, dict) else None
-    for entry in kept if isinstance(kept, list) else []:
-        wanted = not metric or (entry["preset"], entry["changed"]) == (choice.preset, {})
+    return _of_model(checkpoint, choice, part, device, data_dir)
+
+
+def stored(folder: Path, kind: str, metric: str = "") -> Matrix | None:
+    """The matrix that a seed's scores hold, of any preset or of the one named; None where they hold none."""
+    name, part = PARTS[kind]
+    preset = choose_metrics(metric)[0].preset if metric else None
+    cell, entries = store.read_json(folder / "cell.json"), store.read_json(folder / "scores.json")
+    if not (isinstance(cell, dict) and isinstance(entries, list)):
+        return None
+    about = cell["cell"]
+    for entry in entries:
+        wanted = preset is None or (entry["preset"], entry["changed"]) == (preset, {})
         if entry["metric"] == name and wanted and (entry.get("parts") or {}).get(part):
             values = np.array(entry["parts"][part], float)
-            factors = _factor_names(str(cell["cell"]["dataset"]["name"]), entry["dropped_factors"])
-            label = f"{cell['cell']['method']}, seed {cell['cell']['seed']} ({entry['label']})"
-            return Matrix(values, _numbered("code ", values.shape[0]), _fitting(factors, values), label)
-    return _computed(folder / "checkpoint.pt", choice, part, device, data_dir)
+            factors = _factor_names(str(about["dataset"]["name"]), entry["dropped_factors"])
+            title = f"{about['method']}, seed {about['seed']} ({entry['label']})"
+            return _labelled(values, factors, title)
+    return None
 
 
-def _of_arrays(path: Path, choice: MetricChoice, part: str) -> Matrix:
+def _of_file(path: Path, choice: MetricChoice, part: str, data_dir: Path | None) -> Matrix:
+    """Of codes with their factors, or of codes with the rows of a data set, as `codes.npz` has them."""
     try:
         with np.load(path, allow_pickle=False) as file:
-            codes, factors = file["codes"], file["factors"]
-    except (OSError, ValueError, KeyError) as error:
+            codes = file["codes"]
+            if "factors" in file.files:
+                factors = file["factors"]
+                about = None
+            else:
+                about = file["rows"], str(file["dataset"]), int(file["size"]), str(file["sha256"])
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise UsageError(f"{path} is no .npz with arrays codes (n, d) and factors (n, k): {error}") from None
-    values, dropped = _measure(choice, part, codes, factors)
-    names = [f"factor {i}" for i in range(factors.shape[1]) if i not in dropped]
-    label = f"{path.name} ({choice.preset})"
-    return Matrix(values, _numbered("code ", values.shape[0]), names, label)
+    title = f"{path.parent.name if path.name == 'codes.npz' else path.name} ({choice.preset})"
+    if about is None:
+        return _measured(choice, part, codes, factors, (), title)
+    from disbench.benchmark import datasets
+
+    rows, dataset, size, sha256 = about
+    data = datasets.load(dataset, size=size, data_dir=data_dir)
+    if sha256 != data.sha256:
+        raise UsageError(
+            f"{path} holds codes of another {dataset} (sha256 {sha256[:12]}...) than the one here "
+            f"({data.sha256[:12]}...); use the same data set."
+        )
+    order = np.argsort(rows)
+    rows, codes = rows[order], codes[order]
+    return _of_rows(data, rows, codes, choice, part, title)
 
 
-def _computed(
+def _of_model(
     checkpoint: Path, choice: MetricChoice, part: str, device: str, data_dir: Path | None
 ) -> Matrix:
     import torch
 
     from disbench import models
-    from disbench.benchmark import scoring, sweep
+    from disbench.benchmark import sweep
 
     loaded = models.load_checkpoint(checkpoint)
     method, data, where = sweep.revive(loaded, device, data_dir)
     if where.type == "cpu":
         torch.set_num_threads(1)
-    rows = scoring.table_rows(data)
-    codes = scoring.Trained(method, data, where, data_dir).codes(np.unique(rows))
-    looked_up = scoring.Codes(np.unique(rows), codes, len(data))(rows)
-    values, dropped = _measure(choice, part, looked_up, data.factors(rows))
-    kept = [name for i, name in enumerate(data.factor_names) if i not in dropped]
-    label = f"{loaded.method}, seed {loaded.seed} ({choice.preset})"
-    return Matrix(values, _numbered("code ", values.shape[0]), _fitting(kept, values), label)
+    rows = np.unique(scoring.table_rows(data))
+    codes = scoring.Trained(method, data, where, data_dir).codes(rows)
+    title = f"{loaded.method}, seed {loaded.seed} ({choice.preset})"
+    return _of_rows(data, rows, codes, choice, part, title)
 
 
-def _measure(
-    choice: MetricChoice, part: str, codes: NDArray[Any], factors: NDArray[Any]
-) -> tuple[NDArray[np.float64], tuple[int, ...]]:
+def _of_rows(
+    data: Dataset,
+    rows: NDArray[np.integer[Any]],
+    codes: NDArray[Any],
+    choice: MetricChoice,
+    part: str,
+    title: str,
+) -> Matrix:
+    """Measured on the rows of a table metric, of those (ascending) that have codes."""
+    wanted = scoring.table_rows(data, having=rows)
+    looked_up = scoring.Codes(rows, codes, len(data))(wanted)
+    return _measured(choice, part, looked_up, data.factors(wanted), data.factor_names, title)
+
+
+def _measured(
+    choice: MetricChoice,
+    part: str,
+    codes: NDArray[Any],
+    factors: NDArray[Any],
+    names: Sequence[str],
+    title: str,
+) -> Matrix:
     measured = metrics.get(choice.name)
-    extra: dict[str, Any] = {"rng": np.random.default_rng(0)} if measured.takes("rng") else {}
+    extra: dict[str, Any] = {"rng": scoring.generator(choice)} if measured.takes("rng") else {}
     found = measured(codes, factors, preset=choice.preset, **choice.settings, **extra)
-    return np.asarray(found.parts[part], float), found.dropped_factors
+    kept_names = [name for i, name in enumerate(names) if i not in found.dropped_factors]
+    return _labelled(np.asarray(found.parts[part], float), kept_names, title)
+
+
+def _labelled(values: NDArray[np.float64], factors: Sequence[str], title: str) -> Matrix:
+    d, k = values.shape
+    named = list(factors) if len(factors) == k else [f"factor {i}" for i in range(k)]
+    return Matrix(values, [f"code {i}" for i in range(d)], named, title)
 
 
 def _factor_names(dataset: str, dropped: Sequence[int]) -> list[str]:
     if dataset not in manifest.names():
         return []
     return [name for i, name in enumerate(manifest.read(dataset).factors) if i not in dropped]
-
-
-def _fitting(names: Sequence[str], values: NDArray[np.float64]) -> list[str]:
-    return list(names) if len(names) == values.shape[1] else _numbered("factor ", values.shape[1])
-
-
-def _numbered(what: str, n: int) -> list[str]:
-    return [f"{what}{i}" for i in range(n)]
 
 
 def settings(runs: Sequence[Path]) -> dict[str, Mapping[str, Any]]:
@@ -220,6 +258,22 @@ def traversals(frame: pd.DataFrame, metric: str, preset: str) -> dict[str, list[
     return found
 
 
+def matrices(frame: pd.DataFrame, metric: str, preset: str) -> dict[str, dict[str, Matrix]]:
+    """By method (`plots.named`), the matrices by kind that the scores of its best seed hold."""
+    mine = frame[(frame["metric"] == metric) & (frame["preset"] == preset)]
+    several = frame["dataset"].nunique() > 1
+    found = {}
+    for (dataset, name), group in mine.assign(name=plots.named(mine)).groupby(
+        ["dataset", "name"], sort=False
+    ):
+        for _, row in plots.representatives(group)[:1]:
+            folder = Path(row["run"]) / row["folder"]
+            of_seed = {kind: made for kind in PARTS if (made := stored(folder, kind)) is not None}
+            if of_seed:
+                found[f"{name} on {dataset}" if several else str(name)] = of_seed
+    return found
+
+
 def pixels(path: Path) -> NDArray[np.uint8]:
     """A picture as (h, w, 3).
 
@@ -267,6 +321,7 @@ def findings(runs: Sequence[Path], frame: pd.DataFrame, told: Sequence[str], met
         swept=enough,
         judge=judged,
         traversals=traversals(frame, *judged) if judged else {},
+        matrices=matrices(frame, *judged) if judged else {},
         facts=[_facts(run, frame) for run in runs],
     )
 

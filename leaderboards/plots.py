@@ -392,8 +392,8 @@ def rank_correlation(frame: pd.DataFrame) -> tuple[pd.DataFrame, int]:
     """Spearman's correlation of each two metrics over trained models, and of how many models.
 
     A model is one seed of one method on one data set; only those with a score in every metric count. A metric
-    that no model was scored with, or that is one value, is left out. Where low is good the sign is turned, so
-    that +1 always says that two metrics prefer the same models.
+    that fewer than half of the models have, or that is one value, is left out. Where low is good the sign is
+    turned, so that +1 always says that two metrics prefer the same models.
 
     Raises:
         UsageError: fewer than two metrics or three models.
@@ -403,7 +403,7 @@ def rank_correlation(frame: pd.DataFrame) -> tuple[pd.DataFrame, int]:
     table = data.pivot_table(
         index=["dataset", "protocol", "cell", "seed"], columns="what", values="signed", sort=False
     )
-    table = table.dropna(axis=1, how="all").dropna()
+    table = table.loc[:, 2 * table.notna().sum() >= len(table)].dropna()
     table = table.loc[:, table.nunique() > 1]
     if table.shape[1] < 2 or len(table) < 3:
         raise UsageError(
@@ -433,7 +433,8 @@ def correlation(frame: pd.DataFrame) -> Figure:
     figure = Figure(figsize=(max(size + 2.4, 4.4), max(size + 1.7, 3.0)), layout="constrained")
     axis = figure.subplots()
     _heat(axis, table.to_numpy(float), names, names, OPPOSED, -1.0, 1.0, "{:.2f}")
-    axis.set_title(f"Spearman's rank correlation of metrics over {n} models", loc="left", pad=10)
+    title = f"Spearman's rank correlation of metrics\nover {n} trained models"
+    axis.set_title(title, loc="left", pad=10)
     return figure
 
 

@@ -18,6 +18,7 @@ import jinja2
 import numpy as np
 import pandas as pd
 from markupsafe import Markup
+from numpy.typing import NDArray
 from PIL import Image
 
 from disbench.errors import UsageError
@@ -41,6 +42,16 @@ class Traversal:
 
 
 @dataclass(frozen=True)
+class Matrix:
+    """Values (d, k) of codes and factors, with what they are called and where they come from."""
+
+    values: NDArray[np.float64]
+    codes: list[str]
+    factors: list[str]
+    title: str
+
+
+@dataclass(frozen=True)
 class Findings:
     """What a report is made of.
 
@@ -53,6 +64,7 @@ class Findings:
         swept: settings that vary, each with rows for `plots.sweep`.
         judge: metric and preset that tell seeds best from worst; None where there is no score.
         traversals: pictures by method.
+        matrices: by method, those of its best seed, "mi" and "dci".
         facts: provenance of each run, as plain values.
     """
 
@@ -64,6 +76,7 @@ class Findings:
     swept: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     judge: tuple[str, str] | None = None
     traversals: Mapping[str, Sequence[Traversal]] = field(default_factory=dict)
+    matrices: Mapping[str, Mapping[str, Matrix]] = field(default_factory=dict)
     facts: Sequence[Mapping[str, Any]] = ()
 
 
@@ -167,6 +180,7 @@ def render(found: Findings) -> str:
         ),
         "judge": found.judge,
         **_traversals(found),
+        "matrices": _matrices(found, draw),
         "curves": _curves(found.journals, draw),
         "failed": _failed(frame),
         "seeds": _seeds(frame),
@@ -370,6 +384,20 @@ def picture(path: Path, budget: int) -> tuple[str, int, int, int]:
     return base64.b64encode(buffer.getvalue()).decode("ascii"), *size, shrunk
 
 
+def _matrices(found: Findings, draw: Drawer) -> list[tuple[str, list[Figure]]]:
+    """Of the first `MOST_SHOWN` methods, what the codes of the best seed know about the factors."""
+    made = []
+    for name, kinds in list(found.matrices.items())[:MOST_SHOWN]:
+        drawn = []
+        for kind, one in kinds.items():
+            plot = plots.information if kind == "mi" else plots.importance
+            what = "Mutual information" if kind == "mi" else "DCI's importance"
+            alt = f"{what} of codes and factors, {one.title}."
+            drawn.append(draw(lambda f=plot, m=one: f(m.values, m.codes, m.factors, m.title), alt))
+        made.append((name, drawn))
+    return made
+
+
 def _curves(journals: pd.DataFrame, draw: Drawer) -> dict[str, Any]:
     if journals.empty:
         return {"shown": [], "left": []}
@@ -441,7 +469,7 @@ def _facts(fact: Mapping[str, Any]) -> dict[str, Any]:
                 "versions": [
                     (str(name), str(value))
                     for name, value in environment.items()
-                    if name not in ("device", "commit", "seeds", "where", "fused")
+                    if name not in ("device", "commit", "seeds")
                 ],
             }
         )

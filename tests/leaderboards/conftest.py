@@ -76,7 +76,10 @@ def made_once(tmp_path_factory):
         for beta in (2.0, 4.0):
             scores = {"factor_vae": 0.5 + rng.uniform(-0.1, 0.1), "beta_vae": 0.7 + rng.uniform(-0.1, 0.1)}
             maker.done("betavae", seed, scores, beta=beta)
-    maker.done("ibgan", 0, {"factor_vae": 0.8, "beta_vae": 0.9})
+    parts = {"mig": {"mutual_information": rng.uniform(size=(3, 5)).tolist()}}
+    parts["dci"] = {"importance": rng.uniform(size=(3, 5)).tolist()}
+    scores = {"factor_vae": 0.8, "beta_vae": 0.9, "mig": 0.1, "dci": 0.2}
+    maker.done("ibgan", 0, scores, parts=parts)
     maker.failed("ibgan", 1, HOSTILE)
     before = sys.argv
     sys.argv = ["disbench", "report", str(maker.path)]

@@ -1,11 +1,12 @@
 import sys
 import xml.etree.ElementTree as ElementTree
 
+import joblib
 import numpy as np
 import pytest
 from PIL import Image
 
-from disbench.benchmark import cli
+from disbench.benchmark import cli, datasets, evidence, kept
 
 
 @pytest.fixture
@@ -52,7 +53,6 @@ def test_each_kind_of_a_run_is_drawn_twice(kind, names, made_run, plot, tmp_path
 def test_mutual_information_that_the_scores_hold_is_drawn_without_the_model(maker, plot, tmp_path):
     values = [[0.0, 1.0, 0.0, 0.0, 0.0], [0.5, 0.0, 0.0, 0.0, 0.2]]
     folder = maker.done("vae", 0, {"mig": 0.3}, parts={"mig": {"mutual_information": values}})
-    (folder / "checkpoint.pt").touch()  # unreadable, so whoever reads it fails
     code, lines, error = plot(folder, "--kind", "mi", "--out", tmp_path)
     assert (code, error) == (0, "")
     assert "mi.svg" in lines[1]
@@ -63,9 +63,31 @@ def test_codes_of_anyone(kind, plot, tmp_path):
     rng = np.random.default_rng(0)
     factors = np.stack([rng.integers(0, 3, 300), rng.integers(0, 4, 300)], axis=1)
     np.savez(tmp_path / "mine.npz", codes=factors + rng.normal(0, 0.1, factors.shape), factors=factors)
-    code, lines, error = plot(tmp_path / "mine.npz", "--kind", kind)
+    with joblib.parallel_config(backend="threading"):  # no processes for so little
+        code, lines, error = plot(tmp_path / "mine.npz", "--kind", kind)
     assert (code, error) == (0, "")
     assert lines[0] == str(tmp_path / f"mine-{kind}.png")
+
+
+def test_codes_that_a_run_kept_need_no_model(maker, plot, tmp_path):
+    """Code 1 is the factor scale, the others are noise: it knows everything about it, log 6 nats."""
+    data = datasets.load("dsprites", size=32)
+    folder = maker.done("vae", 0, {"mig": None})
+    rng = np.random.default_rng(0)
+    rows = np.sort(rng.choice(len(data), 4_000, replace=False))
+    codes = rng.normal(size=(len(rows), 3)).astype(np.float32)
+    codes[:, 1] = data.factors(rows)[:, list(data.factor_names).index("scale")]
+    kept.write(folder / "codes.npz", {"name": "dsprites", "size": 32, "sha256": data.sha256}, rows, codes)
+    found = evidence.matrix(folder, "mi")
+    assert found.factors == ["shape", "scale", "orientation", "posX", "posY"]
+    assert found.values[1, 1] == pytest.approx(np.log(6), abs=0.01)
+    assert np.delete(found.values.ravel(), 6).max() < 0.5
+    code, lines, error = plot(folder, "--kind", "mi", "--out", tmp_path)
+    assert (code, error, len(lines)) == (0, "", 2)
+    kept.write(folder / "codes.npz", {"name": "dsprites", "size": 32, "sha256": "0" * 64}, rows, codes)
+    code, _, error = plot(folder, "--kind", "mi")
+    assert code == 2
+    assert "codes of another dsprites" in error
 
 
 @pytest.mark.parametrize(

@@ -152,6 +152,8 @@ def test_rank_correlation_by_hand_turns_what_is_better_low():
 def test_models_without_all_scores_do_not_count():
     rows = scored("vae", [0.1, 0.2, 0.3, None], "a") + scored("vae", [0.1, 0.2, 0.3, 0.4], "b")
     assert plots.rank_correlation(aggregate.scores(rows))[1] == 3
+    rare = rows + scored("vae", [0.1, None, None, None], "few have it")
+    assert list(plots.rank_correlation(aggregate.scores(rare))[0].columns) == ["a", "b"]
     with pytest.raises(UsageError, match=r"two metrics and three models.*2 metrics that vary over 2"):
         plots.correlation(aggregate.scores(scored("v", [1, 2], "a") + scored("v", [1, 2], "b")))
 

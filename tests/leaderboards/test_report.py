@@ -75,6 +75,9 @@ def test_a_report_of_a_run_shows_what_it_found(page):
     assert "90 core-seconds" in texts  # seven seeds of 12.5 s and a failed one of 2
     assert "best: seed" in texts
     assert "Score against beta" in texts
+    matrices = [svg["aria-label"] for svg in page.all("svg") if "codes and factors" in svg["aria-label"]]
+    assert [label.split(" of ")[0] for label in matrices] == ["Mutual information", "DCI's importance"]
+    assert {"shape", "posY"} <= set(page.texts)
     assert "These scores mean nothing." not in texts
     assert "FactorVAE" in texts  # a paper's table with a row of ours
     assert len(page.all("img")) == 2 * 3 + 1
@@ -272,8 +275,9 @@ def test_time_that_seeds_spent_together_on_a_gpu_counts_once(maker, write):
         (["RUN", "--out", "RUN"], "cannot write"),
     ],
 )
-def test_bad_input_is_one_sentence(arguments, sentence, made_run, write):
-    code, out, error = write(*(str(made_run) if word == "RUN" else word for word in arguments))
+def test_bad_input_is_one_sentence(arguments, sentence, maker, write):
+    maker.done("vae", 0, {"mig": 0.1}, picture=False)
+    code, out, error = write(*(str(maker.path) if word == "RUN" else word for word in arguments))
     assert (code, out) == (2, "")
     assert sentence in error
     assert error.count("\n") == 1
