@@ -6,6 +6,7 @@ HOME is the folder that the fixture of that name makes.
 """
 
 import contextlib
+import importlib.util
 import io
 import random
 import resource
@@ -34,9 +35,10 @@ FILES = {
     "parquet": "codes.parquet",
     "torchscript": "scripted.pt",
     "pt2": "free.pt2",
-    "onnx": "model.onnx",
     "state dict": "state.pt",
 }
+if importlib.util.find_spec("onnx") and importlib.util.find_spec("onnxruntime"):
+    FILES["onnx"] = "model.onnx"
 MAGIC = (
     b"PK\x03\x04",
     b"\x93NUMPY\x01\x00",
