@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from disbench import models, plugins
-from disbench.benchmark import datasets, foreign, memory, progress, protocols, scoring, store, sweep
+from disbench.benchmark import cluster, datasets, foreign, memory, progress, protocols, scoring, store, sweep
 from disbench.benchmark.device import choose_tuning
 from disbench.benchmark.foreign.codes import Table
 from disbench.errors import UsageError, unknown
@@ -88,6 +88,7 @@ class Prepared:
     Attributes:
         chosen: what is trained on what, in words.
         jobs, fuse: groups of seeds at a time, and seeds in a group.
+        scheduler: of the Dask cluster that trains them; "" for this machine.
     """
 
     chosen: str
@@ -96,6 +97,7 @@ class Prepared:
     options: sweep.Options
     jobs: int
     fuse: int
+    scheduler: str = ""
 
 
 def run(
@@ -118,6 +120,7 @@ def run(
     retry_failed: bool = False,
     max_memory: int | str | None = None,
     max_seconds: float = 0.0,
+    scheduler: str = "",
     plugin: PathLike | Sequence[PathLike] = (),
     console: Console | None = None,
 ) -> Run:
@@ -146,6 +149,7 @@ def run(
         max_memory: bytes, or a text such as "6G", that all jobs together may have to themselves: takes fewer
             jobs where that is needed.
         max_seconds: stop after so long, as Ctrl-C does; 0 is never.
+        scheduler: address of a Dask scheduler whose workers train the seeds, such as "tcp://10.0.0.1:8786".
         plugin: Python files with methods, metrics or data sets.
         console: where to tell what happens; by default nowhere.
 
@@ -171,6 +175,7 @@ def run(
         cuda_graph=cuda_graph,
         data_dir=data_dir,
         retry_failed=retry_failed,
+        scheduler=scheduler,
     )
     return carry_out(prepared, Path(out), max_memory, max_seconds, console)
 
@@ -191,6 +196,11 @@ def carry_out(
             f"--max-seconds {max_seconds:g} was given; give a number of seconds, or 0 for no end."
         )
     limit = memory.parse_size(max_memory, "--max-memory") if max_memory is not None else None
+    if limit is not None and found.scheduler:
+        raise UsageError(
+            "--max-memory is of this machine, and with --scheduler the workers do the work; "
+            "leave it away, or limit the groups at a time with --jobs."
+        )
     store.open_run(out)
     cells, jobs = found.cells, found.jobs
     if limit is not None:
@@ -200,12 +210,17 @@ def carry_out(
         jobs = expected.jobs_within(limit, jobs)
         if jobs < found.jobs:
             _say(console, f"{jobs} instead of {found.jobs} at a time: {expected.why(limit)}")
-    _say(console, f"{found.chosen}, {min(jobs, len(cells))} at a time, in {out}")
+    at_a_time = f"{min(jobs, len(cells))} at a time" if jobs else "as many at a time as they take"
+    _say(console, f"{found.chosen}, {at_a_time}, in {out}")
     outcomes: Counter[str] = Counter()
     with sweep.stoppable(out, max_seconds) as (stop_file, stopped):
         options = dataclasses.replace(found.options, stop_file=stop_file)
         with progress.watched(out, cells, console, jobs * found.fuse) as tally:
-            for cell, outcome in sweep.sweep(out, cells, found.protocol, options, jobs, found.fuse):
+            if found.scheduler:
+                ended = cluster.sweep(out, cells, found.protocol, options, found.scheduler, jobs, found.fuse)
+            else:
+                ended = sweep.sweep(out, cells, found.protocol, options, jobs, found.fuse)
+            for cell, outcome in ended:
                 outcomes[outcome] += 1
                 tally.end(cell, outcome)
                 if outcome in ("failed", "full"):
@@ -237,6 +252,7 @@ def prepare(
     cuda_graph: bool = False,
     data_dir: PathLike | None = None,
     retry_failed: bool = False,
+    scheduler: str = "",
 ) -> Prepared:
     """Checks the arguments of `run` and makes its cells."""
     chosen, numbers = [str(name) for name in _several(methods)], _seeds(seeds)
@@ -245,7 +261,9 @@ def prepare(
             raise UsageError(f"--{option} {value} was given; give 1 or more, or 0 for {usual}.")
     folder = None if data_dir is None else Path(data_dir)
     setting = protocols.get(protocol)
-    where = sweep.choose_device(device)
+    if device not in sweep.DEVICES:
+        raise unknown("device", device, sweep.DEVICES)
+    where = device if scheduler else sweep.choose_device(device)  # a worker has devices of its own
     tuning = choose_tuning(where, precision, cuda_graph)
     entries = sweep.entries(setting, chosen, settings or {}, [str(v) for v in _several(variants)], config)
     data = [
@@ -257,12 +275,13 @@ def prepare(
     return Prepared(
         f"{', '.join(chosen)} x {len(numbers)} seeds on "
         f"{', '.join(f'{d.name} {d.shape[1]}x{d.shape[2]}' for d in data)}, "
-        f"protocol {protocol} ({setting.summary}), {where}",
+        f"protocol {protocol} ({setting.summary}), {f'workers of {scheduler}' if scheduler else where}",
         sweep.plan(setting, entries, numbers, data),
         setting,
         sweep.Options(where, folder, retry_failed, tuning=tuning),
-        jobs or (1 if where == "cuda" else joblib.cpu_count()),
+        jobs or (0 if scheduler else 1 if where == "cuda" else joblib.cpu_count()),
         fuse or (len(numbers) if where == "cuda" else 1),
+        scheduler,
     )
 
 

@@ -172,7 +172,7 @@ def trial(cell: Cell, protocol: Protocol, options: Options, fuse: int) -> Cost:
     with memory.Peak() as peak:
         seeds = range(fuse)
         methods = [models.build(cell.method, config, data_info(data), stream(s, "weights")) for s in seeds]
-        trainer = (Single if fuse == 1 else Fused)(methods, data, list(seeds), device)
+        trainer = (Single if fuse == 1 else Fused)(methods, data, list(seeds), device, options.tuning)
         for _ in range(3):
             _, values = trainer.advance()
         steps, started = 0, time.perf_counter()

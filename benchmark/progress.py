@@ -118,7 +118,7 @@ class Tally:
 
     Args:
         run, cells: the sweep's, in its order.
-        jobs: how many cells are at work at a time.
+        jobs: how many cells are at work at a time; 0 for as many as are just now.
     """
 
     def __init__(self, run: Path, cells: Sequence[Cell], jobs: int) -> None:
@@ -151,7 +151,8 @@ class Tally:
             seed.state = self.ended.get(cell, seed.state)
 
     def left(self) -> dict[str, float] | None:
-        return remaining(list(self.seeds.values()), self.jobs)
+        seeds = list(self.seeds.values())
+        return remaining(seeds, self.jobs or sum(seed.state == "running" for seed in seeds))
 
 
 def strip(seeds: Sequence[Seed], encoding: str) -> Text:

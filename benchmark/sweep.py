@@ -53,6 +53,7 @@ from disbench.models.checkpoint import (
     save_tensors,
 )
 
+DEVICES = ("auto", "cpu", "cuda")
 STATE_KIND = "disbench training state"
 SIGNAL, TIME = "by a signal", "because its time was up"  # why a sweep stopped
 MOST_DEATHS = 2  # of the process that a cell is trained in, before the cell counts as failed
@@ -91,8 +92,8 @@ class Options:
 
 def choose_device(name: str) -> str:
     """auto: the GPU where there is one."""
-    if name not in ("auto", "cpu", "cuda"):
-        raise unknown("device", name, ("auto", "cpu", "cuda"))
+    if name not in DEVICES:
+        raise unknown("device", name, DEVICES)
     if name == "cuda" and not torch.cuda.is_available():
         raise UsageError(
             "--device cuda was given, but torch sees no CUDA device here; use --device cpu or auto."

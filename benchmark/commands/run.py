@@ -87,6 +87,9 @@ def run(
     max_seconds: Annotated[
         float, typer.Option(help="Stop after so long, as Ctrl-C does, with exit code 75; 0: never.")
     ] = 0.0,
+    scheduler: Annotated[
+        str, typer.Option(help="Address of a Dask scheduler (tcp://HOST:PORT) whose workers train the seeds.")
+    ] = "",
 ) -> None:
     """Train and score methods over seeds; run it again to continue.
 
@@ -95,6 +98,8 @@ def run(
     """
     from disbench.benchmark import api
 
+    if dry_run and scheduler:
+        raise UsageError("--dry-run measures on this machine; leave --scheduler away with it.")
     console = terminal()
     prepared = api.prepare(
         names(methods, "--methods"),
@@ -112,6 +117,7 @@ def run(
         cuda_graph=cuda_graph,
         data_dir=data_dir,
         retry_failed=retry_failed,
+        scheduler=scheduler,
     )
     if dry_run:
         foretell(out, prepared, max_memory, console)

@@ -103,6 +103,12 @@ def load_classifier(
     return Classifier(net.eval(), kept["data"], tuple(kept["classes"]), kept["accuracy"], kept["sha256"])
 
 
+def place(name: str, *, size: int | None = None, data_dir: str | os.PathLike[str] | None = None) -> Path:
+    """Where the classifier of a data set is kept, or would be."""
+    train, _ = parts(name, size, data_dir)
+    return _path(train, name, data_dir)
+
+
 def train_classifier(
     name: str,
     *,

@@ -146,3 +146,18 @@ def write_codes(folder, codes):
     frame.assign(**dict(zip(GRID.names, factors.T, strict=True))).to_csv(folder / "named.csv", index=False)
     frame.assign(row=order).to_csv(folder / "rows.csv", index=False)
     np.savetxt(folder / "bare.csv", codes, fmt="%.9g")
+
+
+@pytest.fixture(scope="session")
+def tiny_grid():
+    """Writes a complete grid of 120 images of 32x32, a square in 4 sizes at 5 by 6 places; gives the path."""
+
+    def write(path):
+        factors = np.stack(np.unravel_index(np.arange(120), (4, 5, 6)), axis=1)
+        images = np.zeros((120, 32, 32), np.uint8)
+        for image, (size, x, y) in zip(images, factors, strict=True):
+            image[4 * y : 4 * y + 3 + size, 5 * x : 5 * x + 3 + size] = 255
+        np.savez(path, images=images, factors=factors)
+        return str(path)
+
+    return write

@@ -2,11 +2,11 @@
 
     python killed_sweep.py FOLDER KILLS SEED
 
-leaves the runs "whole", "killed" and "pair" in the folder. Each start of the killed one is a fork with two
-loky workers, in a process group of its own. After a random number of ticks (a training step, a file written,
-a file renamed) of any of its processes, or at the first tick of a kind, and then a random moment more, the
-whole group gets SIGKILL. Prints what the process was doing when its time had come, one line per kill. The two
-processes of the pair leave in pair.log when they began and ended to train which cell.
+leaves the runs "whole", "killed" and "pair" in the folder, which holds grid.npz already. Each start of the
+killed one is a fork with two loky workers, in a process group of its own. After a random number of ticks (a
+training step, a file written, a file renamed) of any of its processes and a random moment more, or at the
+first tick of a kind, the whole group gets SIGKILL. Prints what the process was doing at its last tick, one
+line per kill. The two processes of the pair leave in pair.log when they began and ended to train which cell.
 """
 
 import os
@@ -33,21 +33,11 @@ AIMS = ("write checkpoint", "rename checkpoint", "write codes", "rename codes", 
 AIMS += ("write scores", "rename traversal", "write traversal")
 
 
-def tiny_grid(path):
-    """A complete grid of 120 images of 32x32: a square in 4 sizes at 5 by 6 places."""
-    factors = np.stack(np.unravel_index(np.arange(120), (4, 5, 6)), axis=1)
-    images = np.zeros((120, 32, 32), np.uint8)
-    for image, (size, x, y) in zip(images, factors, strict=True):
-        image[4 * y : 4 * y + 3 + size, 5 * x : 5 * x + 3 + size] = 255
-    np.savez(path, images=images, factors=factors)
-    return str(path)
-
-
 def planned(folder):
     """Two methods, two seeds, quickly scored."""
     metric = MetricChoice(name="factor_vae", settings={"votes": 40, "eval_votes": 20}).resolved()
     setting = protocols.get("smoke").model_copy(update={"metrics": (metric,)})
-    data = datasets.load(tiny_grid(folder / "grid.npz"), data_dir=folder / "data")
+    data = datasets.load(str(folder / "grid.npz"), data_dir=folder / "data")
     chosen = sweep.entries(setting, ["betavae", "infogan"], {"betavae": TINY, "infogan": TINY})
     return setting, sweep.plan(setting, chosen, [0, 1], [data])
 
@@ -158,7 +148,6 @@ def run_pair(folder):
 
 def main():
     folder, kills, rng = Path(sys.argv[1]), int(sys.argv[2]), np.random.default_rng(int(sys.argv[3]))
-    folder.mkdir(parents=True, exist_ok=True)
     resource_tracker.ensure_running()  # one that no kill reaches: it tidies up in /dev/shm after them
     kill_and_restart(folder, kills, rng)
     run_pair(folder)

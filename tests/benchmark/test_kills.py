@@ -14,9 +14,10 @@ KILLS = 20
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory):
+def runs(tmp_path_factory, tiny_grid):
     """The folder of killed_sweep.py, and what its processes were doing at each kill."""
     folder = tmp_path_factory.mktemp("kills")
+    tiny_grid(folder / "grid.npz")
     program = Path(__file__).with_name("killed_sweep.py")
     command = [sys.executable, str(program), str(folder), str(KILLS), "0"]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)

@@ -1,0 +1,232 @@
+"""A sweep on a Dask cluster of real processes, which share no disk with it, equals one on this machine."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+import torch
+
+from disbench.benchmark import cluster, datasets, protocols, store, sweep
+from disbench.benchmark.protocols import MetricChoice
+from disbench.errors import UsageError
+
+distributed = pytest.importorskip("distributed", reason="needs the extra disbench[dask]")
+
+STEPS = 100
+
+
+@pytest.fixture(scope="module")
+def scheduler(tmp_path_factory):
+    """Address of a scheduler on a free port, and a function that gives it workers with data of their own."""
+    folder = tmp_path_factory.mktemp("dask")
+    started = []
+
+    def start(*arguments, **environment):
+        log = open(folder / f"log-{len(started)}", "wb")  # noqa: SIM115 - held by the process
+        command = [sys.executable, "-m", *arguments, "--no-dashboard"]
+        process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, **environment})
+        started.append(process)
+        return process
+
+    found = folder / "scheduler.json"
+    start(
+        *("distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0"),
+        *("--scheduler-file", str(found)),
+    )
+    deadline = time.monotonic() + 300
+    while not found.exists() or not found.read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+    def workers(number):
+        """So many living workers; those that an earlier test left count."""
+        living = [process for process in started[1:] if process.poll() is None]
+        while len(living) < number:
+            home = folder / f"worker-{len(started)}"
+            (home / "tmp").mkdir(parents=True)
+            living.append(
+                start(
+                    *("distributed.cli.dask_worker", "--scheduler-file", str(found), "--nthreads", "1"),
+                    *("--no-nanny", "--local-directory", str(home)),
+                    DISBENCH_DATA=str(home / "data"),
+                    TMPDIR=str(home / "tmp"),
+                )
+            )
+        return living
+
+    yield json.loads(found.read_text())["address"], workers
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture(scope="module")
+def planned(tmp_path_factory, tiny_grid):
+    """Two methods, two seeds, quickly scored; and the folder of the same sweep on this machine."""
+    folder = tmp_path_factory.mktemp("local")
+    metric = MetricChoice(name="factor_vae", settings={"votes": 40, "eval_votes": 20}).resolved()
+    setting = protocols.get("smoke").model_copy(update={"metrics": (metric,)})
+    data = datasets.load(tiny_grid(folder / "grid.npz"), data_dir=folder / "data")
+    changes = {name: {"steps": str(STEPS), "batch": "4"} for name in ("betavae", "infogan")}
+    cells = sweep.plan(setting, sweep.entries(setting, list(changes), changes), [0, 1], [data])
+    local = store.open_run(folder / "r")
+    options = sweep.Options(data_dir=folder / "data")
+    assert {outcome for _, outcome in sweep.sweep(local, cells, setting, options, 1)} == {"done"}
+    return setting, cells, local
+
+
+def assert_equal(cells, a, b):
+    for cell in cells:
+        one, other = (torch.load(r / cell.folder / "checkpoint.pt", weights_only=True) for r in (a, b))
+        assert all(torch.equal(one["weights"][k], other["weights"][k]) for k in one["weights"])
+        lines = [store.read_lines(r / cell.folder / "metrics.jsonl") for r in (a, b)]
+        assert lines[0] == lines[1]
+        scores = [json.loads((r / cell.folder / "scores.json").read_text()) for r in (a, b)]
+        for entry in (*scores[0], *scores[1]):
+            del entry["seconds"]
+        assert scores[0] == scores[1]
+        names = [sorted(p.name for p in (r / cell.folder).iterdir()) for r in (a, b)]
+        assert names[0] == names[1]
+        assert store.status(b / cell.folder)["state"] == "done"
+
+
+def kill_one_at_work(run, workers, killed):
+    """SIGKILL to the first worker that is seen training past step 5."""
+    pids = {worker.pid: worker for worker in workers}
+    deadline = time.monotonic() + 300
+    while not killed and time.monotonic() < deadline:
+        for path in run.glob("*/seed-*/status.json"):
+            status = store.read_json(path) or {}
+            if status.get("phase") == "training" and status.get("process") in pids and status["step"] > 5:
+                os.kill(status["process"], signal.SIGKILL)
+                killed.append(status["process"])
+                return
+        time.sleep(0.02)
+
+
+def test_a_worker_dies_and_the_others_finish_its_seeds(scheduler, planned, tmp_path):
+    address, workers = scheduler
+    setting, cells, local = planned
+    run, killed = store.open_run(tmp_path / "r"), []
+    thread = threading.Thread(target=kill_one_at_work, args=(run, workers(3), killed))
+    thread.start()
+    outcomes = dict(cluster.sweep(run, cells, setting, sweep.Options(), address, seconds=1.0))
+    thread.join()
+    assert len(killed) == 1
+    assert outcomes == dict.fromkeys(cells, "done")
+    assert_equal(cells, local, run)
+    assert list(cluster.sweep(run, cells, setting, sweep.Options(), address)) == [(c, "done") for c in cells]
+
+
+def test_a_sweep_that_is_stopped_goes_on_with_its_saved_state(scheduler, planned, tmp_path):
+    address, workers = scheduler
+    setting, cells, local = planned
+    workers(1)
+    run, stop = store.open_run(tmp_path / "r"), tmp_path / "stop"
+
+    def stop_soon():
+        while not any((store.read_json(p) or {}).get("step", 0) > 5 for p in run.glob("*/*/status.json")):
+            time.sleep(0.02)
+        stop.touch()
+
+    thread = threading.Thread(target=stop_soon)
+    thread.start()
+    outcomes = dict(cluster.sweep(run, cells, setting, sweep.Options(stop_file=stop), address, seconds=100))
+    thread.join()
+    assert set(outcomes) == set(cells)
+    assert "stopped" in outcomes.values()
+    steps = [store.status(run / cell.folder).get("step", 0) for cell in cells]
+    assert 0 < max(steps) <= STEPS
+    assert all(
+        (run / c.folder / "state.pt").exists() for c, s in zip(cells, steps, strict=True) if 0 < s < STEPS
+    )
+    assert set(dict(cluster.sweep(run, cells, setting, sweep.Options(), address)).values()) == {"done"}
+    assert_equal(cells, local, run)
+
+
+def test_what_a_worker_cannot_do_fails_its_seed_with_the_reason(scheduler, planned, tmp_path):
+    """Data that the worker has not; then, with data, the same seed again."""
+    address, workers = scheduler
+    setting, cells, local = planned
+    workers(1)
+    gone = {**cells[0].dataset, "name": str(tmp_path / "gone.npz")}
+    lost = cluster.dataclasses.replace(cells[0], dataset=gone)
+    run = store.open_run(tmp_path / "r")
+    outcomes = dict(cluster.sweep(run, [lost, cells[1]], setting, sweep.Options(), address))
+    assert outcomes == {lost: "failed", cells[1]: "done"}
+    assert "gone.npz" in store.status(run / lost.folder)["error"]["message"]
+    (tmp_path / "gone.npz").write_bytes((local.parent / "grid.npz").read_bytes())
+    assert list(cluster.sweep(run, [lost], setting, sweep.Options(), address)) == [(lost, "failed")]
+    again = sweep.Options(retry_failed=True)
+    assert list(cluster.sweep(run, [lost], setting, again, address)) == [(lost, "done")]
+
+
+def test_a_worker_of_another_version(scheduler, planned, tmp_path, monkeypatch):
+    address, workers = scheduler
+    setting, cells, _ = planned
+    workers(1)
+    monkeypatch.setattr(cluster, "VERSION", "0.0.0")
+    run = store.open_run(tmp_path / "r")
+    assert list(cluster.sweep(run, cells[:1], setting, sweep.Options(), address)) == [(cells[0], "failed")]
+    assert "expected 0.0.0" in store.status(run / cells[0].folder)["error"]["message"]
+
+
+def test_no_scheduler(disbench, tmp_path, monkeypatch):
+    monkeypatch.setattr(cluster, "CONNECT_WITHIN", 0.5)
+    arguments = ["run", "--methods", "betavae", "--protocol", "smoke", "--out", tmp_path / "r"]
+    for address in ("tcp://127.0.0.1:9", "nonsense://x", "127.0.0.1"):
+        code, _, err = disbench(*arguments, "--scheduler", address)
+        assert code == 2
+        assert "no Dask scheduler answers" in err
+        assert len(err.strip().splitlines()) == 1
+    for option in (["--dry-run"], ["--max-memory", "6G"]):
+        code, _, err = disbench(*arguments, "--scheduler", "tcp://127.0.0.1:9", *option)
+        assert code == 2
+        assert option[0] in err
+
+
+def test_no_dask(monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(UsageError, match=r'pip install "disbench\[dask\]"'), cluster.connected("tcp://x:1"):
+        pass
+
+
+def test_why_a_task_came_to_nothing():
+    killed = cluster.reason(distributed.KilledWorker("task", "worker", 3))
+    assert killed["type"] == "WorkerDied"
+    assert "out of memory?" in killed["message"]
+    assert cluster.reason(UsageError("no such device.")) == {
+        "type": "UsageError",
+        "message": "no such device.",
+    }
+    assert "test_cluster" in cluster.reason(raised(KeyError("x")))["traceback"]
+
+
+def raised(error):
+    try:
+        raise error
+    except KeyError as caught:
+        return caught
+
+
+def test_files_that_travel(tmp_path):
+    here, there = tmp_path / "here", tmp_path / "there"
+    for folder in (here, there):
+        folder.mkdir()
+    (here / "state.pt").write_bytes(b"old")
+    (here / "scores.json").write_bytes(b"of a deleted checkpoint")
+    (here / ".lock").touch()
+    (there / "metrics.jsonl").write_bytes(b"{}\n")
+    (there / "checkpoint.pt").write_bytes(b"new")
+    (there / ".checkpoint.pt.1-00000000").write_bytes(b"half")
+    cluster.unpack(cluster.pack(there), here)
+    assert {path.name: path.read_bytes() for path in here.iterdir()} == {
+        ".lock": b"",
+        "metrics.jsonl": b"{}\n",
+        "checkpoint.pt": b"new",
+    }
