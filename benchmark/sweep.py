@@ -16,15 +16,15 @@ import signal
 import threading
 import time
 import traceback
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import joblib
 import torch
-from joblib.externals.loky.process_executor import TerminatedWorkerError
+from joblib.externals.loky.process_executor import BrokenProcessPool, ProcessPoolExecutor
 
 from disbench import models, plugins
 from disbench.benchmark import datasets, memory, origin, pictures, scoring, store
@@ -32,7 +32,6 @@ from disbench.benchmark.datasets import loading, manifest
 from disbench.benchmark.device import Tuning
 from disbench.benchmark.kept import Kept
 from disbench.benchmark.protocols import Protocol
-from disbench.benchmark.records import abandoned
 from disbench.benchmark.store import Cell, Journal
 from disbench.benchmark.trainer import (
     PLAIN,
@@ -56,6 +55,7 @@ from disbench.models.checkpoint import (
 DEVICES = ("auto", "cpu", "cuda")
 STATE_KIND = "disbench training state"
 SIGNAL, TIME = "by a signal", "because its time was up"  # why a sweep stopped
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 MOST_DEATHS = 2  # of the process that a cell is trained in, before the cell counts as failed
 
 
@@ -534,30 +534,54 @@ def sweep(
             yield cell, "done"
         else:
             waiting.append(cell)
-    deaths: Counter[Cell] = Counter()
-    while waiting:
-        left = groups(waiting, fuse)
-        if jobs == 1 or len(left) == 1:
-            for group in left:
-                yield from zip(group, run_group(run, group, protocol, options), strict=True)
-            return
-        for_workers = dataclasses.replace(options, parent=os.getpid())
-        pool = joblib.Parallel(jobs, backend="loky", return_as="generator_unordered", batch_size=1)
-        try:
-            for ended in pool(joblib.delayed(in_worker)(run, group, protocol, for_workers) for group in left):
-                for cell, outcome in ended:
-                    waiting.remove(cell)
-                    yield cell, outcome
-        except TerminatedWorkerError:
-            # One worker was killed, and the pool took the others down with it. What was at work goes on
-            # from its
-            # saved state, but not for ever: who dies twice has failed.
-            at_work = [cell for cell in waiting if abandoned(run / cell.folder)]
-            deaths.update(at_work or waiting)
-            for cell in [cell for cell in waiting if deaths[cell] >= MOST_DEATHS]:
-                waiting.remove(cell)
-                died(run / cell.folder, int(cell.config["steps"]))
-                yield cell, "failed"
+    left = groups(waiting, fuse)
+    if jobs == 1 or len(left) == 1:
+        for group in left:
+            yield from zip(group, run_group(run, group, protocol, options), strict=True)
+    else:
+        yield from in_workers(run, left, protocol, options, jobs)
+
+
+def in_workers(
+    run: Path, left: Sequence[Sequence[Cell]], protocol: Protocol, options: Options, jobs: int
+) -> Iterator[tuple[Cell, str]]:
+    """Runs groups in `jobs` processes.
+
+    Each process is a pool of its own, so that one that is killed takes no other along. What it was at goes on
+    from its saved state in a new one, but not for ever: who dies twice has failed.
+    """
+    options = dataclasses.replace(options, parent=os.getpid())
+    waiting, deaths = deque(left), Counter[Cell]()
+    idle = [new_worker() for _ in range(min(jobs, len(left)))]
+    at_work: dict[Future[list[tuple[Cell, str]]], tuple[ProcessPoolExecutor, Sequence[Cell]]] = {}
+    try:
+        while waiting or at_work:
+            while waiting and idle:
+                worker, group = idle.pop(), waiting.popleft()
+                at_work[worker.submit(in_worker, run, group, protocol, options)] = worker, group
+            for ended in wait(at_work, return_when=FIRST_COMPLETED).done:
+                worker, group = at_work.pop(ended)
+                try:
+                    yield from ended.result()
+                except BrokenProcessPool:
+                    worker.shutdown(kill_workers=True)
+                    worker = new_worker()
+                    deaths[group[0]] += 1
+                    if deaths[group[0]] < MOST_DEATHS:
+                        waiting.appendleft(group)
+                    else:
+                        for cell in group:
+                            died(run / cell.folder, int(cell.config["steps"]))
+                            yield cell, "failed"
+                idle.append(worker)
+    finally:
+        for worker in (*idle, *(worker for worker, _ in at_work.values())):
+            worker.shutdown(kill_workers=True)
+
+
+def new_worker() -> ProcessPoolExecutor:
+    """A process that starts with its first piece of work, one thread in all its libraries."""
+    return ProcessPoolExecutor(max_workers=1, timeout=None, env=dict.fromkeys(THREADS, "1"))
 
 
 def died(folder: Path, steps: int) -> None:

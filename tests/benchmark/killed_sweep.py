@@ -19,7 +19,6 @@ from pathlib import Path
 
 import numpy as np
 import torch._dynamo  # noqa: F401 - the first optimiser would import it, in every fork anew
-from joblib.externals.loky import get_reusable_executor
 from joblib.externals.loky.backend import resource_tracker
 from joblib.externals.loky.backend.context import set_start_method
 
@@ -106,7 +105,6 @@ def start(folder, ticks, aim="", delay=0.0):
     Clock(ticks, aim, delay, tell).wind()
     try:
         outcomes = run(folder, "killed", 2)
-        get_reusable_executor().shutdown(kill_workers=True)
         os._exit(0 if set(outcomes) == {"done"} else 1)
     except BaseException:
         traceback.print_exc()

@@ -1,0 +1,93 @@
+"""What breaks one seed leaves the others alone: it fails with its reason, and can be tried again."""
+
+import os
+import signal
+import sys
+from dataclasses import dataclass
+
+import pytest
+from joblib.externals.loky.backend.reduction import cloudpickle
+
+from disbench.benchmark import datasets, protocols, store, sweep
+from disbench.benchmark.protocols import MetricChoice
+
+cloudpickle.register_pickle_by_value(sys.modules[__name__])  # a worker cannot import a test
+
+QUICK = ["--protocol", "smoke", "--jobs", "1", "--set", "betavae.steps=2", "--set", "betavae.batch=4"]
+
+
+def test_a_data_set_that_is_lost_between_planning_and_training(disbench, tmp_path, tiny_grid, monkeypatch):
+    """The first of two data sets disappears when the run's folder is made."""
+    lost, kept = (tiny_grid(tmp_path / name) for name in ("lost.npz", "kept.npz"))
+    whole = (tmp_path / "lost.npz").read_bytes()
+    open_run = store.open_run
+
+    def lose(path):
+        os.unlink(lost)
+        return open_run(path)
+
+    arguments = ["run", "--methods", "betavae", "--dataset", lost, "--dataset", kept, *QUICK]
+    arguments += ["--out", tmp_path / "r", "--data-dir", tmp_path / "data"]
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "open_run", lose)
+        code, out, _ = disbench(*arguments)
+    assert code == 1
+    states = {
+        os.path.basename(cell.dataset["name"]): store.status(folder)
+        for cell, folder in store.cells(tmp_path / "r")
+    }
+    assert states["kept.npz"]["state"] == "done"
+    assert states["lost.npz"]["state"] == "failed"
+    assert "lost.npz" in states["lost.npz"]["error"]["message"]
+    assert "1 seeds failed; --retry-failed" in out
+    (tmp_path / "lost.npz").write_bytes(whole)
+    assert disbench(*arguments)[0] == 1
+    assert disbench(*arguments, "--retry-failed")[0] == 0
+
+
+@dataclass(frozen=True)
+class Deadly(sweep.Options):
+    """The process that trains the victim gets SIGKILL at its first step, as from a kernel out of memory."""
+
+    victim: str = ""
+
+    def asked_to_stop(self):
+        status = store.read_json(sweep.Path(self.victim) / "status.json") or {}
+        if status.get("phase") == "training" and status.get("process") == os.getpid():
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().asked_to_stop()
+
+
+@pytest.fixture
+def planned(tmp_path, tiny_grid):
+    metric = MetricChoice(name="factor_vae", settings={"votes": 10, "eval_votes": 10}).resolved()
+    setting = protocols.get("smoke").model_copy(update={"metrics": (metric,)})
+    data = datasets.load(tiny_grid(tmp_path / "grid.npz"), data_dir=tmp_path / "data")
+    chosen = sweep.entries(setting, ["betavae"], {"betavae": {"steps": "3", "batch": "4"}})
+    return setting, sweep.plan(setting, chosen, [0, 1, 2], [data])
+
+
+def test_a_seed_whose_process_dies_each_time_fails_alone(planned, tmp_path):
+    setting, cells = planned
+    run = store.open_run(tmp_path / "r")
+    deadly = Deadly(data_dir=tmp_path / "data", victim=str(run / cells[0].folder))
+    outcomes = list(sweep.sweep(run, cells, setting, deadly, 2))
+    assert len(outcomes) == 3
+    assert dict(outcomes) == {cells[0]: "failed", cells[1]: "done", cells[2]: "done"}
+    error = store.status(run / cells[0].folder)["error"]
+    assert error["type"] == "WorkerDied"
+    assert "killed 2 times" in error["message"]
+    options = sweep.Options(data_dir=tmp_path / "data")
+    assert dict(sweep.sweep(run, cells, setting, options, 2))[cells[0]] == "failed"
+    again = sweep.Options(data_dir=tmp_path / "data", retry_failed=True)
+    assert set(dict(sweep.sweep(run, cells, setting, again, 2)).values()) == {"done"}
+
+
+def test_a_worker_whose_parent_is_gone_stops(planned, tmp_path):
+    """Its files are as those of any stopped seed."""
+    setting, cells = planned
+    run = store.open_run(tmp_path / "r")
+    orphan = sweep.Options(data_dir=tmp_path / "data", parent=os.getppid() + 1)
+    assert sweep.run_group(run, cells[:1], setting, orphan) == ["stopped"]
+    of_a_living_one = sweep.Options(data_dir=tmp_path / "data", parent=os.getppid())
+    assert sweep.run_group(run, cells[:1], setting, of_a_living_one) == ["done"]
