@@ -106,7 +106,7 @@ def column(page, name, table):
 def test_columns_sort_both_ways_and_say_so(made_once, visit):
     page = visit(made_once / "report.html")
     caption = "Scores of every seed"
-    page.get_by_text("8 rows", exact=True).click()
+    page.get_by_text("Scores of 8 seeds", exact=True).click()
     table = page.get_by_role("table", name=caption)
     head = table.get_by_role("columnheader", name="factor_vae · dlib ↑")
     button = head.get_by_role("button")
@@ -132,7 +132,7 @@ def test_columns_sort_both_ways_and_say_so(made_once, visit):
 
 def test_a_row_moves_as_a_whole(made_once, visit):
     page = visit(made_once / "report.html")
-    page.get_by_text("8 rows", exact=True).click()
+    page.get_by_text("Scores of 8 seeds", exact=True).click()
     caption = "Scores of every seed"
 
     def pairs():
