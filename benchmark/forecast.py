@@ -26,7 +26,7 @@ from disbench.benchmark.trainer import Fused, Single, stream, use_one_core
 from disbench.errors import UsageError
 
 TRIAL_SECONDS = 1.0  # of steps, after three to warm up
-BEYOND = 3  # arrays of the codes' size that scoring holds at a time, about
+BEYOND = 5  # arrays of the codes' size that scoring holds at a time, about
 
 
 @dataclass(frozen=True)

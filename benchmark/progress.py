@@ -6,8 +6,9 @@ import contextlib
 import heapq
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from rich.console import Console
@@ -40,11 +41,17 @@ class Seed:
     state: str = "queued"
     phase: str = ""
     step: int = 0
+    training: float = 0.0
     seconds: float = 0.0
 
     @property
     def steps(self) -> int:
         return int(self.cell.config["steps"])
+
+    @property
+    def beside(self) -> float:
+        """Seconds that were not training: preparing, scoring, drawing."""
+        return max(self.seconds - self.training, 0.0)
 
     @property
     def open(self) -> bool:
@@ -54,6 +61,7 @@ class Seed:
         status = store.status(folder)
         self.state, self.phase = str(status["state"]), str(status.get("phase", ""))
         self.step = min(int(status.get("step", 0)), self.steps)
+        self.training = float(status.get("training", 0.0))
         self.seconds = float(status.get("seconds", 0.0))
 
 
@@ -67,30 +75,55 @@ def ends(durations: Sequence[float], jobs: int) -> list[float]:
     return found
 
 
-def remaining(seeds: Sequence[Seed], jobs: int) -> dict[str, float] | None:
-    """Seconds until each method's last seed is done, by the folder of the method's settings.
+@dataclass(frozen=True)
+class Left:
+    """How long a sweep will still take.
 
-    From the time per step of the method's own seeds so far, scoring included; of a method that has not begun,
-    that of all the others. None while nothing is known.
+    Attributes:
+        seconds: until a method's last seed is done, by the folder of the method's settings.
+        whole: whether the time of scoring is in that, which the first finished seed shows.
     """
-    spent: dict[str, list[float]] = {}
+
+    seconds: Mapping[str, float]
+    whole: bool
+
+    def __str__(self) -> str:
+        longest = max(self.seconds.values())
+        return f"{'about' if self.whole or not longest else 'over'} {duration(longest)} left"
+
+
+def remaining(seeds: Sequence[Seed], jobs: int) -> Left | None:
+    """From the time per step of each method's seeds so far, and what its finished ones took beside training.
+
+    A method that has not begun, or has no finished seed, is taken to be as the others are. None while nothing
+    is known, or while no seed has been finished and those at work are all trained.
+    """
+    steps: dict[str, list[Seed]] = {}
+    finished: dict[str, list[Seed]] = {}
     for seed in seeds:
         if seed.step and seed.state != "failed":
-            rate = spent.setdefault(settings_of(seed.cell), [0.0, 0.0])
-            rate[0] += seed.seconds
-            rate[1] += seed.step
-    if not spent:
-        return None
-    usual = sum(seconds for seconds, _ in spent.values()) / sum(steps for _, steps in spent.values())
+            steps.setdefault(settings_of(seed.cell), []).append(seed)
+        if seed.state == "done" and seed.seconds:
+            finished.setdefault(settings_of(seed.cell), []).append(seed)
+    every, ended = (list(chain.from_iterable(found.values())) for found in (steps, finished))
     waiting = sorted((seed for seed in seeds if seed.open), key=lambda seed: seed.state != "running")
+    if not every or (not ended and waiting and all(seed.step >= seed.steps for seed in waiting)):
+        return None
     durations = []
     for seed in waiting:
-        seconds, steps = spent.get(settings_of(seed.cell), (usual, 1.0))
-        durations.append((seed.steps - seed.step) * seconds / steps)
-    found = dict.fromkeys(map(settings_of, (seed.cell for seed in seeds)), 0.0)
+        alike, scored = (found.get(settings_of(seed.cell)) for found in (steps, finished))
+        rate = _mean([(s.training, s.step) for s in alike or every])
+        beside = _mean([(s.beside, 1) for s in scored or ended])
+        durations.append((seed.steps - seed.step) * rate + max(beside - seed.beside, 0.0))
+    found = dict.fromkeys((settings_of(seed.cell) for seed in seeds), 0.0)
     for seed, end in zip(waiting, ends(durations, jobs), strict=True):
         found[settings_of(seed.cell)] = max(found[settings_of(seed.cell)], end)
-    return found
+    return Left(found, bool(ended))
+
+
+def _mean(shares: Sequence[tuple[float, float]]) -> float:
+    """Sum of the first by sum of the second; 0 where there is nothing."""
+    return sum(a for a, _ in shares) / max(sum(b for _, b in shares), 1)
 
 
 def settings_of(cell: Cell) -> str:
@@ -150,7 +183,7 @@ class Tally:
                 seed.state = "queued"  # failed earlier; whether it is tried again shows when its turn comes
             seed.state = self.ended.get(cell, seed.state)
 
-    def left(self) -> dict[str, float] | None:
+    def left(self) -> Left | None:
         seeds = list(self.seeds.values())
         return remaining(seeds, self.jobs or sum(seed.state == "running" for seed in seeds))
 
@@ -168,11 +201,10 @@ def strip(seeds: Sequence[Seed], encoding: str) -> Text:
 def tree(tally: Tally, elapsed: float, encoding: str) -> Tree:
     """Methods with a sign per seed, below each the seeds at work; what is left of each, and in all."""
     left = tally.left()
-    whole = max(left.values()) if left else None
     seeds = list(tally.seeds.values())
     n_done = sum(not seed.open for seed in seeds)
     root = Tree(
-        Text(f"{n_done} of {len(seeds)} seeds, {duration(elapsed)} so far, about {duration(whole)} left"),
+        Text(f"{n_done} of {len(seeds)} seeds, {duration(elapsed)} so far, {left or '– left'}"),
         guide_style="dim",
     )
     methods = tally.methods
@@ -185,7 +217,7 @@ def tree(tally: Tally, elapsed: float, encoding: str) -> Tree:
         line.append(" " * (longest - len(each)) + f"  {n_done}/{len(each)}")
         line.append(f"  {taken:,} of {sum(seed.steps for seed in each):,} steps", "dim")
         if n_done < len(each):
-            line.append(f"  {duration(left[settings] if left else None)}")
+            line.append(f"  {duration(left.seconds[settings] if left else None)}")
         branch = root.add(line)
         running = [seed for seed in each if seed.state == "running"]
         for seed in running[:MOST_SHOWN]:
@@ -253,12 +285,9 @@ def _lines(tally: Tally, console: Console, over: threading.Event) -> None:
 
 def as_line(tally: Tally, elapsed: float) -> str:
     """One line for all methods."""
-    left = tally.left()
     parts = [
         f"{each[0].cell.label} {sum(not seed.open for seed in each)}/{len(each)} seeds, "
         f"{sum(seed.step for seed in each):,}/{sum(seed.steps for seed in each):,} steps"
         for each in tally.methods.values()
     ]
-    return (
-        f"{elapsed:5.0f} s  {'; '.join(parts)}; about {duration(max(left.values()) if left else None)} left"
-    )
+    return f"{elapsed:5.0f} s  {'; '.join(parts)}; {tally.left() or '– left'}"

@@ -222,7 +222,9 @@ def status(
     for settings in sorted({progress.settings_of(seed.cell) for seed in seeds}):
         alike = [seed for seed in seeds if progress.settings_of(seed.cell) == settings]
         counts = {state: str(sum(seed.state == state for seed in alike)) for state in STATES}
-        about = progress.duration(left[settings] if left else None) if any(s.open for s in alike) else ""
+        about = (
+            progress.duration(left.seconds[settings] if left else None) if any(s.open for s in alike) else ""
+        )
         signs = progress.strip(alike, console.encoding).plain
         rows.append({"method": alike[0].cell.label, "seeds": signs, **counts, "left": about})
     console.print(table(pd.DataFrame(rows, columns=["method", "seeds", *STATES, "left"])))

@@ -13,8 +13,8 @@ def cell(method, seed, steps=100):
     return Cell(method, "", "mini", {"steps": steps}, {"name": "x", "size": 32, "sha256": ""}, "smoke", seed)
 
 
-def seed(method, number, state, step, seconds):
-    return progress.Seed(cell(method, number), state, "training", step, seconds)
+def seed(method, number, state, step, training, seconds):
+    return progress.Seed(cell(method, number), state, "", step, training, seconds)
 
 
 @pytest.mark.parametrize(
@@ -30,31 +30,37 @@ def test_when_pieces_of_work_end(durations, jobs, expected):
     assert progress.ends(durations, jobs) == expected
 
 
+VAE, GAN = (progress.settings_of(cell(method, 0)) for method in ("vae", "gan"))
+
+
 def test_what_is_left_by_hand():
-    """vae: 100 steps took 50 s, so 0.5 s each; gan: 20 steps took 40 s, so 2 s each."""
+    """vae: 0.4 s a step and 10 s beside; gan: 2 s a step, and beside as long as the vae."""
     seeds = [
-        seed("vae", 0, "done", 100, 50.0),
-        seed("vae", 1, "queued", 0, 0.0),  # 50 s
-        seed("gan", 0, "running", 20, 40.0),  # 160 s, goes first
-        seed("gan", 1, "queued", 0, 0.0),  # 200 s
+        seed("vae", 0, "done", 100, 40.0, 50.0),
+        seed("vae", 1, "queued", 0, 0.0, 0.0),  # 40 + 10 s
+        seed("gan", 0, "running", 20, 40.0, 43.0),  # 160 + 7 s, goes first
+        seed("gan", 1, "queued", 0, 0.0, 0.0),  # 200 + 10 s
     ]
-    names = [progress.settings_of(cell(method, 0)) for method in ("vae", "gan")]
-    assert progress.remaining(seeds, 1) == {names[0]: 210.0, names[1]: 410.0}
-    assert progress.remaining(seeds, 2) == {names[0]: 50.0, names[1]: 250.0}
+    assert progress.remaining(seeds, 1) == progress.Left({VAE: 217.0, GAN: 427.0}, True)
+    assert progress.remaining(seeds, 2) == progress.Left({VAE: 50.0, GAN: 260.0}, True)
+    assert str(progress.remaining(seeds, 2)) == "about 4 min left"
 
 
 def test_a_method_that_has_not_begun_takes_as_long_as_the_others():
-    seeds = [seed("vae", 0, "done", 100, 50.0), seed("gan", 0, "queued", 0, 0.0)]
-    assert progress.remaining(seeds, 1)[progress.settings_of(cell("gan", 0))] == 50.0
+    seeds = [seed("vae", 0, "done", 100, 40.0, 50.0), seed("gan", 0, "queued", 0, 0.0, 0.0)]
+    assert progress.remaining(seeds, 1).seconds[GAN] == 50.0
 
 
-def test_nothing_is_known_before_the_first_step():
-    assert progress.remaining([seed("vae", 0, "running", 0, 3.0)], 1) is None
+def test_before_the_first_seed_is_finished_the_time_of_scoring_is_unknown():
+    training, scoring = seed("vae", 0, "running", 50, 20.0, 21.0), seed("vae", 1, "running", 100, 40.0, 60.0)
+    assert progress.remaining([seed("vae", 0, "running", 0, 0.0, 3.0)], 1) is None
+    assert str(progress.remaining([training, scoring], 2)) == "over 20 s left"
+    assert progress.remaining([scoring], 1) is None
 
 
 def test_failed_seeds_are_not_waited_for():
-    seeds = [seed("vae", 0, "done", 100, 50.0), seed("vae", 1, "failed", 7, 900.0)]
-    assert set(progress.remaining(seeds, 1).values()) == {0.0}
+    seeds = [seed("vae", 0, "done", 100, 40.0, 50.0), seed("vae", 1, "failed", 7, 800.0, 900.0)]
+    assert str(progress.remaining(seeds, 1)) == "about 0 s left"
 
 
 @pytest.mark.parametrize(
