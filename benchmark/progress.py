@@ -101,7 +101,7 @@ def remaining(seeds: Sequence[Seed], jobs: int) -> Left | None:
     steps: dict[str, list[Seed]] = {}
     finished: dict[str, list[Seed]] = {}
     for seed in seeds:
-        if seed.step and seed.state != "failed":
+        if seed.training and seed.step and seed.state != "failed":
             steps.setdefault(settings_of(seed.cell), []).append(seed)
         if seed.state == "done" and seed.seconds:
             finished.setdefault(settings_of(seed.cell), []).append(seed)

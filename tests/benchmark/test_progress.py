@@ -54,6 +54,7 @@ def test_a_method_that_has_not_begun_takes_as_long_as_the_others():
 def test_before_the_first_seed_is_finished_the_time_of_scoring_is_unknown():
     training, scoring = seed("vae", 0, "running", 50, 20.0, 21.0), seed("vae", 1, "running", 100, 40.0, 60.0)
     assert progress.remaining([seed("vae", 0, "running", 0, 0.0, 3.0)], 1) is None
+    assert progress.remaining([seed("vae", 0, "running", 1, 0.0, 3.0)], 1) is None
     assert str(progress.remaining([training, scoring], 2)) == "over 20 s left"
     assert progress.remaining([scoring], 1) is None
 
