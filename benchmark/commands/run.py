@@ -96,7 +96,7 @@ def run(
     Exit codes: 0 all done, 1 some seeds failed, 2 wrong use, 75 stopped by --max-seconds with seeds to go,
     130 stopped by Ctrl-C.
     """
-    from disbench.benchmark import api
+    from disbench.benchmark import api, store
 
     if dry_run and scheduler:
         raise UsageError("--dry-run measures on this machine; leave --scheduler away with it.")
@@ -124,7 +124,8 @@ def run(
         return
     found = api.carry_out(prepared, out, max_memory or None, max_seconds, console)
     outcomes = found.outcomes
-    show_leaderboard(out, console)
+    if store.cells(out):  # none yet where it was stopped before the first
+        show_leaderboard(out, console)
     pictures = sorted(out.glob("*/seed-*/traversal.png"))
     if pictures:
         console.print(

@@ -117,7 +117,7 @@ def kill_and_restart(folder, kills, rng):
         group, told = start(folder, ticks, aim, delay)
         if os.waitpid(group, 0)[1] != signal.SIGKILL:
             sys.exit("the sweep ended before its kill")
-        print(os.read(told, 200).decode().strip(), flush=True)
+        print(os.read(told, 200).decode().splitlines()[0], flush=True)  # the other worker may have told too
         os.close(told)
     group, _ = start(folder, -1)
     if os.waitpid(group, 0)[1]:
