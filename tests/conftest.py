@@ -1,10 +1,13 @@
 """What all tests share. The data cache is one folder for the whole test run, never the user's own."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 import torch
+
+from disbench.benchmark import cli
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -24,3 +27,20 @@ def data_dir(tmp_path_factory, worker_id):
         del os.environ["DISBENCH_DATA"]
     else:
         os.environ["DISBENCH_DATA"] = before
+
+
+@pytest.fixture
+def disbench(monkeypatch, capsys):
+    """The program: `disbench("run", "--seeds", "2")` gives (exit code, standard output, standard error)."""
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["disbench", *map(str, arguments)])
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as end:
+            code = end.code or 0
+        found = capsys.readouterr()
+        return code, found.out, found.err
+
+    return call

@@ -14,23 +14,6 @@ from disbench.metrics import Grid
 QUICK = ("--protocol=smoke", "--jobs=1", "--set=betavae.steps=6", "--set=betavae.batch=4")
 
 
-@pytest.fixture
-def disbench(monkeypatch, capsys):
-    """The program: `disbench("run", "--seeds", "2")` gives (exit code, standard output, standard error)."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["disbench", *map(str, arguments)])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as end:
-            code = end.code or 0
-        found = capsys.readouterr()
-        return code, found.out, found.err
-
-    return call
-
-
 @pytest.fixture(scope="session")
 def finished_run(tmp_path_factory):
     """beta-VAE with seeds 0 and 1, a few steps each; not to be written to."""

@@ -1,4 +1,3 @@
-import sys
 import xml.etree.ElementTree as ElementTree
 
 import joblib
@@ -6,22 +5,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from disbench.benchmark import cli, datasets, evidence, kept
+from disbench.benchmark import datasets, evidence, kept
 
 
 @pytest.fixture
-def plot(monkeypatch, capsys):
+def plot(disbench):
     """`disbench plot ...`: (exit code, lines printed, what stands in standard error)."""
 
     def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["disbench", "plot", *map(str, arguments)])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as end:
-            code = end.code or 0
-        found = capsys.readouterr()
-        return code, found.out.splitlines(), found.err
+        code, out, error = disbench("plot", *arguments)
+        return code, out.splitlines(), error
 
     return call
 

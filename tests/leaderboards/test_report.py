@@ -2,6 +2,7 @@ import base64
 import io
 import json
 import sys
+from functools import partial
 from html.parser import HTMLParser
 
 import numpy as np
@@ -44,20 +45,9 @@ class Page(HTMLParser):
 
 
 @pytest.fixture
-def write(monkeypatch, capsys):
+def write(disbench):
     """`disbench report ...`: (exit code, standard output, standard error)."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["disbench", "report", *map(str, arguments)])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as end:
-            code = end.code or 0
-        found = capsys.readouterr()
-        return code, found.out, found.err
-
-    return call
+    return partial(disbench, "report")
 
 
 @pytest.fixture(scope="module")
