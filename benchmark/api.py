@@ -202,6 +202,7 @@ def carry_out(
             "leave it away, or limit the groups at a time with --jobs."
         )
     store.open_run(out)
+    sweep.check_precision(out, found.cells, found.options.tuning.precision)
     cells, jobs = found.cells, found.jobs
     if limit is not None:
         from disbench.benchmark import forecast

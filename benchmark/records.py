@@ -119,5 +119,5 @@ def metric_settings(entry: Mapping[str, Any]) -> str | None:
     """What decided a score beside the model and the data, as JSON; None where nothing was measured."""
     if "settings" not in entry:
         return None
-    judge = {"classifier": entry["classifier"]} if entry.get("classifier") else {}
+    judge = {name: entry[name] for name in ("classifier", "plugin") if entry.get(name)}
     return json.dumps({**entry["settings"], **judge}, sort_keys=True)

@@ -19,12 +19,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from disbench import metrics
+from disbench import metrics, plugins
 from disbench.benchmark.datasets import Dataset
 from disbench.benchmark.datasets.classifier import load_classifier
 from disbench.benchmark.protocols import MetricChoice
 from disbench.benchmark.store import plain
-from disbench.benchmark.trainer import stream
+from disbench.benchmark.trainer import StoppedError, stream
 from disbench.errors import UsageError
 from disbench.metrics import ContingencyTable
 from disbench.models import Method
@@ -228,6 +228,7 @@ def score(
     progress: Told | None = None,
     jobs: int = 1,
     draws: int = 1,
+    stop: Callable[[], bool] = lambda: False,
 ) -> list[dict[str, Any]]:
     """One entry per metric: name, preset, score and everything that a `Score` carries, as plain values.
 
@@ -237,6 +238,9 @@ def score(
 
     A metric that this source or data set cannot have (a voting metric without a factor grid, a clustering
     metric without a categorical code, too few rows) is an entry with score None and the reason.
+
+    Raises:
+        StoppedError: `stop`, which is asked before each metric, said so.
     """
     plans = [plan(choice, source, data, draws) for choice in choices]
     table: tuple[ContingencyTable, str] | str = ""
@@ -247,6 +251,8 @@ def score(
 
     entries = []
     for planned in plans:
+        if stop():
+            raise StoppedError
         choice = planned.choice
         found: list[dict[str, Any]] = []
         if metrics.get(choice.name).kind == "clustering" and isinstance(table, str):
@@ -331,8 +337,12 @@ def _entry(
     }
 
 
+_HEAD = ("metric", "preset", "changed", "plugin")
+
+
 def _head(choice: MetricChoice) -> dict[str, Any]:
-    return {"metric": choice.name, "preset": choice.preset, "changed": plain(choice.settings)}
+    given = {"metric": choice.name, "preset": choice.preset, "changed": plain(choice.settings)}
+    return {**given, "plugin": plugins.source("metrics", choice.name) or None}
 
 
 def pending(choice: MetricChoice, reason: str | None = None) -> dict[str, Any]:
@@ -343,8 +353,8 @@ def pending(choice: MetricChoice, reason: str | None = None) -> dict[str, Any]:
 
 
 def answers(entries: Any, choices: Sequence[MetricChoice]) -> bool:
-    """Whether stored scores are those of exactly these metrics, presets and settings."""
+    """Whether stored scores are those of exactly these metrics, presets, settings and plug-ins' code."""
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         return False
-    found = [{key: entry.get(key) for key in ("metric", "preset", "changed")} for entry in entries]
-    return found == [_head(choice) for choice in choices]
+    asked = [_head(choice) for choice in choices]
+    return [{key: entry.get(key) for key in _HEAD} for entry in entries] == asked

@@ -18,15 +18,16 @@ from torch import Tensor, nn
 from disbench import models
 from disbench.benchmark import datasets, sweep
 from disbench.benchmark.device import Tuning
-from disbench.benchmark.trainer import Fused, Order, Single, stream, use_one_core
+from disbench.benchmark.trainer import Branches, Fused, Order, Single, Trainer, stream, use_one_core
 from disbench.models import nets
 from disbench.models.method import Method
 
-WAYS: Mapping[str, Tuning] = {
-    "fused": Tuning(),
-    "fused, unfold": Tuning(unfold=True),
-    "fused, graph": Tuning(graph=True),
-    "fused, unfold, graph": Tuning(unfold=True, graph=True),
+WAYS: Mapping[str, tuple[type[Trainer], Tuning]] = {
+    "fused": (Fused, Tuning()),
+    "fused, unfold": (Fused, Tuning(unfold=True)),
+    "fused, graph": (Fused, Tuning(graph=True)),
+    "fused, unfold, graph": (Fused, Tuning(unfold=True, graph=True)),
+    "branches, graph": (Branches, Tuning(graph=True)),
 }
 ROUNDS = 7
 
@@ -125,7 +126,7 @@ def ways(
     device: torch.device,
     precision: Any = "float32",
 ) -> list[Way]:
-    """One seed by hand, one seed as `disbench run` trains it, and `counts` seeds in each fused way."""
+    """One seed by hand, one seed as `disbench run` trains it, and `counts` seeds together in each way."""
     info, on_gpu = sweep.data_info(data), device.type == "cuda"
 
     def build(count: int) -> list[Method]:
@@ -139,9 +140,9 @@ def ways(
         Way("disbench", 1, Single(build(1), data, [0], device, tuned(Tuning())).advance),
     ]
     for count in counts:
-        for label, way in WAYS.items():
+        for label, (strategy, way) in WAYS.items():
             if on_gpu or not way.graph:
-                trainer = Fused(build(count), data, range(count), device, tuned(way))
+                trainer = strategy(build(count), data, range(count), device, tuned(way))
                 found.append(Way(label, count, trainer.advance))
     return found
 

@@ -209,13 +209,22 @@ class Journal:
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The whole lines of a metrics.jsonl; a last one that a kill cut short is left out."""
+    """The whole lines of a metrics.jsonl; a last one that a kill cut short is left out.
+
+    Raises:
+        UsageError: another line is damaged.
+    """
     if not path.exists():
         return []
     lines = []
-    for text in path.read_text("utf-8").split("\n")[:-1]:
-        with contextlib.suppress(json.JSONDecodeError):
+    for number, text in enumerate(path.read_text("utf-8").split("\n")[:-1], start=1):
+        try:
             lines.append(json.loads(text))
+        except json.JSONDecodeError:
+            raise UsageError(
+                f"line {number} of {path} is damaged; "
+                "delete the folder that it lies in to train that seed anew."
+            ) from None
     return lines
 
 

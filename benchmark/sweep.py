@@ -191,6 +191,19 @@ def environment(options: Options) -> dict[str, Any]:
     }
 
 
+def check_precision(run: Path, cells: Sequence[Cell], precision: str) -> None:
+    """Raises UsageError where seeds of these methods were begun in another precision: they would be mixed."""
+    for method in dict.fromkeys(run / cell.folder.parent for cell in cells):
+        for path in sorted(method.glob("seed-*/cell.json")):
+            found = store.read_json(path) or {}
+            before = found.get("environment", {}).get("precision", precision)
+            if before != precision:
+                raise UsageError(
+                    f"{path.parent} was begun with precision {before}, and now it is {precision}; "
+                    f"give --precision {before}, or another folder with --out."
+                )
+
+
 def is_done(folder: Path, protocol: Protocol) -> bool:
     return (folder / "checkpoint.pt").is_file() and scoring.answers(
         store.read_json(folder / "scores.json"), protocol.metrics
@@ -303,6 +316,8 @@ class Group:
             try:
                 self.score(cell, data, device)
                 self.end(cell, "done")
+            except StoppedError:
+                self.end(cell, "stopped")
             except Exception as error:
                 self.fail(cell, error)
 
@@ -391,7 +406,8 @@ class Group:
             return scoring.Trained(method, data, device, self.options.data_dir)
 
         source = Kept(folder / "codes.npz", cell.dataset, data, trained)
-        entries = scoring.score(source, data, self.protocol.metrics)
+        stop = self.options.asked_to_stop
+        entries = scoring.score(source, data, self.protocol.metrics, stop=stop)
         if not (folder / "scores.json").exists():  # else they were drawn before the protocol changed
             pictures.write_all(trained().method, data, device, folder)
         store.write_json(folder / "scores.json", entries)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import ctypes
+import dataclasses
 import hashlib
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -40,7 +41,7 @@ class DivergedError(RuntimeError):
 
 
 class StoppedError(RuntimeError):
-    """Training was asked to stop and did, after a whole step, with its state saved."""
+    """Asked to stop, it did: training after a whole step, with its state saved; scoring after a metric."""
 
 
 @dataclass
@@ -406,6 +407,62 @@ class Fused(Trainer):
                 for k, slot in saved[0]["state"].items()
             }
             _load(optimizer, {"state": slots})
+        self.step, self.recording = states[0].step, None
+
+
+class Branches(Trainer):
+    """Several seeds side by side: each as alone, on a GPU in a stream of its own.
+
+    Recorded as a graph, that is one graph with a branch per seed, whose kernels may run at the same time. On
+    a CPU it is one seed after the other. Measured by `disbench bench train` against seeds that are stacked.
+    """
+
+    def __init__(
+        self,
+        methods: Sequence[Method],
+        data: Dataset,
+        seeds: Sequence[int],
+        device: torch.device,
+        tuning: Tuning = PLAIN,
+    ) -> None:
+        super().__init__(methods, data, seeds, device, tuning)
+        alone = dataclasses.replace(tuning, graph=False)
+        self.alone = [Single([m], data, [s], device, alone) for m, s in zip(methods, seeds, strict=True)]
+        count = len(seeds) if device.type == "cuda" else 0
+        self.streams = [torch.cuda.Stream(device) for _ in range(count)]  # type: ignore[no-untyped-call]
+
+    def arguments(self, step: int) -> Arguments:
+        images, noise, at = self.inputs(step)
+        stacked = {name: torch.stack([drawn[name] for drawn in noise]) for name in noise[0]}
+        return images.to(memory_format=torch.channels_last), stacked, at
+
+    def compute(self, images: Tensor, noise: Noise, step: Tensor) -> Found:
+        names: list[str] = []
+        values: list[Tensor] = []
+        for stream in self.streams:
+            stream.wait_stream(torch.cuda.current_stream())
+        for i, (single, x) in enumerate(zip(self.alone, images.chunk(len(self.alone)), strict=True)):
+            with torch.cuda.stream(self.streams[i]) if self.streams else contextlib.nullcontext():
+                names, found = single.compute(x, {name: drawn[i] for name, drawn in noise.items()}, step)
+                values.append(found)
+        for stream in self.streams:
+            torch.cuda.current_stream().wait_stream(stream)
+        return names, torch.cat(values, dim=1)
+
+    def tensors(self) -> list[Tensor]:
+        return [tensor for single in self.alone for tensor in single.tensors()]
+
+    def monitor(self) -> list[dict[str, Any]]:
+        for single in self.alone:
+            single.step = self.step
+        return [found for single in self.alone for found in single.monitor()]
+
+    def state(self, i: int) -> State:
+        return dataclasses.replace(self.alone[i].state(0), step=self.step)
+
+    def restore(self, states: Sequence[State]) -> None:
+        for single, state in zip(self.alone, states, strict=True):
+            single.restore([state])
         self.step, self.recording = states[0].step, None
 
 

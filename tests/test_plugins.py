@@ -13,7 +13,8 @@ import pytest
 
 import disbench
 from disbench import metrics, models, plugins
-from disbench.benchmark import datasets, records
+from disbench.benchmark import datasets, records, scoring
+from disbench.benchmark.protocols import MetricChoice
 from disbench.benchmark.store import Cell
 from disbench.errors import UsageError
 
@@ -156,6 +157,21 @@ def test_run_loads_it_in_every_worker_and_the_checkpoint_says_where_it_is_from(f
     plugins.load(plugin)
     assert type(checkpoint.build()).__name__ == "DIPVAE"
     assert {row["method"] for row in records.rows(tmp_path / "r")} == {"mine"}
+
+
+def test_another_code_of_a_metric_is_another_score(fresh, tmp_path):
+    """Its scores say which code computed them: they are computed again when it changes, and never mixed."""
+    plugins.load(shutil.copy(SOURCE / "rank_gap.py", tmp_path / "mine.py"))
+    choices = [MetricChoice(name=name).resolved() for name in ("rank_gap", "mig")]
+    entries = [scoring.pending(choice, "no codes") for choice in choices]
+    assert entries[0]["plugin"].startswith("mine.py, sha256 ")
+    assert entries[1]["plugin"] is None
+    assert scoring.answers(entries, choices)
+    assert not scoring.answers([{**entries[0], "plugin": "mine.py, sha256 older"}, entries[1]], choices)
+    built_in = {"metric": "mig", "preset": choices[1].preset, "changed": {}}  # as stored without "plugin"
+    assert scoring.answers([built_in], choices[1:])
+    old, new = ({"settings": {}, "plugin": f"mine.py, sha256 {digest}"} for digest in "ab")
+    assert records.metric_settings(old) != records.metric_settings(new)
 
 
 def test_another_code_is_another_result():

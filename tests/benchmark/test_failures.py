@@ -10,6 +10,7 @@ from joblib.externals.loky.backend.reduction import cloudpickle
 
 from disbench.benchmark import datasets, protocols, store, sweep
 from disbench.benchmark.protocols import MetricChoice
+from disbench.errors import UsageError
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # a worker cannot import a test
 
@@ -91,3 +92,41 @@ def test_a_worker_whose_parent_is_gone_stops(planned, tmp_path):
     assert sweep.run_group(run, cells[:1], setting, orphan) == ["stopped"]
     of_a_living_one = sweep.Options(data_dir=tmp_path / "data", parent=os.getppid())
     assert sweep.run_group(run, cells[:1], setting, of_a_living_one) == ["done"]
+
+
+def test_a_seed_stopped_while_it_is_scored_is_scored_when_run_again(planned, tmp_path):
+    """The stop comes with the first metric: trained, not scored; the training is not done again."""
+    setting, cells = planned
+    run = store.open_run(tmp_path / "r")
+    folder = run / cells[0].folder
+
+    @dataclass(frozen=True)
+    class Stopping(sweep.Options):
+        def asked_to_stop(self):
+            return store.status(folder).get("phase") == "scoring"
+
+    options = Stopping(data_dir=tmp_path / "data")
+    assert sweep.run_group(run, cells[:1], setting, options) == ["stopped"]
+    assert store.status(folder)["state"] == "stopped"
+    assert not (folder / "scores.json").exists()
+    trained = (folder / "checkpoint.pt").read_bytes(), (folder / "checkpoint.pt").stat().st_mtime_ns
+    assert sweep.run_group(run, cells[:1], setting, sweep.Options(data_dir=tmp_path / "data")) == ["done"]
+    assert ((folder / "checkpoint.pt").read_bytes(), (folder / "checkpoint.pt").stat().st_mtime_ns) == trained
+
+
+def test_a_run_goes_on_in_the_precision_that_it_began_with(planned, tmp_path):
+    setting, cells = planned
+    run = store.open_run(tmp_path / "r")
+    sweep.run_group(run, cells[:1], setting, sweep.Options(data_dir=tmp_path / "data"))
+    sweep.check_precision(run, cells, "float32")
+    with pytest.raises(UsageError, match="was begun with precision float32, and now it is bf16; give"):
+        sweep.check_precision(run, cells[1:], "bf16")  # another seed of that method
+
+
+def test_a_damaged_line_of_a_journal_is_named(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"step": 1}\n{"step": 2}\n{"st')
+    assert [line["step"] for line in store.read_lines(path)] == [1, 2]
+    path.write_text('{"step": 1}\n{"st\n{"step": 3}\n')
+    with pytest.raises(UsageError, match=r"line 2 of .*metrics\.jsonl is damaged; delete the folder"):
+        store.read_lines(path)

@@ -6,7 +6,7 @@ from disbench import models
 from disbench.benchmark.datasets import cache
 from disbench.benchmark.datasets.dataset import ArrayStorage, Dataset, FileStorage
 from disbench.benchmark.device import Recording, Resident, Tuning
-from disbench.benchmark.trainer import PLAIN, Fused, Order, Single, State, StoppedError, stream
+from disbench.benchmark.trainer import PLAIN, Branches, Fused, Order, Single, State, StoppedError, stream
 from disbench.models.checkpoint import load_tensors, save_tensors
 
 CPU = torch.device("cpu")
@@ -17,13 +17,14 @@ def toy(n=50, side=16):
     return Dataset("toy", "0" * 64, ArrayStorage(pixels), labels=np.arange(n) % 10)
 
 
-def trainer(name="betavae", *seeds, data=None, tuning=PLAIN, device=CPU, **changes):
+def trainer(name="betavae", *seeds, data=None, tuning=PLAIN, device=CPU, strategy=None, **changes):
     """One seed alone, or several fused."""
     data, seeds = data or toy(), seeds or (0,)
     config = models.configure(name, "mini", {"batch": 4, **changes})
     info = models.DataInfo(data.shape, len(data), tuple(data.class_prior))
     methods = [models.build(name, config, info, stream(seed, "weights")) for seed in seeds]
-    return (Single if len(seeds) == 1 else Fused)(methods, data, seeds, device, tuning)
+    strategy = strategy or (Single if len(seeds) == 1 else Fused)
+    return strategy(methods, data, seeds, device, tuning)
 
 
 HOOKS = {
@@ -162,6 +163,22 @@ def test_fused_seeds_are_the_seeds_alone_over_fifty_steps(name, doubles):
 
 
 @pytest.mark.parametrize("name", models.names())
+def test_seeds_side_by_side_are_the_seeds_alone_bit_for_bit(name):
+    together = trainer(name, 4, 9, strategy=Branches)
+    alone = [trainer(name, seed) for seed in (4, 9)]
+    for _ in range(3):
+        (names, found), *each = (one.advance() for one in (together, *alone))
+        assert names == each[0][0]
+        assert torch.equal(found, torch.cat([values for _, values in each], dim=1))
+    assert together.monitor() == [line for one in alone for line in one.monitor()]
+    again = trainer(name, 4, 9, strategy=Branches)
+    again.restore([one.state(0) for one in alone])
+    for made in (together, again):
+        weights = go(made, 5)
+        assert all(same(weights[i], go(one, 5)[0]) for i, one in enumerate(alone))
+
+
+@pytest.mark.parametrize("name", models.names())
 def test_convolutions_as_matrix_products_change_nothing(name, doubles):
     fused = [trainer(name, 4, 9, data=doubles, tuning=Tuning(unfold=unfold)) for unfold in (False, True)]
     for _ in range(2):
@@ -265,18 +282,19 @@ class Unrecorded(Recording):
 @pytest.mark.parametrize("name", ["betavae", "gan"])
 @pytest.mark.parametrize("seeds", [(3,), (3, 8)])
 @pytest.mark.parametrize("changes", [{}, {"optimizer": "other"}])
-def test_a_step_that_is_recorded_is_the_step(name, seeds, changes, monkeypatch):
+@pytest.mark.parametrize("strategy", [None, Branches])
+def test_a_step_that_is_recorded_is_the_step(name, seeds, changes, strategy, monkeypatch):
     """The warm-up leaves no trace, later inputs arrive, and a restored state is recorded anew."""
     monkeypatch.setattr("disbench.benchmark.trainer.Recording", Unrecorded)
     if changes:
         changes = {"optimizer": "adagrad" if name == "betavae" else "rmsprop"}
-    eager = trainer(name, *seeds, **changes)
-    recorded = trainer(name, *seeds, tuning=Tuning(graph=True), **changes)
+    eager = trainer(name, *seeds, strategy=strategy, **changes)
+    recorded = trainer(name, *seeds, strategy=strategy, tuning=Tuning(graph=True), **changes)
     for _ in range(2):
         (names, expected), (found_names, found) = eager.advance(), recorded.advance()
         assert found_names == names
         assert torch.equal(found, expected)
-    again = trainer(name, *seeds, tuning=Tuning(graph=True), **changes)
+    again = trainer(name, *seeds, strategy=strategy, tuning=Tuning(graph=True), **changes)
     again.advance()
     again.restore([eager.state(i) for i in range(len(seeds))])
     assert again.recording is None  # it would write to the optimisers' former tensors
@@ -335,9 +353,11 @@ def test_on_a_gpu_fused_seeds_are_the_seeds_alone(name, tuning):
 @pytest.mark.gpu
 @gpu
 @pytest.mark.parametrize("name", models.names())
-def test_on_a_gpu_a_replayed_step_is_the_step(name):
+@pytest.mark.parametrize("strategy", [Fused, Branches])
+def test_on_a_gpu_a_replayed_step_is_the_step(name, strategy):
     eager = go(trainer(name, 4, 9, device=CUDA, batch=16), 5)
-    recorded = go(trainer(name, 4, 9, device=CUDA, batch=16, tuning=Tuning(graph=True)), 5)
+    graph = Tuning(graph=True)
+    recorded = go(trainer(name, 4, 9, device=CUDA, batch=16, tuning=graph, strategy=strategy), 5)
     for i in (0, 1):
         close(recorded[i], eager[i], rtol=1e-3, atol=1e-4)
 
