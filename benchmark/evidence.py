@@ -120,7 +120,7 @@ def _of_model(
     method, data, where = sweep.revive(loaded, device, data_dir)
     if where.type == "cpu":
         torch.set_num_threads(1)
-    rows = np.unique(scoring.table_rows(data))
+    rows = scoring.distinct(len(data), scoring.table_rows(data))
     codes = scoring.Trained(method, data, where, data_dir).codes(rows)
     title = f"{loaded.method}, seed {loaded.seed} ({choice.preset})"
     return _of_rows(data, rows, codes, choice, part, title)

@@ -199,4 +199,4 @@ def needed(data: datasets.Dataset, protocol: Protocol, source: scoring.Source) -
     """The rows that scoring will encode."""
     plans = [scoring.plan(choice, source, data, 1) for choice in protocol.metrics]
     rows = [scoring.table_rows(data), *(drawn for plan in plans for drawn in plan.draws)]
-    return np.unique(np.concatenate(rows))
+    return scoring.distinct(len(data), *rows)

@@ -41,14 +41,14 @@ class Kept:
         return None
 
     def codes(self, rows: Ints, progress: Told | None = None) -> Floats:
-        further = np.setdiff1d(scoring.table_rows(self.data), rows)
+        n, table = len(self.data), scoring.table_rows(self.data)
+        wanted, further = scoring.distinct(n, rows, table), np.setdiff1d(table, rows)
         found = read(self.path, self.about)
-        if found is None or scoring.lacking(np.union1d(rows, further), found[0]):
+        if found is None or scoring.lacking(wanted, found[0]):
             source = self.trained()
             # by themselves first, in the batches in which `disbench score` would encode them
             codes = np.concatenate([source.codes(part, progress) for part in (rows, further) if len(part)])
-            order = np.argsort(np.concatenate([rows, further]))
-            found = np.union1d(rows, further), codes[order]
+            found = wanted, scoring.Codes(np.concatenate([rows, further]), codes, n)(wanted)
             write(self.path, self.about, *found)
         kept_rows, kept_codes = found
         return kept_codes[np.searchsorted(kept_rows, rows)]

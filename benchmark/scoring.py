@@ -32,7 +32,7 @@ from disbench.models import Method
 Ints = NDArray[np.integer[Any]]
 Floats = NDArray[np.float32]
 TRAIN_ROWS, TEST_ROWS = 10_000, 5_000  # of a table metric, as in disentanglement_lib
-CHUNK = 1_024  # images encoded at a time
+CHUNK = 256  # images encoded at a time: what a layer gives for them fits into a core's cache
 Told = Callable[[str, int, int], None]  # hears of long work: what, how much is done, of how much
 
 
@@ -84,19 +84,36 @@ def encode(
     """The codes (len(rows), d) of images, from a function of images (b, c, h, w) to codes (b, d).
 
     Raises:
-        UsageError: a code is not a number.
+        UsageError: a code is not a number, or some images have more codes than others.
     """
-    found = []
+    codes: Floats = np.empty((0, 0), np.float32)
     with torch.no_grad():
         for start in range(0, len(rows), CHUNK):
-            found.append(represent(data.images(rows[start : start + CHUNK])).float().cpu().numpy())
+            found = represent(data.images(rows[start : start + CHUNK])).float().cpu().numpy()
+            if (
+                start == 0
+            ):  # one array for all: kept apart, the parts would keep a network's memory from reuse
+                codes = np.empty((len(rows), *found.shape[1:]), np.float32)
+            if found.shape[1:] != codes.shape[1:]:
+                raise UsageError(
+                    f"the encoder gave codes of shape {codes.shape[1:]} for the first images and of shape "
+                    f"{found.shape[1:]} from row {rows[start]:,} on; it must give the same for all."
+                )
+            codes[start : start + CHUNK] = found
             if progress:
                 progress("encoding", min(start + CHUNK, len(rows)), len(rows))
-    codes = np.concatenate(found) if found else np.empty((0, 0), np.float32)
     if not np.isfinite(codes).all():
         bad = int((~np.isfinite(codes)).any(1).sum())
         raise UsageError(f"{bad} of {len(codes)} codes hold NaN or infinite values; the model has diverged.")
     return codes
+
+
+def distinct(n: int, *parts: Ints) -> Ints:
+    """The row numbers below n that are in any part, each once, ascending."""
+    there = np.zeros(n, bool)  # np.unique takes seconds for a million of them
+    for part in parts:
+        there[part] = True
+    return np.flatnonzero(there)
 
 
 class Codes:
@@ -246,7 +263,7 @@ def score(
     table: tuple[ContingencyTable, str] | str = ""
     if any(metrics.get(choice.name).kind == "clustering" for choice in choices):
         table = source.contingency()
-    rows = np.unique(np.concatenate([np.empty(0, np.int64), *(rows for p in plans for rows in p.draws)]))
+    rows = distinct(len(data), *(rows for p in plans for rows in p.draws))
     codes = Codes(rows, source.codes(rows, progress), len(data)) if len(rows) else None
 
     entries = []

@@ -38,8 +38,8 @@ def on_config(config: Any) -> Any:
 def on_files(files: Any, config: Any) -> Any:
     from mkdocs.structure.files import File
 
-    for path, text in pages().items():
-        files.append(File.generated(config, path, content=text))
+    for path, content in {**pages(), **pictures()}.items():
+        files.append(File.generated(config, path, content=content))
     return files
 
 
@@ -117,7 +117,16 @@ def pages() -> dict[str, str]:
         "datasets.md": datasets_page(),
         "protocols.md": protocols_page(),
         "cli.md": cli_page(),
+        "results.md": results_page(),
     }
+
+
+def pictures() -> dict[str, bytes]:
+    """Path below docs/ and content of the kept results' pictures."""
+    from disbench.leaderboards import kept
+
+    paths = {name: kept.FOLDER / name / kept.PICTURE for name in kept.names()}
+    return {f"results/{name}.png": path.read_bytes() for name, path in paths.items() if path.is_file()}
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
@@ -378,7 +387,31 @@ def presets(metric: Any) -> str:
     return table(["setting", *names], rows)
 
 
-# Data sets, protocols, the command line
+# Results, data sets, protocols, the command line
+
+
+def results_page() -> str:
+    """Every kept leaderboard with its picture and how it was made."""
+    from disbench.leaderboards import kept
+
+    text = [
+        "# Results\n\nWhat we measured, whatever it says. Seeds, settings and making of each lie in "
+        "`leaderboards/results/`; how a run gets there: `disbench leaderboard RUN --keep NAME`.\n"
+    ]
+    drawn = pictures()
+    for name in kept.names():
+        folder = kept.FOLDER / name
+        made = kept.provenance(folder)
+        board = (folder / "leaderboard.md").read_text("utf-8").removeprefix(f"**{name}**").strip()
+        text.append(f"## {name}\n")
+        if f"results/{name}.png" in drawn:
+            text.append(f"![Every seed's scores](results/{name}.png)\n")
+        text += ["```sh", *made["commands"], "```\n", board + "\n"]
+    text.append(
+        "## Short checks\n\nHow every method learns on one core, one seed each, and what does not work: "
+        "`leaderboards/results/learning-checks.md`.\n"
+    )
+    return "\n".join(text)
 
 
 def datasets_page() -> str:

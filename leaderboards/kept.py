@@ -2,6 +2,7 @@
 
 results/<name>/leaderboard.csv, leaderboard.md    one row per method and metric
                scores.csv                         the seeds behind it, see `aggregate.scores`
+               strip.png                          both as a picture
                pairs.csv                          which method beats which, see `aggregate.improvements`
                provenance.json                    commands, protocol, data, versions, hardware, seconds
 """
@@ -20,6 +21,7 @@ from disbench.errors import UsageError
 from disbench.leaderboards import aggregate, formats
 
 FOLDER = Path(str(files("disbench.leaderboards") / "results"))
+PICTURE = "strip.png"
 BEGIN = "<!-- leaderboards: begin; written by `disbench leaderboard --readme` -->"
 END = "<!-- leaderboards: end -->"
 
@@ -96,6 +98,7 @@ def _section(path: Path, link: str) -> str:
     n = f"{board['n'].min()} to {board['n'].max()}" if board["n"].nunique() > 1 else f"{board['n'].max()}"
     told = "; ".join(f"{name} ({found['summary']})" for name, found in facts["protocols"].items())
     devices = dict.fromkeys(str(found.get("device")) for found in facts["environments"])
+    seen = [f"![Every seed's scores]({link}/{PICTURE})", ""] if (path / PICTURE).is_file() else []
     lines = [
         f"### {path.name}",
         "",
@@ -105,6 +108,7 @@ def _section(path: Path, link: str) -> str:
         f"bootstrap). The seeds, the settings and how it was made: [{path.name}]({link}/).",
         "",
         formats.markdown(wide(board)),
+        *seen,
         "```sh",
         *facts["commands"],
         "```",

@@ -9,6 +9,7 @@ import pytest
 
 from disbench import metrics, models
 from disbench.benchmark import datasets, protocols
+from disbench.leaderboards import kept
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "docs"))
@@ -52,6 +53,16 @@ def test_every_command_option_data_set_and_protocol_is_in_its_page():
     assert "`--retry-failed`" in GENERATED["cli.md"]
     assert all(f"## {name}\n" in GENERATED["datasets.md"] for name in datasets.names())
     assert all(f"## {name}\n" in GENERATED["protocols.md"] for name in protocols.names())
+
+
+def test_every_kept_result_is_on_its_page_with_its_commands_and_its_picture():
+    page, drawn = GENERATED["results.md"], generate.pictures()
+    assert kept.names()
+    for name in kept.names():
+        assert f"\n## {name}\n" in page
+        assert all(command in page for command in kept.provenance(kept.FOLDER / name)["commands"])
+        assert f"(results/{name}.png)" in page
+        assert drawn[f"results/{name}.png"].startswith(b"\x89PNG")
 
 
 def test_a_table_of_symbols_is_one():

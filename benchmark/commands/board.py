@@ -277,7 +277,7 @@ def keep_results(name: str, runs: Sequence[Path], frame: pd.DataFrame, given: Pa
     import tempfile
 
     from disbench.benchmark import provenance, store
-    from disbench.leaderboards import aggregate, formats, kept
+    from disbench.leaderboards import aggregate, formats, kept, plots
 
     if not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", name):
         raise UsageError(f"--keep {name!r} is no plain name; use small letters, digits, dots and dashes.")
@@ -302,6 +302,8 @@ def keep_results(name: str, runs: Sequence[Path], frame: pd.DataFrame, given: Pa
             formats.markdown(aggregate.shown(board), title=name, notes=told), "utf-8"
         )
         (made / "pairs.csv").write_text(pairs.to_csv(index=False), "utf-8")
+        if board["n"].any():
+            (made / kept.PICTURE).write_bytes(plots.render(plots.strip(frame, board), "png"))
         (made / "provenance.json").write_text(json.dumps(facts, indent=1, allow_nan=False) + "\n", "utf-8")
         if path.exists():
             before = made.with_name(f"{made.name}-before")

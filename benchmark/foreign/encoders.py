@@ -33,6 +33,7 @@ from disbench.models.checkpoint import load_tensors
 
 RANGES = ("0,1", "-1,1", "0,255", "uint8")
 LAYOUTS = ("nchw", "nhwc", "flat")
+MOST_AT_ONCE = 1_024  # images, of a network with a fixed batch: it is filled up to that
 MEANS = ("mean", "mu", "loc", "z_mean", "code", "codes")  # what an output that is the code is called
 WRAPPED = ("state_dict", "model_state_dict", "model", "weights")  # where training scripts put a state dict
 
@@ -364,7 +365,7 @@ def fit(
     range_ = wanted.input_range or ("uint8" if network.dtype == torch.uint8 else "0,1")
     declared = network.shape
     batches = (8, 1) if declared is None else (declared[0] or 8,)
-    if declared is not None and not 0 < batches[0] <= scoring.CHUNK:
+    if declared is not None and not 0 < batches[0] <= MOST_AT_ONCE:
         raise UsageError(
             f"{network.path} takes batches of {batches[0]:,} images; export it for a free batch size."
         )

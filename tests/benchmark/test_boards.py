@@ -164,7 +164,7 @@ def test_a_kept_result_reads_back_and_fills_the_readme(disbench, tmp_path):
     code, out, err = disbench("leaderboard", run, "--keep", "mini-test", "--results", results)
     assert code == 0, err
     folder = results / "mini-test"
-    files = {"leaderboard.csv", "leaderboard.md", "scores.csv", "pairs.csv", "provenance.json"}
+    files = {"leaderboard.csv", "leaderboard.md", "scores.csv", "pairs.csv", "provenance.json", "strip.png"}
     assert {path.name for path in folder.iterdir()} == files
     assert all(str(folder / name) in out for name in files)
     assert list(results.iterdir()) == [folder]  # no temporary folder is left
@@ -192,8 +192,16 @@ def test_a_kept_result_reads_back_and_fills_the_readme(disbench, tmp_path):
     assert "### mini-test" in text
     assert "| vae" in text
     assert "(leaderboards/results/mini-test/)" in text
+    assert "(leaderboards/results/mini-test/strip.png)" in text
     assert text.startswith("# Title")
     assert text.endswith("rest\n")
+
+
+def test_a_run_without_any_score_is_kept_without_a_picture(disbench, tmp_path):
+    run, results = make_run(tmp_path / "r", seeds=range(2), failed=[0, 1]), tmp_path / "results"
+    code, out, err = disbench("leaderboard", run, "--keep", "x", "--results", results)
+    assert code == 0, err
+    assert "strip.png" not in out + kept.readme(results)
 
 
 def test_keeping_again_replaces_the_folder_as_a_whole(disbench, tmp_path):

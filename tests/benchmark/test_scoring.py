@@ -6,6 +6,7 @@ from disbench import metrics
 from disbench.benchmark import scoring
 from disbench.benchmark.datasets.dataset import ArrayStorage, Dataset
 from disbench.benchmark.protocols import choose_metrics
+from disbench.errors import UsageError
 from disbench.metrics import Grid
 from disbench.models import DataInfo, Method
 from disbench.models.method import Config
@@ -129,3 +130,17 @@ def test_long_work_is_told():
     score(Reader(data), data, choices, progress=lambda *told: heard.append(told))
     assert ("encoding", len(GRID), len(GRID)) in heard
     assert ("dci", 3, 3) in heard
+
+
+def test_distinct_rows_by_hand():
+    found = scoring.distinct(9, np.array([7, 2, 2]), np.array([], np.int64), np.array([3, 7]))
+    assert found.tolist() == [2, 3, 7]
+    assert scoring.distinct(5).tolist() == []
+
+
+def test_an_encoder_that_gives_some_images_fewer_codes_is_refused(monkeypatch):
+    """Written into one array, one code would be taken for each of three."""
+    monkeypatch.setattr(scoring, "CHUNK", 8)
+    widths = iter([3, 1])
+    with pytest.raises(UsageError, match=r"of shape \(3,\) .* and of shape \(1,\) from row 8 on"):
+        scoring.encode(lambda images: images.flatten(1)[:, : next(widths)], gridded(), np.arange(16))
