@@ -3,6 +3,7 @@
 import io
 import json
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -142,6 +143,20 @@ def test_the_layouts_of_older_versions_of_torch(home, tmp_path, folders):
     options = Options(dataset=str(home / "grid.npz"), data_dir=home / "cache")
     found = open_source(tmp_path / "older.pt2", options).source.codes(np.arange(len(GRID)))
     assert np.array_equal(found, np.load(home / "order.npy"))
+
+
+def test_a_file_that_torch_2_6_wrote(home):
+    """A convolution of stride 4, ReLU and a linear layer; weight number i of each is (i mod 7 - 3) / 8."""
+    images = datasets.load(str(home / "grid.npz"), data_dir=home / "cache").images(np.arange(len(GRID)))
+    kernels, offsets, weights, bias = (
+        ((np.arange(np.prod(shape)) % 7 - 3) / 8).reshape(shape) for shape in [(2, 16), (2,), (3, 32), (3,)]
+    )
+    patches = images.numpy().astype(float).reshape(-1, 4, 4, 4, 4).swapaxes(2, 3).reshape(-1, 16, 16)
+    hidden = np.maximum(patches @ kernels.T + offsets, 0)  # (images, places, channels)
+    expected = hidden.swapaxes(1, 2).reshape(-1, 32) @ weights.T + bias
+    options = Options(dataset=str(home / "grid.npz"), data_dir=home / "cache")
+    found = open_source(Path(__file__).with_name("torch-2.6.pt2"), options).source.codes(np.arange(len(GRID)))
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
 
 
 def test_some_of_the_rows_score_what_they_can(disbench, home, tmp_path):
