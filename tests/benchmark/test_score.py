@@ -124,7 +124,8 @@ def test_the_codes_are_those_of_the_module(home):
 def older(home, path, folders):
     """The exported program as torch 2.6 and 2.7 wrote it, or with folders as torch 2.8 did."""
     with zipfile.ZipFile(home / "free.pt2") as archive:
-        (graph,) = (archive.read(name) for name in archive.namelist() if name.endswith("models/model.json"))
+        kept = ("models/model.json", "serialized_exported_program.json")  # here, or by torch 2.6 and 2.7
+        (graph,) = (archive.read(name) for name in archive.namelist() if name.endswith(kept))
     tensors = [io.BytesIO(), io.BytesIO()]
     torch.save(torch.load(home / "state.pt", weights_only=True), tensors[0])
     torch.save({}, tensors[1])
@@ -242,7 +243,7 @@ class Upside(nn.Module):
 
 def test_layout_type_and_the_dict_s_key_are_found(score, home, tmp_path):
     images = np.load(home / "grid.npz")["images"]
-    free = ({0: torch.export.Dim("batch")},)
+    free = ({0: torch.export.Dim("batch", max=4096)},)  # torch 2.6 does not export Upside without an end
     given = (torch.zeros(4, 16, 16, 1, dtype=torch.uint8),)
     torch.export.save(torch.export.export(Upside(), given, dynamic_shapes=free), tmp_path / "odd.pt2")
     found = score(tmp_path / "odd.pt2", "--metrics", "mig")
