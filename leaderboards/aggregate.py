@@ -47,6 +47,7 @@ COLUMNS = [  # of one row of the leaderboard, beside `BY`
     "higher_is_better",
     "reason",
 ]
+NUMBER = r"\d+(?:\.\d+)?"
 DDOF = 1
 FEWEST = 4  # scores of which an interquartile mean leaves any out
 
@@ -66,7 +67,15 @@ def scores(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def ordered(frame: pd.DataFrame) -> pd.DataFrame:
-    return frame.sort_values([*BY, "seed", "run"], kind="stable", ignore_index=True)
+    """Sorted by what it is of; a number within a text by its value: steps=9000 comes before steps=18000."""
+
+    def padded(column: pd.Series[Any]) -> pd.Series[Any]:
+        if pd.api.types.is_numeric_dtype(column):
+            return column
+        return column.astype(str).str.replace(NUMBER, lambda found: f"{float(found[0]):040.20f}", regex=True)
+
+    by = [*BY, "seed", "run"]
+    return frame.sort_values(by, kind="stable", ignore_index=True, key=padded)
 
 
 def family(dataset: str) -> str:

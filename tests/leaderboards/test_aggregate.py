@@ -99,6 +99,34 @@ def test_settings_are_shown_where_a_method_has_several():
     assert list(text["settings"]) == ["mini", "mini, beta=6.0"]
 
 
+def test_numbers_within_settings_and_data_sets_are_in_the_order_of_their_values():
+    settings = [
+        "mini, steps=9000",
+        "mini, steps=18000",
+        "mini, beta=0.25",
+        "mini, beta=0.5",
+        "mini, beta=10",
+        "mini",
+    ]
+    frame = leaderboards.scores(
+        [
+            row(0, 0.2, settings=of, dataset=f"mnist:imbalanced-{split}")
+            for of in settings
+            for split in (10, 9)
+        ]
+    )
+    wanted = [
+        "mini",
+        "mini, beta=0.25",
+        "mini, beta=0.5",
+        "mini, beta=10",
+        "mini, steps=9000",
+        "mini, steps=18000",
+    ]
+    assert list(dict.fromkeys(frame["settings"])) == wanted
+    assert list(dict.fromkeys(frame["dataset"])) == ["mnist:imbalanced-9", "mnist:imbalanced-10"]
+
+
 def test_scores_keep_every_seed():
     frame = leaderboards.scores([row(1, 0.5), row(0, None, state="failed")])
     assert list(frame["seed"]) == [0, 1]
