@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import disbench
 from disbench.benchmark import origin, protocols, records, store
 from disbench.benchmark.recipes import Recipe, commands
 from disbench.benchmark.store import Cell
+from disbench.leaderboards.aggregate import by_value
 
 
 def recipes(cells: Iterable[Cell]) -> dict[Recipe, list[int]]:
@@ -29,7 +31,13 @@ def recipes(cells: Iterable[Cell]) -> dict[Recipe, list[int]]:
             json.dumps(records.changed(cell), sort_keys=True),
         )
         found.setdefault(recipe, []).append(cell.seed)
-    return {recipe: sorted(set(seeds)) for recipe, seeds in sorted(found.items())}
+    return {recipe: sorted(set(found[recipe])) for recipe in sorted(found, key=_order)}
+
+
+def _order(recipe: Recipe) -> list[str]:
+    """What nobody changed first, a small value before a great one, so that one command holds one rank."""
+    parts = asdict(recipe) | {"changed": recipe.changed.strip("{}")}
+    return [by_value(str(part)) for part in parts.values()]
 
 
 def describe(name: str, runs: Sequence[Path], frame: pd.DataFrame) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from disbench.benchmark import protocols, sweep
 from disbench.leaderboards.tables import Table
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class Recipe:
     """One method under one setting on one data set.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -47,7 +48,7 @@ COLUMNS = [  # of one row of the leaderboard, beside `BY`
     "higher_is_better",
     "reason",
 ]
-NUMBER = r"\d+(?:\.\d+)?"
+NUMBER = re.compile(r"\d+(?:\.\d+)?")
 DDOF = 1
 FEWEST = 4  # scores of which an interquartile mean leaves any out
 
@@ -67,15 +68,17 @@ def scores(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def ordered(frame: pd.DataFrame) -> pd.DataFrame:
-    """Sorted by what it is of; a number within a text by its value: steps=9000 comes before steps=18000."""
+    """Sorted by what it is of."""
 
-    def padded(column: pd.Series[Any]) -> pd.Series[Any]:
-        if pd.api.types.is_numeric_dtype(column):
-            return column
-        return column.astype(str).str.replace(NUMBER, lambda found: f"{float(found[0]):040.20f}", regex=True)
+    def key(column: pd.Series[Any]) -> pd.Series[Any]:
+        return column if pd.api.types.is_numeric_dtype(column) else column.astype(str).map(by_value)
 
-    by = [*BY, "seed", "run"]
-    return frame.sort_values(by, kind="stable", ignore_index=True, key=padded)
+    return frame.sort_values([*BY, "seed", "run"], kind="stable", ignore_index=True, key=key)
+
+
+def by_value(text: str) -> str:
+    """What to sort a text by so that numbers in it go by their values: steps=9000 before steps=18000."""
+    return NUMBER.sub(lambda found: f"{float(found[0]):040.20f}", text)
 
 
 def family(dataset: str) -> str:

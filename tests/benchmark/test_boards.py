@@ -373,6 +373,21 @@ def test_the_commands_of_a_run_train_the_same_cells_again(tmp_path):
     }
 
 
+def test_commands_hold_what_was_changed_alike_the_least_first(tmp_path):
+    run = tmp_path / "r"
+    for steps in ({}, {"steps": "18000"}, {"steps": "9000"}):
+        make_run(run, method="vae", changes=steps, seeds=[0])
+    for steps in ({}, {"steps": "30000"}, {"steps": "15000"}):
+        make_run(run, method="betavae", changes=steps, seeds=[0])
+    lines = recipes.commands(provenance.recipes(cell for cell, _ in store.cells(run)), "runs/x")
+    steps = [[word for word in line.split() if ".steps=" in word] for line in lines]
+    assert steps == [
+        [],
+        ["betavae.steps=15000", "vae.steps=9000"],
+        ["betavae.steps=30000", "vae.steps=18000"],
+    ]
+
+
 def test_tables_are_listed(disbench):
     code, out, _ = disbench("list", "tables")
     assert code == 0
