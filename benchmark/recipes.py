@@ -8,7 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from disbench import metrics
 from disbench.benchmark import protocols, sweep
+from disbench.benchmark.datasets import classifier, loading, manifest
 from disbench.leaderboards.tables import Table
 
 
@@ -32,7 +34,7 @@ class Recipe:
 
 
 def commands(wanted: Mapping[Recipe, Sequence[int]], out: str) -> list[str]:
-    """As few commands as say it; a recipe's seeds are as given.
+    """As few commands as say it, and before them those that train the classifiers which metrics need.
 
     Args:
         out: what follows --out.
@@ -46,7 +48,20 @@ def commands(wanted: Mapping[Recipe, Sequence[int]], out: str) -> list[str]:
         for together in _packed(recipes):
             words = _words(protocol, dataset, size, config, seeds, together)
             made.setdefault(tuple(words), []).append(dataset)
-    return [_line(words, datasets, out) for words, datasets in made.items()]
+    runs = [_line(words, datasets, out) for words, datasets in made.items()]
+    return [*dict.fromkeys(line for recipe in wanted for line in _classifier(recipe)), *runs]
+
+
+def _classifier(recipe: Recipe) -> list[str]:
+    """The command that trains what names the classes of generated images, where a metric asks for them."""
+    base, _ = loading.split_name(recipe.dataset)
+    asked = any(
+        metrics.get(choice.name).kind == "clustering" for choice in protocols.get(recipe.protocol).metrics
+    )
+    if not asked or not (base.endswith(".npz") or manifest.read(base).classes):
+        return []
+    name = classifier.whole(recipe.dataset)
+    return [shlex.join(["disbench", "data", "classifier", name, "--size", str(recipe.size)])]
 
 
 def of_table(table: Table, out: str) -> list[str]:

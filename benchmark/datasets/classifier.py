@@ -87,7 +87,7 @@ def load_classifier(
     if not path.exists():
         raise UsageError(
             f"data set {name!r} has no trained classifier of size {train.shape[1]}; run "
-            f"`disbench data classifier {_whole(name)} --size {train.shape[1]}`"
+            f"`disbench data classifier {whole(name)} --size {train.shape[1]}`"
         )
     try:
         kept: dict[str, Any] = torch.load(path, weights_only=True)
@@ -98,7 +98,7 @@ def load_classifier(
     except Exception as error:  # torch.load raises whatever a damaged file provokes
         raise UsageError(
             f"the classifier {path} cannot be read: {error}; "
-            f"delete it and run `disbench data classifier {_whole(name)}`"
+            f"delete it and run `disbench data classifier {whole(name)}`"
         ) from error
     return Classifier(net.eval(), kept["data"], tuple(kept["classes"]), kept["accuracy"], kept["sha256"])
 
@@ -140,7 +140,7 @@ def train_classifier(
             f"the classifier of {name!r} reached {accuracy:.4f} on unseen images, below {wanted.accuracy}, "
             "so it was not kept; train longer with --epochs"
         )
-    kept = Classifier(net.eval(), _whole(name), classes, accuracy, _hash(net))
+    kept = Classifier(net.eval(), whole(name), classes, accuracy, _hash(net))
     with cache.replacing(_path(train, name, data_dir)) as temporary:
         torch.save(
             {
@@ -207,7 +207,8 @@ def parts(name: str, size: int | None, data_dir: str | os.PathLike[str] | None) 
     )
 
 
-def _whole(name: str) -> str:
+def whole(name: str) -> str:
+    """The data set whose classes a classifier tells apart: without the options that leave them as they are."""
     base, options = loading.split_name(name)
     return ":".join([base, *(option for option in options if option.startswith("classes-"))])
 
