@@ -92,7 +92,7 @@ def readme(folder: Path = FOLDER, link: str = "leaderboards/results") -> str:
 def _section(path: Path, link: str) -> str:
     frame, facts = scores(path), provenance(path)
     splits = frame["dataset"].map(aggregate.family) != frame["dataset"]
-    if splits.all():  # a row is a mean over the splits
+    if splits.all() and frame["dataset"].nunique() > 1:  # a row is a mean over the splits
         frame = frame.assign(dataset=frame["dataset"].map(aggregate.family), cell="")
     board = aggregate.leaderboard(frame)
     n = f"{board['n'].min()} to {board['n'].max()}" if board["n"].nunique() > 1 else f"{board['n'].max()}"

@@ -208,7 +208,7 @@ def parts(name: str, size: int | None, data_dir: str | os.PathLike[str] | None) 
 
 
 def whole(name: str) -> str:
-    """The data set whose classes a classifier tells apart: without the options that leave them as they are."""
+    """The data set whose classes a classifier tells apart: without the options that leave them alone."""
     base, options = loading.split_name(name)
     return ":".join([base, *(option for option in options if option.startswith("classes-"))])
 
