@@ -45,6 +45,8 @@ class Row(Strict):
     """A method with its settings, or with none where disbench has it not.
 
     Attributes:
+        variant: one of the method's.
+        plain: that variant changes nothing, so that the method without a variant may stand here.
         config: one of its named configs; else the protocol's.
         settings: what is changed in it.
         size: another image size than the table's.
@@ -55,6 +57,7 @@ class Row(Strict):
     name: Text
     method: Text | None = None
     variant: str = ""
+    plain: bool = False
     config: Text | None = None
     settings: Mapping[str, float] = Field(default_factory=dict)
     size: int | None = None
@@ -241,12 +244,10 @@ def _ours(
         return None, [], "disbench does not have this method"
     config = row.config or table.config
     changed = np.array([_same(json.loads(text), row.settings) for text in frame["changed"]], bool)
-    mine = frame[
-        (frame["method"] == row.method)
-        & (frame["variant"] == row.variant)
-        & (frame["metric"] == column.metric)
-        & changed
-    ]
+    of = frame[(frame["method"] == row.method) & (frame["metric"] == column.metric) & changed]
+    mine = of[of["variant"] == row.variant]
+    if mine.empty and row.plain:
+        mine = of[of["variant"] == ""]
     wanted = f"{table.dataset}-{row.size or table.size}"
     there = np.array([fnmatch.fnmatchcase(name, wanted) for name in mine["dataset"]], bool)
     exact = mine[

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from disbench import leaderboards, metrics
+from disbench import leaderboards, metrics, models
 from disbench.errors import UsageError
 from disbench.leaderboards import formats, published, tables
 
@@ -61,6 +61,24 @@ def fill(*rows, spec=SPEC):
 def seeds(mean, n=32, **more):
     """n scores, evenly spread over mean - 0.05 to mean + 0.05."""
     return [row(seed, mean - 0.05 + 0.1 * seed / (n - 1), **more) for seed in range(n)]
+
+
+def test_a_method_without_a_variant_stands_for_the_variant_that_changes_nothing():
+    def spec(plain):
+        own = {"name": "A", "method": "ibgan", "variant": "whole", "plain": plain}
+        return SPEC.model_copy(update={"rows": (tables.Row(**own),)})
+
+    assert fill(*seeds(0.7), spec=spec(True))["A", "FVAE"].ours == pytest.approx(0.7)
+    assert fill(*seeds(0.7), spec=spec(False))["A", "FVAE"].ours is None
+    both = [*seeds(0.7), *seeds(0.8, variant="whole", cell="w")]
+    assert fill(*both, spec=spec(True))["A", "FVAE"].ours == pytest.approx(0.8)
+
+
+@pytest.mark.parametrize("name", tables.names())
+def test_only_a_variant_that_changes_nothing_is_plain(name):
+    for given in tables.read(name).rows:
+        if given.plain:
+            assert models.get(given.method).VARIANTS[given.variant] == {}
 
 
 def test_ours_stands_beside_theirs_with_the_difference_and_a_verdict():
