@@ -29,11 +29,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from disbench import metrics
 from disbench.benchmark import datasets, store
 from disbench.benchmark.datasets import classifier, fetching, loading, manifest
 from disbench.benchmark.device import choose_tuning
-from disbench.benchmark.protocols import Protocol
+from disbench.benchmark.protocols import Protocol, need_classifier
 from disbench.benchmark.store import Cell
 from disbench.benchmark.sweep import (
     Options,
@@ -362,7 +361,7 @@ class _Sweep:
 
     def judge(self, cell: Cell) -> bytes | None:
         """The classifier of the classes, where a metric needs one."""
-        if not any(metrics.get(choice.name).kind == "clustering" for choice in self.protocol.metrics):
+        if not need_classifier(self.protocol.metrics):
             return None
         name, size = cell.dataset["name"], cell.dataset["size"]
         if datasets.load(name, size=size, data_dir=self.options.data_dir).labels is None:

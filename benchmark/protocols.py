@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from typing import Annotated, Any
 
@@ -36,6 +36,11 @@ class MetricChoice(Strict):
         preset = self.preset or metric.default_preset
         metric.settings(preset, **self.settings)
         return MetricChoice(name=self.name, preset=preset, settings=self.settings)
+
+
+def need_classifier(choices: Iterable[MetricChoice]) -> bool:
+    """Whether one of these metrics counts generated images by the class that a classifier gives them."""
+    return any(metrics.get(choice.name).kind == "clustering" for choice in choices)
 
 
 class Protocol(Strict):

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from disbench import metrics
 from disbench.benchmark import protocols, sweep
 from disbench.benchmark.datasets import classifier, loading, manifest
 from disbench.leaderboards.tables import Table
@@ -55,9 +54,7 @@ def commands(wanted: Mapping[Recipe, Sequence[int]], out: str) -> list[str]:
 def _classifier(recipe: Recipe) -> list[str]:
     """The command that trains what names the classes of generated images, where a metric asks for them."""
     base, _ = loading.split_name(recipe.dataset)
-    asked = any(
-        metrics.get(choice.name).kind == "clustering" for choice in protocols.get(recipe.protocol).metrics
-    )
+    asked = protocols.need_classifier(protocols.get(recipe.protocol).metrics)
     if not asked or not (base.endswith(".npz") or manifest.read(base).classes):
         return []
     name = classifier.whole(recipe.dataset)

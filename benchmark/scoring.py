@@ -22,7 +22,7 @@ from torch import Tensor
 from disbench import metrics, plugins
 from disbench.benchmark.datasets import Dataset
 from disbench.benchmark.datasets.classifier import load_classifier
-from disbench.benchmark.protocols import MetricChoice
+from disbench.benchmark.protocols import MetricChoice, need_classifier
 from disbench.benchmark.store import plain
 from disbench.benchmark.trainer import StoppedError, stream
 from disbench.errors import UsageError
@@ -162,7 +162,7 @@ def lacking(rows: Ints, having: Ints | None) -> int:
 
 def check_classifier(data: Dataset, choices: Sequence[MetricChoice], data_dir: Path | None) -> None:
     """Raises UsageError before any training where a metric will need a classifier that is not there yet."""
-    if data.labels is not None and any(metrics.get(c.name).kind == "clustering" for c in choices):
+    if data.labels is not None and need_classifier(choices):
         load_classifier(data.name, size=data.shape[1], data_dir=data_dir)
 
 
@@ -261,7 +261,7 @@ def score(
     """
     plans = [plan(choice, source, data, draws) for choice in choices]
     table: tuple[ContingencyTable, str] | str = ""
-    if any(metrics.get(choice.name).kind == "clustering" for choice in choices):
+    if need_classifier(choices):
         table = source.contingency()
     rows = distinct(len(data), *(rows for p in plans for rows in p.draws))
     codes = Codes(rows, source.codes(rows, progress), len(data)) if len(rows) else None

@@ -48,7 +48,7 @@ COLUMNS = [  # of one row of the leaderboard, beside `BY`
     "higher_is_better",
     "reason",
 ]
-NUMBER = re.compile(r"\d+(?:\.\d+)?")
+NUMBER = re.compile(r"\d+(?:\.\d+)?(?:e[-+]\d+)?")
 DDOF = 1
 FEWEST = 4  # scores of which an interquartile mean leaves any out
 
@@ -71,7 +71,10 @@ def ordered(frame: pd.DataFrame) -> pd.DataFrame:
     """Sorted by what it is of."""
 
     def key(column: pd.Series[Any]) -> pd.Series[Any]:
-        return column if pd.api.types.is_numeric_dtype(column) else column.astype(str).map(by_value)
+        if pd.api.types.is_numeric_dtype(column):
+            return column
+        texts = column.astype(str)
+        return texts.map({text: by_value(text) for text in texts.unique()})
 
     return frame.sort_values([*BY, "seed", "run"], kind="stable", ignore_index=True, key=key)
 

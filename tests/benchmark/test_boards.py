@@ -437,3 +437,5 @@ def test_the_readme_averages_over_the_splits_of_a_data_set_and_puts_the_best_fir
         ["b", "2", "0", "0.150 ± 0.071"],  # less is better
         ["a", "2", "0", "0.650 ± 0.071"],
     ]
+    frame[frame["dataset"] == "digits:imbalanced-1-28"].to_csv(folder / "scores.csv", index=False)
+    assert "digits:imbalanced-1-28, 1 scores a row" in kept.readme(tmp_path)  # of one split, its name

@@ -106,6 +106,8 @@ def test_numbers_within_settings_and_data_sets_are_in_the_order_of_their_values(
         "mini, beta=0.25",
         "mini, beta=0.5",
         "mini, beta=10",
+        "mini, lr=0.001",
+        "mini, lr=1e-05",
         "mini",
     ]
     frame = leaderboards.scores(
@@ -120,6 +122,8 @@ def test_numbers_within_settings_and_data_sets_are_in_the_order_of_their_values(
         "mini, beta=0.25",
         "mini, beta=0.5",
         "mini, beta=10",
+        "mini, lr=1e-05",
+        "mini, lr=0.001",
         "mini, steps=9000",
         "mini, steps=18000",
     ]
