@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from disbench.benchmark import protocols, provenance, records, scoring, store
 from disbench.benchmark.datasets import Dataset, manifest
 from disbench.benchmark.protocols import MetricChoice, choose_metrics
 from disbench.errors import UsageError, unknown
-from disbench.leaderboards import kept, plots
+from disbench.leaderboards import kept, labels, plots
 from disbench.leaderboards.report import Findings, Matrix, Traversal
 
 PARTS = {"mi": ("mig", "mutual_information"), "dci": ("dci", "importance")}
@@ -167,22 +167,17 @@ def _factor_names(dataset: str, dropped: Sequence[int]) -> list[str]:
     return [name for i, name in enumerate(manifest.read(dataset).factors) if i not in dropped]
 
 
-def settings(runs: Sequence[Path]) -> dict[str, Mapping[str, Any]]:
-    """The config of every cell, by "<label>/<hash>"."""
-    found: dict[str, Mapping[str, Any]] = {}
+def settings(runs: Sequence[Path]) -> dict[tuple[str, str], Mapping[str, Any]]:
+    """The config of every training, by its label and cell."""
+    found: dict[tuple[str, str], Mapping[str, Any]] = {}
     for run in runs:
         if kept.is_kept(run):
             for folder, told in kept.provenance(run)["settings"].items():
-                label, _, digest = str(folder).rpartition("-")
-                found[f"{label}/{digest}"] = told["config"]
+                found[labels.split_folder(str(folder))] = told["config"]
             continue
         for cell, _ in store.cells(run):
-            found[f"{cell.label}/{_hash(cell)}"] = {k: store.plain(v) for k, v in cell.config.items()}
+            found[cell.label, cell.digest] = {k: store.plain(v) for k, v in cell.config.items()}
     return found
-
-
-def _hash(cell: store.Cell) -> str:
-    return cell.folder.parts[0].rpartition("-")[2]
 
 
 def swept(frame: pd.DataFrame, runs: Sequence[Path], field: str = "") -> tuple[pd.DataFrame, str]:
@@ -208,17 +203,21 @@ def swept(frame: pd.DataFrame, runs: Sequence[Path], field: str = "") -> tuple[p
     field = field or fields[0]
     if field not in fields:
         raise unknown("setting that varies", field, fields)
-    methods = {name.rpartition("/")[0] for name in configs}
-    own = {m: plots.varying({k: v for k, v in configs.items() if k.rpartition("/")[0] == m}) for m in methods}
-    labels = [f"{m}-{v}" if v else str(m) for m, v in zip(frame["method"], frame["variant"], strict=True)]
-    names, values, kept = [], [], []
-    for label, cell in zip(labels, frame["cell"], strict=True):
-        config = configs[f"{label}/{cell}"]
-        others = [f"{other}={config[other]}" for other in own[label] if other != field]
-        names.append(f"{label} ({', '.join(others)})" if others else label)
+    own = {m: plots.varying({k: v for k, v in configs.items() if k[0] == m}) for m in {m for m, _ in configs}}
+    others, values, drawn = [], [], []
+    for label, cell in zip(labels.labels(frame), frame["cell"], strict=True):
+        config = configs[label, cell]
+        others.append(", ".join(f"{other}={config[other]}" for other in own[label] if other != field))
         values.append(config.get(field))
-        kept.append(field in own[label])
-    return frame.assign(name=names, value=pd.Series(values, index=frame.index, dtype=object))[kept], field
+        drawn.append(field in own[label])
+    frame = frame.assign(value=pd.Series(values, index=frame.index, dtype=object))
+    lines = [
+        ((place, str(value)), label, other, plugin, cell)
+        for (place, label, _, plugin, cell), value, other in zip(
+            labels.described(frame), values, others, strict=True
+        )
+    ]
+    return frame.assign(name=labels.tell_apart(lines))[drawn], field
 
 
 def judge(frame: pd.DataFrame, metric: str = "") -> tuple[str, str]:
@@ -240,38 +239,40 @@ def judge(frame: pd.DataFrame, metric: str = "") -> tuple[str, str]:
 
 
 def traversals(frame: pd.DataFrame, metric: str, preset: str) -> dict[str, list[Traversal]]:
-    """By method (`plots.named`), the pictures of its best, median and worst seed by a metric; a seed without
-    a picture is left out."""
-    mine = frame[(frame["metric"] == metric) & (frame["preset"] == preset)]
-    several = frame["dataset"].nunique() > 1
+    """By training, the pictures of its best, median and worst seed by a metric; a seed without a picture is
+    left out."""
     found = {}
-    for (dataset, name), group in mine.assign(name=plots.named(mine)).groupby(
-        ["dataset", "name"], sort=False
-    ):
+    for name, group in _trainings(frame, metric, preset):
         made = []
         for what, row in plots.representatives(group):
             path = Path(row["run"]) / row["folder"] / "traversal.png"
             if path.exists():
                 made.append(Traversal(what, int(row["seed"]), float(row["score"]), path))
         if made:
-            found[f"{name} on {dataset}" if several else str(name)] = made
+            found[name] = made
     return found
 
 
 def matrices(frame: pd.DataFrame, metric: str, preset: str) -> dict[str, dict[str, Matrix]]:
-    """By method (`plots.named`), the matrices by kind that the scores of its best seed hold."""
-    mine = frame[(frame["metric"] == metric) & (frame["preset"] == preset)]
-    several = frame["dataset"].nunique() > 1
+    """By training, the matrices by kind that the scores of its best seed hold."""
     found = {}
-    for (dataset, name), group in mine.assign(name=plots.named(mine)).groupby(
-        ["dataset", "name"], sort=False
-    ):
+    for name, group in _trainings(frame, metric, preset):
         for _, row in plots.representatives(group)[:1]:
             folder = Path(row["run"]) / row["folder"]
             of_seed = {kind: made for kind in PARTS if (made := stored(folder, kind)) is not None}
             if of_seed:
-                found[f"{name} on {dataset}" if several else str(name)] = of_seed
+                found[name] = of_seed
     return found
+
+
+def _trainings(frame: pd.DataFrame, metric: str, preset: str) -> Iterator[tuple[str, pd.DataFrame]]:
+    """The rows of each training with one metric, under its name; where needed, with data set and protocol."""
+    named = frame.assign(name=labels.names(frame))
+    mine = named[(named["metric"] == metric) & (named["preset"] == preset)]
+    for (dataset, protocol, name), group in mine.groupby(["dataset", "protocol", "name"], sort=False):
+        on = f" on {dataset}" if frame["dataset"].nunique() > 1 else ""
+        under = f" under {protocol}" if frame["protocol"].nunique() > 1 else ""
+        yield f"{name}{on}{under}", group
 
 
 def pixels(path: Path) -> NDArray[np.uint8]:

@@ -102,33 +102,28 @@ def remaining(seeds: Sequence[Seed], jobs: int) -> Left | None:
     finished: dict[str, list[Seed]] = {}
     for seed in seeds:
         if seed.training and seed.step and seed.state != "failed":
-            steps.setdefault(settings_of(seed.cell), []).append(seed)
+            steps.setdefault(seed.cell.training, []).append(seed)
         if seed.state == "done" and seed.seconds:
-            finished.setdefault(settings_of(seed.cell), []).append(seed)
+            finished.setdefault(seed.cell.training, []).append(seed)
     every, ended = (list(chain.from_iterable(found.values())) for found in (steps, finished))
     waiting = sorted((seed for seed in seeds if seed.open), key=lambda seed: seed.state != "running")
     if not every or (not ended and waiting and all(seed.step >= seed.steps for seed in waiting)):
         return None
     durations = []
     for seed in waiting:
-        alike, scored = (found.get(settings_of(seed.cell)) for found in (steps, finished))
+        alike, scored = (found.get(seed.cell.training) for found in (steps, finished))
         rate = _mean([(s.training, s.step) for s in alike or every])
         beside = _mean([(s.beside, 1) for s in scored or ended])
         durations.append((seed.steps - seed.step) * rate + max(beside - seed.beside, 0.0))
-    found = dict.fromkeys((settings_of(seed.cell) for seed in seeds), 0.0)
+    found = dict.fromkeys((seed.cell.training for seed in seeds), 0.0)
     for seed, end in zip(waiting, ends(durations, jobs), strict=True):
-        found[settings_of(seed.cell)] = max(found[settings_of(seed.cell)], end)
+        found[seed.cell.training] = max(found[seed.cell.training], end)
     return Left(found, bool(ended))
 
 
 def _mean(shares: Sequence[tuple[float, float]]) -> float:
     """Sum of the first by sum of the second; 0 where there is nothing."""
     return sum(a for a, _ in shares) / max(sum(b for _, b in shares), 1)
-
-
-def settings_of(cell: Cell) -> str:
-    """What the seeds of one method under one setting have in common: their folder."""
-    return cell.folder.parts[0]
 
 
 def duration(seconds: float | None) -> str:
@@ -167,7 +162,7 @@ class Tally:
     def methods(self) -> dict[str, list[Seed]]:
         found: dict[str, list[Seed]] = {}
         for seed in self.seeds.values():
-            found.setdefault(settings_of(seed.cell), []).append(seed)
+            found.setdefault(seed.cell.training, []).append(seed)
         return found
 
     def end(self, cell: Cell, outcome: str) -> None:

@@ -50,15 +50,10 @@ def describe(cell: Cell) -> str:
 
 
 def journal_rows(run: Path) -> list[dict[str, Any]]:
-    """Every logged value of a run: one row per (method, variant, settings, seed, step, quantity, index)."""
+    """Every logged value of a run: one row per (training, seed, step, quantity, index)."""
     found = []
     for cell, folder in store.cells(run):
-        head = {
-            "label": cell.label,
-            "settings": describe(cell),
-            "cell": cell.folder.parts[0],
-            "seed": cell.seed,
-        }
+        head = training(cell) | {"seed": cell.seed}
         for line in store.read_lines(folder / "metrics.jsonl"):
             for quantity, value in {**line["terms"], **line["monitor"]}.items():
                 for index, number in enumerate(value if isinstance(value, list) else [value]):
@@ -77,12 +72,7 @@ def rows(run: Path) -> list[dict[str, Any]]:
         if not isinstance(entries, list):
             entries = [scoring.pending(choice) for choice in protocols.get(cell.protocol).metrics]
         of_cell = {
-            "dataset": f"{short(cell.dataset['name'])}-{cell.dataset['size']}",
-            "protocol": cell.protocol,
-            "method": cell.method,
-            "variant": cell.variant,
-            "settings": describe(cell),
-            "cell": cell.folder.parts[0].rpartition("-")[2],
+            **training(cell),
             "seed": cell.seed,
             "state": standing(folder),
             "seconds": state.get("seconds"),
@@ -107,6 +97,19 @@ def rows(run: Path) -> list[dict[str, Any]]:
             for entry in entries
         ]
     return found
+
+
+def training(cell: Cell) -> dict[str, str]:
+    """What a row says of the training that it is of: `labels.TRAINING`, and the plug-in's code."""
+    return {
+        "dataset": f"{short(cell.dataset['name'])}-{cell.dataset['size']}",
+        "protocol": cell.protocol,
+        "method": cell.method,
+        "variant": cell.variant,
+        "settings": describe(cell),
+        "cell": cell.digest,
+        "plugin": cell.plugin,
+    }
 
 
 def short(dataset: str) -> str:

@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from disbench.errors import UsageError
+from disbench.leaderboards import labels
 from disbench.models.checkpoint import is_temporary, write_atomically
 
 KIND = "disbench run"
@@ -57,7 +58,7 @@ class Cell:
 
     @property
     def label(self) -> str:
-        return f"{self.method}-{self.variant}" if self.variant else self.method
+        return labels.label(self.method, self.variant)
 
     def __hash__(self) -> int:
         return hash(self.folder)
@@ -70,7 +71,17 @@ class Cell:
         if not self.plugin:  # a run from before there were plug-ins keeps its folders
             del identity["plugin"]
         digest = hashlib.sha256(json.dumps(identity, sort_keys=True, default=list).encode()).hexdigest()[:8]
-        return Path(f"{self.label}-{digest}") / f"seed-{self.seed}"
+        return Path(labels.folder(self.label, digest)) / f"seed-{self.seed}"
+
+    @property
+    def training(self) -> str:
+        """The folder of all seeds of this training, within the run."""
+        return self.folder.parts[0]
+
+    @property
+    def digest(self) -> str:
+        """The hash in the folder's name: of all but the seed."""
+        return labels.split_folder(self.training)[1]
 
 
 def read_json(path: Path) -> Any:

@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 
 from disbench.errors import UsageError, unknown
-from disbench.leaderboards import statistics
+from disbench.leaderboards import labels, statistics
 
-BY = ["dataset", "protocol", "method", "variant", "settings", "cell", "metric", "preset"]
+BY = [*labels.TRAINING, "metric", "preset"]
 SEED = [  # of one seed, beside `BY`
     "seed",
     "score",
@@ -27,6 +27,7 @@ SEED = [  # of one seed, beside `BY`
     "config",
     "changed",
     "version",
+    "plugin",
     "run",
     "folder",
 ]
@@ -59,7 +60,8 @@ def scores(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     Each row holds `BY` and `SEED`: seed, score (NaN where there is none), state ("done", "failed", ...),
     reason why there is no score, higher_is_better, seconds of wall time for the whole cell, data_sha256,
     metric_settings (every setting of the metric, as JSON), config (name of the method's config), changed
-    (what was changed in it by hand, as JSON), version of disbench, run and folder.
+    (what was changed in it by hand, as JSON), version of disbench, plugin (where a
+    plug-in's method comes from, with a SHA-256), run and folder.
     """
     frame = pd.DataFrame(list(rows), columns=[*BY, *SEED])
     for column in ("score", "seconds"):
@@ -84,12 +86,6 @@ def by_value(text: str) -> str:
     return NUMBER.sub(lambda found: f"{float(found[0]):040.20f}", text)
 
 
-def family(dataset: str) -> str:
-    """The name of a data set without the number of its split into unequal classes."""
-    head, middle, tail = dataset.partition(":imbalanced-")
-    return f"{head}{middle}*-{tail.rpartition('-')[2]}" if middle else dataset
-
-
 def deduplicated(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     """A seed that several runs trained under equal settings counts once; beside the frame, what was left out.
 
@@ -97,6 +93,7 @@ def deduplicated(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
         UsageError: its scores differ between the runs.
     """
     identity = [*BY, "seed"]
+    frame = frame.assign(name=labels.names(frame))
     repeated: dict[tuple[str, str], list[Any]] = {}
     for key, group in frame[frame.duplicated(identity, keep=False)].groupby(
         identity, dropna=False, sort=False
@@ -104,31 +101,22 @@ def deduplicated(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
         found = dict(zip(identity, key, strict=True))
         runs = " and ".join(group["run"])
         told = [f"{score:g}" if np.isfinite(score) else str(state) for score, state in _outcomes(group)]
-        label = f"{_label(found)} seed {found['seed']}"
+        name = group["name"].iloc[0]
         if len(set(told)) > 1 or group["score"].nunique(dropna=False) > 1:
             raise UsageError(
-                f"{label} is in {runs}, with different {found['metric']} ({' and '.join(told)}); "
-                "give one of them."
+                f"{name} seed {found['seed']} is in {runs}, with different {found['metric']} "
+                f"({' and '.join(told)}); give one of them."
             )
-        repeated.setdefault((_label(found), runs), []).append(found["seed"])
+        repeated.setdefault((name, runs), []).append(found["seed"])
     notes = [
-        f"{label} is in {runs} with equal scores and counts once: seed {_listed(seeds)}"
-        for (label, runs), seeds in repeated.items()
+        f"{name} is in {runs} with equal scores and counts once: seed {_listed(seeds)}"
+        for (name, runs), seeds in repeated.items()
     ]
-    return frame.drop_duplicates(identity, ignore_index=True), notes
+    return frame.drop(columns="name").drop_duplicates(identity, ignore_index=True), notes
 
 
 def _outcomes(group: pd.DataFrame) -> Iterable[tuple[float, str]]:
     return zip(group["score"], group["state"], strict=True)
-
-
-def _label(row: Mapping[str, Any]) -> str:
-    return f"{row['method']}-{row['variant']}" if row["variant"] else str(row["method"])
-
-
-def _labels(frame: pd.DataFrame) -> list[str]:
-    names = zip(frame["method"], frame["variant"], strict=True)
-    return [_label({"method": method, "variant": variant}) for method, variant in names]
 
 
 def differences(frame: pd.DataFrame) -> list[str]:
@@ -264,6 +252,8 @@ def pooled(frame: pd.DataFrame, by: Sequence[str]) -> list[str]:
                     "--by without protocol would average scores of different protocols; add it to --by."
                 )
             notes.append(f"a row pools up to {several} values of {column}; its n counts them all")
+    if "cell" not in by and any(labels.crowded(frame)):
+        notes.append("a row pools trainings of another code or data under equal settings; add cell to --by")
     return notes
 
 
@@ -282,14 +272,7 @@ def shown(board: pd.DataFrame) -> pd.DataFrame:
     idle = [c for c in ("dataset", "protocol", "variant") if c in text and text[c].nunique() <= 1]
     idle += [c for c in ("95 %", "iqm") if (text[c] == "–").all()]
     idle += ["unscored"] if (board["unscored"] == 0).all() else []
-    for column, beside in (
-        ("settings", ["method", "variant"]),
-        ("cell", ["dataset", "method", "variant", "settings"]),
-    ):
-        if column in text and set(beside) <= set(text):
-            kinds = text.groupby(beside)[column].nunique()
-            idle += [column] if (kinds <= 1).all() else []
-    return text.drop(columns=idle)
+    return text.drop(columns=[*idle, *labels.needless(board)])
 
 
 def between(low: Iterable[float], high: Iterable[float]) -> list[str]:
@@ -306,15 +289,17 @@ def notes(frame: pd.DataFrame, board: pd.DataFrame) -> list[str]:
     if board["mean_low"].notna().any():
         found.append("95 % is the BCa bootstrap interval of the mean")
     found += [f"{reason}" for reason in dict.fromkeys(board["reason"]) if reason]
-    missing = frame[frame["score"].isna()].fillna({"reason": "no reason was recorded"})
+    named = frame.assign(name=labels.names(frame))
+    missing = named[named["score"].isna()].astype({"reason": object})
+    missing = missing.fillna({"reason": "no reason was recorded"})
     for (state, reason), group in missing.groupby(["state", "reason"], sort=False):
         cells = group.drop_duplicates(["dataset", "protocol", "cell", "seed"])
         if state == "failed":
-            for label, seeds in cells.assign(label=_labels(cells)).groupby("label", sort=False):
-                found.append(f"{label} failed with seed {_listed(seeds['seed'])}: {reason}")
+            for name, seeds in cells.groupby("name", sort=False):
+                found.append(f"{name} failed with seed {_listed(seeds['seed'])}: {reason}")
         elif state == "done":
-            labels = ", ".join(dict.fromkeys(_labels(cells)))
-            found.append(f"–: no {', '.join(dict.fromkeys(group['metric']))} of {labels}: {reason}")
+            named_cells = ", ".join(dict.fromkeys(cells["name"]))
+            found.append(f"–: no {', '.join(dict.fromkeys(group['metric']))} of {named_cells}: {reason}")
     return found
 
 
@@ -323,15 +308,15 @@ def _listed(seeds: Iterable[Any]) -> str:
 
 
 def improvements(frame: pd.DataFrame) -> pd.DataFrame:
-    """Each two methods (with variants and settings): how probably a run of one beats one of the other.
+    """Each two methods, named by `labels.names`: how probably a run of one beats one of the other.
 
     One row per protocol, metric, preset and two methods: n_first and n_second scores, the probability
     P(first > second) + P(equal) / 2, averaged over the data sets that have both, its interval low to high,
     and the reason where there is none.
     """
     rows = []
-    data = frame[frame["score"].notna()].copy()
-    data["who"] = _names(data)
+    data = frame.assign(who=labels.names(frame))
+    data = data[data["score"].notna()]
     for (protocol, metric, preset), group in data.groupby(["protocol", "metric", "preset"], sort=False):
         sign = 1.0 if group["higher_is_better"].iloc[0] else -1.0
         values = {
@@ -382,21 +367,11 @@ def shown_improvements(pairs: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     return text.drop(columns=idle), [*told, *(reason for reason in dict.fromkeys(pairs["reason"]) if reason)]
 
 
-def _names(frame: pd.DataFrame) -> list[str]:
-    """A method's label, with its settings where the frame has several of it."""
-    labels = _labels(frame)
-    kinds = frame.assign(label=labels).groupby("label")["settings"].nunique()
-    return [
-        f"{label} ({settings})" if kinds[label] > 1 else label
-        for label, settings in zip(labels, frame["settings"], strict=True)
-    ]
-
-
 def ranks(frame: pd.DataFrame) -> list[tuple[str, statistics.Ranks, list[str]]]:
     """Of each protocol, metric and preset that has several data sets: its name, the methods' ranks by their
     mean scores, and the data sets that were left out because some method has no score there."""
     found = []
-    data = frame.assign(who=_names(frame))
+    data = frame.assign(who=labels.names(frame))
     for key, group in data.groupby(["protocol", "metric", "preset"], sort=False):
         if group["dataset"].nunique() < 2:
             continue

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from disbench.errors import UsageError
-from disbench.leaderboards import aggregate, formats
+from disbench.leaderboards import aggregate, formats, labels
 
 FOLDER = Path(str(files("disbench.leaderboards") / "results"))
 PICTURE = "strip.png"
@@ -42,6 +42,9 @@ def scores(path: Path) -> pd.DataFrame:
         UsageError: its scores.csv lacks a column.
     """
     text = pd.read_csv(path / "scores.csv", dtype=str, keep_default_na=False)
+    if "plugin" not in text:
+        # kept before plug-ins were recorded, from methods of this package
+        text["plugin"] = ""
     missing = [c for c in (*aggregate.BY, *aggregate.SEED) if c not in text]
     if missing:
         raise UsageError(
@@ -91,10 +94,7 @@ def readme(folder: Path = FOLDER, link: str = "leaderboards/results") -> str:
 
 def _section(path: Path, link: str) -> str:
     frame, facts = scores(path), provenance(path)
-    splits = frame["dataset"].map(aggregate.family) != frame["dataset"]
-    if splits.all() and frame["dataset"].nunique() > 1:  # a row is a mean over the splits
-        frame = frame.assign(dataset=frame["dataset"].map(aggregate.family), cell="")
-    board = aggregate.leaderboard(frame)
+    board = aggregate.leaderboard(labels.over_splits(frame))
     n = f"{board['n'].min()} to {board['n'].max()}" if board["n"].nunique() > 1 else f"{board['n'].max()}"
     told = "; ".join(f"{name} ({found['summary']})" for name, found in facts["protocols"].items())
     devices = dict.fromkeys(str(found.get("device")) for found in facts["environments"])
@@ -120,13 +120,14 @@ def _section(path: Path, link: str) -> str:
 def wide(board: pd.DataFrame) -> pd.DataFrame:
     """One row per method and setting, one column per metric and preset, as texts; the best first."""
     several = [c for c in ("dataset", "protocol") if board[c].nunique() > 1]
-    keys = [*several, "method", "variant", "settings", "cell"]
+    keys, needless = [*several, "method", "variant", "settings", "cell"], labels.needless(board)
     first = board.drop_duplicates(["metric", "preset"])
     rows: dict[tuple[Any, ...], dict[str, Any]] = {}
     for row in board.to_dict("records"):
         key = tuple(row[name] for name in keys)
-        method = f"{row['method']}-{row['variant']}" if row["variant"] else row["method"]
-        head = {**{name: row[name] for name in several}, "method": method, "settings": row["settings"]}
+        head = {name: row[name] for name in several}
+        head |= {"method": labels.label(row["method"], row["variant"])}
+        head |= {name: row[name] for name in ("settings", "cell") if name not in needless}
         made = rows.setdefault(key, {**head, "n": row["n"], "failed": row["failed"]})
         made["n"] = max(made["n"], row["n"])
         made[f"{row['metric']} ({row['preset']})"] = _value(row)
@@ -135,8 +136,6 @@ def wide(board: pd.DataFrame) -> pd.DataFrame:
             made["order"] = -mean if row["higher_is_better"] else mean
     text = pd.DataFrame(list(rows.values()))
     text = text.sort_values([*several, "order"], kind="stable", ignore_index=True).drop(columns="order")
-    if text.groupby([*several, "method"])["settings"].nunique().max() <= 1:
-        text = text.drop(columns="settings")
     return text.fillna("–").astype(str)
 
 

@@ -24,6 +24,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 from numpy.typing import NDArray
 
 from disbench.errors import UsageError
+from disbench.leaderboards import labels
 
 Floats = NDArray[np.float64]
 
@@ -109,20 +110,6 @@ def _attribute(text: str) -> str:
     return text
 
 
-def named(frame: pd.DataFrame) -> list[str]:
-    """What tells each row's method from the others: its label and, where needed, settings and cell."""
-    labels = [f"{m}-{v}" if v else str(m) for m, v in zip(frame["method"], frame["variant"], strict=True)]
-    both = frame.assign(label=labels)
-    settings = both.groupby("label")["settings"].nunique()
-    cells = both.groupby(["dataset", "protocol", "label", "settings"])["cell"].nunique()
-    crowded = set(cells[cells > 1].reset_index()["label"])
-    names = []
-    for label, setting, cell in zip(labels, frame["settings"], frame["cell"], strict=True):
-        parts = ([str(setting)] if settings[label] > 1 else []) + ([str(cell)] if label in crowded else [])
-        names.append(f"{label} ({', '.join(parts)})" if parts else label)
-    return names
-
-
 def _wrapped(name: str, width: int = 26, lines: int = 2) -> str:
     return "\n".join(textwrap.wrap(name, width, max_lines=lines, placeholder=" …"))
 
@@ -144,7 +131,8 @@ def strip(frame: pd.DataFrame, board: pd.DataFrame) -> Figure:
     """
     if not frame["score"].notna().any():
         raise UsageError("no seed has a score yet, so there is nothing to draw; train and score some first.")
-    frame, board = frame.assign(name=named(frame)), board.assign(name=named(board))
+    board = board.assign(name=labels.names(board, of=frame))
+    frame = frame.assign(name=labels.names(frame))
     keys = ["dataset", "protocol", "metric", "preset"]
     panels = [key for key, group in frame.groupby(keys, sort=False) if group["score"].notna().any()]
     boards = dict(iter(board.groupby(keys, sort=False)))
@@ -211,15 +199,15 @@ def swarm(values: Floats, near: float, step: float, most: float) -> Floats:
     return found
 
 
-def varying(settings: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def varying(settings: Mapping[tuple[str, str], Mapping[str, Any]]) -> list[str]:
     """Fields that differ between the configs of one method, sorted.
 
     Args:
-        settings: config by name of the method and cell, as "betavae/23e03361".
+        settings: config by label and cell, such as ("betavae", "23e03361").
     """
     by_method: dict[str, list[Mapping[str, Any]]] = {}
-    for name, config in settings.items():
-        by_method.setdefault(name.rpartition("/")[0], []).append(config)
+    for (label, _), config in settings.items():
+        by_method.setdefault(label, []).append(config)
     return sorted(
         {
             field

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from disbench.errors import UsageError
-from disbench.leaderboards import aggregate, plots, tables
+from disbench.leaderboards import aggregate, labels, plots, tables
 
 PICTURE_BYTES = 5_000_000  # of all traversals together; larger ones are shown smaller
 CURVE_BYTES = 2_500_000  # of all training curves together; what is beyond is left out
@@ -60,7 +60,7 @@ class Findings:
         frame: the per-seed rows, see `aggregate.scores`.
         protocols: of each protocol, its summary and whether its scores mean anything.
         told: sentences about the rows, such as seeds that were in two runs.
-        journals: logged values, one row per (label, settings, cell, seed, step, quantity, index).
+        journals: logged values, one row per (training, seed, step, quantity, index).
         swept: settings that vary, each with rows for `plots.sweep`.
         judge: metric and preset that tell seeds best from worst; None where there is no score.
         traversals: pictures by method.
@@ -147,9 +147,9 @@ def render(found: Findings) -> str:
         lstrip_blocks=True,
     )
     draw = Drawer()
-    frame = found.frame.assign(name=plots.named(found.frame))
+    frame = found.frame.assign(name=labels.names(found.frame))
     board = aggregate.leaderboard(frame)
-    board = board.assign(name=plots.named(board))
+    board = board.assign(name=labels.names(board, of=frame))
     page: dict[str, Any] = {
         "title": f"disbench report: {', '.join(found.runs)}",
         "runs": list(found.runs),
@@ -403,8 +403,7 @@ def _curves(journals: pd.DataFrame, draw: Drawer) -> dict[str, Any]:
         return {"shown": [], "left": []}
     shown: list[tuple[str, Figure]] = []
     left, used = [], 0
-    for _, group in journals.groupby("cell", sort=False):
-        title = f"{group['label'].iloc[0]} ({group['settings'].iloc[0]})"
+    for title, group in trainings(journals):
         if used > CURVE_BYTES:
             left.append(title)
             continue
@@ -412,6 +411,15 @@ def _curves(journals: pd.DataFrame, draw: Drawer) -> dict[str, Any]:
         used += len(figure.svg)
         shown.append((title, figure))
     return {"shown": shown, "left": left}
+
+
+def trainings(journals: pd.DataFrame) -> Iterable[tuple[str, pd.DataFrame]]:
+    """The logged values of each training, under a name with its settings."""
+    named = journals.assign(name=labels.names(journals), label=labels.labels(journals))
+    for _, group in named.groupby(["label", "cell"], sort=False):
+        first = group.iloc[0]
+        name = first["name"] if first["name"] != first["label"] else f"{first['label']} ({first['settings']})"
+        yield str(name), group
 
 
 def _failed(frame: pd.DataFrame) -> Table | None:

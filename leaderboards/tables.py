@@ -24,8 +24,8 @@ import pandas as pd
 from pydantic import Field, ValidationError
 
 from disbench.errors import UsageError, unknown
-from disbench.leaderboards import published
-from disbench.leaderboards.aggregate import family, leaderboard
+from disbench.leaderboards import labels, published
+from disbench.leaderboards.aggregate import leaderboard
 from disbench.leaderboards.published import Number, Strict, Text
 
 FOLDER = files("disbench.leaderboards") / "tables"
@@ -264,7 +264,7 @@ def _ours(
     others = others if len(others) else mine
     kinds = others[["protocol", "dataset", "preset", "settings", "config"]]
     if table.splits:
-        kinds = kinds.assign(dataset=[family(name) for name in kinds["dataset"]])
+        kinds = kinds.assign(dataset=[labels.family(name) for name in kinds["dataset"]])
     kinds = kinds.drop_duplicates()
     if kinds.empty:
         return None, [], f"no result of {_title(row)} under the protocol {table.protocol}"
@@ -291,7 +291,7 @@ def _same(changed: Mapping[str, Any], settings: Mapping[str, float]) -> bool:
 
 
 def _title(row: Row) -> str:
-    label = f"{row.method}-{row.variant}" if row.variant else str(row.method)
+    label = labels.label(str(row.method), row.variant)
     parts = ([f"config {row.config}"] if row.config else []) + [f"{k}={v:g}" for k, v in row.settings.items()]
     return f"{label} ({', '.join(parts)})" if parts else label
 
@@ -299,14 +299,14 @@ def _title(row: Row) -> str:
 def _aggregate(rows: pd.DataFrame, table: Table) -> tuple[pd.Series[Any] | None, list[str], str]:
     by = ["protocol", "method", "variant", "metric", "preset"]
     found = leaderboard(rows, by).iloc[0].copy()
-    found["dataset"] = table.dataset if table.splits else rows["dataset"].iloc[0]
+    found["dataset"] = labels.measured_on(rows["dataset"])
     found["settings"] = rows["settings"].iloc[0]
     notes = []
     if table.splits:
         splits = rows.loc[rows["score"].notna(), "dataset"].nunique()
         if splits != table.splits:
             notes.append(f"ours is of {splits} of {table.splits} splits")
-    elif rows["cell"].nunique() > 1:
+    if rows.groupby("dataset")["cell"].nunique().max() > 1:
         return None, [], "several results could stand here; give the run that is meant"
     if rows["metric_settings"].nunique() > 1:
         return None, [], "the metric was measured with different settings; give the run that is meant"

@@ -74,7 +74,8 @@ def write(figures: dict[str, Figure], folder: Path) -> None:
 
 def _curves(runs: Sequence[Path], quantity: str) -> dict[str, Figure]:
     from disbench.benchmark import evidence
-    from disbench.leaderboards import plots
+    from disbench.leaderboards import labels, plots
+    from disbench.leaderboards.report import trainings
 
     frame = evidence.journals(runs)
     if frame.empty:
@@ -84,15 +85,13 @@ def _curves(runs: Sequence[Path], quantity: str) -> dict[str, Figure]:
         )
     if not quantity:
         return {
-            str(cell): plots.curves(group, f"{group['label'].iloc[0]} ({group['settings'].iloc[0]})")
-            for cell, group in frame.groupby("cell", sort=False)
+            labels.folder(group["label"].iloc[0], group["cell"].iloc[0]): plots.curves(group, title)
+            for title, group in trainings(frame)
         }
     known = sorted(set(frame["quantity"]))
     if quantity not in known:
         raise unknown("quantity", quantity, known)
-    several = frame.groupby("label")["cell"].transform("nunique") > 1
-    names = frame["label"].where(~several, frame["label"] + " (" + frame["settings"] + ")")
-    return {quantity: plots.compared(frame.assign(name=names), quantity)}
+    return {quantity: plots.compared(frame.assign(name=labels.names(frame)), quantity)}
 
 
 def _of_scores(runs: Sequence[Path], kind: str, field: str, metric: str) -> dict[str, Figure]:

@@ -220,8 +220,8 @@ def status(
     running = sum(seed.state == "running" for seed in seeds)
     left = progress.remaining(seeds, running) if running else None
     rows = []
-    for settings in sorted({progress.settings_of(seed.cell) for seed in seeds}):
-        alike = [seed for seed in seeds if progress.settings_of(seed.cell) == settings]
+    for settings in sorted({seed.cell.training for seed in seeds}):
+        alike = [seed for seed in seeds if seed.cell.training == settings]
         counts = {state: str(sum(seed.state == state for seed in alike)) for state in STATES}
         about = (
             progress.duration(left.seconds[settings] if left else None) if any(s.open for s in alike) else ""

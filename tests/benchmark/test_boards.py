@@ -1,9 +1,11 @@
 """`disbench leaderboard` and `disbench table` on runs that were written down instead of trained."""
 
 import dataclasses
+import html
 import json
 import re
 import shlex
+import shutil
 
 import pandas as pd
 import pytest
@@ -13,13 +15,21 @@ from disbench import leaderboards
 from disbench.benchmark import protocols, provenance, recipes, records, store, sweep
 from disbench.benchmark.cli import app
 from disbench.benchmark.commands import run as run_command
-from disbench.leaderboards import kept, tables
+from disbench.leaderboards import aggregate, kept, tables
 
 MINI = len(protocols.get("mini").metrics)  # columns of the usual run here
 
 
 def make_run(
-    path, protocol="mini", method="vae", changes=None, seeds=range(2), score=0.5, failed=(), variants=()
+    path,
+    protocol="mini",
+    method="vae",
+    changes=None,
+    seeds=range(2),
+    score=0.5,
+    failed=(),
+    variants=(),
+    plugin="",
 ):
     """A run as `disbench run` leaves it, without weights; scores rise by a hundredth from seed to seed."""
     setting = protocols.get(protocol)
@@ -28,7 +38,7 @@ def make_run(
         for seed in seeds:
             data = {"name": setting.dataset, "size": setting.size, "sha256": "d" * 64}
             cell = store.Cell(
-                entry.method, entry.variant, entry.config_name, entry.config, data, protocol, seed
+                entry.method, entry.variant, entry.config_name, entry.config, data, protocol, seed, plugin
             )
             folder = path / cell.folder
             told = {"cell": dataclasses.asdict(cell), "environment": {"disbench": "0.1.0", "device": "a cpu"}}
@@ -124,6 +134,72 @@ def test_compare_tells_which_method_beats_which(disbench, tmp_path):
     pairs = pd.read_csv(tmp_path / "b-pairs.csv")
     assert pairs["probability"].tolist() == [1.0] * MINI
     assert pairs["first"].tolist() == ["betavae"] * MINI
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "names"),
+    [
+        (
+            {"changes": {"codes": 4}},
+            {"changes": {"codes": 5}},
+            ["vae (mini, codes=4)", "vae (mini, codes=5)"],
+        ),
+        (
+            {"plugin": "vae.py, sha256 1111111111111111"},
+            {"plugin": "vae.py, sha256 2222222222222222"},
+            ["vae (plug-in 11111111)", "vae (plug-in 22222222)"],
+        ),
+    ],
+    ids=["another setting", "another code"],
+)
+def test_two_trainings_of_one_method_are_never_one(disbench, tmp_path, first, second, names):
+    """Everywhere that methods are compared: the low one always loses against beta-VAE, the high one wins."""
+    run = make_run(tmp_path / "r", method="betavae", seeds=range(3), score=0.5)
+    make_run(run, seeds=range(3), score=0.1, **first)
+    make_run(run, seeds=range(3), score=0.8, **second)
+    low, high = names
+
+    def is_right(pairs):
+        mig = pairs[pairs["metric"] == "mig"].set_index(["first", "second"])
+        assert mig["probability"].to_dict() == {
+            ("betavae", low): 1.0,
+            ("betavae", high): 0.0,
+            (low, high): 0.0,
+        }
+        assert (mig[["n_first", "n_second"]] == 3).all(axis=None)
+
+    code, _, err = disbench("leaderboard", run, "--compare", "--out", tmp_path / "b.csv")
+    assert code == 0, err
+    is_right(pd.read_csv(tmp_path / "b-pairs.csv"))
+
+    results = tmp_path / "leaderboards" / "results"
+    readme(tmp_path / "README.md")
+    assert disbench("leaderboard", run, "--keep", "two", "--results", results)[0] == 0
+    is_right(pd.read_csv(results / "two" / "pairs.csv"))
+    is_right(aggregate.improvements(kept.scores(results / "two")))
+    assert disbench("leaderboard", "--readme", "--results", results)[0] == 0
+    rows = [
+        line for line in (tmp_path / "README.md").read_text("utf-8").split("\n") if line.startswith("| vae")
+    ]
+    assert len(set(rows)) == 2
+
+    other = tmp_path / "other"
+    shutil.copytree(run, other)
+    for path in other.glob("*/seed-*/cell.json"):
+        told = json.loads(path.read_text())
+        told["cell"]["dataset"] |= {"name": "other"}
+        path.write_text(json.dumps(told))
+    code, out, err = disbench("leaderboard", run, other, "--compare", "--where", "metric=mig")
+    assert code == 0, err
+    ranked = dict(re.findall(r"│ ((?:vae|betavae)[^│]*?) +│ +(\d\.\d\d) │", out[out.index("mean rank") :]))
+    assert ranked == {high: "1.00", "betavae": "2.00", low: "3.00"}
+
+    assert disbench("report", run)[0] == 0
+    page = (run / "report.html").read_text("utf-8")
+    table = page[page.index("Which method beats which") :]
+    beaten = re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", table[: table.index("</table>")], re.S)
+    for name in names:
+        assert any(html.unescape(text).strip() == name for text in beaten)
 
 
 @pytest.mark.parametrize(

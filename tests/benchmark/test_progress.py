@@ -30,7 +30,7 @@ def test_when_pieces_of_work_end(durations, jobs, expected):
     assert progress.ends(durations, jobs) == expected
 
 
-VAE, GAN = (progress.settings_of(cell(method, 0)) for method in ("vae", "gan"))
+VAE, GAN = (cell(method, 0).training for method in ("vae", "gan"))
 
 
 def test_what_is_left_by_hand():

@@ -121,17 +121,6 @@ def test_nine_methods_with_thirty_two_seeds_overlap_nowhere():
         assert apart.min() > 1.5 * radius  # dots may overlap, not hide each other
 
 
-def test_names_are_told_apart_by_settings_and_then_by_cell():
-    rows = scored("vae", [0.1]) + scored("vae", [0.2], settings="mini, z=5", cell="b")
-    rows += scored("vae", [0.2], settings="mini, z=5", cell="c") + scored("gan", [0.1])
-    assert plots.named(pd.DataFrame(rows)) == [
-        "vae (mini, vae-cell)",
-        "vae (mini, z=5, b)",
-        "vae (mini, z=5, c)",
-        "gan",
-    ]
-
-
 def test_a_dollar_in_a_name_is_no_formula():
     frame = aggregate.scores(scored("$\\frac{$", [0.1, 0.2]))
     assert b"frac" in plots.render(plots.strip(frame, aggregate.leaderboard(frame)), "svg")
@@ -203,7 +192,11 @@ def test_settings_that_are_words_are_drawn_side_by_side():
 
 
 def test_only_settings_that_differ_within_a_method_vary():
-    configs = {"vae/1": {"beta": 1, "z": 5}, "vae/2": {"beta": 4, "z": 5}, "gan/3": {"lr": 1, "z": 9}}
+    configs = {
+        ("vae", "1"): {"beta": 1, "z": 5},
+        ("vae", "2"): {"beta": 4, "z": 5},
+        ("gan", "3"): {"lr": 1, "z": 9},
+    }
     assert plots.varying(configs) == ["beta"]
 
 

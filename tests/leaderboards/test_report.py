@@ -149,9 +149,8 @@ def journal(word):
     return pd.DataFrame(
         [
             {
-                "label": word,
-                "settings": word,
-                "cell": word,
+                **dict.fromkeys(("dataset", "protocol", "method", "settings", "cell", "plugin"), word),
+                "variant": "",
                 "seed": 0,
                 "step": t,
                 "quantity": word,
