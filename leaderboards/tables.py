@@ -274,10 +274,12 @@ def _ours(
     kind = kinds.iloc[0]
     differs = []
     if kind["protocol"] != table.protocol:
-        differs.append(f"ours is of the protocol {kind['protocol']} on {kind['dataset']}")
+        differs.append(
+            f"ours is of the protocol {kind['protocol']} on {labels.measured_on(others['dataset'])}"
+        )
     else:
         if not fnmatch.fnmatchcase(kind["dataset"], wanted):
-            differs.append(f"ours is on {kind['dataset']}")
+            differs.append(f"ours is on {labels.measured_on(others['dataset'])}")
         if kind["config"] != config:
             differs.append(f"ours has the config {kind['config']}")
     if kind["preset"] != column.preset:

@@ -197,6 +197,7 @@ def test_a_table_over_splits_averages_them_and_says_how_many_there_are():
     found = fill(*rows, spec=spec)["Uniform InfoGAN", "ENT"]
     assert (found.ours, found.ours_n) == (pytest.approx(0.155), 12)
     assert found.ours_note == "ours is of 12 of 50 splits"
+    assert found.ours_dataset == "mnist:imbalanced-*-28"
     assert found.theirs is None
     mini = [
         {**r, "dataset": r["dataset"].replace("mnist", "digits"), "protocol": "elastic-mini"} for r in rows
@@ -204,6 +205,13 @@ def test_a_table_over_splits_averages_them_and_says_how_many_there_are():
     found = fill(*mini, spec=spec)["Uniform InfoGAN", "ENT"]
     assert found.ours == pytest.approx(0.155)
     assert "elastic-mini on digits:imbalanced-*-28" in found.ours_note
+    assert found.ours_dataset == "digits:imbalanced-*-28"  # what was measured, not what the table asks for
+    found = fill(*mini[:1], spec=spec)["Uniform InfoGAN", "ENT"]
+    assert found.ours_dataset == "digits:imbalanced-0-28"
+    twice = [*mini, *({**r, "cell": f"other-{r['cell']}"} for r in mini)]
+    found = fill(*twice, spec=spec)["Uniform InfoGAN", "ENT"]
+    assert found.ours is None
+    assert "several results could stand here" in found.ours_note
 
 
 def test_percent_is_a_scale_of_what_is_shown():
