@@ -14,9 +14,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from disbench import models, plugins
-from disbench.benchmark import cluster, datasets, foreign, memory, progress, protocols, scoring, store, sweep
-from disbench.benchmark.device import choose_tuning
-from disbench.benchmark.foreign.codes import Table
+from disbench.benchmark import datasets, protocols
+from disbench.benchmark.datasets import loading
+from disbench.benchmark.runs import store
+from disbench.benchmark.runs.rows import score_rows, standing
+from disbench.benchmark.runs.store import Status
+from disbench.benchmark.scoring import scoring, sources
+from disbench.benchmark.scoring.entries import ScoreEntry
+from disbench.benchmark.scoring.tables import CodesTable
+from disbench.benchmark.sweep import dask, memory, plan, progress, stop, workers
+from disbench.benchmark.training import gpu
+from disbench.benchmark.training.gpu import choose_tuning
 from disbench.errors import UsageError, unknown
 
 if TYPE_CHECKING:
@@ -51,9 +59,8 @@ class Run:
     def scores(self) -> pd.DataFrame:
         """One row per seed and metric, failed seeds included, with the settings of each."""
         from disbench import leaderboards
-        from disbench.benchmark import records
 
-        return leaderboards.scores(records.rows(self.path))
+        return leaderboards.scores(score_rows(self.path))
 
     def leaderboard(self) -> pd.DataFrame:
         """One row per method, settings, metric and preset: n, failed, mean, IQM, interval, best, worst."""
@@ -65,13 +72,11 @@ class Run:
         """One row per seed: method, seed, state (done, running, stopped or failed) and, if it failed, why."""
         import pandas as pd
 
-        from disbench.benchmark import records
-
         rows = []
         for cell, folder in store.cells(self.path):
-            state = records.standing(folder)
+            state = standing(folder)
             failed = state == "failed"
-            error = store.status(folder).get("error", {}).get("message", "") if failed else ""
+            error = Status.read(folder).why if failed else ""
             rows.append({"method": cell.label, "seed": cell.seed, "state": state, "error": error})
         return pd.DataFrame(rows, columns=["method", "seed", "state", "error"])
 
@@ -94,7 +99,7 @@ class Prepared:
     chosen: str
     cells: list[store.Cell]
     protocol: protocols.Protocol
-    options: sweep.Options
+    options: plan.Options
     jobs: int
     fuse: int
     scheduler: str = ""
@@ -202,10 +207,10 @@ def carry_out(
             "leave it away, or limit the groups at a time with --jobs."
         )
     store.open_run(out)
-    sweep.check_precision(out, found.cells, found.options.tuning.precision)
+    plan.check_precision(out, found.cells, found.options.tuning.precision)
     cells, jobs = found.cells, found.jobs
     if limit is not None:
-        from disbench.benchmark import forecast
+        from disbench.benchmark.sweep import forecast
 
         expected = forecast.forecast(out, cells, found.protocol, found.options, found.fuse)
         jobs = expected.jobs_within(limit, jobs)
@@ -214,26 +219,25 @@ def carry_out(
     at_a_time = f"{min(jobs, len(cells))} at a time" if jobs else "as many at a time as they take"
     _say(console, f"{found.chosen}, {at_a_time}, in {out}")
     outcomes: Counter[str] = Counter()
-    with sweep.stoppable(out, max_seconds) as (stop_file, stopped):
+    with stop.stoppable(out, max_seconds) as (stop_file, stopped):
         options = dataclasses.replace(found.options, stop_file=stop_file)
         with progress.watched(out, cells, console, jobs * found.fuse) as tally:
             if found.scheduler:
-                ended = cluster.sweep(out, cells, found.protocol, options, found.scheduler, jobs, found.fuse)
+                ended = dask.sweep(out, cells, found.protocol, options, found.scheduler, jobs, found.fuse)
             else:
-                ended = sweep.sweep(out, cells, found.protocol, options, jobs, found.fuse)
+                ended = workers.sweep(out, cells, found.protocol, options, jobs, found.fuse)
             for cell, outcome in ended:
                 outcomes[outcome] += 1
                 tally.end(cell, outcome)
                 if outcome in ("failed", "full"):
-                    error = store.status(out / cell.folder).get("error", {})
-                    why = error.get("message", "the disk is full")
+                    why = Status.read(out / cell.folder).why or "the disk is full"
                     _say(console, f"{cell.label} seed {cell.seed} failed: {why}")
         reason = stopped()
     if outcomes["full"] and not outcomes["done"]:
         raise UsageError(
             f"the disk that holds {out} is full; free some space and run again with --retry-failed."
         )
-    return Run(out, outcomes, reason == sweep.SIGNAL, reason == sweep.TIME)
+    return Run(out, outcomes, reason == stop.SIGNAL, reason == stop.TIME)
 
 
 def prepare(
@@ -262,13 +266,13 @@ def prepare(
             raise UsageError(f"--{option} {value} was given; give 1 or more, or 0 for {usual}.")
     folder = None if data_dir is None else Path(data_dir)
     setting = protocols.get(protocol)
-    if device not in sweep.DEVICES:
-        raise unknown("device", device, sweep.DEVICES)
-    where = device if scheduler else sweep.choose_device(device)  # a worker has devices of its own
+    if device not in gpu.DEVICES:
+        raise unknown("device", device, gpu.DEVICES)
+    where = device if scheduler else gpu.choose_device(device)  # a worker has devices of its own
     tuning = choose_tuning(where, precision, cuda_graph)
-    entries = sweep.entries(setting, chosen, settings or {}, [str(v) for v in _several(variants)], config)
+    entries = plan.entries(setting, chosen, settings or {}, [str(v) for v in _several(variants)], config)
     data = [
-        datasets.load(name, size=size or sweep.usual_size(name, setting), data_dir=folder)
+        datasets.load(name, size=size or loading.usual_size(name, setting.size), data_dir=folder)
         for name in dict.fromkeys(str(name) for name in _several(dataset or setting.dataset))
     ]
     for loaded in data:
@@ -277,9 +281,9 @@ def prepare(
         f"{', '.join(chosen)} x {len(numbers)} seeds on "
         f"{', '.join(f'{d.name} {d.shape[1]}x{d.shape[2]}' for d in data)}, "
         f"protocol {protocol} ({setting.summary}), {f'workers of {scheduler}' if scheduler else where}",
-        sweep.plan(setting, entries, numbers, data),
+        plan.plan(setting, entries, numbers, data),
         setting,
-        sweep.Options(where, folder, retry_failed, tuning=tuning),
+        plan.Options(where, folder, retry_failed, tuning=tuning),
         jobs or (0 if scheduler else 1 if where == "cuda" else joblib.cpu_count()),
         fuse or (len(numbers) if where == "cuda" else 1),
         scheduler,
@@ -292,18 +296,23 @@ class Scored:
 
     Attributes:
         opened: what was scored, on which data, and what was assumed of it.
-        entries: per metric its score, preset, settings, parts, warnings; or None and the reason.
+        scores: one entry per metric: score, preset, settings, parts, warnings; or the reason for none.
     """
 
-    opened: foreign.Opened
-    entries: tuple[Mapping[str, Any], ...]
+    opened: sources.Opened
+    scores: tuple[ScoreEntry, ...]
 
     def __getitem__(self, metric: str) -> float | None:
         """The score of a metric; None where it cannot have one."""
-        found = {str(entry["metric"]): entry["score"] for entry in self.entries}
+        found = {entry.metric: entry.score for entry in self.scores}
         if metric not in found:
             raise unknown("metric of this score", metric, found)
-        return None if found[metric] is None else float(found[metric])
+        return found[metric]
+
+    @property
+    def entries(self) -> tuple[Mapping[str, Any], ...]:
+        """The scores as plain values, as `disbench score --json` prints them."""
+        return tuple(entry.plain() for entry in self.scores)
 
     @property
     def assumed(self) -> tuple[str, ...]:
@@ -314,7 +323,7 @@ class Scored:
         """One row per metric: metric, preset, score, and the reason where there is none."""
         import pandas as pd
 
-        rows = [(e["metric"], e["label"], e["score"], e["reason"] or "") for e in self.entries]
+        rows = [(e.metric, e.label, e.score, e.reason or "") for e in self.scores]
         return pd.DataFrame(rows, columns=["metric", "preset", "score", "reason"])
 
 
@@ -368,31 +377,31 @@ def score(
     """
     for path in _several(plugin):
         plugins.load(path)
-    options = foreign.Options(
+    options = sources.SourceOptions(
         dataset=dataset,
         method=method,
         config=config,
         changes=settings or {},
         factory=factory,
-        wanted=foreign.Wanted(input_range, layout, size, output),
+        wanted=sources.Wanted(input_range, layout, size, output),
         device=device,
         data_dir=None if data_dir is None else Path(data_dir),
     )
     if isinstance(source, str | Path):
         if rows is not None or factors is not None:
             raise UsageError("rows and factors belong to codes in memory; a file brings its own.")
-        opened = foreign.open_source(Path(source), options)
+        opened = sources.open_source(Path(source), options)
     elif callable(source):
-        opened = foreign.open_encoder(source, options)
+        opened = sources.open_encoder(source, options)
     else:
         known = None if rows is None else np.asarray(rows)
         values = None if factors is None else np.asarray(factors)
-        opened = foreign.open_codes(Table(np.asarray(source), known, values), options)
+        opened = sources.open_codes(CodesTable(np.asarray(source), known, values), options)
     return score_all([opened], metrics=metrics, preset=preset, repeats=repeats, console=console)[0]
 
 
 def score_all(
-    opened: Sequence[foreign.Opened],
+    opened: Sequence[sources.Opened],
     *,
     metrics: Names = "",
     preset: str = "",
@@ -404,9 +413,9 @@ def score_all(
 
     if not 1 <= repeats <= 1000:
         raise UsageError(f"--repeats {repeats} was given; give 1 to 1000.")
-    choices = foreign.choose(opened, ",".join(map(str, _several(metrics))), preset)
+    choices = sources.choose(opened, ",".join(map(str, _several(metrics))), preset)
     with progress.told(console or Console(quiet=True)) as told:
-        found = foreign.score(opened, choices, draws=repeats, progress=told, jobs=-1)
+        found = sources.score(opened, choices, draws=repeats, progress=told, jobs=-1)
     return [Scored(one, tuple(entries)) for one, entries in zip(opened, found, strict=True)]
 
 
@@ -427,7 +436,7 @@ def load(
     """
     for path in _several(plugin):
         plugins.load(path)
-    return models.load_checkpoint(Path(checkpoint)).build(sweep.choose_device(device))
+    return models.load_checkpoint(Path(checkpoint)).build(gpu.choose_device(device))
 
 
 def _several(value: PathLike | Sequence[PathLike]) -> list[PathLike]:

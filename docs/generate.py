@@ -123,9 +123,9 @@ def pages() -> dict[str, str]:
 
 def pictures() -> dict[str, bytes]:
     """Path below docs/ and content of the kept results' pictures."""
-    from disbench.leaderboards import kept
+    from disbench.leaderboards import results
 
-    paths = {name: kept.FOLDER / name / kept.PICTURE for name in kept.names()}
+    paths = {name: results.FOLDER / name / results.PICTURE for name in results.names()}
     return {f"results/{name}.png": path.read_bytes() for name, path in paths.items() if path.is_file()}
 
 
@@ -267,7 +267,7 @@ def method_page(name: str) -> str:
 
 def numbers(name: str) -> str:
     """Published numbers and ours, metric by metric."""
-    from disbench.leaderboards import aggregate, kept, published
+    from disbench.leaderboards import aggregate, published, results
 
     found = []
     for source in published.names():
@@ -281,8 +281,8 @@ def numbers(name: str) -> str:
                 preset = f"`{number.preset}`" if number.preset else "not stated"
                 told = ["paper", number.printed, what, number.n or "–", data]
                 found.append([number.metric, *told, preset, where])
-    for result in kept.names():
-        for row in aggregate.leaderboard(kept.scores(kept.FOLDER / result)).to_dict("records"):
+    for result in results.names():
+        for row in aggregate.leaderboard(results.scores(results.FOLDER / result)).to_dict("records"):
             if row["method"] == name:
                 ours = f"**{row['mean']:.3f}±{row['std']:.3f}**"
                 told = ["ours", ours, "mean, standard deviation", row["n"], row["dataset"]]
@@ -366,7 +366,7 @@ def images(metric: Any) -> str:
     """How many images the default preset asks for, on dSprites' grid."""
     import numpy as np
 
-    from disbench.benchmark.scoring import TEST_ROWS, TRAIN_ROWS
+    from disbench.benchmark.scoring.scoring import TEST_ROWS, TRAIN_ROWS
 
     if metric.kind == "sampling":
         return f"{len(metric.rows(GRID, np.random.default_rng(0))):,} draws on dSprites, each image once"
@@ -392,16 +392,16 @@ def presets(metric: Any) -> str:
 
 def results_page() -> str:
     """Every kept leaderboard with its picture and how it was made."""
-    from disbench.leaderboards import kept
+    from disbench.leaderboards import results
 
     text = [
         "# Results\n\nWhat we measured, whatever it says. Seeds, settings and making of each lie in "
         "`leaderboards/results/`; how a run gets there: `disbench leaderboard RUN --keep NAME`.\n"
     ]
     drawn = pictures()
-    for name in kept.names():
-        folder = kept.FOLDER / name
-        made = kept.provenance(folder)
+    for name in results.names():
+        folder = results.FOLDER / name
+        made = results.provenance(folder)
         board = (folder / "leaderboard.md").read_text("utf-8").removeprefix(f"**{name}**").strip()
         text.append(f"## {name}\n")
         if f"results/{name}.png" in drawn:
@@ -487,7 +487,7 @@ def protocols_page() -> str:
 def cli_page() -> str:
     import typer.main
 
-    from disbench.benchmark.cli import app
+    from disbench.benchmark.cli.main import app
 
     text = [
         "# Command line\n\nEvery command takes `--help`, and `--plugin FILE.py` as often as needed. What a "

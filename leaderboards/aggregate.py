@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -49,7 +48,6 @@ COLUMNS = [  # of one row of the leaderboard, beside `BY`
     "higher_is_better",
     "reason",
 ]
-NUMBER = re.compile(r"\d+(?:\.\d+)?(?:e[-+]\d+)?")
 DDOF = 1
 FEWEST = 4  # scores of which an interquartile mean leaves any out
 
@@ -76,14 +74,9 @@ def ordered(frame: pd.DataFrame) -> pd.DataFrame:
         if pd.api.types.is_numeric_dtype(column):
             return column
         texts = column.astype(str)
-        return texts.map({text: by_value(text) for text in texts.unique()})
+        return texts.map({text: labels.by_value(text) for text in texts.unique()})
 
     return frame.sort_values([*BY, "seed", "run"], kind="stable", ignore_index=True, key=key)
-
-
-def by_value(text: str) -> str:
-    """What to sort a text by so that numbers in it go by their values: steps=9000 before steps=18000."""
-    return NUMBER.sub(lambda found: f"{float(found[0]):040.20f}", text)
 
 
 def deduplicated(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:

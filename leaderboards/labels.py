@@ -8,6 +8,7 @@ settings, then the code of the plug-in, then the cell. No two trainings on one d
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Sequence
 from typing import TYPE_CHECKING, TypeVar
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 # What tells two trainings apart: rows that agree in all of these may differ in the seed alone.
 TRAINING = ("dataset", "protocol", "method", "variant", "settings", "cell")
 SPLIT = ":imbalanced-"
+NUMBER = re.compile(r"\d+(?:\.\d+)?(?:e[-+]\d+)?")
 
 K = TypeVar("K", bound=Hashable)
 
@@ -121,6 +123,11 @@ def over_splits(frame: pd.DataFrame) -> pd.DataFrame:
         return frame
     cells = [cell if mixed else "" for cell, mixed in zip(frame["cell"], crowded(frame), strict=True)]
     return frame.assign(dataset=families, cell=cells)
+
+
+def by_value(text: str) -> str:
+    """What to sort a text by so that numbers in it go by their values: steps=9000 before steps=18000."""
+    return NUMBER.sub(lambda found: f"{float(found[0]):040.20f}", text)
 
 
 def _several(pairs: Iterable[tuple[K, str]]) -> set[K]:

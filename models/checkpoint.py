@@ -9,10 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import io
-import os
 import pickle
-import re
-import secrets
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -25,6 +22,7 @@ from torch import Tensor
 
 from disbench import plugins
 from disbench.errors import UsageError
+from disbench.files import write_bytes
 from disbench.models import method
 from disbench.models.method import Method
 
@@ -91,29 +89,6 @@ class Checkpoint:
         return made
 
 
-def write_atomically(path: Path, write: Any) -> None:
-    """Call `write(temporary_path)` and rename the result to `path`; on any error nothing is left behind.
-
-    A process that is killed leaves a file that `is_temporary`.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # not tempfile: its files are for the owner's eyes alone, and a run is often shared
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
-    try:
-        write(temporary)
-        with open(temporary, "rb") as done:
-            os.fsync(done.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-def is_temporary(path: Path) -> bool:
-    """Whether `write_atomically` gave the file its name, for as long as it is not whole."""
-    return re.fullmatch(r"\..+\.\d+-[0-9a-f]{8}", path.name) is not None
-
-
 def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
     values = {f.name: getattr(checkpoint, f.name) for f in dataclasses.fields(checkpoint)}
     if not checkpoint.plugin:
@@ -137,7 +112,7 @@ def save_tensors(values: Mapping[str, Any], path: Path) -> None:
 
     whole = io.BytesIO()  # torch's own writer reports a full disk as some RuntimeError
     torch.save(values, whole)
-    write_atomically(path, lambda temporary: temporary.write_bytes(whole.getbuffer()))
+    write_bytes(path, whole.getbuffer())
 
 
 def load_tensors(path: Path) -> Any:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from disbench.benchmark import cli
+from disbench.benchmark.cli import main as program
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -36,7 +36,7 @@ def disbench(monkeypatch, capsys):
     def call(*arguments):
         monkeypatch.setattr(sys, "argv", ["disbench", *map(str, arguments)])
         try:
-            cli.main()
+            program.main()
             code = 0
         except SystemExit as end:
             code = end.code or 0

@@ -7,15 +7,19 @@ import subprocess
 import sys
 import sysconfig
 import venv
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import disbench
 from disbench import metrics, models, plugins
-from disbench.benchmark import datasets, records, scoring
+from disbench.benchmark import datasets
+from disbench.benchmark.datasets.reference import DataRef
 from disbench.benchmark.protocols import MetricChoice
-from disbench.benchmark.store import Cell
+from disbench.benchmark.runs.rows import metric_settings, score_rows
+from disbench.benchmark.runs.store import Cell
+from disbench.benchmark.scoring.entries import ScoreEntry, answer
 from disbench.errors import UsageError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -153,29 +157,38 @@ def test_run_loads_it_in_every_worker_and_the_checkpoint_says_where_it_is_from(f
     with pytest.raises(UsageError, match=r"comes from a plug-in \(mine.py, sha256 .* with --plugin"):
         checkpoint.build()
     with pytest.raises(UsageError, match=r"comes from a plug-in \(mine.py, sha256 .* with --plugin"):
-        records.rows(tmp_path / "r")
+        score_rows(tmp_path / "r")
     plugins.load(plugin)
     assert type(checkpoint.build()).__name__ == "DIPVAE"
-    assert {row["method"] for row in records.rows(tmp_path / "r")} == {"mine"}
+    assert {row["method"] for row in score_rows(tmp_path / "r")} == {"mine"}
 
 
 def test_another_code_of_a_metric_is_another_score(fresh, tmp_path):
     """Its scores say which code computed them: they are computed again when it changes, and never mixed."""
     plugins.load(shutil.copy(SOURCE / "rank_gap.py", tmp_path / "mine.py"))
     choices = [MetricChoice(name=name).resolved() for name in ("rank_gap", "mig")]
-    entries = [scoring.pending(choice, "no codes") for choice in choices]
-    assert entries[0]["plugin"].startswith("mine.py, sha256 ")
-    assert entries[1]["plugin"] is None
-    assert scoring.answers(entries, choices)
-    assert not scoring.answers([{**entries[0], "plugin": "mine.py, sha256 older"}, entries[1]], choices)
-    built_in = {"metric": "mig", "preset": choices[1].preset, "changed": {}}  # as stored without "plugin"
-    assert scoring.answers([built_in], choices[1:])
-    old, new = ({"settings": {}, "plugin": f"mine.py, sha256 {digest}"} for digest in "ab")
-    assert records.metric_settings(old) != records.metric_settings(new)
+    entries = [ScoreEntry.pending(choice, "no codes") for choice in choices]
+    assert entries[0].plugin.startswith("mine.py, sha256 ")
+    assert entries[1].plugin is None
+    assert answer(entries, choices)
+    assert not answer([replace(entries[0], plugin="mine.py, sha256 older"), entries[1]], choices)
+    built_in = ScoreEntry.read(
+        {"metric": "mig", "preset": choices[1].preset, "changed": {}}
+    )  # without "plugin"
+    assert answer([built_in], choices[1:])
+    old, new = (replace(built_in, settings={}, plugin=f"mine.py, sha256 {digest}") for digest in "ab")
+    assert metric_settings(old) != metric_settings(new)
 
 
 def test_another_code_is_another_result():
-    known = {"variant": "", "config_name": "mini", "config": {}, "dataset": {}, "protocol": "p", "seed": 0}
+    known = {
+        "variant": "",
+        "config_name": "mini",
+        "config": {},
+        "dataset": DataRef("x", 32, ""),
+        "protocol": "p",
+        "seed": 0,
+    }
     old, new = (Cell(method="m", plugin=f"m.py, sha256 {digest}", **known) for digest in "ab")
     assert old.folder != new.folder
 

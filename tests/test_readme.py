@@ -10,7 +10,7 @@ import typer.main
 
 from disbench import metrics, models
 from disbench.benchmark import datasets, protocols
-from disbench.benchmark.cli import app
+from disbench.benchmark.cli.main import app
 
 ROOT = Path(__file__).resolve().parents[1]
 WRITTEN = [

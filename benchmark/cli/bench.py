@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from disbench.benchmark.commands.common import Precision
+from disbench.benchmark.cli.terminal import Precision
 from disbench.errors import UsageError
 
 app = typer.Typer(help="Measure speed: training steps, metrics, data.", no_args_is_help=True)
@@ -39,9 +39,11 @@ def train(
     import torch
 
     from disbench import models
-    from disbench.benchmark import datasets, speed, sweep
-    from disbench.benchmark.device import choose_tuning
-    from disbench.benchmark.trainer import stream, use_one_core
+    from disbench.benchmark import datasets
+    from disbench.benchmark.training import speed
+    from disbench.benchmark.training.gpu import choose_device, choose_tuning
+    from disbench.benchmark.training.seeds import stream
+    from disbench.benchmark.training.trainer import use_one_core
 
     try:
         counts = [int(count) for count in seeds.split(",")]
@@ -50,7 +52,7 @@ def train(
     if not counts or min(counts) < 1:
         raise UsageError(f"--seeds {seeds!r} is no list of numbers; give some such as 1,2,4,8.")
     use_one_core()
-    where = torch.device(sweep.choose_device(device))
+    where = torch.device(choose_device(device))
     choose_tuning(where.type, precision, False)
     data = datasets.load("dsprites", size=size, data_dir=data_dir)
     bandwidth = speed.bandwidth(where)
@@ -63,7 +65,7 @@ def train(
     )
     for name in methods.split(","):
         settings = models.configure(name, config)
-        method = models.build(name, settings, sweep.data_info(data), stream(0, "weights"))
+        method = models.build(name, settings, data.info, stream(0, "weights"))
         floor = speed.traffic(method, data) / bandwidth
         found = speed.ways(name, settings, data, counts, where, precision)
         speed.take_turns(found, seconds, where)
@@ -91,7 +93,7 @@ def cores(
     import joblib
 
     from disbench import models
-    from disbench.benchmark import speed
+    from disbench.benchmark.training import speed
 
     count = count or joblib.cpu_count()
     print(f"{count} cores, dsprites {size}x{size}, config {config}; seeds an hour, training alone")
@@ -182,7 +184,7 @@ def data(
     data_dir: Annotated[Path | None, typer.Option(help="Where data sets are kept.")] = None,
 ) -> None:
     """Batches per second from each storage, beside the time that one beta-VAE step of their size takes."""
-    from disbench.benchmark.datasets.bench import bench
+    from disbench.benchmark.datasets.speed import bench
 
     print("data set          storage             size   batches/s   ms a batch   share of a step")
     for speed in bench(names.split(","), size=size, batch=batch, data_dir=data_dir):
@@ -198,12 +200,13 @@ def step_milliseconds(name: str, size: int, data_dir: Path | None) -> float:
     import torch
 
     from disbench import models
-    from disbench.benchmark import datasets, speed, sweep
-    from disbench.benchmark.trainer import Single, use_one_core
+    from disbench.benchmark import datasets
+    from disbench.benchmark.training import speed
+    from disbench.benchmark.training.trainer import Single, use_one_core
 
     use_one_core()
     loaded = datasets.load(name, size=size, data_dir=data_dir)
-    method = models.build("betavae", models.configure("betavae", "mini"), sweep.data_info(loaded), 0)
+    method = models.build("betavae", models.configure("betavae", "mini"), loaded.info, 0)
     cpu = torch.device("cpu")
     way = speed.Way("disbench", 1, Single([method], loaded, [0], cpu).advance)
     speed.take_turns([way], 2.0, cpu)

@@ -198,7 +198,7 @@ def classifier(
     data_dir: DataDir = None,
 ) -> None:
     """Train and keep the frozen classifier that evaluates generated images of a labelled data set."""
-    from disbench.benchmark.datasets.classifier import train_classifier
+    from disbench.benchmark.scoring.classifier import train_classifier
 
     kept = train_classifier(name, size=size, epochs=epochs, seed=seed, data_dir=data_dir, say=typer.echo)
     typer.echo(f"kept for {kept.data}: {100 * kept.accuracy:.2f} % right, weights sha256 {kept.sha256}")

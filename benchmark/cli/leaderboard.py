@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from disbench.benchmark.commands.common import names, table, terminal
+from disbench.benchmark.cli.terminal import names, table, terminal
 from disbench.errors import UsageError
+from disbench.files import replacing, write_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,7 +56,9 @@ def leaderboard(
     ] = False,
 ) -> None:
     """Aggregate runs over their seeds; one run alone also gets the files in its folder."""
-    from disbench.benchmark import store
+    from disbench.benchmark.runs import store
+    from disbench.benchmark.runs.keep import keep as keep_results
+    from disbench.benchmark.runs.rows import gather, warnings
     from disbench.leaderboards import aggregate, formats
 
     if check and not readme:
@@ -97,6 +100,7 @@ def leaderboard(
 
 def show_leaderboard(path: Path, console: Console) -> pd.DataFrame:
     """Prints the leaderboard of a run and writes it as CSV and Markdown, the per-seed rows beside it."""
+    from disbench.benchmark.runs.rows import gather, warnings
     from disbench.leaderboards import aggregate
 
     frame, _ = gather([path])
@@ -107,31 +111,6 @@ def show_leaderboard(path: Path, console: Console) -> pd.DataFrame:
     console.print(table(aggregate.shown(board)))
     say(console, [*told, f"written: {path / 'leaderboard.csv'}, leaderboard.md, scores.csv"])
     return board
-
-
-def gather(runs: Sequence[Path]) -> tuple[pd.DataFrame, list[str]]:
-    """The per-seed rows of several runs; beside them, which seeds were in two of them.
-
-    Raises:
-        UsageError: no run, an empty one, or runs that disagree about a seed.
-    """
-    import pandas as pd
-
-    from disbench import leaderboards
-    from disbench.benchmark import records, store
-    from disbench.leaderboards import aggregate, kept
-
-    frames = []
-    for run in dict.fromkeys(runs):
-        if kept.is_kept(run):
-            frames.append(kept.scores(run))
-            continue
-        store.check_run(run)
-        found = records.rows(run)
-        if not found:
-            raise UsageError(f"{run} holds no seeds yet; train some with `disbench run --out {run}`.")
-        frames.append(leaderboards.scores(found))
-    return aggregate.deduplicated(aggregate.ordered(pd.concat(frames)))
 
 
 def conditions(texts: Sequence[str]) -> dict[str, str]:
@@ -145,14 +124,6 @@ def conditions(texts: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def warnings(frame: pd.DataFrame) -> list[str]:
-    """Sentences about protocols whose scores mean nothing."""
-    from disbench.benchmark import protocols
-
-    known = [protocols.get(name) for name in sorted(set(frame["protocol"])) if name in protocols.names()]
-    return [f"protocol {found.name}: {found.summary}" for found in known if not found.meaningful]
-
-
 def say(console: Console, sentences: Sequence[str]) -> None:
     for sentence in sentences:
         console.print(sentence, highlight=False, soft_wrap=True, markup=False)
@@ -161,15 +132,9 @@ def say(console: Console, sentences: Sequence[str]) -> None:
 def write_files(path: Path, frame: pd.DataFrame, board: pd.DataFrame, told: Sequence[str]) -> None:
     from disbench.leaderboards import aggregate, formats
 
-    write(path / "scores.csv", frame.to_csv(index=False))
-    write(path / "leaderboard.csv", board.to_csv(index=False))
-    write(path / "leaderboard.md", formats.markdown(aggregate.shown(board), notes=told))
-
-
-def write(path: Path, text: str) -> None:
-    from disbench.models.checkpoint import write_atomically
-
-    write_atomically(path, lambda temporary: temporary.write_text(text, "utf-8"))
+    write_text(path / "scores.csv", frame.to_csv(index=False))
+    write_text(path / "leaderboard.csv", board.to_csv(index=False))
+    write_text(path / "leaderboard.md", formats.markdown(aggregate.shown(board), notes=told))
 
 
 def deliver(
@@ -193,7 +158,6 @@ def deliver(
     from rich.console import Console as Writer
 
     from disbench.leaderboards import formats
-    from disbench.models.checkpoint import write_atomically
 
     if out is None and kind == "terminal":
         console.print(table(text))
@@ -214,15 +178,17 @@ def deliver(
         return
     written = [out]
     if kind == "parquet":
-        write_atomically(out, lambda temporary: numbers.to_parquet(temporary, index=False))
+        with replacing(out) as temporary:
+            numbers.to_parquet(temporary, index=False)
     else:
-        write(out, made)
+        write_text(out, made)
     for name, frame in beside.items():
         path = out.with_name(f"{out.stem}-{name}.{'parquet' if kind == 'parquet' else 'csv'}")
         if kind == "parquet":
-            write_atomically(path, lambda temporary, f=frame: f.to_parquet(temporary, index=False))
+            with replacing(path) as temporary:
+                frame.to_parquet(temporary, index=False)
         else:
-            write(path, frame.to_csv(index=False))
+            write_text(path, frame.to_csv(index=False))
         written.append(path)
     console.print(f"written: {', '.join(map(str, written))}", highlight=False, soft_wrap=True)
 
@@ -247,79 +213,11 @@ def show_comparison(frame: pd.DataFrame, kind: str, out: Path | None, console: C
         deliver(kind, place, console, ranked, numbers, f"Ranks: {name}", told, {})
 
 
-def results_folder(given: Path | None) -> Path:
-    """Where results are kept.
-
-    Raises:
-        UsageError: this disbench is installed and not a checkout, and no folder was given.
-    """
-    from disbench.benchmark.origin import ROOT
-    from disbench.leaderboards import kept
-
-    if given is not None:
-        return given
-    if not (ROOT / "pyproject.toml").is_file():
-        raise UsageError("this disbench is no checkout of its repository; say where with --results FOLDER.")
-    return kept.FOLDER
-
-
-def keep_results(name: str, runs: Sequence[Path], frame: pd.DataFrame, given: Path | None) -> list[Path]:
-    """Writes `results/<name>/` as a whole, in place of an earlier one; returns its files.
-
-    Raises:
-        UsageError: a name that is no plain word, a folder that holds something else, or results that are kept
-            already.
-    """
-    import json
-    import os
-    import re
-    import shutil
-    import tempfile
-
-    from disbench.benchmark import provenance, store
-    from disbench.leaderboards import aggregate, formats, kept, plots
-
-    if not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", name):
-        raise UsageError(f"--keep {name!r} is no plain name; use small letters, digits, dots and dashes.")
-    for run in runs:
-        if not store.is_run(run):
-            raise UsageError(f"--keep keeps runs, and {run} is a result that is kept already.")
-    folder = results_folder(given)
-    path = folder / name
-    if path.exists() and not kept.is_kept(path):
-        raise UsageError(f"{path} holds something else than kept results; choose another name.")
-    frame = frame.assign(run=name)
-    board, pairs = aggregate.leaderboard(frame), aggregate.improvements(frame)
-    facts = provenance.describe(name, runs, frame)
-    told = aggregate.notes(frame, board) + warnings(frame)
-    folder.mkdir(parents=True, exist_ok=True)
-    made = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=folder))
-    try:
-        made.chmod(0o755)  # a temporary folder is for its owner's eyes alone
-        (made / "scores.csv").write_text(frame.to_csv(index=False), "utf-8")
-        (made / "leaderboard.csv").write_text(board.to_csv(index=False), "utf-8")
-        (made / "leaderboard.md").write_text(
-            formats.markdown(aggregate.shown(board), title=name, notes=told), "utf-8"
-        )
-        (made / "pairs.csv").write_text(pairs.to_csv(index=False), "utf-8")
-        if board["n"].any():
-            (made / kept.PICTURE).write_bytes(plots.render(plots.strip(frame, board), "png"))
-        (made / "provenance.json").write_text(json.dumps(facts, indent=1, allow_nan=False) + "\n", "utf-8")
-        if path.exists():
-            before = made.with_name(f"{made.name}-before")
-            os.rename(path, before)
-            os.rename(made, path)
-            shutil.rmtree(before)
-        else:
-            os.rename(made, path)
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
-    return sorted(path.iterdir())
-
-
 def write_readme(results: Path | None, check: bool) -> None:
     """Brings the README's tables of kept results up to date, or says that they are not."""
-    from disbench.leaderboards import kept
+    from disbench.benchmark.runs.keep import results_folder
+    from disbench.leaderboards.results import names as kept_names
+    from disbench.leaderboards.results import placed, readme
 
     folder = results_folder(results)
     root = folder.resolve().parents[1]
@@ -328,16 +226,16 @@ def write_readme(results: Path | None, check: bool) -> None:
         raise UsageError(f"there is no README.md in {root}, two folders above the results.")
     before = path.read_text("utf-8")
     link = folder.resolve().relative_to(root).as_posix()
-    after = kept.placed(before, kept.readme(folder, link))
+    after = placed(before, readme(folder, link))
     if before == after:
-        print(f"{path} is current: {', '.join(kept.names(folder)) or 'no results are kept yet'}")
+        print(f"{path} is current: {', '.join(kept_names(folder)) or 'no results are kept yet'}")
     elif check:
         raise UsageError(
             f"{path} does not show the results that are kept; run `disbench leaderboard --readme`."
         )
     else:
-        write(path, after)
-        print(f"written: {path}: {', '.join(kept.names(folder))}")
+        write_text(path, after)
+        print(f"written: {path}: {', '.join(kept_names(folder))}")
 
 
 def table_(
@@ -351,17 +249,20 @@ def table_(
     results: Results = None,
 ) -> None:
     """A paper's comparison table: its numbers beside ours, from these runs or the kept results."""
-    from disbench.benchmark import recipes
-    from disbench.leaderboards import aggregate, formats, kept, tables
+    from disbench.benchmark.runs import commands
+    from disbench.benchmark.runs.rows import gather
+    from disbench.leaderboards import aggregate, formats, tables
+    from disbench.leaderboards.results import FOLDER
+    from disbench.leaderboards.results import names as kept_names
 
     spec = tables.read(name)
     if plan:
         folder = f"runs/{name}"
-        print("\n".join([*recipes.of_table(spec, folder), f"disbench table {name} {folder}"]))
+        print("\n".join([*commands.of_table(spec, folder), f"disbench table {name} {folder}"]))
         return
     kind = formats.choose(format_, out)
-    where = kept.FOLDER if results is None else results
-    sources = runs or [where / found for found in kept.names(where)]
+    where = FOLDER if results is None else results
+    sources = runs or [where / found for found in kept_names(where)]
     frame, told = gather(sources) if sources else (aggregate.scores([]), [])
     if not runs:
         told.append(f"ours: {', '.join(path.name for path in sources) or 'nothing is kept yet'}")

@@ -12,10 +12,11 @@ import typer
 from typer.core import TyperGroup
 
 from disbench import plugins
-from disbench.benchmark.bench import app as bench_app
-from disbench.benchmark.commands import board, plot, report, run, score
-from disbench.benchmark.datasets.cli import app as data_app
+from disbench.benchmark.cli import leaderboard, plot, report, run, score
+from disbench.benchmark.cli.bench import app as bench_app
+from disbench.benchmark.cli.data import app as data_app
 from disbench.errors import UsageError, unknown
+from disbench.files import disk_is_full, unwritable
 
 
 class PluginGroup(TyperGroup):
@@ -72,16 +73,17 @@ for command in (
     run.run,
     score.score,
     run.status,
-    board.leaderboard,
+    leaderboard.leaderboard,
     score.traverse,
     plot.plot,
     report.report,
 ):
     app.command()(command)
-app.command("table")(board.table_)
+app.command("table")(leaderboard.table_)
 app.add_typer(data_app, name="data")
 app.add_typer(bench_app, name="bench")
 
+SPELLED = {"settings": "set"}  # where an option is called otherwise than the argument
 LISTS = ("methods", "metrics", "datasets", "protocols", "tables")
 
 
@@ -126,6 +128,11 @@ def _line(describe: Callable[[str], str], name: str) -> str:
         return str(error)
 
 
+def option(argument: str) -> str:
+    """An argument of the library as the command line spells it."""
+    return f"--{SPELLED.get(argument, argument.replace('_', '-'))}"
+
+
 def fail(sentence: str) -> NoReturn:
     print(f"disbench: {sentence}", file=sys.stderr)
     raise SystemExit(2)
@@ -136,7 +143,7 @@ def main() -> None:
     try:
         app()
     except UsageError as error:
-        fail(str(error))
+        fail(error.told(option))
     except KeyboardInterrupt:
         print("disbench: interrupted", file=sys.stderr)
         raise SystemExit(130) from None
@@ -144,8 +151,6 @@ def main() -> None:
         sys.stderr.close()
         raise SystemExit(1) from None
     except OSError as error:
-        from disbench.benchmark import store
-
-        if not (store.disk_is_full(error) or isinstance(error, PermissionError)):
+        if not (disk_is_full(error) or isinstance(error, PermissionError)):
             raise
-        fail(str(store.unwritable(Path(error.filename or "the output"), error)))
+        fail(str(unwritable(Path(error.filename or "the output"), error)))

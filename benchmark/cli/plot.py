@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from disbench.benchmark.commands.common import DataDir, Device
+from disbench.benchmark.cli.terminal import DataDir, Device
 from disbench.errors import UsageError, unknown
+from disbench.files import unwritable, write_bytes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,9 +57,7 @@ def plot(
 
 def write(figures: dict[str, Figure], folder: Path) -> None:
     """Every figure as `<name>.png` and `<name>.svg`; prints the paths."""
-    from disbench.benchmark import store
     from disbench.leaderboards import plots
-    from disbench.models.checkpoint import write_atomically
 
     for stem, figure in figures.items():
         for ending in ("png", "svg"):
@@ -66,18 +65,18 @@ def write(figures: dict[str, Figure], folder: Path) -> None:
             content = plots.render(figure, "png" if ending == "png" else "svg")
             try:
                 folder.mkdir(parents=True, exist_ok=True)
-                write_atomically(path, lambda temporary, made=content: temporary.write_bytes(made))
+                write_bytes(path, content)
             except OSError as error:
-                raise store.unwritable(folder, error) from None
+                raise unwritable(folder, error) from None
             print(path)
 
 
 def _curves(runs: Sequence[Path], quantity: str) -> dict[str, Figure]:
-    from disbench.benchmark import evidence
+    from disbench.benchmark.runs import findings
     from disbench.leaderboards import labels, plots
     from disbench.leaderboards.report import trainings
 
-    frame = evidence.journals(runs)
+    frame = findings.journals(runs)
     if frame.empty:
         named = ", ".join(map(str, runs))
         raise UsageError(
@@ -95,8 +94,8 @@ def _curves(runs: Sequence[Path], quantity: str) -> dict[str, Figure]:
 
 
 def _of_scores(runs: Sequence[Path], kind: str, field: str, metric: str) -> dict[str, Figure]:
-    from disbench.benchmark import evidence
-    from disbench.benchmark.commands.board import gather
+    from disbench.benchmark.runs import findings
+    from disbench.benchmark.runs.rows import gather
     from disbench.leaderboards import aggregate, plots
 
     frame, _ = gather(runs)
@@ -104,30 +103,30 @@ def _of_scores(runs: Sequence[Path], kind: str, field: str, metric: str) -> dict
     if kind == "traversals":
         return _traversals(frame, metric)
     if metric:
-        name, preset = evidence.judge(frame, metric)
+        name, preset = findings.judge(frame, metric)
         exact = (frame["metric"] == name) & ((frame["preset"] == preset) | (":" not in metric))
         frame = frame[exact].reset_index(drop=True)
     if kind == "strip":
         return {"strip": plots.strip(frame, aggregate.leaderboard(frame))}
     if kind == "sweep":
-        rows, field = evidence.swept(frame, runs, field)
+        rows, field = findings.swept(frame, runs, field)
         return {f"sweep-{field}": plots.sweep(rows, field)}
     return {"correlation": plots.correlation(frame)}
 
 
 def _traversals(frame: pd.DataFrame, metric: str) -> dict[str, Figure]:
-    from disbench.benchmark import evidence
+    from disbench.benchmark.runs import findings
     from disbench.leaderboards import plots
 
-    name, preset = evidence.judge(frame, metric)
-    found = evidence.traversals(frame, name, preset)
+    name, preset = findings.judge(frame, metric)
+    found = findings.traversals(frame, name, preset)
     if not found:
         raise UsageError(
             "no seed with a score has a traversal.png; `disbench traverse CHECKPOINT` draws one."
         )
     figures = {}
     for label, shown in found.items():
-        pictures = [(f"{t.what}: seed {t.seed}, {t.score:.3f}", evidence.pixels(t.path)) for t in shown]
+        pictures = [(f"{t.what}: seed {t.seed}, {t.score:.3f}", findings.pixels(t.path)) for t in shown]
         stem = re.sub(r"\W+", "-", label).strip("-")
         figures[f"traversals-{stem}"] = plots.side_by_side(pictures, f"{label} by {name} · {preset}")
     return figures
@@ -136,12 +135,12 @@ def _traversals(frame: pd.DataFrame, metric: str) -> dict[str, Figure]:
 def _of_models(
     targets: Sequence[Path], kind: str, metric: str, device: str, data_dir: Path | None
 ) -> dict[str, Figure]:
-    from disbench.benchmark import evidence
+    from disbench.benchmark.runs import findings
     from disbench.leaderboards import plots
 
     if len(targets) > 1:
         raise UsageError(f"--kind {kind} draws one model at a time; give one of the {len(targets)} paths.")
-    found = evidence.matrix(targets[0], kind, metric, device, data_dir)
+    found = findings.matrix(targets[0], kind, metric, device, data_dir)
     draw = plots.information if kind == "mi" else plots.importance
     stem = f"{targets[0].stem}-{kind}" if targets[0].suffix == ".npz" else kind
     return {stem: draw(found.values, found.codes, found.factors, found.title)}

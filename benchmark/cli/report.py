@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from disbench.files import unwritable, write_text
+
 
 def report(
     runs: Annotated[
@@ -23,8 +25,8 @@ def report(
     ] = False,
 ) -> None:
     """Write one HTML file with everything: leaderboard, published numbers, plots, traversals, provenance."""
-    from disbench.benchmark import evidence, store
-    from disbench.benchmark.commands.board import gather, write
+    from disbench.benchmark.runs import findings, store
+    from disbench.benchmark.runs.rows import gather
     from disbench.leaderboards import aggregate
     from disbench.leaderboards.report import render
 
@@ -34,11 +36,11 @@ def report(
         told += [f"shown together, not to be compared: {found}" for found in aggregate.differences(frame)]
     else:
         aggregate.check_comparable(frame)
-    text = render(evidence.findings(runs, frame, told, metric))
+    text = render(findings.findings(runs, frame, told, metric))
     path = out or (runs[0] / "report.html" if store.is_run(runs[0]) else Path("report.html"))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write(path, text)
+        write_text(path, text)
     except OSError as error:
-        raise store.unwritable(path, error) from None
+        raise unwritable(path, error) from None
     print(f"{path} ({len(text.encode()) / 1e6:.1f} MB)")

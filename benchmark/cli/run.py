@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from disbench.benchmark.commands.board import show_leaderboard
-from disbench.benchmark.commands.common import DataDir, Device, Precision, names, table, terminal
+from disbench.benchmark.cli.leaderboard import show_leaderboard
+from disbench.benchmark.cli.terminal import DataDir, Device, Precision, names, table, terminal
 from disbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -96,7 +96,8 @@ def run(
     Exit codes: 0 all done, 1 some seeds failed, 2 wrong use, 75 stopped by --max-seconds with seeds to go,
     130 stopped by Ctrl-C.
     """
-    from disbench.benchmark import api, store
+    from disbench.benchmark import api
+    from disbench.benchmark.runs import store
 
     if dry_run and scheduler:
         raise UsageError("--dry-run measures on this machine; leave --scheduler away with it.")
@@ -155,7 +156,9 @@ def foretell(out: Path, prepared: Prepared, max_memory: str, console: Console) -
     """Says what a sweep would take."""
     import pandas as pd
 
-    from disbench.benchmark import forecast, memory, progress, records, store
+    from disbench.benchmark.runs import store
+    from disbench.benchmark.runs.rows import describe
+    from disbench.benchmark.sweep import forecast, memory, progress
 
     limit = memory.parse_size(max_memory, "--max-memory") if max_memory else None
     store.check_free(out)
@@ -170,8 +173,8 @@ def foretell(out: Path, prepared: Prepared, max_memory: str, console: Console) -
         rows.append(
             {
                 "method": first.label,
-                "data": f"{records.short(first.dataset['name'])}-{first.dataset['size']}",
-                "config": records.describe(first),
+                "data": first.dataset.label,
+                "config": describe(first),
                 "to do": str(len(times)),
                 "done": str(len(alike) - len(times)),
                 "a seed": progress.duration(max(times)) if times else "",
@@ -203,7 +206,10 @@ def status(
     """How each method of a run stands: seeds done, running, stopped, failed; time left; reasons."""
     import pandas as pd
 
-    from disbench.benchmark import progress, records, store
+    from disbench.benchmark.runs import store
+    from disbench.benchmark.runs.rows import standing
+    from disbench.benchmark.runs.store import Status
+    from disbench.benchmark.sweep import progress
 
     store.check_run(run)
     console = terminal()
@@ -212,11 +218,10 @@ def status(
     for cell, folder in found:
         seed = progress.Seed(cell)
         seed.look(folder)
-        seed.state = records.standing(folder)
+        seed.state = standing(folder)
         seeds.append(seed)
         if seed.state == "failed":
-            error = store.status(folder).get("error", {}).get("message", "")
-            reasons.append(f"{cell.label} seed {cell.seed} failed: {error}")
+            reasons.append(f"{cell.label} seed {cell.seed} failed: {Status.read(folder).why}")
     running = sum(seed.state == "running" for seed in seeds)
     left = progress.remaining(seeds, running) if running else None
     rows = []

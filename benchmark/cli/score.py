@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from disbench.benchmark.commands.common import DataDir, Device, table, terminal
+from disbench.benchmark.cli.terminal import DataDir, Device, table, terminal
 from disbench.errors import UsageError
+from disbench.files import unwritable
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from disbench.benchmark.foreign import Opened
+    from disbench.benchmark.scoring.entries import ScoreEntry
+    from disbench.benchmark.scoring.sources import Opened
 
 
 def score(
@@ -59,24 +61,25 @@ def score(
 
     from rich.console import Console
 
-    from disbench.benchmark import api, foreign
+    from disbench.benchmark import api
+    from disbench.benchmark.scoring import sources
 
-    options = foreign.Options(
+    options = sources.SourceOptions(
         dataset=dataset,
         method=method,
         config=config,
         changes=_changes(set_ or [], method),
         factory=factory,
-        wanted=foreign.Wanted(input_range, layout, size, output),
+        wanted=sources.Wanted(input_range, layout, size, output),
         device=device,
         data_dir=data_dir,
     )
-    opened = [foreign.open_source(path, options) for path in files]
+    opened = [sources.open_source(path, options) for path in files]
     told = Console(stderr=True)
     scored = api.score_all(opened, metrics=metrics, preset=preset, repeats=repeats, console=told)
-    found = [one.entries for one in scored]
+    found = [one.scores for one in scored]
     if json_:
-        whole = [foreign.as_json(one, entries) for one, entries in zip(opened, found, strict=True)]
+        whole = [sources.as_json(one, entries) for one, entries in zip(opened, found, strict=True)]
         print(json.dumps(whole[0] if len(whole) == 1 else whole, indent=1, default=list))
         return
     console = terminal()
@@ -96,21 +99,21 @@ def _changes(given: list[str], method: str) -> dict[str, str]:
     return {name.removeprefix(f"{method}."): value for name, _, value in pairs}
 
 
-def _number(entry: Mapping[str, Any], brief: bool = False) -> str:
+def _number(entry: ScoreEntry, brief: bool = False) -> str:
     """The score, or over several draws its mean, std and range; or why there is none."""
-    if entry["score"] is None:
-        return f"– ({entry['reason']})"
-    draws = entry.get("draws")
-    if draws is None or draws["std"] is None:
-        return f"{entry['score']:.4f}"
-    spread = f"{draws['mean']:.4f} ± {draws['std']:.4f}"
-    return spread if brief else f"{spread} ({draws['min']:.4f} to {draws['max']:.4f})"
+    if entry.score is None:
+        return f"– ({entry.reason})"
+    draws = entry.draws
+    if draws is None or draws.std is None:
+        return f"{entry.score:.4f}"
+    spread = f"{draws.mean:.4f} ± {draws.std:.4f}"
+    return spread if brief else f"{spread} ({draws.min:.4f} to {draws.max:.4f})"
 
 
-def _show_one(console: Console, one: Opened, entries: Sequence[Mapping[str, Any]]) -> None:
+def _show_one(console: Console, one: Opened, entries: Sequence[ScoreEntry]) -> None:
     import pandas as pd
 
-    rows = [{"metric": e["metric"], "preset": e["label"], "score": _number(e)} for e in entries]
+    rows = [{"metric": e.metric, "preset": e.label, "score": _number(e)} for e in entries]
     console.print(f"{one.title} on {one.data.name}", highlight=False, markup=False)
     _show_assumed(console, one)
     console.print(table(pd.DataFrame(rows)))
@@ -119,16 +122,12 @@ def _show_one(console: Console, one: Opened, entries: Sequence[Mapping[str, Any]
         _show_warnings(console, entry)
 
 
-def _show_several(
-    console: Console, opened: Sequence[Opened], found: Sequence[Sequence[Mapping[str, Any]]]
-) -> None:
+def _show_several(console: Console, opened: Sequence[Opened], found: Sequence[Sequence[ScoreEntry]]) -> None:
     """One row a model, one column a metric."""
     import pandas as pd
 
-    names = [entry["metric"] for entry in found[0]]
-    columns = [
-        e["metric"] if names.count(e["metric"]) == 1 else f"{e['metric']}:{e['preset']}" for e in found[0]
-    ]
+    names = [entry.metric for entry in found[0]]
+    columns = [e.metric if names.count(e.metric) == 1 else f"{e.metric}:{e.preset}" for e in found[0]]
     rows = [
         {
             "model": str(one.path),
@@ -153,15 +152,15 @@ def _show_assumed(console: Console, one: Opened, before: str = "") -> None:
         console.print(f"{before}{line}", highlight=False, soft_wrap=True, markup=False)
 
 
-def _show_settings(console: Console, entry: Mapping[str, Any]) -> None:
-    if entry.get("settings"):
-        used = ", ".join(f"{name}={value}" for name, value in entry["settings"].items())
-        console.print(f"{entry['metric']}: {used}", highlight=False, soft_wrap=True, markup=False)
+def _show_settings(console: Console, entry: ScoreEntry) -> None:
+    if entry.settings:
+        used = ", ".join(f"{name}={value}" for name, value in entry.settings.items())
+        console.print(f"{entry.metric}: {used}", highlight=False, soft_wrap=True, markup=False)
 
 
-def _show_warnings(console: Console, entry: Mapping[str, Any], before: str = "") -> None:
-    for warning in entry.get("warnings", []):
-        console.print(f"{before}{entry['metric']}: {warning}", highlight=False, soft_wrap=True, markup=False)
+def _show_warnings(console: Console, entry: ScoreEntry, before: str = "") -> None:
+    for warning in entry.warnings:
+        console.print(f"{before}{entry.metric}: {warning}", highlight=False, soft_wrap=True, markup=False)
 
 
 def traverse(
@@ -176,15 +175,16 @@ def traverse(
     """Draw latent traversals as PNG and GIF."""
 
     from disbench import models
-    from disbench.benchmark import pictures, store, sweep
+    from disbench.benchmark.runs import pictures
+    from disbench.benchmark.scoring import sources
 
     if not 2 <= steps <= 100:
         raise UsageError(f"--steps {steps} was given; give 2 to 100 pictures per code.")
-    method, data, where = sweep.revive(models.load_checkpoint(checkpoint), device, data_dir)
+    method, data, where = sources.revive(models.load_checkpoint(checkpoint), device, data_dir)
     try:
         png, gif = pictures.write_traversal(
             method, data, where, out or checkpoint.with_name("traversal"), steps
         )
     except OSError as error:
-        raise store.unwritable((out or checkpoint).parent, error) from None
+        raise unwritable((out or checkpoint).parent, error) from None
     print(f"{png}\n{gif}")

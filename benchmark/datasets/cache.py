@@ -10,12 +10,10 @@ format, the recipe that made it and the sha256 of its content.
 """
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
 import shutil
-import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -27,6 +25,7 @@ import numpy as np
 import platformdirs
 from numpy.typing import NDArray
 
+from disbench import files
 from disbench.errors import UsageError
 
 FORMAT = "disbench data"
@@ -91,8 +90,7 @@ def obtain(
 ) -> Stored:
     """The cache file at `path`, made by `make` if it is missing, damaged, of another recipe or content.
 
-    Processes that arrive together wait for the one that makes it. Where the file system knows no locks each
-    makes its own and the last rename wins; the content is the same.
+    Processes that arrive together wait for the one that makes it.
     """
     with contextlib.suppress(UnusableError):
         return inspect(path, recipe, expected)
@@ -195,26 +193,12 @@ def write(
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path in the folder of `path`: renamed to it at the end, removed if anything went wrong.
-
-    An unwritable folder or a full disk becomes a UsageError.
-    """
-    temporary: Path | None = None
+    """As `files.replacing`; an unwritable folder or a full disk becomes a UsageError."""
     try:
-        _make_folder(path.parent)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-        os.close(handle)
-        temporary = Path(name)
-        yield temporary
-        temporary.chmod(0o644)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        with files.replacing(path) as temporary:
+            yield temporary
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error}; {_elsewhere()}") from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -248,19 +232,16 @@ def _make_folder(path: Path) -> None:
 
 @contextlib.contextmanager
 def _lock(path: Path) -> Iterator[None]:
-    """Holds `path`.lock exclusively; released by the system if the process dies."""
-    try:
-        handle = os.open(path.with_name(path.name + ".lock"), os.O_CREAT | os.O_RDWR, 0o666)
-    except OSError as error:
-        raise UsageError(f"cannot write in {path.parent}: {error}; {_elsewhere()}") from error
-    try:
-        with contextlib.suppress(OSError):  # some network file systems have no locks
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            for stale in path.parent.glob(f".{path.name}.*.tmp"):
-                stale.unlink(missing_ok=True)  # left by a process that was killed
+    """Holds `path`.lock, waiting for another process; removes what one that was killed had begun to write."""
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(files.locked(path.with_name(f"{path.name}.lock"), wait=True))
+        except OSError as error:
+            raise UsageError(f"cannot write in {path.parent}: {error}; {_elsewhere()}") from error
+        for stale in path.parent.glob(f".{path.name}.*"):
+            if files.is_temporary(stale):
+                stale.unlink(missing_ok=True)
         yield
-    finally:
-        os.close(handle)
 
 
 def _create(file: h5py.File, recipe: str, content: Content, store: Store) -> None:

@@ -19,6 +19,7 @@ from torch import Tensor
 from disbench.benchmark.datasets import cache
 from disbench.errors import UsageError
 from disbench.metrics.registry import Grid
+from disbench.models.method import DataInfo
 
 Ints = NDArray[np.integer[Any]]
 Pixels = NDArray[np.float32]
@@ -167,6 +168,12 @@ class Dataset:
                 f"data set {self.name!r} has no complete factor grid; choose one that has, such as 'dsprites'"
             )
         return Grid(self.factor_sizes, self.factor_names)
+
+    @property
+    def info(self) -> DataInfo:
+        """What a method is built from."""
+        prior = None if self.labels is None else tuple(float(share) for share in self.class_prior)
+        return DataInfo(self.shape, len(self), prior)
 
     @property
     def class_prior(self) -> NDArray[np.float64]:

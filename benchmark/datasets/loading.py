@@ -38,6 +38,12 @@ def split_name(name: str) -> tuple[str, list[str]]:
     return base, options
 
 
+def usual_size(name: str, size: int | None) -> int | None:
+    """A protocol's size where the data set is offered at it, else None: the data set's own."""
+    base, _ = split_name(name)
+    return size if not base.endswith(".npz") and size in manifest.read(base).sizes else None
+
+
 def from_manifest(facts: manifest.Manifest, size: int | None, folder: Path) -> Dataset:
     size = size or facts.sizes[0]
     if size not in facts.sizes:

@@ -8,31 +8,31 @@ for and those of every table metric.
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from disbench.benchmark import scoring
 from disbench.benchmark.datasets import Dataset
-from disbench.benchmark.scoring import Floats, Ints, Told
+from disbench.benchmark.datasets.reference import DataRef
+from disbench.benchmark.scoring import scoring
+from disbench.benchmark.scoring.scoring import Floats, Ints, Progress
+from disbench.files import write_atomically
 from disbench.metrics import ContingencyTable
-from disbench.models.checkpoint import write_atomically
 
 
-class Kept:
+class KeptCodes:
     """A source of codes for scoring: those in a file, and from the trained method what the file lacks.
 
     Args:
         path: the file; made, or made anew with more rows, where it lacks some.
-        about: name, size and sha256 of the data set, as in a cell.
+        about: which data set.
         data: that data set.
         trained: gives the trained method; called only if it is needed.
     """
 
     def __init__(
-        self, path: Path, about: Mapping[str, Any], data: Dataset, trained: Callable[[], scoring.Trained]
+        self, path: Path, about: DataRef, data: Dataset, trained: Callable[[], scoring.Trained]
     ) -> None:
         self.path, self.about, self.data, self.trained = path, about, data, trained
 
@@ -40,7 +40,7 @@ class Kept:
     def rows(self) -> Ints | None:
         return None
 
-    def codes(self, rows: Ints, progress: Told | None = None) -> Floats:
+    def codes(self, rows: Ints, progress: Progress | None = None) -> Floats:
         n, table = len(self.data), scoring.table_rows(self.data)
         wanted, further = scoring.distinct(n, rows, table), np.setdiff1d(table, rows)
         found = read(self.path, self.about)
@@ -57,7 +57,7 @@ class Kept:
         return self.trained().contingency()
 
 
-def write(path: Path, about: Mapping[str, Any], rows: Ints, codes: Floats) -> None:
+def write(path: Path, about: DataRef, rows: Ints, codes: Floats) -> None:
     """Codes (n, d) of rows (n,), ascending."""
 
     def save(temporary: Path) -> None:
@@ -66,19 +66,19 @@ def write(path: Path, about: Mapping[str, Any], rows: Ints, codes: Floats) -> No
                 file,
                 codes=codes.astype(np.float32, copy=False),
                 rows=rows.astype(np.int64, copy=False),
-                dataset=str(about["name"]),
-                size=int(about["size"]),
-                sha256=str(about["sha256"]),
+                dataset=about.name,
+                size=about.size,
+                sha256=about.sha256,
             )
 
     write_atomically(path, save)
 
 
-def read(path: Path, about: Mapping[str, Any]) -> tuple[Ints, Floats] | None:
+def read(path: Path, about: DataRef) -> tuple[Ints, Floats] | None:
     """Rows and codes; None where there is no such file, a damaged one, or one of another data set."""
     try:
         with np.load(path, allow_pickle=False) as file:
-            if (str(file["sha256"]), int(file["size"])) != (about["sha256"], about["size"]):
+            if (str(file["sha256"]), int(file["size"])) != (about.sha256, about.size):
                 return None
             return file["rows"], file["codes"]
     except (FileNotFoundError, zipfile.BadZipFile, ValueError, KeyError, EOFError):

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from disbench.benchmark import protocols, sweep
-from disbench.benchmark.datasets import classifier, loading, manifest
+from disbench.benchmark import protocols
+from disbench.benchmark.datasets import loading, manifest
+from disbench.benchmark.scoring import classifier
 from disbench.leaderboards.tables import Table
 
 
@@ -107,7 +108,7 @@ def _words(
     words += ["--variants", ",".join(variants)] if variants else []
     words += ["--protocol", protocol]
     words += ["--config", config] if config != setting.config else []
-    words += ["--size", str(size)] if size != sweep.usual_size(dataset, setting) else []
+    words += ["--size", str(size)] if size != loading.usual_size(dataset, setting.size) else []
     words += ["--seeds", _seeds(seeds)]
     for recipe in dict.fromkeys(replace(recipe, variant="") for recipe in recipes):
         for field, value in json.loads(recipe.changed).items():

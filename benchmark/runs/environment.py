@@ -1,14 +1,15 @@
-"""What made a result: the commit of this code and the processor that it ran on."""
+"""The makings of a result: the commit of this code, versions of packages, and the hardware that it ran on."""
 
 from __future__ import annotations
 
 import functools
+import importlib.metadata
 import os
 import platform
 import subprocess
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]  # of the checkout, where this is one
+ROOT = Path(__file__).resolve().parents[2]  # of the checkout, where this is one
 
 
 @functools.cache
@@ -38,3 +39,25 @@ def processor() -> str:
     told = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     name = told[0] if told else platform.processor() or platform.machine()
     return f"{name}, {os.cpu_count()} threads"
+
+
+def environment(device: str, precision: str) -> dict[str, str | None]:
+    """Versions and hardware of a training, by name.
+
+    Args:
+        device: "cpu" or "cuda".
+        precision: of products and convolutions.
+    """
+    import torch
+
+    packages = ("disbench", "numpy", "scipy", "scikit-learn", "pandas", "h5py")
+    return {
+        "python": platform.python_version(),
+        # its version names the build too
+        "torch": str(torch.__version__),
+        **{name: importlib.metadata.version(name) for name in packages},
+        "platform": platform.platform(),
+        "device": torch.cuda.get_device_name() if device == "cuda" else processor(),
+        "precision": precision,
+        "commit": commit(),
+    }

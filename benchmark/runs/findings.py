@@ -13,11 +13,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from disbench import metrics
-from disbench.benchmark import protocols, provenance, records, scoring, store
+from disbench.benchmark import protocols
 from disbench.benchmark.datasets import Dataset, manifest
 from disbench.benchmark.protocols import MetricChoice, choose_metrics
+from disbench.benchmark.runs import provenance, store
+from disbench.benchmark.runs.rows import journal_rows
+from disbench.benchmark.runs.store import CellFile
+from disbench.benchmark.scoring import scoring
 from disbench.errors import UsageError, unknown
-from disbench.leaderboards import kept, labels, plots
+from disbench.files import plain
+from disbench.leaderboards import labels, plots, results
 from disbench.leaderboards.report import Findings, Matrix, Traversal
 
 PARTS = {"mi": ("mig", "mutual_information"), "dci": ("dci", "importance")}
@@ -65,16 +70,16 @@ def stored(folder: Path, kind: str, metric: str = "") -> Matrix | None:
     """The matrix that a seed's scores hold, of any preset or of the one named; None where they hold none."""
     name, part = PARTS[kind]
     preset = choose_metrics(metric)[0].preset if metric else None
-    cell, entries = store.read_json(folder / "cell.json"), store.read_json(folder / "scores.json")
-    if not (isinstance(cell, dict) and isinstance(entries, list)):
+    file, entries = CellFile.read(folder), store.scores(folder)
+    if file is None or entries is None:
         return None
-    about = cell["cell"]
+    cell = file.cell
     for entry in entries:
-        wanted = preset is None or (entry["preset"], entry["changed"]) == (preset, {})
-        if entry["metric"] == name and wanted and (entry.get("parts") or {}).get(part):
-            values = np.array(entry["parts"][part], float)
-            factors = _factor_names(str(about["dataset"]["name"]), entry["dropped_factors"])
-            title = f"{about['method']}, seed {about['seed']} ({entry['label']})"
+        wanted = preset is None or (entry.preset, entry.changed) == (preset, {})
+        if entry.metric == name and wanted and entry.parts.get(part):
+            values = np.array(entry.parts[part], float)
+            factors = _factor_names(cell.dataset.name, entry.dropped_factors)
+            title = f"{cell.method}, seed {cell.seed} ({entry.label})"
             return _labelled(values, factors, title)
     return None
 
@@ -114,10 +119,10 @@ def _of_model(
     import torch
 
     from disbench import models
-    from disbench.benchmark import sweep
+    from disbench.benchmark.scoring import sources
 
     loaded = models.load_checkpoint(checkpoint)
-    method, data, where = sweep.revive(loaded, device, data_dir)
+    method, data, where = sources.revive(loaded, device, data_dir)
     if where.type == "cpu":
         torch.set_num_threads(1)
     rows = scoring.distinct(len(data), scoring.table_rows(data))
@@ -171,12 +176,12 @@ def settings(runs: Sequence[Path]) -> dict[tuple[str, str], Mapping[str, Any]]:
     """The config of every training, by its label and cell."""
     found: dict[tuple[str, str], Mapping[str, Any]] = {}
     for run in runs:
-        if kept.is_kept(run):
-            for folder, told in kept.provenance(run)["settings"].items():
+        if results.is_kept(run):
+            for folder, told in results.provenance(run)["settings"].items():
                 found[labels.split_folder(str(folder))] = told["config"]
             continue
         for cell, _ in store.cells(run):
-            found[cell.label, cell.digest] = {k: store.plain(v) for k, v in cell.config.items()}
+            found[cell.label, cell.digest] = {k: plain(v) for k, v in cell.config.items()}
     return found
 
 
@@ -291,7 +296,7 @@ def pixels(path: Path) -> NDArray[np.uint8]:
 def journals(runs: Sequence[Path]) -> pd.DataFrame:
     """Every logged value of the runs, one row per (seed, step, quantity, index) of each cell; of kept results
     there are none."""
-    return pd.DataFrame([row for run in runs if not kept.is_kept(run) for row in records.journal_rows(run)])
+    return pd.DataFrame([row for run in runs if not results.is_kept(run) for row in journal_rows(run)])
 
 
 def findings(runs: Sequence[Path], frame: pd.DataFrame, told: Sequence[str], metric: str = "") -> Findings:
@@ -328,6 +333,6 @@ def findings(runs: Sequence[Path], frame: pd.DataFrame, told: Sequence[str], met
 
 
 def _facts(run: Path, frame: pd.DataFrame) -> dict[str, Any]:
-    if kept.is_kept(run):
-        return kept.provenance(run)
+    if results.is_kept(run):
+        return results.provenance(run)
     return provenance.describe(run.resolve().name, [run], frame[frame["run"] == str(run)])

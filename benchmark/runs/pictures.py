@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from disbench.benchmark.datasets import Dataset
-from disbench.benchmark.trainer import stream
+from disbench.benchmark.training.seeds import stream
+from disbench.files import write_atomically
 from disbench.models import Method
-from disbench.models.checkpoint import write_atomically
 
 Pixels = NDArray[np.uint8]  # (h, w, 3)
 GAP, LABEL, TILE = 2, 64, 64  # pixels: between tiles, left of a row for its name, a tile's least side

@@ -11,10 +11,13 @@ from typing import Any
 import pandas as pd
 
 import disbench
-from disbench.benchmark import origin, protocols, records, store
-from disbench.benchmark.recipes import Recipe, commands
-from disbench.benchmark.store import Cell
-from disbench.leaderboards.aggregate import by_value
+from disbench.benchmark import protocols
+from disbench.benchmark.runs import environment, store
+from disbench.benchmark.runs.commands import Recipe, commands
+from disbench.benchmark.runs.rows import changed
+from disbench.benchmark.runs.store import Cell, CellFile, Status
+from disbench.files import now
+from disbench.leaderboards.labels import by_value
 
 
 def recipes(cells: Iterable[Cell]) -> dict[Recipe, list[int]]:
@@ -23,12 +26,12 @@ def recipes(cells: Iterable[Cell]) -> dict[Recipe, list[int]]:
     for cell in cells:
         recipe = Recipe(
             cell.protocol,
-            records.short(str(cell.dataset["name"])),
-            int(cell.dataset["size"]),
+            cell.dataset.short,
+            cell.dataset.size,
             cell.config_name,
             cell.method,
             cell.variant,
-            json.dumps(records.changed(cell), sort_keys=True),
+            json.dumps(changed(cell), sort_keys=True),
         )
         found.setdefault(recipe, []).append(cell.seed)
     return {recipe: sorted(set(found[recipe])) for recipe in sorted(found, key=_order)}
@@ -52,11 +55,12 @@ def describe(name: str, runs: Sequence[Path], frame: pd.DataFrame) -> dict[str, 
     settings: dict[str, dict[str, Any]] = {}
     cost = {"core": 0.0, "gpu": 0.0}
     for cell, folder in found:
-        kept_cell = store.read_json(folder / "cell.json") or {}
-        told = kept_cell.get("environment", {})
-        unit = "gpu" if kept_cell.get("device") == "cuda" else "core"  # a process on a CPU has one thread
-        cost[unit] += float(store.status(folder).get("seconds", 0.0)) / int(kept_cell.get("together", 1))
-        where = environments.setdefault(json.dumps(told, sort_keys=True), {**told, "seeds": 0})
+        file = CellFile.read(folder) or CellFile(cell)
+        # a process on a CPU has one thread
+        unit = "gpu" if file.device == "cuda" else "core"
+        cost[unit] += (Status.read(folder).seconds or 0.0) / file.together
+        key = json.dumps(file.environment, sort_keys=True)
+        where = environments.setdefault(key, {**file.environment, "seeds": 0})
         where["seeds"] += 1
         plugin = {"plugin": cell.plugin} if cell.plugin else {}
         kept = {"method": cell.method, "variant": cell.variant, "config": dict(cell.config), **plugin}
@@ -64,8 +68,8 @@ def describe(name: str, runs: Sequence[Path], frame: pd.DataFrame) -> dict[str, 
     cells = frame.drop_duplicates(["dataset", "protocol", "cell", "seed"])
     return {
         "name": name,
-        "kept": store.now(),
-        "kept_by": {"disbench": disbench.__version__, "commit": origin.commit()},
+        "kept": now(),
+        "kept_by": {"disbench": disbench.__version__, "commit": environment.commit()},
         "commands": commands(recipes(cell for cell, _ in found), f"runs/{name}"),
         "states": {str(state): int(n) for state, n in cells["state"].value_counts().items()},
         "seconds": {

@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from disbench import models, plugins
-from disbench.benchmark import protocols, scoring, store
-from disbench.benchmark.datasets import loading
-from disbench.benchmark.store import Cell
+from disbench.benchmark import protocols
+from disbench.benchmark.runs import store
+from disbench.benchmark.runs.store import Cell, CellFile, Status
+from disbench.benchmark.scoring.entries import ScoreEntry
+from disbench.errors import UsageError
+from disbench.files import plain
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def abandoned(folder: Path) -> bool:
     """Whether a cell says that it is running while no process holds it."""
-    if store.status(folder)["state"] != "running":
+    if Status.read(folder).state != "running":
         return False
-    with store.locked(folder) as ours:
-        return ours and store.status(folder)["state"] == "running"
+    with store.hold(folder) as ours:
+        return ours and Status.read(folder).state == "running"
 
 
 def standing(folder: Path) -> str:
     """Where a cell stands in truth: "running" only while a process holds it, else what it left."""
-    return "stopped" if abandoned(folder) else str(store.status(folder)["state"])
+    return "stopped" if abandoned(folder) else Status.read(folder).state
 
 
 def changed(cell: Cell) -> dict[str, Any]:
@@ -38,9 +44,9 @@ def changed(cell: Cell) -> dict[str, Any]:
     variant = models.get(cell.method).VARIANTS.get(cell.variant, {})
     usual = models.configure(cell.method, cell.config_name, {**protocol.changes(cell.method), **variant})
     return {
-        name: store.plain(value)
+        name: plain(value)
         for name, value in cell.config.items()
-        if store.plain(value) != store.plain(getattr(usual, name, None))
+        if plain(value) != plain(getattr(usual, name, None))
     }
 
 
@@ -62,36 +68,34 @@ def journal_rows(run: Path) -> list[dict[str, Any]]:
     return found
 
 
-def rows(run: Path) -> list[dict[str, Any]]:
+def score_rows(run: Path) -> list[dict[str, Any]]:
     """One row per cell and metric for the leaderboard; a failed cell has its rows too, with its reason."""
     found = []
     for cell, folder in store.cells(run):
-        state = store.status(folder)
-        told = store.read_json(folder / "cell.json") or {}
-        entries = store.read_json(folder / "scores.json")
-        if not isinstance(entries, list):
-            entries = [scoring.pending(choice) for choice in protocols.get(cell.protocol).metrics]
+        status, file = Status.read(folder), CellFile.read(folder)
+        entries = store.scores(folder)
+        if entries is None:
+            entries = [ScoreEntry.pending(choice) for choice in protocols.get(cell.protocol).metrics]
         of_cell = {
             **training(cell),
             "seed": cell.seed,
             "state": standing(folder),
-            "seconds": state.get("seconds"),
-            "data_sha256": cell.dataset["sha256"],
+            "seconds": status.seconds,
+            "data_sha256": cell.dataset.sha256,
             "config": cell.config_name,
             "changed": json.dumps(changed(cell), sort_keys=True),
-            "version": told.get("environment", {}).get("disbench"),
+            "version": file.environment.get("disbench") if file else None,
             "run": str(run),
             "folder": str(folder.relative_to(run)),
         }
-        error = state.get("error", {}).get("message")
         found += [
             {
                 **of_cell,
-                "metric": entry["metric"],
-                "preset": entry["label"],
-                "score": entry["score"],
-                "reason": error or entry.get("reason"),
-                "higher_is_better": entry.get("higher_is_better", True),
+                "metric": entry.metric,
+                "preset": entry.label,
+                "score": entry.score,
+                "reason": status.why or entry.reason,
+                "higher_is_better": entry.higher_is_better,
                 "metric_settings": metric_settings(entry),
             }
             for entry in entries
@@ -102,7 +106,7 @@ def rows(run: Path) -> list[dict[str, Any]]:
 def training(cell: Cell) -> dict[str, str]:
     """What a row says of the training that it is of: `labels.TRAINING`, and the plug-in's code."""
     return {
-        "dataset": f"{short(cell.dataset['name'])}-{cell.dataset['size']}",
+        "dataset": cell.dataset.label,
         "protocol": cell.protocol,
         "method": cell.method,
         "variant": cell.variant,
@@ -112,15 +116,41 @@ def training(cell: Cell) -> dict[str, str]:
     }
 
 
-def short(dataset: str) -> str:
-    """A data set's name; of a user's file, without the folder that it lies in (its sha256 tells it apart)."""
-    base, options = loading.split_name(dataset)
-    return ":".join([Path(base).name if base.endswith(".npz") else base, *options])
-
-
-def metric_settings(entry: Mapping[str, Any]) -> str | None:
+def metric_settings(entry: ScoreEntry) -> str | None:
     """What decided a score beside the model and the data, as JSON; None where nothing was measured."""
-    if "settings" not in entry:
+    if entry.settings is None:
         return None
-    judge = {name: entry[name] for name in ("classifier", "plugin") if entry.get(name)}
-    return json.dumps({**entry["settings"], **judge}, sort_keys=True)
+    judge = {"classifier": entry.classifier, "plugin": entry.plugin}
+    return json.dumps({**entry.settings, **{k: v for k, v in judge.items() if v}}, sort_keys=True)
+
+
+def gather(runs: Sequence[Path]) -> tuple[pd.DataFrame, list[str]]:
+    """The per-seed rows of several runs; beside them, which seeds were in two of them.
+
+    Args:
+        runs: folders of runs or of kept results.
+
+    Raises:
+        UsageError: no run, an empty one, or runs that disagree about a seed.
+    """
+    import pandas as pd
+
+    from disbench.leaderboards import aggregate, results
+
+    frames = []
+    for run in dict.fromkeys(runs):
+        if results.is_kept(run):
+            frames.append(results.scores(run))
+            continue
+        store.check_run(run)
+        found = score_rows(run)
+        if not found:
+            raise UsageError(f"{run} holds no seeds yet; train some with `disbench run --out {run}`.")
+        frames.append(aggregate.scores(found))
+    return aggregate.deduplicated(aggregate.ordered(pd.concat(frames)))
+
+
+def warnings(frame: pd.DataFrame) -> list[str]:
+    """Sentences about protocols whose scores mean nothing."""
+    known = [protocols.get(name) for name in sorted(set(frame["protocol"])) if name in protocols.names()]
+    return [f"protocol {found.name}: {found.summary}" for found in known if not found.meaningful]

@@ -17,20 +17,28 @@ A cell is done when its checkpoint is there and its scores answer what the proto
 from __future__ import annotations
 
 import contextlib
-import errno
 import functools
 import hashlib
 import json
-import math
-import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from disbench.errors import UsageError
+from disbench.benchmark.datasets.reference import DataRef
+from disbench.benchmark.protocols import Protocol
+from disbench.benchmark.scoring.entries import ScoreEntry, answer, read_entries
+from disbench.errors import UsageError, argument
+from disbench.files import (
+    is_temporary,
+    locked,
+    plain,
+    read_json,
+    replacing,
+    unwritable,
+    write_json,
+)
 from disbench.leaderboards import labels
-from disbench.models.checkpoint import is_temporary, write_atomically
 
 KIND = "disbench run"
 FORMAT = 1
@@ -41,9 +49,13 @@ class Cell:
     """One (method, settings, seed) on one data set under one protocol: everything that decides the result.
 
     Attributes:
+        method: its name.
+        variant: the method's variant, or "".
         config_name: which of the method's named configs `config` started from.
         config: field to value, complete.
-        dataset: name, size and sha256.
+        dataset: the data.
+        protocol: its name.
+        seed: the seed.
         plugin: where the method comes from, with a SHA-256, if from a plug-in; else "".
     """
 
@@ -51,10 +63,18 @@ class Cell:
     variant: str
     config_name: str
     config: Mapping[str, Any]
-    dataset: Mapping[str, Any]
+    dataset: DataRef
     protocol: str
     seed: int
     plugin: str = ""
+
+    @classmethod
+    def read(cls, values: Mapping[str, Any]) -> Cell:
+        """From a cell.json."""
+        return cls(**{**values, "dataset": DataRef.read(values["dataset"])})
+
+    def plain(self) -> dict[str, Any]:
+        return asdict(self)
 
     @property
     def label(self) -> str:
@@ -66,7 +86,7 @@ class Cell:
     @functools.cached_property
     def folder(self) -> Path:
         """Relative to the run: equal for the seeds of one method under equal settings."""
-        identity = asdict(self)
+        identity = self.plain()
         del identity["seed"]
         if not self.plugin:  # a run from before there were plug-ins keeps its folders
             del identity["plugin"]
@@ -83,44 +103,137 @@ class Cell:
         """The hash in the folder's name: of all but the seed."""
         return labels.split_folder(self.training)[1]
 
-
-def read_json(path: Path) -> Any:
-    """The content, or None where there is no such file or not a whole one (then it is made again)."""
-    try:
-        return json.loads(path.read_text("utf-8"))
-    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError, UnicodeDecodeError):
-        return None
+    @property
+    def steps(self) -> int:
+        """How many steps it trains."""
+        return int(self.config["steps"])
 
 
-def write_json(path: Path, values: Any) -> None:
-    """Strict JSON: a NaN is written as null by the caller or not at all."""
-    text = json.dumps(values, indent=1, allow_nan=False, default=list) + "\n"
-    write_atomically(path, lambda temporary: temporary.write_text(text, "utf-8"))
+@dataclass(frozen=True)
+class CellFile:
+    """A cell.json: the cell, and what trains it.
+
+    Attributes:
+        cell: what is trained.
+        environment: versions and hardware, see `environment`; empty before the training begins.
+        device: "cpu" or "cuda".
+        together: how many seeds share its time.
+    """
+
+    cell: Cell
+    environment: Mapping[str, str | None] = field(default_factory=dict)
+    device: str = "cpu"
+    together: int = 1
+
+    @classmethod
+    def read(cls, folder: Path) -> CellFile | None:
+        """Of a cell's folder; None where there is no such file or not a whole one."""
+        values = read_json(folder / "cell.json")
+        if not isinstance(values, dict):
+            return None
+        known = {f.name: values[f.name] for f in fields(cls) if f.name in values}
+        return cls(**{**known, "cell": Cell.read(values["cell"])})
+
+    def write(self, folder: Path) -> None:
+        write_json(folder / "cell.json", asdict(self))
 
 
-def plain(value: Any) -> Any:
-    """Numbers, texts, lists and dicts of anything numpy; not-a-number and infinities become None."""
-    if hasattr(value, "tolist"):
-        value = value.tolist()
-    if isinstance(value, Mapping):
-        return {str(k): plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(v) for v in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
+@dataclass(frozen=True)
+class Failure:
+    """Why a cell failed.
+
+    Attributes:
+        type: name of the exception.
+        message: a sentence.
+        step: of a loss that is not finite.
+        term: that loss.
+        traceback: of an error that nobody foresaw.
+    """
+
+    type: str = ""
+    message: str = ""
+    step: int | None = None
+    term: str | None = None
+    traceback: str | None = None
+
+    @classmethod
+    def read(cls, values: Mapping[str, Any]) -> Failure:
+        return cls(**{f.name: values[f.name] for f in fields(cls) if f.name in values})
+
+    def plain(self) -> dict[str, Any]:
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+
+@dataclass(frozen=True)
+class Status:
+    """A status.json: where a cell stands.
+
+    Attributes:
+        state: "queued", "running", "stopped", "failed" or "done".
+        phase: of a running one: "preparing", "training" or "scoring".
+        process: number of the process that is at it.
+        error: of a failed one.
+        step: steps taken.
+        steps: steps in all.
+        seconds: wall time of all starts together; None before the first.
+        training: that of training alone.
+        peak_private_mb: most memory that the process had to itself, in MiB; None where it is not known.
+        updated: when the file was written.
+    """
+
+    state: str = "queued"
+    phase: str = ""
+    process: int | None = None
+    error: Failure | None = None
+    step: int = 0
+    steps: int = 0
+    seconds: float | None = None
+    training: float | None = None
+    peak_private_mb: int | None = None
+    updated: str = ""
+
+    @classmethod
+    def read(cls, folder: Path) -> Status:
+        """Of a cell's folder; "queued" where there is no such file or not a whole one."""
+        values = read_json(folder / "status.json")
+        return cls.of(values) if isinstance(values, dict) else cls()
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Status:
+        """From plain values."""
+        known = {f.name: values[f.name] for f in fields(cls) if f.name in values}
+        if known.get("error") is not None:
+            known["error"] = Failure.read(known["error"])
+        return cls(**known)
+
+    def write(self, folder: Path) -> None:
+        write_json(folder / "status.json", self.plain())
+
+    def plain(self) -> dict[str, Any]:
+        """A phase, a process and an error are there where there are any."""
+        said: dict[str, object] = {"state": self.state}
+        said |= {name: value for name in ("phase", "process") if (value := getattr(self, name))}
+        said |= {"error": self.error.plain()} if self.error else {}
+        rest = ("step", "steps", "seconds", "training", "peak_private_mb", "updated")
+        return {**said, **{name: getattr(self, name) for name in rest}}
+
+    @property
+    def why(self) -> str:
+        """The message of its error, or ""."""
+        return self.error.message if self.error else ""
 
 
 def check_free(path: Path) -> None:
     """Raises UsageError where the path is neither a run nor a place for one."""
+    out = argument("out")
     if path.exists() and not path.is_dir():
-        raise UsageError(f"{path} is a file; give --out a folder, a new one or that of an earlier run.")
+        raise UsageError(f"{path} is a file; give {out} a folder, a new one or that of an earlier run.")
     if (path / "run.json").exists():
         check_run(path)
     # another process may just be making the marker, or one was killed at it
     elif path.is_dir() and not all(map(is_temporary, path.iterdir())):
         raise UsageError(
-            f"{path} holds other files and is not a disbench run; give --out a new or empty folder."
+            f"{path} holds other files and is not a disbench run; give {out} a new or empty folder."
         )
 
 
@@ -160,47 +273,35 @@ def check_run(path: Path) -> None:
         )
 
 
-def unwritable(path: Path, error: OSError) -> UsageError:
-    if error.errno == errno.ENOSPC:
-        return UsageError(f"the disk that holds {path} is full; free some space and try again.")
-    return UsageError(f"cannot write to {path}: {error.strerror}; give a folder that you may write to.")
-
-
 def cells(run: Path) -> list[tuple[Cell, Path]]:
     """Every cell of a run with its folder, sorted by method and seed."""
     check_run(run)
-    found = []
-    for path in run.glob("*/seed-*/cell.json"):
-        values = read_json(path)
-        if isinstance(values, dict):
-            found.append((Cell(**values["cell"]), path.parent))
+    files = [(CellFile.read(path.parent), path.parent) for path in run.glob("*/seed-*/cell.json")]
+    found = [(file.cell, folder) for file, folder in files if file is not None]
     return sorted(found, key=lambda entry: (entry[0].label, str(entry[1].parent), entry[0].seed))
 
 
-def status(folder: Path) -> dict[str, Any]:
-    return read_json(folder / "status.json") or {"state": "queued"}
+def scores(folder: Path) -> list[ScoreEntry] | None:
+    """The entries of a cell's scores.json; None where there are none."""
+    return read_entries(read_json(folder / "scores.json"))
 
 
-@contextlib.contextmanager
-def locked(folder: Path) -> Iterator[bool]:
-    """Holds the cell against other processes; yields False where another one holds it already.
+def write_scores(folder: Path, entries: list[ScoreEntry]) -> None:
+    write_json(folder / "scores.json", [entry.plain() for entry in entries])
 
-    The lock is the operating system's and vanishes with its process, however that ends.
-    """
-    import fcntl
 
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / ".lock", "a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
-        yield True
+def is_done(folder: Path, protocol: Protocol) -> bool:
+    """Whether a cell is trained and scored with the metrics of its protocol."""
+    return (folder / "checkpoint.pt").is_file() and answer(scores(folder), protocol.metrics)
+
+
+def hold(folder: Path) -> contextlib.AbstractContextManager[bool]:
+    """Holds a cell against other processes; False where another one holds it already."""
+    return locked(folder / ".lock")
 
 
 def tidy(folder: Path) -> None:
-    """Removes what a killed process had begun to write. For who holds the cell's lock."""
+    """Removes what a killed process had begun to write. For the process that holds the cell."""
     for path in filter(is_temporary, folder.iterdir()):
         path.unlink()
 
@@ -211,8 +312,8 @@ class Journal:
     def __init__(self, path: Path, step: int) -> None:
         self.path = path
         kept = [line for line in read_lines(path) if line["step"] <= step]
-        text = "".join(json.dumps(line) + "\n" for line in kept)
-        write_atomically(path, lambda temporary: temporary.write_text(text, "utf-8"))
+        with replacing(path) as temporary:
+            temporary.write_text("".join(json.dumps(line) + "\n" for line in kept), "utf-8")
 
     def append(self, line: Mapping[str, Any]) -> None:
         with open(self.path, "a", encoding="utf-8") as file:
@@ -225,23 +326,15 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     Raises:
         UsageError: another line is damaged.
     """
-    if not path.exists():
-        return []
-    lines = []
+    return list(_lines(path)) if path.exists() else []
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
     for number, text in enumerate(path.read_text("utf-8").split("\n")[:-1], start=1):
         try:
-            lines.append(json.loads(text))
+            yield json.loads(text)
         except json.JSONDecodeError:
             raise UsageError(
                 f"line {number} of {path} is damaged; "
                 "delete the folder that it lies in to train that seed anew."
             ) from None
-    return lines
-
-
-def now() -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S%z")
-
-
-def disk_is_full(error: BaseException) -> bool:
-    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)

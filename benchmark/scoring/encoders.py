@@ -20,13 +20,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from disbench.benchmark import datasets, scoring
+from disbench.benchmark import datasets
 from disbench.benchmark.datasets import manifest
 from disbench.benchmark.datasets.dataset import Dataset
 from disbench.benchmark.datasets.loading import split_name
-from disbench.benchmark.foreign import pt2, torchscript
-from disbench.benchmark.foreign.files import members, short
-from disbench.benchmark.scoring import Floats, Ints, Told
+from disbench.benchmark.scoring import pt2, scoring, torchscript
+from disbench.benchmark.scoring.files import members, short
+from disbench.benchmark.scoring.scoring import Floats, Ints, Progress
 from disbench.errors import UsageError, unknown
 from disbench.metrics import ContingencyTable
 from disbench.models.checkpoint import load_tensors
@@ -84,7 +84,7 @@ def exported(path: Path) -> Network:
 
 
 def onnx(path: Path) -> Network:
-    from disbench.benchmark.foreign.onnx import Model
+    from disbench.benchmark.scoring.onnx import Model
 
     model = Model(path)
     return Network(path, model, model.shape, model.dtype)
@@ -237,7 +237,7 @@ class Encoder:
         """Codes (b, d) of images (b, c, h, w) in [0, 1]."""
         return represent(self.network, self.reading, images)
 
-    def codes(self, rows: Ints, progress: Told | None = None) -> Floats:
+    def codes(self, rows: Ints, progress: Progress | None = None) -> Floats:
         found = scoring.encode(self.represent, self.data, rows, progress)
         if (found == found[:1]).all():
             raise UsageError(

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from disbench.benchmark.foreign.files import reading, short
+from disbench.benchmark.scoring.files import reading, short
 from disbench.errors import UsageError
 
 # Which fields of the messages of onnx.proto lead to tensors, by field number. A tensor with field 13, or with

@@ -24,7 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from disbench.benchmark.foreign.files import members, reading, short
+from disbench.benchmark.scoring.files import members, reading, short
 from disbench.errors import UsageError
 from disbench.models.checkpoint import check_tensors
 

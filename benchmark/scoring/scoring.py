@@ -19,12 +19,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from disbench import metrics, plugins
+from disbench import metrics
 from disbench.benchmark.datasets import Dataset
-from disbench.benchmark.datasets.classifier import load_classifier
 from disbench.benchmark.protocols import MetricChoice, need_classifier
-from disbench.benchmark.store import plain
-from disbench.benchmark.trainer import StoppedError, stream
+from disbench.benchmark.scoring.classifier import load_classifier
+from disbench.benchmark.scoring.entries import Draws, ScoreEntry
+from disbench.benchmark.training.seeds import StoppedError, stream
 from disbench.errors import UsageError
 from disbench.metrics import ContingencyTable
 from disbench.models import Method
@@ -33,7 +33,7 @@ Ints = NDArray[np.integer[Any]]
 Floats = NDArray[np.float32]
 TRAIN_ROWS, TEST_ROWS = 10_000, 5_000  # of a table metric, as in disentanglement_lib
 CHUNK = 256  # images encoded at a time: what a layer gives for them fits into a core's cache
-Told = Callable[[str, int, int], None]  # hears of long work: what, how much is done, of how much
+Progress = Callable[[str, int, int], None]  # called with the kind of work, how much is done, of how much
 
 
 class Source(Protocol):
@@ -44,7 +44,7 @@ class Source(Protocol):
         """The rows (m,) that it has codes of, ascending; None for all."""
         ...
 
-    def codes(self, rows: Ints, progress: Told | None = None) -> Floats:
+    def codes(self, rows: Ints, progress: Progress | None = None) -> Floats:
         """The codes (len(rows), d) of distinct rows, finite numbers."""
         ...
 
@@ -66,7 +66,7 @@ class Trained:
     def rows(self) -> Ints | None:
         return None
 
-    def codes(self, rows: Ints, progress: Told | None = None) -> Floats:
+    def codes(self, rows: Ints, progress: Progress | None = None) -> Floats:
         self.method.eval()
 
         def represent(images: Tensor) -> Tensor:
@@ -79,7 +79,7 @@ class Trained:
 
 
 def encode(
-    represent: Callable[[Tensor], Tensor], data: Dataset, rows: Ints, progress: Told | None = None
+    represent: Callable[[Tensor], Tensor], data: Dataset, rows: Ints, progress: Progress | None = None
 ) -> Floats:
     """The codes (len(rows), d) of images, from a function of images (b, c, h, w) to codes (b, d).
 
@@ -242,12 +242,12 @@ def score(
     source: Source,
     data: Dataset,
     choices: Sequence[MetricChoice],
-    progress: Told | None = None,
+    progress: Progress | None = None,
     jobs: int = 1,
     draws: int = 1,
     stop: Callable[[], bool] = lambda: False,
-) -> list[dict[str, Any]]:
-    """One entry per metric: name, preset, score and everything that a `Score` carries, as plain values.
+) -> list[ScoreEntry]:
+    """One entry per metric.
 
     `jobs` is the number of processes for the metrics that can use several, -1 for one per core; no score
     depends on it. With several `draws` each metric is computed on as many independent draws of its own; the
@@ -271,7 +271,7 @@ def score(
         if stop():
             raise StoppedError
         choice = planned.choice
-        found: list[dict[str, Any]] = []
+        found: list[ScoreEntry] = []
         if metrics.get(choice.name).kind == "clustering" and isinstance(table, str):
             planned.reason = f"{choice.name}: {table}"
         try:
@@ -281,27 +281,11 @@ def score(
         except UsageError as error:  # too few rows, say: of this metric, not of the others
             planned.reason = str(error)
         if planned.reason is not None:
-            entries.append(pending(choice, planned.reason))
+            entries.append(ScoreEntry.pending(choice, planned.reason))
             continue
-        entry = found[0]
-        entry["warnings"] = [*entry["warnings"], *planned.notes]
-        if draws > 1:
-            entry["draws"] = spread([each["score"] for each in found])
-        entries.append(entry)
+        spread = Draws.of([entry.score for entry in found]) if draws > 1 else None
+        entries.append(found[0].with_draws(spread, planned.notes))
     return entries
-
-
-def spread(scores: Sequence[float | None]) -> dict[str, Any]:
-    """Scores of several draws with mean, std (n - 1), min and max: None where a score is missing."""
-    known = np.array([s for s in scores if s is not None])
-    whole = len(known) == len(scores)
-    return {
-        "scores": list(scores),
-        "mean": float(known.mean()) if whole else None,
-        "std": float(known.std(ddof=1)) if whole and len(known) > 1 else None,
-        "min": float(known.min()) if whole else None,
-        "max": float(known.max()) if whole else None,
-    }
 
 
 def _entry(
@@ -311,9 +295,9 @@ def _entry(
     codes: Codes | None,
     data: Dataset,
     table: tuple[ContingencyTable, str] | str,
-    progress: Told | None,
+    progress: Progress | None,
     jobs: int,
-) -> dict[str, Any]:
+) -> ScoreEntry:
     """One metric on one draw."""
     metric = metrics.get(choice.name)
     extra: dict[str, Any] = {"rng": generator(choice, draw)} if metric.takes("rng") else {}
@@ -336,42 +320,5 @@ def _entry(
         else:
             arguments = (codes(wanted),)
     found = metric(*arguments, preset=choice.preset, **choice.settings, **extra)
-    return {
-        **_head(choice),
-        "score": plain(found.score),
-        "label": found.preset,
-        "reason": None if np.isfinite(found.score) else "; ".join(found.warnings),
-        "higher_is_better": metric.higher_is_better,
-        "chance": metric.chance,
-        "parts": plain(found.parts),
-        "settings": plain(found.settings),
-        "live": plain(found.live),
-        "dropped_factors": plain(found.dropped_factors),
-        "warnings": plain(found.warnings),
-        "n_encoded": found.n_encoded,
-        "classifier": table[1] if metric.kind == "clustering" else None,
-        "seconds": round(time.perf_counter() - started, 3),
-    }
-
-
-_HEAD = ("metric", "preset", "changed", "plugin")
-
-
-def _head(choice: MetricChoice) -> dict[str, Any]:
-    given = {"metric": choice.name, "preset": choice.preset, "changed": plain(choice.settings)}
-    return {**given, "plugin": plugins.source("metrics", choice.name) or None}
-
-
-def pending(choice: MetricChoice, reason: str | None = None) -> dict[str, Any]:
-    """An entry without a score: what was asked, and why there is none."""
-    changes = [f"{name}={value}" for name, value in choice.settings.items()]
-    label = ", ".join([str(choice.preset), *changes])
-    return {**_head(choice), "score": None, "label": label, "reason": reason}
-
-
-def answers(entries: Any, choices: Sequence[MetricChoice]) -> bool:
-    """Whether stored scores are those of exactly these metrics, presets, settings and plug-ins' code."""
-    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        return False
-    asked = [_head(choice) for choice in choices]
-    return [{key: entry.get(key) for key in _HEAD} for entry in entries] == asked
+    classifier = table[1] if metric.kind == "clustering" else None
+    return ScoreEntry.measured(choice, found, classifier, time.perf_counter() - started)

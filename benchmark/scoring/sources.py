@@ -14,14 +14,17 @@ import torch
 from torch import Tensor
 
 from disbench import metrics, models
-from disbench.benchmark import datasets, protocols, scoring, sweep
+from disbench.benchmark import datasets, protocols
 from disbench.benchmark.datasets.dataset import Dataset
-from disbench.benchmark.foreign import codes, encoders, files
-from disbench.benchmark.foreign.encoders import Wanted as Wanted
+from disbench.benchmark.datasets.reference import DataRef
 from disbench.benchmark.protocols import MetricChoice
-from disbench.benchmark.scoring import Source, Told
-from disbench.errors import UsageError, unknown
-from disbench.models.checkpoint import KIND, load_tensors
+from disbench.benchmark.scoring import encoders, files, scoring, tables
+from disbench.benchmark.scoring.encoders import Wanted as Wanted
+from disbench.benchmark.scoring.entries import ScoreEntry
+from disbench.benchmark.scoring.scoring import Progress, Source
+from disbench.benchmark.training import gpu
+from disbench.errors import UsageError, argument, unknown
+from disbench.models.checkpoint import KIND, Checkpoint, load_tensors
 from disbench.models.method import Method
 
 STANDARD = "beta_vae,factor_vae,mig,sap,modularity"  # quick ones, for what comes without a protocol
@@ -30,7 +33,7 @@ TITLES = {"torchscript": "a TorchScript encoder", "pt2": "a torch.export encoder
 
 
 @dataclass(frozen=True)
-class Options:
+class SourceOptions:
     """What the user said beside the file; "" or None where nothing was said.
 
     Attributes:
@@ -72,7 +75,7 @@ class Opened:
     assumed: tuple[str, ...] = ()
 
 
-def open_source(path: Path, options: Options) -> Opened:
+def open_source(path: Path, options: SourceOptions) -> Opened:
     """What is in a file, recognised by its content.
 
     Raises:
@@ -87,21 +90,21 @@ def open_source(path: Path, options: Options) -> Opened:
         return _checkpoint(path, options) if own else _state_dict(path, options)
     if options.method or options.factory:
         raise UsageError(f"{path} is no state dict, so leave out --method and --factory: nothing is built.")
-    if kind in codes.READERS:
+    if kind in tables.READERS:
         return _codes(path, kind, options)
     return _encoder(ENCODERS[kind](path), kind, TITLES[kind], options)
 
 
-def open_codes(table: codes.Table, options: Options) -> Opened:
+def open_codes(table: tables.CodesTable, options: SourceOptions) -> Opened:
     """Codes in memory.
 
     Raises:
         UsageError: they are no finite numbers, or do not fit the data.
     """
-    return _placed(codes.checked(table, Path("the array")), Path("the array"), "array", options)
+    return _placed(tables.checked(table, Path("the array")), Path("the array"), "array", options)
 
 
-def open_encoder(encoder: Callable[[Tensor], Any], options: Options) -> Opened:
+def open_encoder(encoder: Callable[[Tensor], Any], options: SourceOptions) -> Opened:
     """A function of images (b, c, h, w), or a module, in memory; a method of disbench among them.
 
     Raises:
@@ -117,7 +120,7 @@ def open_encoder(encoder: Callable[[Tensor], Any], options: Options) -> Opened:
         )
         if data.shape != encoder.data.shape:
             raise UsageError(f"{path} takes images {encoder.data.shape}, but {data.name} has {data.shape}.")
-        where = torch.device(sweep.choose_device(options.device))
+        where = torch.device(gpu.choose_device(options.device))
         source = scoring.Trained(encoder.to(where).eval(), data, where, options.data_dir)
         return _of_images(path, f"{name} in memory", source, data, "module", ())
     if isinstance(encoder, torch.nn.Module):
@@ -125,33 +128,39 @@ def open_encoder(encoder: Callable[[Tensor], Any], options: Options) -> Opened:
     return _encoder(encoders.Network(path, encoder), "module", f"{name} in memory", options)
 
 
-def _checkpoint(path: Path, options: Options) -> Opened:
+def _checkpoint(path: Path, options: SourceOptions) -> Opened:
     saved = models.load_checkpoint(path)
-    about = dict(saved.dataset)
-    if options.dataset not in ("", about.get("name")):
+    trained_on = saved.dataset.get("name")
+    if options.dataset not in ("", trained_on):
         raise UsageError(
-            f"{path} was trained on {about.get('name')}; with --dataset {options.dataset} it would not "
+            f"{path} was trained on {trained_on}; with {argument('dataset')} {options.dataset} it would not "
             "compare."
         )
-    method, data, device = sweep.revive(saved, options.device, options.data_dir)
+    method, data, device = revive(saved, options.device, options.data_dir)
     return Opened(
         path,
         f"{saved.method}, seed {saved.seed}, {saved.step:,} steps",
         scoring.Trained(method, data, device, options.data_dir),
         data,
         {"checkpoint": str(path), "method": saved.method, "seed": saved.seed, "step": saved.step},
-        about,
+        dict(saved.dataset),
         saved.protocol,
     )
 
 
-def _codes(path: Path, kind: files.Kind, options: Options) -> Opened:
-    return _placed(codes.read(path, kind), path, kind, options)
+def revive(saved: Checkpoint, device: str, data_dir: Path | None) -> tuple[Method, Dataset, torch.device]:
+    """The method of a checkpoint, the data set that it was trained on, and the device that was asked for."""
+    where = gpu.choose_device(device)
+    return saved.build(where), DataRef.read(saved.dataset).load(data_dir), torch.device(where)
 
 
-def _placed(table: codes.Table, path: Path, kind: str, options: Options) -> Opened:
+def _codes(path: Path, kind: files.Kind, options: SourceOptions) -> Opened:
+    return _placed(tables.read(path, kind), path, kind, options)
+
+
+def _placed(table: tables.CodesTable, path: Path, kind: str, options: SourceOptions) -> Opened:
     size = options.wanted.size or table.size
-    source, data, assumed = codes.place(table, path, options.dataset, size, options.data_dir)
+    source, data, assumed = tables.place(table, path, options.dataset, size, options.data_dir)
     n, d = table.codes.shape
     return Opened(
         path,
@@ -165,7 +174,7 @@ def _placed(table: codes.Table, path: Path, kind: str, options: Options) -> Open
     )
 
 
-def _encoder(network: encoders.Network, kind: str, title: str, options: Options) -> Opened:
+def _encoder(network: encoders.Network, kind: str, title: str, options: SourceOptions) -> Opened:
     dataset = _named(network.path, options)
     encoder, assumed = encoders.fit(network, options.wanted, dataset, options.data_dir)
     return _of_images(network.path, title, encoder, encoder.data, kind, assumed)
@@ -178,13 +187,13 @@ def _of_images(
     return Opened(path, title, source, data, {"file": str(path), "kind": kind}, about, "", assumed)
 
 
-def _named(path: Path, options: Options) -> str:
+def _named(path: Path, options: SourceOptions) -> str:
     if not options.dataset:
         raise UsageError(f"{path} does not say which images to encode; name the data set with --dataset.")
     return options.dataset
 
 
-def _state_dict(path: Path, options: Options) -> Opened:
+def _state_dict(path: Path, options: SourceOptions) -> Opened:
     """Weights for the module that --factory makes, or for a method of disbench."""
     weights, assumed = encoders.state_dict(path)
     if not (options.method or options.factory):
@@ -198,12 +207,10 @@ def _state_dict(path: Path, options: Options) -> Opened:
         network = encoders.from_factory(path, options.factory, (channels, sizes[0], sizes[0]))
         return _encoder(network, "state dict", f"{options.factory} with a state dict", options)
     data = datasets.load(dataset, size=size, data_dir=options.data_dir)
-    prior = None if data.labels is None else tuple(float(share) for share in data.class_prior)
     config = models.configure(options.method, options.config or "paper", options.changes)
-    info = models.DataInfo(data.shape, len(data), prior)
-    method = models.build(options.method, config, info, seed=0)
+    method = models.build(options.method, config, data.info, seed=0)
     encoders.load_strictly(method, weights, path, f"--method {options.method}")
-    where = torch.device(sweep.choose_device(options.device))
+    where = torch.device(gpu.choose_device(options.device))
     source = scoring.Trained(method.to(where).eval(), data, where, options.data_dir)
     told = f"config {options.config or 'paper'} on images of {data.shape[1]} pixels (--config, --set, --size)"
     title = f"{options.method} with a state dict"
@@ -249,9 +256,9 @@ def score(
     choices: Sequence[MetricChoice],
     *,
     draws: int = 1,
-    progress: Told | None = None,
+    progress: Progress | None = None,
     jobs: int = 1,
-) -> list[list[dict[str, Any]]]:
+) -> list[list[ScoreEntry]]:
     """The entries of `scoring.score` for each; on a CPU by one thread, as in a run.
 
     Raises:
@@ -267,12 +274,17 @@ def score(
     finally:
         torch.set_num_threads(threads)
     for one, entries in zip(opened, found, strict=True):
-        if all(entry["score"] is None for entry in entries):
-            raise UsageError(f"{one.path}: no metric can be computed: {entries[0]['reason']}")
+        if all(entry.score is None for entry in entries):
+            raise UsageError(f"{one.path}: no metric can be computed: {entries[0].reason}")
     return found
 
 
-def as_json(one: Opened, entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def as_json(one: Opened, entries: Sequence[ScoreEntry]) -> dict[str, Any]:
     """Everything as plain values; what was assumed of all but checkpoints."""
     assumed = {} if "checkpoint" in one.head else {"assumed": list(one.assumed)}
-    return {**one.head, "dataset": dict(one.dataset), **assumed, "scores": list(entries)}
+    return {
+        **one.head,
+        "dataset": dict(one.dataset),
+        **assumed,
+        "scores": [entry.plain() for entry in entries],
+    }

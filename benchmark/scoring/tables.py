@@ -19,9 +19,9 @@ from disbench.benchmark import datasets
 from disbench.benchmark.datasets import manifest
 from disbench.benchmark.datasets.dataset import Dataset
 from disbench.benchmark.datasets.loading import split_name
-from disbench.benchmark.foreign import files
-from disbench.benchmark.foreign.files import LIMIT, Kind, reading
-from disbench.benchmark.scoring import Told
+from disbench.benchmark.scoring import files
+from disbench.benchmark.scoring.files import LIMIT, Kind, reading
+from disbench.benchmark.scoring.scoring import Progress
 from disbench.errors import UsageError
 from disbench.metrics import ContingencyTable
 
@@ -35,7 +35,7 @@ KNOWN = ("rows", "factors", "factor_names", "size", *WORDS)
 
 
 @dataclass(frozen=True)
-class Table:
+class CodesTable:
     """What a file of codes holds.
 
     Attributes:
@@ -57,7 +57,7 @@ class Table:
     assumed: tuple[str, ...] = ()
 
 
-def read(path: Path, kind: Kind) -> Table:
+def read(path: Path, kind: Kind) -> CodesTable:
     """The codes in a file, not yet compared with any data.
 
     Raises:
@@ -66,7 +66,7 @@ def read(path: Path, kind: Kind) -> Table:
     return checked(READERS[kind](path), path)
 
 
-def checked(table: Table, path: Path) -> Table:
+def checked(table: CodesTable, path: Path) -> CodesTable:
     """The table with real, finite codes and whole rows and factors; `path` is what errors call it.
 
     Raises:
@@ -125,7 +125,7 @@ def _whole(path: Path, what: str, array: Array, dimensions: int) -> Ints:
     return whole
 
 
-def _npz(path: Path) -> Table:
+def _npz(path: Path) -> CodesTable:
     with files.open_zip(path) as archive:
         sizes = {entry.filename: entry.file_size for entry in archive.infolist()}
 
@@ -136,9 +136,9 @@ def _npz(path: Path) -> Table:
         return _of_arrays(path, [name.removesuffix(".npy") for name in sizes if name.endswith(".npy")], array)
 
 
-def _npy(path: Path) -> Table:
+def _npy(path: Path) -> CodesTable:
     with reading(path, "npy"), open(path, "rb") as file:
-        return Table(_npy_array(path, "the array", file, path.stat().st_size))
+        return CodesTable(_npy_array(path, "the array", file, path.stat().st_size))
 
 
 def _npy_array(path: Path, name: str, source: IO[bytes], size: int) -> Array:
@@ -162,7 +162,7 @@ def _npy_array(path: Path, name: str, source: IO[bytes], size: int) -> Array:
     return np.frombuffer(content, dtype).reshape(shape, order="F" if by_column else "C")
 
 
-def _hdf5(path: Path) -> Table:
+def _hdf5(path: Path) -> CodesTable:
     import h5py
 
     with reading(path, "HDF5"), h5py.File(path, "r") as file:
@@ -186,7 +186,7 @@ def _hdf5(path: Path) -> Table:
         return _of_arrays(path, names, array)
 
 
-def _of_arrays(path: Path, names: list[str], array: Callable[[str], Array]) -> Table:
+def _of_arrays(path: Path, names: list[str], array: Callable[[str], Array]) -> CodesTable:
     """A table of named arrays: `codes`, or the only array that has none of the known names."""
     others = [name for name in names if name not in KNOWN]
     assumed: tuple[str, ...] = ()
@@ -207,7 +207,7 @@ def _of_arrays(path: Path, names: list[str], array: Callable[[str], Array]) -> T
             f"{path}: size {size.shape} of {size.dtype} must be one whole number, pixels a side."
         )
     titles = array("factor_names") if "factor_names" in names else np.empty(0, "U1")
-    return Table(
+    return CodesTable(
         array(chosen),
         rows=array("rows") if "rows" in names else None,
         factors=array("factors") if "factors" in names else None,
@@ -226,7 +226,7 @@ def _word(path: Path, name: str, array: Array) -> str:
     return str(array.item())
 
 
-def _csv(path: Path) -> Table:
+def _csv(path: Path) -> CodesTable:
     import pandas as pd
 
     size = path.stat().st_size
@@ -254,7 +254,7 @@ def _csv(path: Path) -> Table:
     return _of_columns(path, {name: frame.iloc[:, i].to_numpy() for i, name in enumerate(columns)})
 
 
-def _parquet(path: Path) -> Table:
+def _parquet(path: Path) -> CodesTable:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -276,7 +276,7 @@ def _parquet(path: Path) -> Table:
     return _of_columns(path, columns)
 
 
-def _of_columns(path: Path, columns: Mapping[str, Array]) -> Table:
+def _of_columns(path: Path, columns: Mapping[str, Array]) -> CodesTable:
     """A table of named columns: `row`, `factor_...`, and one per code."""
     for name in columns:
         if not name or name.startswith(("Unnamed: ", "__index_level")):
@@ -291,7 +291,7 @@ def _of_columns(path: Path, columns: Mapping[str, Array]) -> Table:
             f"{path} has the columns {files.short(list(columns))}; expected one per code, and at most one "
             "named 'row'."
         )
-    return Table(
+    return CodesTable(
         np.column_stack([columns[name] for name in codes]),
         rows=columns[row[0]] if row else None,
         factors=np.column_stack([columns[name] for name in factors]) if factors else None,
@@ -300,7 +300,7 @@ def _of_columns(path: Path, columns: Mapping[str, Array]) -> Table:
     )
 
 
-READERS: Mapping[Kind, Callable[[Path], Table]] = {
+READERS: Mapping[Kind, Callable[[Path], CodesTable]] = {
     "npz": _npz,
     "npy": _npy,
     "hdf5": _hdf5,
@@ -320,7 +320,7 @@ class Stored:
     table: Floats
     rows: Ints = field(repr=False)
 
-    def codes(self, rows: Ints, progress: Told | None = None) -> Floats:
+    def codes(self, rows: Ints, progress: Progress | None = None) -> Floats:
         return self.table[np.searchsorted(self.rows, rows)]
 
     def contingency(self) -> tuple[ContingencyTable, str] | str:
@@ -338,7 +338,7 @@ class NoImages:
 
 
 def place(
-    table: Table, path: Path, dataset: str | None, size: int | None, data_dir: Path | None
+    table: CodesTable, path: Path, dataset: str | None, size: int | None, data_dir: Path | None
 ) -> tuple[Stored, Dataset, tuple[str, ...]]:
     """Which image each code is of: the source, the data, and sentences about what was assumed.
 
@@ -412,7 +412,7 @@ def _factors_of(name: str, size: int | None, data_dir: Path | None) -> Dataset:
     return datasets.load(name, size=size, data_dir=data_dir)
 
 
-def _named_factors(table: Table, path: Path, data: Dataset) -> Table:
+def _named_factors(table: CodesTable, path: Path, data: Dataset) -> CodesTable:
     """With the columns that are named like the factors of the data taken from the codes."""
     here = [name for name in data.factor_names if name in table.columns]
     if not here:
@@ -425,7 +425,7 @@ def _named_factors(table: Table, path: Path, data: Dataset) -> Table:
     return replace(table, codes=table.codes[:, rest], factors=factors, factor_names=tuple(here), columns=())
 
 
-def _same_length(path: Path, table: Table) -> None:
+def _same_length(path: Path, table: CodesTable) -> None:
     for what, beside in (("rows", table.rows), ("factors", table.factors)):
         if beside is not None and len(beside) != len(table.codes):
             hint = "; the codes look transposed: write codes.T" if len(beside) == table.codes.shape[1] else ""
@@ -485,7 +485,7 @@ def _by_row(codes: Floats, rows: Ints, path: Path) -> Stored:
 
 
 def _own_factors(
-    table: Table, path: Path, data: Dataset | None = None
+    table: CodesTable, path: Path, data: Dataset | None = None
 ) -> tuple[Stored, Dataset, tuple[str, ...]]:
     """Codes with their own factors: a grid where these run through all combinations once, in any order."""
     assert table.factors is not None  # both callers looked

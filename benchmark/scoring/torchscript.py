@@ -21,8 +21,8 @@ from typing import Any
 
 import torch
 
-from disbench.benchmark.foreign import pt2
-from disbench.benchmark.foreign.files import members, reading, short
+from disbench.benchmark.scoring import pt2
+from disbench.benchmark.scoring.files import members, reading, short
 from disbench.errors import UsageError
 
 LIBRARIES = ("aten", "prim", "quantized")  # of operators

@@ -21,7 +21,6 @@ import secrets
 import tempfile
 import threading
 import time
-import traceback
 import warnings
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,21 +28,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from disbench.benchmark import datasets, store
-from disbench.benchmark.datasets import classifier, fetching, loading, manifest
-from disbench.benchmark.device import choose_tuning
+from disbench.benchmark import datasets
+from disbench.benchmark.datasets import fetching, loading, manifest
 from disbench.benchmark.protocols import Protocol, need_classifier
-from disbench.benchmark.store import Cell
-from disbench.benchmark.sweep import (
-    Options,
-    Report,
-    choose_device,
-    groups,
-    is_done,
-    run_group,
-)
-from disbench.errors import UsageError
-from disbench.models.checkpoint import write_atomically
+from disbench.benchmark.runs import store
+from disbench.benchmark.runs.store import Cell, CellFile, Failure, Status
+from disbench.benchmark.scoring import classifier
+from disbench.benchmark.sweep.cell import StatusFile, failure, run_group, triage
+from disbench.benchmark.sweep.plan import Options, groups
+from disbench.benchmark.training.gpu import choose_device, choose_tuning
+from disbench.errors import UsageError, argument
+from disbench.files import disk_is_full, unwritable, write_bytes
 
 VERSION = importlib.metadata.version("disbench")
 SLICE = 300.0  # seconds that a task trains before it brings its files back
@@ -59,7 +54,7 @@ _halted: set[str] = set()  # sweeps that were asked to stop, in a worker
 
 
 @dataclass(frozen=True)
-class Order:
+class Task:
     """What a task is to do.
 
     Attributes:
@@ -111,12 +106,12 @@ def unpack(files: Files, folder: Path) -> None:
             path.unlink()
     for name in order:
         if name in files:
-            write_atomically(folder / name, lambda path, name=name: path.write_bytes(files[name]))
+            write_bytes(folder / name, files[name])
     if "state.pt" not in files:  # it is trained, and the checkpoint is here
         (folder / "state.pt").unlink(missing_ok=True)
 
 
-def work(order: Order) -> tuple[list[str], list[Files]]:
+def work(order: Task) -> tuple[list[str], list[Files]]:
     """On a worker: one slice of a group of cells. Outcomes and files, one per cell.
 
     Raises:
@@ -160,17 +155,17 @@ def _placed(folder: Path, plugins: Sequence[tuple[str, bytes]]) -> Iterator[Path
     for name, source in plugins:
         path = folder / "disbench-plugins" / hashlib.sha256(source).hexdigest()[:16] / name
         if not path.exists():
-            write_atomically(path, lambda temporary, source=source: temporary.write_bytes(source))
+            write_bytes(path, source)
         yield path
 
 
-def _attend(order: Order, run: Path, stop_file: Path, worker: Any, over: threading.Event) -> None:
+def _attend(order: Task, run: Path, stop_file: Path, worker: Any, over: threading.Event) -> None:
     """Beside a task: sends word of its cells, and stops it when asked to or when its slice is over."""
     started, told = time.monotonic(), ""
-    while not over.wait(min(NEWS_EVERY, order.seconds)):
+    while not over.wait(min(NEWS_EVERY, order.seconds / 4)):
         if order.sweep in _halted or time.monotonic() - started > order.seconds:
             stop_file.touch()
-        news = [(str(cell.folder), store.status(run / cell.folder)) for cell in order.cells]
+        news = [(str(cell.folder), Status.read(run / cell.folder).plain()) for cell in order.cells]
         if repr(news) != told:
             told = repr(news)
             worker.log_event(order.sweep, news)
@@ -181,23 +176,22 @@ def halt(sweep: str) -> None:
     _halted.add(sweep)
 
 
-def _provide(order: Order, options: Options) -> None:
+def _provide(order: Task, options: Options) -> None:
     """Fetches the data set if it can be had, and keeps the classifier; what is lacking, `run_group` tells."""
     about = order.cells[0].dataset
     with contextlib.suppress(UsageError):
         try:
-            datasets.load(about["name"], size=about["size"], data_dir=options.data_dir)
+            about.load(options.data_dir)
         except UsageError:
-            base, _ = loading.split_name(about["name"])
+            base, _ = loading.split_name(about.name)
             while not base.endswith(".npz") and base:
                 facts = manifest.read(base)
                 fetching.fetch(facts, data_dir=options.data_dir, say=lambda line: None)
                 base = facts.wrapper.base if facts.wrapper else ""
         if order.judge is not None:
-            path = classifier.place(about["name"], size=about["size"], data_dir=options.data_dir)
+            path = classifier.place(about.name, size=about.size, data_dir=options.data_dir)
             if not path.exists():
-                judge = order.judge
-                write_atomically(path, lambda temporary: temporary.write_bytes(judge))
+                write_bytes(path, order.judge)
 
 
 @contextlib.contextmanager
@@ -210,7 +204,7 @@ def connected(scheduler: str) -> Iterator[Any]:
     try:
         from distributed import Client
     except ModuleNotFoundError:
-        raise UsageError('--scheduler needs Dask: pip install "disbench[dask]"') from None
+        raise UsageError(f'{argument("scheduler")} needs Dask: pip install "disbench[dask]"') from None
     try:
         client: Any = Client(scheduler, timeout=CONNECT_WITHIN, set_as_default=False)  # type: ignore[no-untyped-call]
     except (OSError, ValueError, TypeError) as error:
@@ -327,7 +321,7 @@ class _Sweep:
             return
         flight.slices += 1
         first = flight.cells[0]
-        order = Order(
+        order = Task(
             sweep=self.name,
             cells=flight.cells,
             files=[pack(self.run / cell.folder) for cell in flight.cells],
@@ -344,26 +338,18 @@ class _Sweep:
             self.flying[self.client.submit(work, order, key=key, pure=False)] = flight
 
     def board(self, cell: Cell, locks: contextlib.ExitStack) -> str:
-        """Locks a cell's folder and makes it ready; what to say of the cell where there is nothing to do."""
+        """Holds a cell's folder and makes it ready; the outcome of a cell where there is nothing to do."""
+        settled = triage(self.run, cell, self.protocol, self.options, locks)
         folder = self.run / cell.folder
-        if not locks.enter_context(store.locked(folder)):
-            return "busy"
-        store.tidy(folder)
-        if is_done(folder, self.protocol):
-            if store.status(folder)["state"] != "done":  # of a process killed just before it said so
-                Report(folder, int(cell.config["steps"])).finish("done")
-            return "done"
-        if store.status(folder)["state"] == "failed" and not self.options.retry_failed:
-            return "failed"
-        if not (folder / "cell.json").exists():
-            store.write_json(folder / "cell.json", {"cell": dataclasses.asdict(cell), "environment": {}})
-        return ""
+        if not settled and not (folder / "cell.json").exists():
+            CellFile(cell).write(folder)
+        return settled
 
     def judge(self, cell: Cell) -> bytes | None:
         """The classifier of the classes, where a metric needs one."""
         if not need_classifier(self.protocol.metrics):
             return None
-        name, size = cell.dataset["name"], cell.dataset["size"]
+        name, size = cell.dataset.name, cell.dataset.size
         if datasets.load(name, size=size, data_dir=self.options.data_dir).labels is None:
             return None
         return classifier.place(name, size=size, data_dir=self.options.data_dir).read_bytes()
@@ -376,7 +362,7 @@ class _Sweep:
             yield from ((cell, "stopped") for cell in flight.cells)
         elif future.status == "error":
             for cell in flight.cells:
-                self.fail(cell, reason(future.exception()))
+                self.fail(cell, reason(future.exception(), self.run / cell.folder))
                 yield cell, "failed"
         else:
             for cell, outcome, files in zip(flight.cells, *future.result(), strict=True):
@@ -397,16 +383,16 @@ class _Sweep:
         try:
             unpack(files, folder)
             if outcome == "full":
-                self.fail(cell, {"type": "OSError", "message": "the disk of the worker is full"})
+                self.fail(cell, Failure("OSError", "the disk of the worker is full"))
                 return "failed"
         except OSError as error:
-            if not store.disk_is_full(error):
-                raise store.unwritable(folder, error) from None
+            if not disk_is_full(error):
+                raise unwritable(folder, error) from None
             return "full"
         return outcome
 
-    def fail(self, cell: Cell, why: Mapping[str, Any]) -> None:
-        Report(self.run / cell.folder, int(cell.config["steps"])).finish("failed", why)
+    def fail(self, cell: Cell, why: Failure) -> None:
+        StatusFile(self.run / cell.folder, cell.steps).finish("failed", why)
 
     def tell(self) -> None:
         """Writes down what the workers said of cells that are out."""
@@ -415,20 +401,18 @@ class _Sweep:
         with contextlib.suppress(queue.Empty):
             while True:
                 latest |= dict(self.news.get_nowait())
-        for name, status in latest.items():
-            if name in out and status["state"] == "running":
+        for name, values in latest.items():
+            status = Status.of(values)
+            if name in out and status.state == "running":
                 with contextlib.suppress(OSError):  # the next word comes soon
-                    store.write_json(self.run / name / "status.json", status)
+                    status.write(self.run / name)
 
 
-def reason(error: BaseException) -> dict[str, Any]:
+def reason(error: BaseException, folder: Path) -> Failure:
     """Why a task came to nothing, as a status file tells it."""
     from distributed import KilledWorker
 
     if isinstance(error, KilledWorker):
         message = "every worker that it was given to died, as often as the scheduler allows (out of memory?)"
-        return {"type": "WorkerDied", "message": message}
-    found = {"type": type(error).__name__, "message": str(error)}
-    if not isinstance(error, UsageError):
-        found["traceback"] = "".join(traceback.format_exception(error))
-    return found
+        return Failure("WorkerDied", message)
+    return failure(error, folder)

@@ -17,12 +17,16 @@ from joblib.externals.loky import ProcessPoolExecutor
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from disbench import models, plugins
-from disbench.benchmark import datasets, memory, scoring, store
-from disbench.benchmark.progress import ends
+from disbench.benchmark import datasets
 from disbench.benchmark.protocols import Protocol
-from disbench.benchmark.store import Cell
-from disbench.benchmark.sweep import Options, data_info, groups, is_done
-from disbench.benchmark.trainer import Fused, Single, stream, use_one_core
+from disbench.benchmark.runs import store
+from disbench.benchmark.runs.store import Cell, Status
+from disbench.benchmark.scoring import scoring
+from disbench.benchmark.sweep import memory
+from disbench.benchmark.sweep.plan import Options, groups
+from disbench.benchmark.sweep.progress import ends
+from disbench.benchmark.training.seeds import stream
+from disbench.benchmark.training.trainer import Fused, Single, use_one_core
 from disbench.errors import UsageError
 
 TRIAL_SECONDS = 1.0  # of steps, after three to warm up
@@ -106,19 +110,19 @@ def forecast(run: Path, cells: Sequence[Cell], protocol: Protocol, options: Opti
     seconds = dict.fromkeys(cells, 0.0)
     for cell in open_:
         folder, cost = run / cell.folder, known[cell.folder.parent]
-        steps = int(cell.config["steps"])
+        steps = cell.steps
         if (folder / "checkpoint.pt").exists():
             steps = 0
         elif (folder / "state.pt").exists():
-            steps -= int(store.status(folder).get("step", 0))
+            steps -= Status.read(folder).step
         seconds[cell] = steps * cost.step + cost.after
     return Forecast(known, seconds)
 
 
 def is_settled(folder: Path, protocol: Protocol, options: Options) -> bool:
     """Whether the sweep would leave the cell as it is."""
-    failed = store.status(folder)["state"] == "failed" and not options.retry_failed
-    return failed or is_done(folder, protocol)
+    failed = Status.read(folder).state == "failed" and not options.retry_failed
+    return failed or store.is_done(folder, protocol)
 
 
 def costs(
@@ -148,14 +152,16 @@ def costs(
 
 def of_done(group: Path) -> Cost | None:
     """The mean of the cells that are done, the most memory of them; None where there are none."""
-    told = [store.status(path.parent) for path in group.glob("seed-*/status.json")]
-    done = [status for status in told if status["state"] == "done" and "training" in status]
+    told = [Status.read(path.parent) for path in group.glob("seed-*/status.json")]
+    done = [
+        (status, status.training) for status in told if status.state == "done" and status.training is not None
+    ]
     if not done:
         return None
-    peaks = [int(status["peak_private_mb"]) for status in done if status.get("peak_private_mb")]
+    peaks = [status.peak_private_mb for status, _ in done if status.peak_private_mb]
     return Cost(
-        step=float(np.mean([status["training"] / status["steps"] for status in done])),
-        after=float(np.mean([max(status["seconds"] - status["training"], 0.0) for status in done])),
+        step=float(np.mean([training / status.steps for status, training in done])),
+        after=float(np.mean([max((status.seconds or 0.0) - training, 0.0) for status, training in done])),
         private=max(peaks) * memory.MIB if peaks else None,
         measured=False,
     )
@@ -167,11 +173,11 @@ def trial(cell: Cell, protocol: Protocol, options: Options, fuse: int) -> Cost:
     for path in options.plugins:
         plugins.load(path)
     device = torch.device(options.device)
-    data = datasets.load(cell.dataset["name"], size=cell.dataset["size"], data_dir=options.data_dir)
+    data = cell.dataset.load(options.data_dir)
     config = type(models.get(cell.method).CONFIGS[cell.config_name])(**cell.config)
     with memory.Peak() as peak:
         seeds = range(fuse)
-        methods = [models.build(cell.method, config, data_info(data), stream(s, "weights")) for s in seeds]
+        methods = [models.build(cell.method, config, data.info, stream(s, "weights")) for s in seeds]
         trainer = (Single if fuse == 1 else Fused)(methods, data, list(seeds), device, options.tuning)
         for _ in range(3):
             _, values = trainer.advance()

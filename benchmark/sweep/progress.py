@@ -17,8 +17,8 @@ from rich.progress import Progress, TaskID
 from rich.text import Text
 from rich.tree import Tree
 
-from disbench.benchmark import records, store
-from disbench.benchmark.store import Cell
+from disbench.benchmark.runs.rows import abandoned
+from disbench.benchmark.runs.store import Cell, Status
 
 LINE_EVERY = 15.0  # seconds between plain lines
 LOOK_EVERY = 0.5  # seconds between looks at the cells' files on a terminal
@@ -46,7 +46,7 @@ class Seed:
 
     @property
     def steps(self) -> int:
-        return int(self.cell.config["steps"])
+        return self.cell.steps
 
     @property
     def beside(self) -> float:
@@ -58,11 +58,10 @@ class Seed:
         return self.state in ("queued", "running", "stopped")
 
     def look(self, folder: Path) -> None:
-        status = store.status(folder)
-        self.state, self.phase = str(status["state"]), str(status.get("phase", ""))
-        self.step = min(int(status.get("step", 0)), self.steps)
-        self.training = float(status.get("training", 0.0))
-        self.seconds = float(status.get("seconds", 0.0))
+        status = Status.read(folder)
+        self.state, self.phase = status.state, status.phase
+        self.step = min(status.step, self.steps)
+        self.training, self.seconds = status.training or 0.0, status.seconds or 0.0
 
 
 def ends(durations: Sequence[float], jobs: int) -> list[float]:
@@ -153,9 +152,7 @@ class Tally:
         self.run, self.jobs = run, jobs
         self.seeds = {cell: Seed(cell) for cell in cells}
         # a killed sweep left cells that say they are running; not so, before somebody says it anew
-        self.stale = {
-            cell: store.status(run / cell.folder) for cell in cells if records.abandoned(run / cell.folder)
-        }
+        self.stale = {cell: Status.read(run / cell.folder) for cell in cells if abandoned(run / cell.folder)}
         self.ended: dict[Cell, str] = {}
 
     @property
@@ -172,7 +169,7 @@ class Tally:
         for cell, seed in self.seeds.items():
             if seed.state not in ("done", "failed") or cell not in self.ended:
                 seed.look(self.run / cell.folder)
-            if cell in self.stale and store.status(self.run / cell.folder) == self.stale[cell]:
+            if cell in self.stale and Status.read(self.run / cell.folder) == self.stale[cell]:
                 seed.state = "stopped"
             elif seed.state == "failed" and cell not in self.ended:
                 seed.state = "queued"  # failed earlier; whether it is tried again shows when its turn comes

@@ -14,11 +14,23 @@ from torch import Tensor
 
 from disbench.benchmark.datasets import Dataset
 from disbench.benchmark.datasets.dataset import FileStorage
-from disbench.errors import UsageError, unknown
+from disbench.errors import UsageError, argument, unknown
 
 Arguments = tuple[Tensor, dict[str, Tensor], Tensor]
 Found = tuple[list[str], Tensor]
 Precision = Literal["float32", "tf32", "bf16"]
+DEVICES = ("auto", "cpu", "cuda")
+
+
+def choose_device(name: str) -> str:
+    """auto: the GPU where there is one."""
+    if name not in DEVICES:
+        raise unknown("device", name, DEVICES)
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UsageError(
+            f"{argument('device')} cuda was given, but torch sees no CUDA device here; use cpu or auto."
+        )
+    return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
 
 
 @dataclass(frozen=True)
@@ -49,6 +61,9 @@ class Tuning:
         return torch.autocast(
             device.type, torch.bfloat16, cache_enabled=False
         )  # a graph must not see a cache
+
+
+PLAIN = Tuning()
 
 
 def choose_tuning(device: str, precision: str, graph: bool) -> Tuning:

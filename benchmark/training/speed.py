@@ -16,9 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from disbench import models
-from disbench.benchmark import datasets, sweep
-from disbench.benchmark.device import Tuning
-from disbench.benchmark.trainer import Branches, Fused, Order, Single, Trainer, stream, use_one_core
+from disbench.benchmark import datasets
+from disbench.benchmark.training.gpu import Tuning
+from disbench.benchmark.training.seeds import stream
+from disbench.benchmark.training.trainer import Branches, Fused, Order, Single, Trainer, use_one_core
 from disbench.models import nets
 from disbench.models.method import Method
 
@@ -127,7 +128,7 @@ def ways(
     precision: Any = "float32",
 ) -> list[Way]:
     """One seed by hand, one seed as `disbench run` trains it, and `counts` seeds together in each way."""
-    info, on_gpu = sweep.data_info(data), device.type == "cuda"
+    info, on_gpu = data.info, device.type == "cuda"
 
     def build(count: int) -> list[Method]:
         return [models.build(name, config, info, stream(seed, "weights")) for seed in range(count)]
@@ -190,7 +191,7 @@ def _single(name: str, config: str, size: int, data_dir: Path | None, threads: i
     torch.set_num_threads(threads)
     data = datasets.load("dsprites", size=size, data_dir=data_dir)
     settings = models.configure(name, config)
-    trainer = Single([models.build(name, settings, sweep.data_info(data), 0)], data, [0], torch.device("cpu"))
+    trainer = Single([models.build(name, settings, data.info, 0)], data, [0], torch.device("cpu"))
     for _ in range(5):
         trainer.advance()
     return trainer

@@ -11,7 +11,6 @@ import contextlib
 import copy
 import ctypes
 import dataclasses
-import hashlib
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,12 +22,12 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, stack_module_state, vmap
 
-from disbench.benchmark.convolution import Unfolded
 from disbench.benchmark.datasets import Dataset
-from disbench.benchmark.device import Arguments, Found, Recording, Tuning, resident
+from disbench.benchmark.training.convolution import Unfolded
+from disbench.benchmark.training.gpu import PLAIN, Arguments, Found, Recording, Tuning, resident
+from disbench.benchmark.training.seeds import StoppedError, stream
 from disbench.models.method import Method, Noise, Terms, Update
 
-PLAIN = Tuning()
 LOGGED_STEPS = 200  # lines that a whole run leaves in its journal
 
 
@@ -38,10 +37,6 @@ class DivergedError(RuntimeError):
     def __init__(self, step: int, term: str) -> None:
         super().__init__(f"{term} is not finite at step {step}")
         self.step, self.term = step, term
-
-
-class StoppedError(RuntimeError):
-    """Asked to stop, it did: training after a whole step, with its state saved; scoring after a metric."""
 
 
 @dataclass
@@ -65,11 +60,6 @@ def use_one_core() -> None:
         m_trim_threshold, m_mmap_threshold = -1, -3
         libc.mallopt(m_mmap_threshold, 32 << 20)
         libc.mallopt(m_trim_threshold, 256 << 20)
-
-
-def stream(seed: int, name: str) -> int:
-    """A seed for one named stream of random numbers of one run."""
-    return int.from_bytes(hashlib.blake2b(f"{seed}/{name}".encode(), digest_size=8).digest()) >> 1
 
 
 @dataclass(frozen=True)
@@ -439,14 +429,14 @@ class Branches(Trainer):
     def compute(self, images: Tensor, noise: Noise, step: Tensor) -> Found:
         names: list[str] = []
         values: list[Tensor] = []
-        for stream in self.streams:
-            stream.wait_stream(torch.cuda.current_stream())
+        for side in self.streams:
+            side.wait_stream(torch.cuda.current_stream())
         for i, (single, x) in enumerate(zip(self.alone, images.chunk(len(self.alone)), strict=True)):
             with torch.cuda.stream(self.streams[i]) if self.streams else contextlib.nullcontext():
                 names, found = single.compute(x, {name: drawn[i] for name, drawn in noise.items()}, step)
                 values.append(found)
-        for stream in self.streams:
-            torch.cuda.current_stream().wait_stream(stream)
+        for side in self.streams:
+            torch.cuda.current_stream().wait_stream(side)
         return names, torch.cat(values, dim=1)
 
     def tensors(self) -> list[Tensor]:

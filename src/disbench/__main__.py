@@ -1,3 +1,3 @@
-from disbench.benchmark.cli import main
+from disbench.benchmark.cli.main import main
 
 main()

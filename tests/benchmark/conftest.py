@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
-from disbench.benchmark import cli
+from disbench.benchmark.cli import main as program
 from disbench.metrics import Grid
 
 QUICK = ("--protocol=smoke", "--jobs=1", "--set=betavae.steps=6", "--set=betavae.batch=4")
@@ -21,7 +21,7 @@ def finished_run(tmp_path_factory):
     before = sys.argv
     sys.argv = ["disbench", "run", "--methods", "betavae", "--seeds", "2", "--out", str(folder), *QUICK]
     with pytest.raises(SystemExit) as end:
-        cli.main()
+        program.main()
     assert not end.value.code
     sys.argv = before
     return folder

@@ -1,16 +1,18 @@
 import shutil
 import sys
-from dataclasses import asdict
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from disbench import models
-from disbench.benchmark import cli, store
+from disbench.benchmark.cli import main as program
+from disbench.benchmark.datasets.reference import DataRef
 from disbench.benchmark.protocols import MetricChoice
-from disbench.benchmark.scoring import pending
-from disbench.benchmark.store import Cell
+from disbench.benchmark.runs import store
+from disbench.benchmark.runs.store import Cell
+from disbench.benchmark.scoring.entries import ScoreEntry
+from disbench.files import plain, write_json
 
 HOSTILE = "<script>window.hacked = 1</script>\" onerror='alert(1)' $x^2 &amp; \\frac{"
 
@@ -23,12 +25,12 @@ class Maker:
 
     def cell(self, method, seed, variant="", protocol="mini", dataset="dsprites", **changed):
         config = vars(models.configure(method, "mini", changed))
-        data = {"name": dataset, "size": 32, "sha256": "ab" * 32}
-        made = Cell(method, variant, "mini", store.plain(dict(config)), data, protocol, seed)
+        data = DataRef(dataset, 32, "ab" * 32)
+        made = Cell(method, variant, "mini", plain(dict(config)), data, protocol, seed)
         environment = {"disbench": "0.1.0", "python": "3.11", "device": "a processor", "commit": "c0ffee"}
         folder = self.path / made.folder
         folder.mkdir(parents=True)
-        store.write_json(folder / "cell.json", {"cell": asdict(made), "environment": environment})
+        write_json(folder / "cell.json", {"cell": made.plain(), "environment": environment})
         return folder
 
     def done(self, method, seed, scores, picture=True, parts=None, **rest):
@@ -36,11 +38,11 @@ class Maker:
         folder = self.cell(method, seed, **rest)
         entries = []
         for name, value in scores.items():
-            entry = pending(MetricChoice(name=name).resolved())
+            entry = ScoreEntry.pending(MetricChoice(name=name).resolved()).plain()
             settings = {"votes": 100}
             told = {"score": value, "parts": (parts or {}).get(name, {}), "settings": settings}
             entries.append({**entry, **told, "higher_is_better": True, "dropped_factors": []})
-        store.write_json(folder / "scores.json", entries)
+        write_json(folder / "scores.json", entries)
         self.status(folder, state="done", step=100, seconds=12.5)
         lines = [{"step": t, "terms": {"loss.kl": t / 50 + seed}, "monitor": {}} for t in (50, 100)]
         journal = store.Journal(folder / "metrics.jsonl", 0)
@@ -58,7 +60,7 @@ class Maker:
         return folder
 
     def status(self, folder, **values):
-        store.write_json(folder / "status.json", {"steps": 100, "updated": "2030-01-02T03:04:05", **values})
+        write_json(folder / "status.json", {"steps": 100, "updated": "2030-01-02T03:04:05", **values})
 
 
 @pytest.fixture
@@ -84,7 +86,7 @@ def made_once(tmp_path_factory):
     before = sys.argv
     sys.argv = ["disbench", "report", str(maker.path)]
     with pytest.raises(SystemExit) as end:
-        cli.main()
+        program.main()
     sys.argv = before
     assert not end.value.code
     return maker.path

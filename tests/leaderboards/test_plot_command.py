@@ -5,7 +5,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from disbench.benchmark import datasets, evidence, kept
+from disbench.benchmark import datasets
+from disbench.benchmark.datasets.reference import DataRef
+from disbench.benchmark.runs import codes as kept
+from disbench.benchmark.runs import findings
 
 
 @pytest.fixture
@@ -70,14 +73,14 @@ def test_codes_that_a_run_kept_need_no_model(maker, plot, tmp_path):
     rows = np.sort(rng.choice(len(data), 4_000, replace=False))
     codes = rng.normal(size=(len(rows), 3)).astype(np.float32)
     codes[:, 1] = data.factors(rows)[:, list(data.factor_names).index("scale")]
-    kept.write(folder / "codes.npz", {"name": "dsprites", "size": 32, "sha256": data.sha256}, rows, codes)
-    found = evidence.matrix(folder, "mi")
+    kept.write(folder / "codes.npz", DataRef("dsprites", 32, data.sha256), rows, codes)
+    found = findings.matrix(folder, "mi")
     assert found.factors == ["shape", "scale", "orientation", "posX", "posY"]
     assert found.values[1, 1] == pytest.approx(np.log(6), abs=0.01)
     assert np.delete(found.values.ravel(), 6).max() < 0.5
     code, lines, error = plot(folder, "--kind", "mi", "--out", tmp_path)
     assert (code, error, len(lines)) == (0, "", 2)
-    kept.write(folder / "codes.npz", {"name": "dsprites", "size": 32, "sha256": "0" * 64}, rows, codes)
+    kept.write(folder / "codes.npz", DataRef("dsprites", 32, "0" * 64), rows, codes)
     code, _, error = plot(folder, "--kind", "mi")
     assert code == 2
     assert "codes of another dsprites" in error

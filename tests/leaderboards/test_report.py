@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from disbench.benchmark import cli
+from disbench.benchmark.cli import main as program
 from disbench.leaderboards import aggregate, report
 from disbench.leaderboards.report import Findings, Traversal
 
@@ -287,7 +287,7 @@ def test_kept_results_have_a_report_too(made_run, write, monkeypatch, tmp_path):
     words = ["disbench", "leaderboard", made_run, "--keep", "first", "--results", tmp_path / "results"]
     monkeypatch.setattr(sys, "argv", list(map(str, words)))
     with pytest.raises(SystemExit) as end:
-        cli.main()
+        program.main()
     assert not end.value.code
     code, _, error = write(tmp_path / "results" / "first", "--out", tmp_path / "r.html")
     assert (code, error) == (0, "")

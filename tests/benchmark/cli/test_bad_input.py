@@ -95,7 +95,7 @@ def test_a_folder_that_may_not_be_written(disbench, tmp_path, monkeypatch):
     def denied(*arguments, **options):
         raise PermissionError(errno.EACCES, "Permission denied", str(tmp_path))
 
-    monkeypatch.setattr("disbench.models.checkpoint.os.replace", denied)
+    monkeypatch.setattr("disbench.files.os.replace", denied)
     refused(disbench(*RUN, "--out", tmp_path / "r"), "Permission denied")
 
 
@@ -217,7 +217,7 @@ def test_a_full_disk(disbench, tmp_path, monkeypatch):
             raise OSError(errno.ENOSPC, "No space left on device")
         real(handle)
 
-    monkeypatch.setattr("disbench.models.checkpoint.os.fsync", full)
+    monkeypatch.setattr("disbench.files.os.fsync", full)
     refused(disbench(*RUN, "--seeds", "1", "--out", tmp_path / "r", *QUICK), "is full")
     left = [path.name for path in (tmp_path / "r").rglob("*") if path.is_file()]
     assert set(left) <= {"run.json", ".lock"}

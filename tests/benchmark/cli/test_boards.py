@@ -1,6 +1,5 @@
 """`disbench leaderboard` and `disbench table` on runs that were written down instead of trained."""
 
-import dataclasses
 import html
 import json
 import re
@@ -12,10 +11,17 @@ import pytest
 import typer
 
 from disbench import leaderboards
-from disbench.benchmark import protocols, provenance, recipes, records, store, sweep
-from disbench.benchmark.cli import app
-from disbench.benchmark.commands import run as run_command
-from disbench.leaderboards import aggregate, kept, tables
+from disbench.benchmark import protocols
+from disbench.benchmark.cli import run as run_command
+from disbench.benchmark.cli.main import app
+from disbench.benchmark.datasets import loading
+from disbench.benchmark.datasets.reference import DataRef
+from disbench.benchmark.runs import commands, provenance, store
+from disbench.benchmark.runs.rows import score_rows
+from disbench.benchmark.sweep import plan
+from disbench.files import write_json
+from disbench.leaderboards import aggregate, tables
+from disbench.leaderboards import results as kept
 
 MINI = len(protocols.get("mini").metrics)  # columns of the usual run here
 
@@ -34,20 +40,20 @@ def make_run(
     """A run as `disbench run` leaves it, without weights; scores rise by a hundredth from seed to seed."""
     setting = protocols.get(protocol)
     store.open_run(path)
-    for entry in sweep.entries(setting, [method], {method: changes or {}}, variants):
+    for entry in plan.entries(setting, [method], {method: changes or {}}, variants):
         for seed in seeds:
-            data = {"name": setting.dataset, "size": setting.size, "sha256": "d" * 64}
+            data = DataRef(setting.dataset, setting.size, "d" * 64)
             cell = store.Cell(
                 entry.method, entry.variant, entry.config_name, entry.config, data, protocol, seed, plugin
             )
             folder = path / cell.folder
-            told = {"cell": dataclasses.asdict(cell), "environment": {"disbench": "0.1.0", "device": "a cpu"}}
-            store.write_json(folder / "cell.json", told)
+            told = {"cell": cell.plain(), "environment": {"disbench": "0.1.0", "device": "a cpu"}}
+            write_json(folder / "cell.json", told)
             if seed in failed:
                 error = {"message": "loss.kl is not finite at step 7"}
-                store.write_json(folder / "status.json", {"state": "failed", "error": error, "seconds": 5.0})
+                write_json(folder / "status.json", {"state": "failed", "error": error, "seconds": 5.0})
                 continue
-            store.write_json(folder / "status.json", {"state": "done", "seconds": 10.0})
+            write_json(folder / "status.json", {"state": "done", "seconds": 10.0})
             entries = [
                 {
                     "metric": choice.name,
@@ -60,7 +66,7 @@ def make_run(
                 }
                 for choice in setting.metrics
             ]
-            store.write_json(folder / "scores.json", entries)
+            write_json(folder / "scores.json", entries)
     return path
 
 
@@ -247,7 +253,7 @@ def test_a_kept_result_reads_back_and_fills_the_readme(disbench, tmp_path):
     frame = kept.scores(folder)
     assert len(frame) == 12 * MINI
     assert frame["score"].isna().sum() == MINI
-    made = leaderboards.scores([{**row, "run": "mini-test"} for row in records.rows(run)])
+    made = leaderboards.scores([{**row, "run": "mini-test"} for row in score_rows(run)])
     pd.testing.assert_frame_equal(frame, made, check_exact=True)
 
     facts = json.loads((folder / "provenance.json").read_text())
@@ -367,7 +373,7 @@ def parsed(line):
     command = typer.main.get_command(app).commands["run"]
     given = command.make_context("run", words[2:]).params
     setting = protocols.get(given["protocol"])
-    chosen = sweep.entries(
+    chosen = plan.entries(
         setting,
         run_command.names(given["methods"], "--methods"),
         run_command.changes(given["set_"] or []),
@@ -378,7 +384,7 @@ def parsed(line):
         (
             setting.name,
             name,
-            given["size"] or sweep.usual_size(name, setting),
+            given["size"] or loading.usual_size(name, setting.size),
             *(entry.method, entry.variant, entry.config_name, json.dumps(entry.config, sort_keys=True)),
             seed,
         )
@@ -405,7 +411,7 @@ def test_the_plan_of_a_table_trains_each_of_its_rows(disbench, name):
             continue
         changes = {row.method: {key: str(value) for key, value in row.settings.items()}}
         variants = [row.variant] if row.variant else []
-        (entry,) = sweep.entries(setting, [row.method], changes, variants, row.config or spec.config)
+        (entry,) = plan.entries(setting, [row.method], changes, variants, row.config or spec.config)
         wanted |= {
             (
                 spec.protocol,
@@ -436,13 +442,13 @@ def test_the_commands_of_a_run_train_the_same_cells_again(tmp_path):
     )
     make_run(run, protocol="smoke", method="vae", seeds=[0])
     cells = [cell for cell, _ in store.cells(run)]
-    lines = recipes.commands(provenance.recipes(cells), "runs/x")
+    lines = commands.commands(provenance.recipes(cells), "runs/x")
     trained = [found for line in lines for found in parsed(line)]
     assert len(trained) == len(set(trained)) == len(cells)
     assert set(trained) == {
         (
             cell.protocol,
-            *(cell.dataset["name"], cell.dataset["size"]),
+            *(cell.dataset.name, cell.dataset.size),
             *(cell.method, cell.variant, cell.config_name, json.dumps(cell.config, sort_keys=True)),
             cell.seed,
         )
@@ -456,7 +462,7 @@ def test_commands_hold_what_was_changed_alike_the_least_first(tmp_path):
         make_run(run, method="vae", changes=steps, seeds=[0])
     for steps in ({}, {"steps": "30000"}, {"steps": "15000"}):
         make_run(run, method="betavae", changes=steps, seeds=[0])
-    lines = recipes.commands(provenance.recipes(cell for cell, _ in store.cells(run)), "runs/x")
+    lines = commands.commands(provenance.recipes(cell for cell, _ in store.cells(run)), "runs/x")
     steps = [[word for word in line.split() if ".steps=" in word] for line in lines]
     assert steps == [
         [],

@@ -8,8 +8,9 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from disbench.benchmark.datasets import cli, load, names
-from disbench.benchmark.datasets.bench import bench
+from disbench.benchmark.cli import data as cli
+from disbench.benchmark.datasets import load, names
+from disbench.benchmark.datasets.speed import bench
 from disbench.errors import UsageError
 
 
@@ -138,7 +139,7 @@ def test_classifier_is_trained_and_kept(tmp_path):
 
 
 def test_listing_names_does_not_load_torch():
-    code = "import sys, disbench.benchmark.datasets.cli as cli; cli.list_(); print('torch' in sys.modules)"
+    code = "import sys, disbench.benchmark.cli.data as cli; cli.list_(); print('torch' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert run.stdout.endswith("\nFalse\n")
 

@@ -13,7 +13,12 @@ import pytest
 import torch
 from PIL import Image
 
-from disbench.benchmark import protocols, store, sweep
+from disbench.benchmark import protocols
+from disbench.benchmark.runs import store
+from disbench.benchmark.runs.store import Status
+from disbench.benchmark.sweep import plan
+from disbench.benchmark.sweep.cell import run_group
+from disbench.files import read_json, write_json
 
 QUICK = ["--protocol", "smoke", "--jobs", "1", "--set", "betavae.steps=6", "--set", "betavae.batch=4"]
 
@@ -30,7 +35,7 @@ def test_a_run_leaves_what_it_promises(quick_run):
             *("cell.json", "status.json", "metrics.jsonl", "checkpoint.pt", "codes.npz"),
             *("scores.json", "traversal.png", "traversal.gif", "reconstructions.png"),
         }
-        assert store.status(one(quick_run, seed))["state"] == "done"
+        assert Status.read(one(quick_run, seed)).state == "done"
     cell = json.loads((one(quick_run) / "cell.json").read_text())
     assert cell["cell"]["config"]["steps"] == 6
     assert cell["environment"]["torch"] == torch.__version__
@@ -96,7 +101,7 @@ def test_a_seed_is_the_same_alone_and_among_others_and_in_worker_processes(quick
         assert all(torch.equal(tensor, other[name]) for other in weights[1:])
 
 
-class Impatient(sweep.Options):
+class Impatient(plan.Options):
     """Asks to stop at the fourth look: before the start, then after each step."""
 
     looks: ClassVar[int] = 0
@@ -110,11 +115,11 @@ def test_a_stopped_run_goes_on_to_the_same_weights(quick_run, tmp_path):
     setting = protocols.get("smoke")
     (cell,) = [cell for cell, _ in store.cells(quick_run) if cell.seed == 0]
     other = store.open_run(tmp_path / "other")
-    assert sweep.run_group(other, [cell], setting, Impatient()) == ["stopped"]
-    assert store.status(other / cell.folder)["state"] == "stopped"
-    assert store.status(other / cell.folder)["step"] == 3
+    assert run_group(other, [cell], setting, Impatient()) == ["stopped"]
+    assert Status.read(other / cell.folder).state == "stopped"
+    assert Status.read(other / cell.folder).step == 3
     assert not (other / cell.folder / "checkpoint.pt").exists()
-    assert sweep.run_group(other, [cell], setting, sweep.Options()) == ["done"]
+    assert run_group(other, [cell], setting, plan.Options()) == ["done"]
     a, b = (torch.load(run / cell.folder / "checkpoint.pt", weights_only=True) for run in (quick_run, other))
     assert all(torch.equal(a["weights"][k], b["weights"][k]) for k in a["weights"])
     lines = [store.read_lines(run / cell.folder / "metrics.jsonl") for run in (quick_run, other)]
@@ -143,10 +148,10 @@ def test_a_diverged_seed_is_a_row_that_says_so(disbench, tmp_path):
     code, out, _ = disbench(*arguments, "--set", "vae.steps=2", "--set", "vae.batch=4")
     assert code == 1
     assert "betavae seed 0 failed" in out
-    error = store.status(one(tmp_path / "r"))["error"]
-    assert error["type"] == "DivergedError"
-    assert error["step"] >= 1
-    assert error["term"].startswith(("loss.", "weight"))
+    error = Status.read(one(tmp_path / "r")).error
+    assert error.type == "DivergedError"
+    assert error.step >= 1
+    assert error.term.startswith(("loss.", "weight"))
     board = pd.read_csv(tmp_path / "r" / "leaderboard.csv").set_index(["method", "metric"])
     assert board.loc[("betavae", "factor_vae"), "failed"] == 1
     assert board.loc[("betavae", "factor_vae"), "n"] == 0
@@ -193,7 +198,7 @@ def test_a_killed_worker_loses_nothing(tmp_path):
     deadline = time.monotonic() + 600
     while killed is None and time.monotonic() < deadline and process.poll() is None:
         for path in run.glob("*/seed-*/status.json"):
-            status = store.read_json(path) or {}
+            status = read_json(path) or {}
             if status.get("phase") == "training" and status.get("process") != process.pid:
                 killed = status["process"]
                 os.kill(killed, signal.SIGKILL)
@@ -203,18 +208,18 @@ def test_a_killed_worker_loses_nothing(tmp_path):
     assert killed is not None, out
     assert process.returncode == 0, out
     cells = store.cells(run)
-    assert [store.status(folder)["state"] for _, folder in cells] == ["done"] * 3
+    assert [Status.read(folder).state for _, folder in cells] == ["done"] * 3
     cell, folder = cells[0]
     other = store.open_run(tmp_path / "other")
-    assert sweep.run_group(other, [cell], protocols.get("smoke"), sweep.Options()) == ["done"]
+    assert run_group(other, [cell], protocols.get("smoke"), plan.Options()) == ["done"]
     a, b = (torch.load(f / "checkpoint.pt", weights_only=True) for f in (folder, other / cell.folder))
     assert all(torch.equal(a["weights"][k], b["weights"][k]) for k in a["weights"])
 
 
 def test_status_tells_the_truth(quick_run, disbench):
     """A cell that says it is running while no process holds it was stopped."""
-    store.write_json(one(quick_run, 0) / "status.json", {"state": "running", "step": 3, "steps": 6})
-    store.write_json(one(quick_run, 1) / "status.json", {"state": "failed", "error": {"message": "too hot"}})
+    write_json(one(quick_run, 0) / "status.json", {"state": "running", "step": 3, "steps": 6})
+    write_json(one(quick_run, 1) / "status.json", {"state": "failed", "error": {"message": "too hot"}})
     code, out, _ = disbench("status", quick_run)
     assert code == 0
     (line,) = [line for line in out.splitlines() if line.startswith("│ betavae")]
@@ -230,6 +235,6 @@ def test_a_saved_state_that_cannot_be_read_fails_its_seed_alone(quick_run):
         for name in ("checkpoint.pt", "scores.json", "status.json"):
             (path / name).unlink()
     (folder / "state.pt").write_bytes(b"cut")
-    outcomes = sweep.run_group(quick_run, [zero, one_], protocols.get("smoke"), sweep.Options())
+    outcomes = run_group(quick_run, [zero, one_], protocols.get("smoke"), plan.Options())
     assert outcomes == ["failed", "done"]
-    assert "state.pt" in store.status(folder)["error"]["message"]
+    assert "state.pt" in Status.read(folder).error.message

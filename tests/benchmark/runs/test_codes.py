@@ -1,16 +1,23 @@
 """The codes that a cell keeps answer further metrics without its model."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from disbench.benchmark import datasets, kept, protocols, scoring, store, sweep
+from disbench.benchmark import datasets, protocols
+from disbench.benchmark.datasets.reference import DataRef
 from disbench.benchmark.protocols import MetricChoice
+from disbench.benchmark.runs import codes as kept
+from disbench.benchmark.runs import store
+from disbench.benchmark.scoring import scoring
+from disbench.benchmark.sweep import plan
+from disbench.benchmark.sweep.cell import run_group
 from disbench.models import load_checkpoint
 
-ABOUT = {"name": "dsprites", "size": 32, "sha256": "ab"}
+ABOUT = DataRef("dsprites", 32, "ab")
 
 
 def with_metrics(*names):
@@ -64,9 +71,9 @@ def test_a_protocol_with_more_metrics_needs_no_model(cell):
         [MetricChoice(name="mig").resolved()],
     )
     (folder / "checkpoint.pt").write_bytes(b"no model")
-    assert sweep.run_group(run, [found], with_metrics("mig"), sweep.Options()) == ["done"]
+    assert run_group(run, [found], with_metrics("mig"), plan.Options()) == ["done"]
     after = scores(folder)
-    assert after["mig"]["score"] == pytest.approx(expected[0]["score"], abs=1e-6)
+    assert after["mig"]["score"] == pytest.approx(expected[0].score, abs=1e-6)
     for name in ("beta_vae", "factor_vae"):
         assert after[name]["score"] == before[name]["score"]
 
@@ -80,12 +87,12 @@ def test_rows_that_are_lacking_are_encoded_and_kept(cell):
         if broken == "fewer rows":
             kept.write(folder / "codes.npz", found.dataset, rows[:50], codes[:50])
         elif broken == "another data set":
-            kept.write(folder / "codes.npz", {**found.dataset, "sha256": "00"}, rows, codes + 1)
+            kept.write(folder / "codes.npz", replace(found.dataset, sha256="00"), rows, codes + 1)
         else:
             whole = (folder / "codes.npz").read_bytes()
             (folder / "codes.npz").write_bytes(whole[: len(whole) // 2])
         (folder / "scores.json").unlink()
-        assert sweep.run_group(run, [found], protocols.get("smoke"), sweep.Options()) == ["done"]
+        assert run_group(run, [found], protocols.get("smoke"), plan.Options()) == ["done"]
         with np.load(folder / "codes.npz") as file:
             np.testing.assert_array_equal(file["rows"], rows)
             np.testing.assert_array_equal(file["codes"], codes)
@@ -98,7 +105,7 @@ def test_codes_of_a_deleted_checkpoint_are_not_used_for_its_successor(cell):
         rows, codes = file["rows"], file["codes"]
     kept.write(folder / "codes.npz", found.dataset, rows, np.zeros_like(codes))
     (folder / "checkpoint.pt").unlink()
-    assert sweep.run_group(run, [found], protocols.get("smoke"), sweep.Options()) == ["done"]
+    assert run_group(run, [found], protocols.get("smoke"), plan.Options()) == ["done"]
     with np.load(folder / "codes.npz") as file:
         np.testing.assert_array_equal(file["codes"], codes)
 
@@ -110,4 +117,4 @@ def test_what_was_written_is_read(tmp_path):
     rows, codes = kept.read(path, ABOUT)
     assert rows.tolist() == [2, 5]
     assert codes.tolist() == [[1.5, 2], [3, 4]]
-    assert kept.read(path, {**ABOUT, "size": 64}) is None
+    assert kept.read(path, replace(ABOUT, size=64)) is None

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from disbench.benchmark.datasets import classifier, derived, load, manifest
+from disbench.benchmark.datasets import derived, load, manifest
+from disbench.benchmark.scoring import classifier
 from disbench.errors import UsageError
 
 

@@ -11,10 +11,12 @@ import torch
 from torch import nn
 
 from disbench import metrics
-from disbench.benchmark import datasets, protocols, scoring
-from disbench.benchmark.foreign import Options, Wanted, choose, open_source
-from disbench.benchmark.foreign.encoders import Reading
+from disbench.benchmark import datasets, protocols
 from disbench.benchmark.protocols import choose_metrics
+from disbench.benchmark.scoring import scoring
+from disbench.benchmark.scoring.encoders import Reading
+from disbench.benchmark.scoring.sources import SourceOptions as Options
+from disbench.benchmark.scoring.sources import Wanted, choose, open_source
 from disbench.metrics import Grid
 
 SIZES = (3, 4, 5)

@@ -24,7 +24,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from disbench.benchmark.foreign import Options, files, open_source
+from disbench.benchmark.scoring import files
+from disbench.benchmark.scoring.sources import SourceOptions as Options
+from disbench.benchmark.scoring.sources import open_source
 from disbench.errors import UsageError
 
 FILES = {

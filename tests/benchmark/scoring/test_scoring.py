@@ -3,9 +3,9 @@ import pytest
 import torch
 
 from disbench import metrics
-from disbench.benchmark import scoring
 from disbench.benchmark.datasets.dataset import ArrayStorage, Dataset
 from disbench.benchmark.protocols import choose_metrics
+from disbench.benchmark.scoring import scoring
 from disbench.errors import UsageError
 from disbench.metrics import Grid
 from disbench.models import DataInfo, Method
@@ -49,7 +49,7 @@ def test_a_perfect_encoder_scores_one_and_every_image_is_encoded_once():
     reader = Reader(data)
     choices = tuple(c.model_copy(update={"settings": QUICK}) for c in choose_metrics("factor_vae,beta_vae"))
     entries = score(reader, data, (*choices, *choose_metrics("mig,mcc")))
-    assert [entry["score"] for entry in entries] == pytest.approx([1.0, 1.0, 1.0, 1.0], abs=0.05)
+    assert [entry.score for entry in entries] == pytest.approx([1.0, 1.0, 1.0, 1.0], abs=0.05)
     seen = [tuple(v) for v in reader.encoded]
     assert len(seen) == len(set(seen)) <= len(GRID)
 
@@ -62,8 +62,8 @@ def test_scores_are_those_of_the_metric_on_the_whole_grid():
     (entry,) = score(Reader(data), data, [choice])
     codes = data.images(np.arange(len(data))).flatten(1)[:, :3].numpy()
     direct = metrics.factor_vae(codes, GRID, rng=scoring.generator(choice), **QUICK)
-    assert entry["score"] == direct.score
-    assert entry["label"] == direct.preset
+    assert entry.score == direct.score
+    assert entry.label == direct.preset
 
 
 def test_a_metric_that_the_data_cannot_have_is_an_entry_with_its_reason():
@@ -71,10 +71,10 @@ def test_a_metric_that_the_data_cannot_have_is_an_entry_with_its_reason():
     data = Dataset("labelled", "0" * 64, ArrayStorage(pixels), ("class",), labels=np.arange(40) % 4)
     reader = Reader(data)
     factor_vae, nmi, udr = score(reader, data, choose_metrics("factor_vae,nmi,udr"))
-    assert factor_vae["score"] is None
-    assert "complete factor grid" in factor_vae["reason"]
-    assert "no categorical code" in nmi["reason"]
-    assert "Python" in udr["reason"]
+    assert factor_vae.score is None
+    assert "complete factor grid" in factor_vae.reason
+    assert "no categorical code" in nmi.reason
+    assert "Python" in udr.reason
     assert reader.encoded == []
 
 
@@ -107,11 +107,11 @@ def test_clustering_metrics_by_hand(monkeypatch):
     entropy, purity, rmse = score(Painter(data), data, choose_metrics("ent,purity,prior_rmse"))
     # rows: 0, 0, ln 2; columns: 0, (2/3, 1/3), 0
     column = -(2 / 3) * np.log(2 / 3) - (1 / 3) * np.log(1 / 3)
-    assert entropy["score"] == pytest.approx((np.log(2) + column) / 6)
-    assert purity["score"] == pytest.approx(2500 / 3000)
+    assert entropy.score == pytest.approx((np.log(2) + column) / 6)
+    assert purity.score == pytest.approx(2500 / 3000)
     # category 2 is a tie of classes 1 and 2 and goes to the lower: priors .5, .5, 0 against .5, .3, .2
-    assert rmse["score"] == pytest.approx(np.sqrt((0.2**2 + 0.2**2) / 3))
-    assert entropy["classifier"].startswith("toy, 99.00% right")
+    assert rmse.score == pytest.approx(np.sqrt((0.2**2 + 0.2**2) / 3))
+    assert entropy.classifier.startswith("toy, 99.00% right")
 
 
 def test_codes_that_are_not_numbers_are_refused():

@@ -22,9 +22,12 @@ import torch._dynamo  # noqa: F401 - the first optimiser would import it, in eve
 from joblib.externals.loky.backend import resource_tracker
 from joblib.externals.loky.backend.context import set_start_method
 
-from disbench.benchmark import datasets, protocols, store, sweep
+from disbench.benchmark import datasets, protocols
 from disbench.benchmark.protocols import MetricChoice
-from disbench.benchmark.trainer import Single
+from disbench.benchmark.runs import store
+from disbench.benchmark.sweep import plan, workers
+from disbench.benchmark.sweep.cell import Group
+from disbench.benchmark.training.trainer import Single
 
 TINY = {"steps": "100", "batch": "4"}
 # in an order in which a cell that gets past one of them by itself leaves others for the next
@@ -37,15 +40,15 @@ def planned(folder):
     metric = MetricChoice(name="factor_vae", settings={"votes": 40, "eval_votes": 20}).resolved()
     setting = protocols.get("smoke").model_copy(update={"metrics": (metric,)})
     data = datasets.load(str(folder / "grid.npz"), data_dir=folder / "data")
-    chosen = sweep.entries(setting, ["betavae", "infogan"], {"betavae": TINY, "infogan": TINY})
-    return setting, sweep.plan(setting, chosen, [0, 1], [data])
+    chosen = plan.entries(setting, ["betavae", "infogan"], {"betavae": TINY, "infogan": TINY})
+    return setting, plan.plan(setting, chosen, [0, 1], [data])
 
 
 def run(folder, name, jobs):
     setting, cells = planned(folder)
-    options = sweep.Options(data_dir=folder / "data", save_every=0.05)
+    options = plan.Options(data_dir=folder / "data", save_every=0.05)
     out = store.open_run(folder / name)
-    return [outcome for _, outcome in sweep.sweep(out, cells, setting, options, jobs)]
+    return [outcome for _, outcome in workers.sweep(out, cells, setting, options, jobs)]
 
 
 class Clock:
@@ -126,7 +129,7 @@ def kill_and_restart(folder, kills, rng):
 
 def run_pair(folder):
     log = os.open(folder / "pair.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    train = sweep.Group.train
+    train = Group.train
 
     def logged(group, data, device):
         os.write(log, f"begin {os.getpid()} {group.cells[0].folder}\n".encode())
@@ -137,7 +140,7 @@ def run_pair(folder):
     for _ in range(2):
         started.append(os.fork())
         if not started[-1]:
-            sweep.Group.train = logged
+            Group.train = logged
             outcomes = set(run(folder, "pair", 1))
             os._exit(0 if outcomes <= {"done", "busy"} else 1)
     if {os.waitpid(process, 0)[1] for process in started} != {0}:

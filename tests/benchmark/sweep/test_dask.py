@@ -11,9 +11,13 @@ import time
 import pytest
 import torch
 
-from disbench.benchmark import cluster, datasets, protocols, store, sweep
+from disbench.benchmark import datasets, protocols
 from disbench.benchmark.protocols import MetricChoice
+from disbench.benchmark.runs import store
+from disbench.benchmark.runs.store import Failure, Status
+from disbench.benchmark.sweep import dask, plan, workers
 from disbench.errors import UsageError
+from disbench.files import read_json
 
 distributed = pytest.importorskip("distributed", reason="needs the extra disbench[dask]")
 
@@ -73,10 +77,10 @@ def planned(tmp_path_factory, tiny_grid):
     setting = protocols.get("smoke").model_copy(update={"metrics": (metric,)})
     data = datasets.load(tiny_grid(folder / "grid.npz"), data_dir=folder / "data")
     changes = {name: {"steps": str(STEPS), "batch": "4"} for name in ("betavae", "infogan")}
-    cells = sweep.plan(setting, sweep.entries(setting, list(changes), changes), [0, 1], [data])
+    cells = plan.plan(setting, plan.entries(setting, list(changes), changes), [0, 1], [data])
     local = store.open_run(folder / "r")
-    options = sweep.Options(data_dir=folder / "data")
-    assert {outcome for _, outcome in sweep.sweep(local, cells, setting, options, 1)} == {"done"}
+    options = plan.Options(data_dir=folder / "data")
+    assert {outcome for _, outcome in workers.sweep(local, cells, setting, options, 1)} == {"done"}
     return setting, cells, local
 
 
@@ -92,7 +96,7 @@ def assert_equal(cells, a, b):
         assert scores[0] == scores[1]
         names = [sorted(p.name for p in (r / cell.folder).iterdir()) for r in (a, b)]
         assert names[0] == names[1]
-        assert store.status(b / cell.folder)["state"] == "done"
+        assert Status.read(b / cell.folder).state == "done"
 
 
 def kill_one_at_work(run, workers, killed):
@@ -101,7 +105,7 @@ def kill_one_at_work(run, workers, killed):
     deadline = time.monotonic() + 300
     while not killed and time.monotonic() < deadline:
         for path in run.glob("*/seed-*/status.json"):
-            status = store.read_json(path) or {}
+            status = read_json(path) or {}
             if status.get("phase") == "training" and status.get("process") in pids and status["step"] > 5:
                 os.kill(status["process"], signal.SIGKILL)
                 killed.append(status["process"])
@@ -115,12 +119,12 @@ def test_a_worker_dies_and_the_others_finish_its_seeds(scheduler, planned, tmp_p
     run, killed = store.open_run(tmp_path / "r"), []
     thread = threading.Thread(target=kill_one_at_work, args=(run, workers(3), killed))
     thread.start()
-    outcomes = dict(cluster.sweep(run, cells, setting, sweep.Options(), address, seconds=1.0))
+    outcomes = dict(dask.sweep(run, cells, setting, plan.Options(), address, seconds=1.0))
     thread.join()
     assert len(killed) == 1
     assert outcomes == dict.fromkeys(cells, "done")
     assert_equal(cells, local, run)
-    assert list(cluster.sweep(run, cells, setting, sweep.Options(), address)) == [(c, "done") for c in cells]
+    assert list(dask.sweep(run, cells, setting, plan.Options(), address)) == [(c, "done") for c in cells]
 
 
 def test_a_sweep_that_is_stopped_goes_on_with_its_saved_state(scheduler, planned, tmp_path):
@@ -130,22 +134,22 @@ def test_a_sweep_that_is_stopped_goes_on_with_its_saved_state(scheduler, planned
     run, stop = store.open_run(tmp_path / "r"), tmp_path / "stop"
 
     def stop_soon():
-        while not any((store.read_json(p) or {}).get("step", 0) > 5 for p in run.glob("*/*/status.json")):
+        while not any((read_json(p) or {}).get("step", 0) > 5 for p in run.glob("*/*/status.json")):
             time.sleep(0.02)
         stop.touch()
 
     thread = threading.Thread(target=stop_soon)
     thread.start()
-    outcomes = dict(cluster.sweep(run, cells, setting, sweep.Options(stop_file=stop), address, seconds=100))
+    outcomes = dict(dask.sweep(run, cells, setting, plan.Options(stop_file=stop), address, seconds=100))
     thread.join()
     assert set(outcomes) == set(cells)
     assert "stopped" in outcomes.values()
-    steps = [store.status(run / cell.folder).get("step", 0) for cell in cells]
+    steps = [Status.read(run / cell.folder).step for cell in cells]
     assert 0 < max(steps) <= STEPS
     assert all(
         (run / c.folder / "state.pt").exists() for c, s in zip(cells, steps, strict=True) if 0 < s < STEPS
     )
-    assert set(dict(cluster.sweep(run, cells, setting, sweep.Options(), address)).values()) == {"done"}
+    assert set(dict(dask.sweep(run, cells, setting, plan.Options(), address)).values()) == {"done"}
     assert_equal(cells, local, run)
 
 
@@ -154,30 +158,30 @@ def test_what_a_worker_cannot_do_fails_its_seed_with_the_reason(scheduler, plann
     address, workers = scheduler
     setting, cells, local = planned
     workers(1)
-    gone = {**cells[0].dataset, "name": str(tmp_path / "gone.npz")}
-    lost = cluster.dataclasses.replace(cells[0], dataset=gone)
+    gone = dask.dataclasses.replace(cells[0].dataset, name=str(tmp_path / "gone.npz"))
+    lost = dask.dataclasses.replace(cells[0], dataset=gone)
     run = store.open_run(tmp_path / "r")
-    outcomes = dict(cluster.sweep(run, [lost, cells[1]], setting, sweep.Options(), address))
+    outcomes = dict(dask.sweep(run, [lost, cells[1]], setting, plan.Options(), address))
     assert outcomes == {lost: "failed", cells[1]: "done"}
-    assert "gone.npz" in store.status(run / lost.folder)["error"]["message"]
+    assert "gone.npz" in Status.read(run / lost.folder).error.message
     (tmp_path / "gone.npz").write_bytes((local.parent / "grid.npz").read_bytes())
-    assert list(cluster.sweep(run, [lost], setting, sweep.Options(), address)) == [(lost, "failed")]
-    again = sweep.Options(retry_failed=True)
-    assert list(cluster.sweep(run, [lost], setting, again, address)) == [(lost, "done")]
+    assert list(dask.sweep(run, [lost], setting, plan.Options(), address)) == [(lost, "failed")]
+    again = plan.Options(retry_failed=True)
+    assert list(dask.sweep(run, [lost], setting, again, address)) == [(lost, "done")]
 
 
 def test_a_worker_of_another_version(scheduler, planned, tmp_path, monkeypatch):
     address, workers = scheduler
     setting, cells, _ = planned
     workers(1)
-    monkeypatch.setattr(cluster, "VERSION", "0.0.0")
+    monkeypatch.setattr(dask, "VERSION", "0.0.0")
     run = store.open_run(tmp_path / "r")
-    assert list(cluster.sweep(run, cells[:1], setting, sweep.Options(), address)) == [(cells[0], "failed")]
-    assert "expected 0.0.0" in store.status(run / cells[0].folder)["error"]["message"]
+    assert list(dask.sweep(run, cells[:1], setting, plan.Options(), address)) == [(cells[0], "failed")]
+    assert "expected 0.0.0" in Status.read(run / cells[0].folder).error.message
 
 
 def test_no_scheduler(disbench, tmp_path, monkeypatch):
-    monkeypatch.setattr(cluster, "CONNECT_WITHIN", 0.5)
+    monkeypatch.setattr(dask, "CONNECT_WITHIN", 0.5)
     arguments = ["run", "--methods", "betavae", "--protocol", "smoke", "--out", tmp_path / "r"]
     for address in ("tcp://127.0.0.1:9", "nonsense://x", "127.0.0.1"):
         code, _, err = disbench(*arguments, "--scheduler", address)
@@ -192,19 +196,16 @@ def test_no_scheduler(disbench, tmp_path, monkeypatch):
 
 def test_no_dask(monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(UsageError, match=r'pip install "disbench\[dask\]"'), cluster.connected("tcp://x:1"):
+    with pytest.raises(UsageError, match=r'pip install "disbench\[dask\]"'), dask.connected("tcp://x:1"):
         pass
 
 
-def test_why_a_task_came_to_nothing():
-    killed = cluster.reason(distributed.KilledWorker("task", "worker", 3))
-    assert killed["type"] == "WorkerDied"
-    assert "out of memory?" in killed["message"]
-    assert cluster.reason(UsageError("no such device.")) == {
-        "type": "UsageError",
-        "message": "no such device.",
-    }
-    assert "test_cluster" in cluster.reason(raised(KeyError("x")))["traceback"]
+def test_why_a_task_came_to_nothing(tmp_path):
+    killed = dask.reason(distributed.KilledWorker("task", "worker", 3), tmp_path)
+    assert killed.type == "WorkerDied"
+    assert "out of memory?" in killed.message
+    assert dask.reason(UsageError("no such device."), tmp_path) == Failure("UsageError", "no such device.")
+    assert "test_dask" in dask.reason(raised(KeyError("x")), tmp_path).traceback
 
 
 def raised(error):
@@ -224,7 +225,7 @@ def test_files_that_travel(tmp_path):
     (there / "metrics.jsonl").write_bytes(b"{}\n")
     (there / "checkpoint.pt").write_bytes(b"new")
     (there / ".checkpoint.pt.1-00000000").write_bytes(b"half")
-    cluster.unpack(cluster.pack(there), here)
+    dask.unpack(dask.pack(there), here)
     assert {path.name: path.read_bytes() for path in here.iterdir()} == {
         ".lock": b"",
         "metrics.jsonl": b"{}\n",

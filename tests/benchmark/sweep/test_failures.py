@@ -4,13 +4,19 @@ import os
 import signal
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from joblib.externals.loky.backend.reduction import cloudpickle
 
-from disbench.benchmark import datasets, protocols, store, sweep
+from disbench.benchmark import datasets, protocols
 from disbench.benchmark.protocols import MetricChoice
+from disbench.benchmark.runs import store
+from disbench.benchmark.runs.store import Status
+from disbench.benchmark.sweep import plan, workers
+from disbench.benchmark.sweep.cell import run_group
 from disbench.errors import UsageError
+from disbench.files import read_json
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # a worker cannot import a test
 
@@ -34,12 +40,12 @@ def test_a_data_set_that_is_lost_between_planning_and_training(disbench, tmp_pat
         code, out, _ = disbench(*arguments)
     assert code == 1
     states = {
-        os.path.basename(cell.dataset["name"]): store.status(folder)
+        os.path.basename(cell.dataset.name): Status.read(folder)
         for cell, folder in store.cells(tmp_path / "r")
     }
-    assert states["kept.npz"]["state"] == "done"
-    assert states["lost.npz"]["state"] == "failed"
-    assert "lost.npz" in states["lost.npz"]["error"]["message"]
+    assert states["kept.npz"].state == "done"
+    assert states["lost.npz"].state == "failed"
+    assert "lost.npz" in states["lost.npz"].error.message
     assert "1 seeds failed; --retry-failed" in out
     (tmp_path / "lost.npz").write_bytes(whole)
     assert disbench(*arguments)[0] == 1
@@ -47,13 +53,13 @@ def test_a_data_set_that_is_lost_between_planning_and_training(disbench, tmp_pat
 
 
 @dataclass(frozen=True)
-class Deadly(sweep.Options):
+class Deadly(plan.Options):
     """The process that trains the victim gets SIGKILL at its first step, as from a kernel out of memory."""
 
     victim: str = ""
 
     def asked_to_stop(self):
-        status = store.read_json(sweep.Path(self.victim) / "status.json") or {}
+        status = read_json(Path(self.victim) / "status.json") or {}
         if status.get("phase") == "training" and status.get("process") == os.getpid():
             os.kill(os.getpid(), signal.SIGKILL)
         return super().asked_to_stop()
@@ -64,34 +70,34 @@ def planned(tmp_path, tiny_grid):
     metric = MetricChoice(name="factor_vae", settings={"votes": 10, "eval_votes": 10}).resolved()
     setting = protocols.get("smoke").model_copy(update={"metrics": (metric,)})
     data = datasets.load(tiny_grid(tmp_path / "grid.npz"), data_dir=tmp_path / "data")
-    chosen = sweep.entries(setting, ["betavae"], {"betavae": {"steps": "3", "batch": "4"}})
-    return setting, sweep.plan(setting, chosen, [0, 1, 2], [data])
+    chosen = plan.entries(setting, ["betavae"], {"betavae": {"steps": "3", "batch": "4"}})
+    return setting, plan.plan(setting, chosen, [0, 1, 2], [data])
 
 
 def test_a_seed_whose_process_dies_each_time_fails_alone(planned, tmp_path):
     setting, cells = planned
     run = store.open_run(tmp_path / "r")
     deadly = Deadly(data_dir=tmp_path / "data", victim=str(run / cells[0].folder))
-    outcomes = list(sweep.sweep(run, cells, setting, deadly, 2))
+    outcomes = list(workers.sweep(run, cells, setting, deadly, 2))
     assert len(outcomes) == 3
     assert dict(outcomes) == {cells[0]: "failed", cells[1]: "done", cells[2]: "done"}
-    error = store.status(run / cells[0].folder)["error"]
-    assert error["type"] == "WorkerDied"
-    assert "killed 2 times" in error["message"]
-    options = sweep.Options(data_dir=tmp_path / "data")
-    assert dict(sweep.sweep(run, cells, setting, options, 2))[cells[0]] == "failed"
-    again = sweep.Options(data_dir=tmp_path / "data", retry_failed=True)
-    assert set(dict(sweep.sweep(run, cells, setting, again, 2)).values()) == {"done"}
+    error = Status.read(run / cells[0].folder).error
+    assert error.type == "WorkerDied"
+    assert "killed 2 times" in error.message
+    options = plan.Options(data_dir=tmp_path / "data")
+    assert dict(workers.sweep(run, cells, setting, options, 2))[cells[0]] == "failed"
+    again = plan.Options(data_dir=tmp_path / "data", retry_failed=True)
+    assert set(dict(workers.sweep(run, cells, setting, again, 2)).values()) == {"done"}
 
 
 def test_a_worker_whose_parent_is_gone_stops(planned, tmp_path):
     """Its files are as those of any stopped seed."""
     setting, cells = planned
     run = store.open_run(tmp_path / "r")
-    orphan = sweep.Options(data_dir=tmp_path / "data", parent=os.getppid() + 1)
-    assert sweep.run_group(run, cells[:1], setting, orphan) == ["stopped"]
-    of_a_living_one = sweep.Options(data_dir=tmp_path / "data", parent=os.getppid())
-    assert sweep.run_group(run, cells[:1], setting, of_a_living_one) == ["done"]
+    orphan = plan.Options(data_dir=tmp_path / "data", parent=os.getppid() + 1)
+    assert run_group(run, cells[:1], setting, orphan) == ["stopped"]
+    of_a_living_one = plan.Options(data_dir=tmp_path / "data", parent=os.getppid())
+    assert run_group(run, cells[:1], setting, of_a_living_one) == ["done"]
 
 
 def test_a_seed_stopped_while_it_is_scored_is_scored_when_run_again(planned, tmp_path):
@@ -101,26 +107,26 @@ def test_a_seed_stopped_while_it_is_scored_is_scored_when_run_again(planned, tmp
     folder = run / cells[0].folder
 
     @dataclass(frozen=True)
-    class Stopping(sweep.Options):
+    class Stopping(plan.Options):
         def asked_to_stop(self):
-            return store.status(folder).get("phase") == "scoring"
+            return Status.read(folder).phase == "scoring"
 
     options = Stopping(data_dir=tmp_path / "data")
-    assert sweep.run_group(run, cells[:1], setting, options) == ["stopped"]
-    assert store.status(folder)["state"] == "stopped"
+    assert run_group(run, cells[:1], setting, options) == ["stopped"]
+    assert Status.read(folder).state == "stopped"
     assert not (folder / "scores.json").exists()
     trained = (folder / "checkpoint.pt").read_bytes(), (folder / "checkpoint.pt").stat().st_mtime_ns
-    assert sweep.run_group(run, cells[:1], setting, sweep.Options(data_dir=tmp_path / "data")) == ["done"]
+    assert run_group(run, cells[:1], setting, plan.Options(data_dir=tmp_path / "data")) == ["done"]
     assert ((folder / "checkpoint.pt").read_bytes(), (folder / "checkpoint.pt").stat().st_mtime_ns) == trained
 
 
 def test_a_run_goes_on_in_the_precision_that_it_began_with(planned, tmp_path):
     setting, cells = planned
     run = store.open_run(tmp_path / "r")
-    sweep.run_group(run, cells[:1], setting, sweep.Options(data_dir=tmp_path / "data"))
-    sweep.check_precision(run, cells, "float32")
+    run_group(run, cells[:1], setting, plan.Options(data_dir=tmp_path / "data"))
+    plan.check_precision(run, cells, "float32")
     with pytest.raises(UsageError, match="was begun with precision float32, and now it is bf16; give"):
-        sweep.check_precision(run, cells[1:], "bf16")  # another seed of that method
+        plan.check_precision(run, cells[1:], "bf16")  # another seed of that method
 
 
 def test_a_damaged_line_of_a_journal_is_named(tmp_path):

@@ -2,11 +2,17 @@
 
 import json
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from disbench.benchmark import forecast, protocols, store, sweep
+from disbench.benchmark import protocols
+from disbench.benchmark.datasets.reference import DataRef
+from disbench.benchmark.runs import store
+from disbench.benchmark.runs.store import Status
+from disbench.benchmark.sweep import forecast, plan
+from disbench.files import write_json
 
 RUN = ["run", "--methods", "betavae", "--protocol", "smoke"]
 QUICK = ["--set", "betavae.steps=6", "--set", "betavae.batch=4"]
@@ -14,12 +20,12 @@ ON_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="memory is read fr
 
 
 def cells(*seeds, steps=6):
-    about = {"name": "dsprites", "size": 32, "sha256": "0"}
+    about = DataRef("dsprites", 32, "0")
     return [store.Cell("betavae", "", "mini", {"steps": steps}, about, "smoke", seed) for seed in seeds]
 
 
 def leave(run, cell, **status):
-    store.write_json(run / cell.folder / "status.json", {"steps": 6, **status})
+    write_json(run / cell.folder / "status.json", {"steps": 6, **status})
 
 
 def test_the_cost_of_finished_seeds_by_hand(tmp_path):
@@ -44,13 +50,13 @@ def test_the_seconds_that_are_left_by_hand(tmp_path):
     setting = protocols.get("smoke")
     scored = [{"metric": m.name, "preset": m.preset, "changed": m.settings} for m in setting.metrics]
     (tmp_path / done.folder / "checkpoint.pt").touch()
-    store.write_json(tmp_path / done.folder / "scores.json", scored)
+    write_json(tmp_path / done.folder / "scores.json", scored)
     all_ = [done, fresh, saved, trained, failed]
-    found = forecast.forecast(tmp_path, all_, setting, sweep.Options(), 1)
+    found = forecast.forecast(tmp_path, all_, setting, plan.Options(), 1)
     assert [found.seconds[cell] for cell in all_] == [0, 20, 8, 2, 0]
     assert found.at(1, 1) == 30
     assert found.at(2, 1) == 20
-    again = forecast.forecast(tmp_path, all_, setting, sweep.Options(retry_failed=True), 1)
+    again = forecast.forecast(tmp_path, all_, setting, plan.Options(retry_failed=True), 1)
     assert again.seconds[failed] == 20
 
 
@@ -96,7 +102,7 @@ def test_a_dry_run_refuses_what_a_run_would(disbench, tmp_path):
 def heavy_run(quick_run):
     """A run whose finished seeds took 300 MiB."""
     for _, folder in store.cells(quick_run):
-        store.write_json(folder / "status.json", {**store.status(folder), "peak_private_mb": 300})
+        replace(Status.read(folder), peak_private_mb=300).write(folder)
     return quick_run
 
 
@@ -146,9 +152,9 @@ def test_a_run_whose_time_is_up_goes_on_when_run_again(finished_run, disbench, t
 @ON_LINUX
 def test_a_finished_seed_tells_its_time_and_memory(finished_run):
     for _, folder in store.cells(finished_run):
-        status = store.status(folder)
-        assert 0 < status["training"] <= status["seconds"]
-        assert 50 < status["peak_private_mb"] < 20_000
+        status = Status.read(folder)
+        assert 0 < status.training <= status.seconds
+        assert 50 < status.peak_private_mb < 20_000
 
 
 def test_the_rows_that_will_be_encoded_are_those_that_are(quick_run):

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from disbench.benchmark import store
+from disbench.benchmark.runs import store
+from disbench.benchmark.runs.store import Status
 
 KILLS = 20
 
@@ -47,7 +48,7 @@ def test_the_results_are_those_of_a_sweep_left_alone(runs, name):
         assert len(lines) == 100
         assert store.read_lines(other / "metrics.jsonl") == lines
         assert scores(other) == scores(whole)
-        assert store.status(other)["state"] == "done"
+        assert Status.read(other).state == "done"
         for file in ("traversal.png", "traversal.gif", "codes.npz"):
             assert (whole / file).read_bytes() == (other / file).read_bytes()
 

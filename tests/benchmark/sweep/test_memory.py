@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from disbench.benchmark import memory
+from disbench.benchmark.sweep import memory
 from disbench.errors import UsageError
 
 ON_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="read from Linux' /proc")

@@ -5,12 +5,15 @@ import io
 import pytest
 from rich.console import Console
 
-from disbench.benchmark import progress, store
-from disbench.benchmark.store import Cell
+from disbench.benchmark.datasets.reference import DataRef
+from disbench.benchmark.runs import store
+from disbench.benchmark.runs.store import Cell
+from disbench.benchmark.sweep import progress
+from disbench.files import write_json
 
 
 def cell(method, seed, steps=100):
-    return Cell(method, "", "mini", {"steps": steps}, {"name": "x", "size": 32, "sha256": ""}, "smoke", seed)
+    return Cell(method, "", "mini", {"steps": steps}, DataRef("x", 32, ""), "smoke", seed)
 
 
 def seed(method, number, state, step, training, seconds):
@@ -79,10 +82,10 @@ def tally(tmp_path):
     cells = [cell(f"method{m}", s) for s in range(32) for m in range(9)]
     status = {"steps": 100, "seconds": 30.0, "training": 25.0}
     zero, one, two = (run / cell("method0", s).folder for s in range(3))
-    store.write_json(zero / "status.json", {**status, "state": "done", "step": 100})
-    store.write_json(two / "status.json", {**status, "state": "running", "phase": "training", "step": 7})
-    with store.locked(one):
-        store.write_json(one / "status.json", {**status, "state": "running", "phase": "training", "step": 40})
+    write_json(zero / "status.json", {**status, "state": "done", "step": 100})
+    write_json(two / "status.json", {**status, "state": "running", "phase": "training", "step": 7})
+    with store.hold(one):
+        write_json(one / "status.json", {**status, "state": "running", "phase": "training", "step": 40})
         found = progress.Tally(run, cells, 2)
     found.end(cells[0], "done")
     found.end(cell("method1", 0), "failed")

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from disbench import models
-from disbench.benchmark import speed
 from disbench.benchmark.datasets.dataset import ArrayStorage, Dataset
+from disbench.benchmark.training import speed
 from disbench.models import nets
 from disbench.models.method import Method, Update, adam
 

@@ -5,8 +5,17 @@ import torch
 from disbench import models
 from disbench.benchmark.datasets import cache
 from disbench.benchmark.datasets.dataset import ArrayStorage, Dataset, FileStorage
-from disbench.benchmark.device import Recording, Resident, Tuning
-from disbench.benchmark.trainer import PLAIN, Branches, Fused, Order, Single, State, StoppedError, stream
+from disbench.benchmark.training.gpu import Recording, Resident, Tuning
+from disbench.benchmark.training.trainer import (
+    PLAIN,
+    Branches,
+    Fused,
+    Order,
+    Single,
+    State,
+    StoppedError,
+    stream,
+)
 from disbench.models.checkpoint import load_tensors, save_tensors
 
 CPU = torch.device("cpu")
@@ -285,7 +294,7 @@ class Unrecorded(Recording):
 @pytest.mark.parametrize("strategy", [None, Branches])
 def test_a_step_that_is_recorded_is_the_step(name, seeds, changes, strategy, monkeypatch):
     """The warm-up leaves no trace, later inputs arrive, and a restored state is recorded anew."""
-    monkeypatch.setattr("disbench.benchmark.trainer.Recording", Unrecorded)
+    monkeypatch.setattr("disbench.benchmark.training.trainer.Recording", Unrecorded)
     if changes:
         changes = {"optimizer": "adagrad" if name == "betavae" else "rmsprop"}
     eager = trainer(name, *seeds, strategy=strategy, **changes)

@@ -1,0 +1,71 @@
+"""Which data set a result is of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from disbench.benchmark.datasets import load, loading
+from disbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from disbench.benchmark.datasets.dataset import Dataset
+
+
+@dataclass(frozen=True)
+class DataRef:
+    """A data set by name, image size and content: what a cell, a checkpoint and kept codes say of their data.
+
+    Attributes:
+        name: as `datasets.load` takes it, with its options.
+        size: pixels a side.
+        sha256: of the content.
+    """
+
+    name: str
+    size: int
+    sha256: str
+
+    @classmethod
+    def of(cls, data: Dataset) -> DataRef:
+        return cls(data.name, data.shape[1], data.sha256)
+
+    @classmethod
+    def read(cls, values: Mapping[str, object]) -> DataRef:
+        """From a cell's JSON or a checkpoint."""
+        return cls(str(values.get("name")), int(str(values.get("size"))), str(values.get("sha256")))
+
+    def plain(self) -> dict[str, str | int]:
+        return asdict(self)
+
+    @property
+    def short(self) -> str:
+        """The name; of a user's file, without the folder that it lies in: its sha256 tells it apart."""
+        base, options = loading.split_name(self.name)
+        return ":".join([Path(base).name if base.endswith(".npz") else base, *options])
+
+    @property
+    def label(self) -> str:
+        """Name and size as one word, as rows of a leaderboard have it: "dsprites-32"."""
+        return f"{self.short}-{self.size}"
+
+    def load(self, data_dir: Path | None) -> Dataset:
+        """The data set.
+
+        Raises:
+            UsageError: it is not here, or its content is another one.
+        """
+        data = load(self.name, size=self.size, data_dir=data_dir)
+        self.check(data)
+        return data
+
+    def check(self, data: Dataset) -> None:
+        """Raises UsageError where the data have another content than these."""
+        if data.sha256 != self.sha256:
+            raise UsageError(
+                f"the data set {data.name} here has sha256 {data.sha256[:12]}..., "
+                f"this model was trained on {self.sha256[:12]}...: scores would not compare; "
+                "use the same data set."
+            )

@@ -1,0 +1,168 @@
+"""One metric's score of one model, as `scores.json` and `disbench score --json` have it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+import numpy as np
+
+from disbench import metrics, plugins
+from disbench.benchmark.protocols import MetricChoice
+from disbench.files import plain
+from disbench.metrics import Score
+
+HEAD = ("metric", "preset", "changed", "plugin")  # what was asked
+
+
+@dataclass(frozen=True)
+class Draws:
+    """A metric's scores on several independent draws.
+
+    Attributes:
+        scores: one per draw; None where it is not a number.
+        mean, std, min, max: of all of them, std divided by n - 1; None where a score is missing.
+    """
+
+    scores: list[float | None]
+    mean: float | None
+    std: float | None
+    min: float | None
+    max: float | None
+
+    @classmethod
+    def of(cls, scores: Sequence[float | None]) -> Draws:
+        known = np.array([score for score in scores if score is not None])
+        if len(known) < len(scores):
+            return cls(list(scores), None, None, None, None)
+        std = float(known.std(ddof=1)) if len(known) > 1 else None
+        return cls(list(scores), float(known.mean()), std, float(known.min()), float(known.max()))
+
+
+@dataclass(frozen=True)
+class ScoreEntry:
+    """One metric: what was asked, and the score with everything that a `Score` carries, or why there is none.
+
+    Attributes:
+        metric: its name.
+        preset: its preset.
+        changed: settings that differ from the preset's.
+        plugin: where the metric's code comes from, with a SHA-256, if from a plug-in.
+        score: the number; None where there is none.
+        label: the preset with its changes, for people.
+        reason: why there is no score.
+        higher_is_better: False where small is good.
+        chance: the score of codes that know nothing, in words.
+        parts: per factor, per code, matrices, by name.
+        settings: every setting that was used; None where nothing was measured.
+        live: whether each code took part; None where the metric has no such notion.
+        dropped_factors: columns of factors with one value only.
+        warnings: sentences about unusual input.
+        n_encoded: encodings that the metric asked for.
+        classifier: what named the classes of generated images.
+        seconds: wall time of the metric.
+        draws: the scores of several draws, if there were several.
+    """
+
+    metric: str
+    preset: str | None
+    changed: Mapping[str, Any]
+    plugin: str | None = None
+    score: float | None = None
+    label: str = ""
+    reason: str | None = None
+    higher_is_better: bool = True
+    chance: str | None = None
+    parts: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] | None = None
+    live: Sequence[bool] | None = None
+    dropped_factors: Sequence[int] = ()
+    warnings: Sequence[str] = ()
+    n_encoded: int = 0
+    classifier: str | None = None
+    seconds: float = 0.0
+    draws: Draws | None = None
+
+    @classmethod
+    def pending(cls, choice: MetricChoice, reason: str | None = None) -> ScoreEntry:
+        """What was asked, without a score."""
+        changes = [f"{name}={value}" for name, value in choice.settings.items()]
+        return cls(**head(choice), label=", ".join([str(choice.preset), *changes]), reason=reason)
+
+    @classmethod
+    def measured(
+        cls, choice: MetricChoice, found: Score, classifier: str | None, seconds: float
+    ) -> ScoreEntry:
+        metric = metrics.get(choice.name)
+        return cls(
+            **head(choice),
+            score=plain(found.score),
+            label=found.preset,
+            reason=None if np.isfinite(found.score) else "; ".join(found.warnings),
+            higher_is_better=metric.higher_is_better,
+            chance=metric.chance,
+            parts=plain(found.parts),
+            settings=plain(found.settings),
+            live=plain(found.live),
+            dropped_factors=plain(found.dropped_factors),
+            warnings=plain(found.warnings),
+            n_encoded=found.n_encoded,
+            classifier=classifier,
+            seconds=round(seconds, 3),
+        )
+
+    @classmethod
+    def read(cls, values: Mapping[str, Any]) -> ScoreEntry:
+        """From JSON; what an older file lacks has its default."""
+        known = {name: values[name] for name in FIELDS if name in values}
+        if known.get("draws"):
+            known["draws"] = Draws(**known["draws"])
+        return cls(**known)
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON; of an entry without a score only what was asked, and the reason."""
+        shown: tuple[str, ...] = (*HEAD, "score", "label", "reason")
+        if self.settings is not None:
+            shown = tuple(name for name in FIELDS if name != "draws")
+        values = {name: getattr(self, name) for name in shown}
+        return values | ({"draws": vars(self.draws)} if self.draws else {})
+
+    def with_draws(self, draws: Draws | None, notes: Sequence[str]) -> ScoreEntry:
+        """This entry, of the first draw, with the scores of all draws and with further warnings."""
+        return replace(self, warnings=[*self.warnings, *notes], draws=draws)
+
+    def answers(self, choice: MetricChoice) -> bool:
+        """Whether it is of this metric, preset, settings and code."""
+        return {name: getattr(self, name) for name in HEAD} == head(choice)
+
+
+FIELDS = tuple(f.name for f in fields(ScoreEntry))
+
+
+def head(choice: MetricChoice) -> dict[str, Any]:
+    asked = {"metric": choice.name, "preset": choice.preset, "changed": plain(choice.settings)}
+    return {**asked, "plugin": plugins.source("metrics", choice.name) or None}
+
+
+def read_entries(values: object) -> list[ScoreEntry] | None:
+    """The entries of a `scores.json`; None where it is none."""
+    if not isinstance(values, list) or not all(isinstance(entry, dict) for entry in values):
+        return None
+    try:
+        return [ScoreEntry.read(entry) for entry in values]
+    except TypeError:
+        return None
+
+
+def answer(entries: Sequence[ScoreEntry] | None, choices: Sequence[MetricChoice]) -> bool:
+    """Whether stored scores are those of exactly these metrics, presets, settings and plug-ins' code.
+
+    Raises:
+        UsageError: one of the metrics is of a plug-in that cannot be used.
+    """
+    return (
+        entries is not None
+        and len(entries) == len(choices)
+        and all(entry.answers(choice) for entry, choice in zip(entries, choices, strict=True))
+    )

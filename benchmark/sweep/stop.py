@@ -1,0 +1,51 @@
+"""How a sweep is asked to stop: by a signal or by the clock, both told to its processes by a file."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+SIGNAL, TIME = "by a signal", "because its time was up"  # why a sweep stopped
+
+
+@contextlib.contextmanager
+def stoppable(run: Path, seconds: float = 0.0) -> Iterator[tuple[Path, Callable[[], str]]]:
+    """A file that appears at the first SIGINT or SIGTERM, or after so many seconds (0: never).
+
+    At a second signal the program ends at once. The function beside the file says why it appeared: SIGNAL,
+    TIME, or "" if it did not.
+    """
+    stop_file = run / f".stop-{os.getpid()}"
+    stop_file.unlink(missing_ok=True)
+    why = ""
+
+    def ask(number: int, frame: object) -> None:
+        nonlocal why
+        if why == SIGNAL:
+            raise KeyboardInterrupt
+        why = SIGNAL
+        stop_file.touch()
+
+    def time_is_up() -> None:
+        nonlocal why
+        why = why or TIME
+        stop_file.touch()
+
+    timer = threading.Timer(seconds, time_is_up) if seconds else None
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    if timer:
+        timer.daemon = True
+        timer.start()
+    try:
+        yield stop_file, lambda: why
+    finally:
+        if timer:
+            timer.cancel()
+            timer.join()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        stop_file.unlink(missing_ok=True)

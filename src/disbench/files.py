@@ -1,0 +1,165 @@
+"""Files that appear whole or not at all, JSON in them, and the one lock of the project.
+
+The lock is the operating system's, which vanishes with its process however that ends. Where a file system has
+none, the library `filelock` keeps a file with host and process instead.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import math
+import os
+import re
+import secrets
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import filelock
+
+from disbench.errors import UsageError
+
+NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
+
+
+def _temporary(path: Path) -> Path:
+    # not tempfile: its files are for the owner's eyes alone, and a run is often shared
+    return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
+
+
+def is_temporary(path: Path) -> bool:
+    """Whether the path has the name of a file or folder that is not whole yet."""
+    return re.fullmatch(r"\..+\.\d+-[0-9a-f]{8}", path.name) is not None
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path`, renamed to it at the end; on any error nothing is left behind.
+
+    A process that is killed leaves a file that `is_temporary`.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = _temporary(path)
+    try:
+        yield temporary
+        with open(temporary, "rb") as whole:
+            os.fsync(whole.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+@contextlib.contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """A temporary folder beside `path` that takes its place at the end; on any error `path` stays."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = _temporary(path)
+    temporary.mkdir()
+    try:
+        yield temporary
+        if path.exists():
+            before = _temporary(path)
+            os.rename(path, before)
+            os.rename(temporary, path)
+            shutil.rmtree(before)
+        else:
+            os.rename(temporary, path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Calls `write(temporary_path)` and renames the result to `path`, see `replacing`."""
+    with replacing(path) as temporary:
+        write(temporary)
+
+
+def write_text(path: Path, text: str) -> None:
+    """UTF-8, atomically."""
+    write_atomically(path, lambda temporary: temporary.write_text(text, "utf-8"))
+
+
+def write_bytes(path: Path, content: bytes | memoryview) -> None:
+    """Atomically."""
+    write_atomically(path, lambda temporary: temporary.write_bytes(content))
+
+
+def write_json(path: Path, values: object) -> None:
+    """Strict JSON, atomically: a NaN is written as null by the caller or not at all."""
+    write_text(path, json.dumps(values, indent=1, allow_nan=False, default=list) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """The content, or None where there is no such file or not a whole one, which is then made again."""
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError, UnicodeDecodeError):
+        return None
+
+
+def plain(value: Any) -> Any:
+    """Numbers, texts, lists and dicts of anything numpy; not-a-number and infinities become None."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, Mapping):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(v) for v in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+@contextlib.contextmanager
+def locked(path: Path, wait: bool = False) -> Iterator[bool]:
+    """Holds a lock file against other processes; yields whether this process holds it.
+
+    Args:
+        path: of the lock file; its folder is made. The file stays, so that all processes lock the same one.
+        wait: for another process that holds it, instead of yielding False.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as held:
+        try:
+            lock = _acquired(path, wait)
+        except filelock.Timeout:
+            yield False
+            return
+        held.callback(lock.release)
+        yield True
+
+
+def _acquired(path: Path, wait: bool) -> filelock.BaseFileLock:
+    hard = filelock.UnixFileLock(path, thread_local=False, fallback_to_soft=False)
+    try:
+        hard.acquire(blocking=wait)
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+    else:
+        return hard
+    # another file: the existence of the first says nothing where it once was locked by the system
+    soft = filelock.SoftFileLock(path.with_name(f"{path.name}.soft"), thread_local=False)
+    soft.acquire(blocking=wait)
+    return soft
+
+
+def disk_is_full(error: BaseException) -> bool:
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def unwritable(path: Path, error: OSError) -> UsageError:
+    """The sentence for a path that cannot be written."""
+    if error.errno == errno.ENOSPC:
+        return UsageError(f"the disk that holds {path} is full; free some space and try again.")
+    return UsageError(f"cannot write to {path}: {error.strerror}; give a folder that you may write to.")
+
+
+def now() -> str:
+    """The time of day, with its zone."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S%z")

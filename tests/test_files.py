@@ -1,0 +1,80 @@
+"""Files that appear whole, and locks where the file system has none."""
+
+import errno
+import subprocess
+import sys
+
+import filelock
+import pytest
+
+from disbench import files
+
+HOLDS = """
+import pathlib, sys
+from disbench import files
+with files.locked(pathlib.Path(sys.argv[1])) as ours:
+    print(ours)
+"""
+
+
+def another_process_holds(path):
+    found = subprocess.run([sys.executable, "-c", HOLDS, path], capture_output=True, text=True, check=True)
+    return found.stdout.strip() == "True"
+
+
+def test_one_process_at_a_time(tmp_path):
+    path = tmp_path / "deep" / ".lock"
+    with files.locked(path) as ours:
+        assert ours
+        assert not another_process_holds(path)
+        with files.locked(path) as again:
+            assert not again
+    assert another_process_holds(path)
+
+
+@pytest.mark.parametrize("number", files.NO_LOCKS)
+def test_a_file_system_without_locks_has_soft_ones(tmp_path, monkeypatch, number):
+    """A file that the system once locked stays beside them and says nothing."""
+    path = tmp_path / ".lock"
+    path.touch()
+
+    def refuse(*_, **__):
+        raise OSError(number, "no locks here")
+
+    monkeypatch.setattr(filelock.UnixFileLock, "acquire", refuse)
+    with files.locked(path) as ours, files.locked(path) as again:
+        assert (ours, again) == (True, False)
+    assert [found.name for found in tmp_path.iterdir()] == [".lock"]
+    with files.locked(path) as ours:
+        assert ours
+
+
+def test_another_error_of_a_lock_is_not_swallowed(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(errno.EIO, "broken")
+
+    monkeypatch.setattr(filelock.UnixFileLock, "acquire", refuse)
+    with pytest.raises(OSError, match="broken"), files.locked(tmp_path / ".lock"):
+        pass
+
+
+def test_a_file_that_cannot_be_finished_leaves_nothing(tmp_path):
+    files.write_text(tmp_path / "a", "before")
+
+    def write(temporary):
+        temporary.write_text("half")
+        assert files.is_temporary(temporary)
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        files.write_atomically(tmp_path / "a", write)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a": "before"}
+
+
+def test_a_folder_takes_the_place_of_the_one_before_or_leaves_it(tmp_path):
+    for text in ("first", "second"):
+        with files.replacing_folder(tmp_path / "f") as made:
+            (made / text).touch()
+    with pytest.raises(ZeroDivisionError), files.replacing_folder(tmp_path / "f") as made:
+        raise ZeroDivisionError
+    assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")] == ["f", "f/second"]
