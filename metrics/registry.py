@@ -360,6 +360,9 @@ def built_in() -> list[str]:
     return sorted(name for name, e in _METRICS.items() if e.fn.__module__.startswith(f"{__package__}."))
 
 
+plugins.announce("metrics", plugins.Registry(built_in, registered_by, forget))
+
+
 def names() -> list[str]:
     """The names of all metrics, sorted, those of plug-ins included."""
     _discover()

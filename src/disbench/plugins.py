@@ -15,17 +15,20 @@ A package announces its modules in its `pyproject.toml`:
 
 and likewise in `disbench.metrics` and `disbench.datasets`, one line per name. Nothing of an installed package
 is imported before one of its names is asked for, so a broken one is in nobody's way but its own users'.
+
+This module imports none of the registries: each hands its part in with `announce`.
 """
 
 from __future__ import annotations
 
 import functools
 import hashlib
+import importlib
 import importlib.metadata
 import importlib.util
 import sys
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -35,6 +38,27 @@ from disbench.errors import UsageError
 
 Kind = Literal["methods", "metrics", "datasets"]
 ONE: Mapping[Kind, str] = {"methods": "method", "metrics": "metric", "datasets": "data set"}
+# The module that announces each kind's registry, imported when a file gives something of that kind first.
+HOMES: Mapping[Kind, str] = {
+    "methods": "disbench.models",
+    "metrics": "disbench.metrics",
+    "datasets": "disbench.benchmark.datasets.manifest",
+}
+
+
+@dataclass(frozen=True)
+class Registry:
+    """The part of a registry that plug-ins need.
+
+    Attributes:
+        built_in: gives the names of disbench's own.
+        registered_by: gives the names that a module, named as in `sys.modules`, registered on import.
+        forget: takes back what that module registered.
+    """
+
+    built_in: Callable[[], Collection[str]]
+    registered_by: Callable[[str], Collection[str]] = lambda module: ()
+    forget: Callable[[str], None] = lambda module: None
 
 
 @dataclass(frozen=True)
@@ -78,6 +102,12 @@ class Offer:
 
 _FILES: dict[Path, str] = {}  # loaded files, with the SHA-256 of their content
 _OFFERS: list[Offer] = []  # of these files
+_REGISTRIES: dict[Kind, Registry] = {}
+
+
+def announce(kind: Kind, registry: Registry) -> None:
+    """Hands in the registry of a kind; each calls this when it is imported."""
+    _REGISTRIES[kind] = registry
 
 
 def broken(origin: str, error: BaseException | str) -> UsageError:
@@ -114,7 +144,7 @@ def load(path: str | Path) -> list[str]:
                 _refuse_clash([offer, *_offered(offer.kind, offer.name)])
         except UsageError:
             del sys.modules[name]
-            if registry := sys.modules.get("disbench.metrics.registry"):
+            for registry in _REGISTRIES.values():
                 registry.forget(name)
             raise
         _OFFERS.extend(given)
@@ -144,8 +174,8 @@ def _given(path: Path, module: ModuleType) -> list[Offer]:
             found.append(made("datasets", str(tomllib.loads(manifest_text(module))["name"])))
         except (OSError, tomllib.TOMLDecodeError, KeyError) as error:
             raise broken(str(path), f"its MANIFEST is no manifest with a name ({error})") from error
-    if registry := sys.modules.get("disbench.metrics.registry"):
-        found += [made("metrics", name) for name in registry.registered_by(module.__name__)]
+    for kind, registry in _REGISTRIES.items():
+        found += [made(kind, name) for name in registry.registered_by(module.__name__)]
     if not found:
         raise broken(
             str(path), "it has no METHOD, no MANIFEST and no function under @disbench.metrics.metric"
@@ -209,18 +239,10 @@ def _refuse_clash(found: list[Offer]) -> None:
         )
 
 
-def _built_in(kind: Kind) -> Iterable[str]:
-    if kind == "methods":
-        from disbench.models import method
-
-        return method.built_in()
-    if kind == "metrics":
-        from disbench.metrics import registry
-
-        return registry.built_in()
-    from disbench.benchmark.datasets import manifest
-
-    return manifest.built_in()
+def _built_in(kind: Kind) -> Collection[str]:
+    if kind not in _REGISTRIES:
+        importlib.import_module(HOMES[kind])
+    return _REGISTRIES[kind].built_in()
 
 
 @functools.cache
