@@ -10,7 +10,13 @@ from disbench.metrics.edges import Floats
 from disbench.metrics.registry import Score, metric
 
 
-@metric(kind="unsupervised", paper="arXiv:1509.00519", default="burda2016", presets={"burda2016": {}})
+@metric(
+    kind="unsupervised",
+    paper="arXiv:1509.00519",
+    default="burda2016",
+    presets={"burda2016": {}},
+    depends_on=("scale", "common scale"),
+)
 def active_units(codes: Floats, *, preset: str = "burda2016", threshold: float = 0.01) -> Score:
     """Number of codes whose posterior mean varies over the data by more than a threshold.
 

@@ -61,6 +61,7 @@ def rows(grid: Grid, rng: np.random.Generator, batch: int, votes: int, eval_vote
         "infogan_cr": {"batch": 50, "votes": 500, "eval_votes": 0, "pairs": "shared"},
         "ubisoft": {"batch": 200, "max_iter": 10_000, "adjusted": True},
     },
+    depends_on=("scale", "common scale"),
 )
 def beta_vae(
     codes: Floats | Rows,

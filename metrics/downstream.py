@@ -34,6 +34,7 @@ from disbench.metrics.registry import Score, metric
         "dlib_boosting": {"model": "boosting"},
         "dlib_boosting_sizes": {"model": "boosting", "sizes": (10, 100, 1000, 10_000)},
     },
+    depends_on=("scale", "common scale", "origin"),
 )
 def downstream(
     codes: Floats,

@@ -70,6 +70,7 @@ def stillest(within: Floats, variance: Floats, live: Bools) -> Ints:
         "infogan_cr": {"batch": 100, "votes": 500, "eval_votes": 0, "prune": "none"},
         "ubisoft": {"batch": 200, "votes": 800, "eval_votes": 800, "adjusted": True},
     },
+    depends_on=("scale", "common scale"),
 )
 def factor_vae(
     codes: Floats | Rows,

@@ -86,6 +86,7 @@ def _count_nearer(z: Floats, radius: Floats) -> Ints:
         "hsu2023_discrete": {"estimator": "counts", "prune": "varying"},
         "tripod": {"prune": "iqr", "threshold": 0.1},
     },
+    depends_on=("scale",),
 )
 def infomec(
     codes: Floats,

@@ -29,6 +29,7 @@ from disbench.metrics.registry import Score, metric
         "suter2019": {"quantile": 1.0, "factor_bins": 0, "precision": "double"},
         "ubisoft": {"quantile": 1.0, "factor_bins": 0, "precision": "double"},
     },
+    depends_on=("scale",),
 )
 def irs(
     codes: Floats,

@@ -20,6 +20,7 @@ from disbench.metrics.registry import Score, metric
     default="ols",
     presets={"ols": {}, "in_sample": {"held_out": False}},
     integer_factors=False,
+    depends_on=("values",),
 )
 def linear_r2(
     codes: Floats,

@@ -20,6 +20,7 @@ from disbench.metrics.registry import Score, metric
     default="pearson",
     presets={"pearson": {}, "spearman": {"correlation": "spearman"}},
     integer_factors=False,
+    depends_on=("values",),
 )
 def mcc(codes: Floats, factors: Floats, *, preset: str = "pearson", correlation: str = "pearson") -> Score:
     """Mean absolute correlation of factors and codes under the best one-to-one assignment (MCC).

@@ -23,9 +23,11 @@ import functools
 import importlib
 import inspect
 import pkgutil
+import sys
 import warnings as python_warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from types import ModuleType
 from typing import Any, Literal, ParamSpec, get_args
 
 import numpy as np
@@ -42,6 +44,7 @@ from disbench.metrics.edges import Split as Split
 
 Rows = Callable[[Ints], Floats]
 Kind = Literal["table", "sampling", "unsupervised", "posterior", "models", "clustering"]
+Change = Literal["order", "sign", "scale", "common scale", "origin", "values"]
 P = ParamSpec("P")
 
 # Keywords that do not change what is measured, or are data: they are not recorded as settings.
@@ -150,6 +153,9 @@ class Metric:
         higher_is_better: False where small is good.
         chance: the score of codes that know nothing, in words ("1/k" for one in k factors); None where it
             has none.
+        depends_on: which harmless changes do change the score: the "order" or "sign" of codes, the "scale"
+            of single codes or the "common scale" of all, their "origin", or new names for the "values" of
+            factors.
         summary: the first line of the docstring.
     """
 
@@ -162,6 +168,7 @@ class Metric:
     rows_fn: Callable[..., Ints] | None = None
     higher_is_better: bool = True
     chance: str | None = None
+    depends_on: tuple[Change, ...] = ()
     summary: str = ""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Score:
@@ -201,6 +208,22 @@ class Metric:
 _METRICS: dict[str, Metric] = {}
 
 
+class _Package(ModuleType):
+    """The type of the package `disbench.metrics`, where the name of a metric means the function.
+
+    After the import of the file `mig.py`, Python binds the package's name `mig` to that module. The name is
+    bound to the metric by then, and keeps its meaning.
+    """
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (isinstance(value, ModuleType) and name in _METRICS):
+            super().__setattr__(name, value)
+
+
+_PACKAGE = sys.modules["disbench.metrics"]
+_PACKAGE.__class__ = _Package
+
+
 def metric(
     *,
     paper: str,
@@ -210,6 +233,7 @@ def metric(
     rows: Callable[..., Ints] | None = None,
     higher_is_better: bool = True,
     chance: str | None = None,
+    depends_on: tuple[Change, ...] = (),
     integer_factors: bool = True,
 ) -> Callable[[Callable[P, Score]], Callable[P, Score]]:
     """Registers a function as the metric of its name and puts the common checks around it.
@@ -221,6 +245,8 @@ def metric(
     """
     if kind not in get_args(Kind):
         raise ValueError(f"kind {kind!r} is none of {get_args(Kind)}")
+    if stray := set(depends_on) - set(get_args(Change)):
+        raise ValueError(f"depends_on {sorted(stray)} must be among {get_args(Change)}")
 
     def register(fn: Callable[P, Score]) -> Callable[P, Score]:
         name = fn.__name__
@@ -280,9 +306,12 @@ def metric(
             rows_fn=rows,
             higher_is_better=higher_is_better,
             chance=chance,
+            depends_on=depends_on,
             summary=(inspect.getdoc(fn) or "").split("\n")[0],
         )
         _METRICS[name] = entry
+        if _is_built_in(entry):
+            setattr(_PACKAGE, name, checked)
         return checked
 
     return register
@@ -335,12 +364,15 @@ def _sentences(caught: list[python_warnings.WarningMessage]) -> tuple[str, ...]:
     return tuple(told)
 
 
+def _is_built_in(entry: Metric) -> bool:
+    return entry.fn.__module__.startswith(f"{_PACKAGE.__name__}.")
+
+
 @functools.cache
 def _discover() -> None:
-    """Imports every module of this package, so that a metric is found by being there."""
-    package = importlib.import_module(__package__)
-    for module in pkgutil.iter_modules(package.__path__):
-        importlib.import_module(f"{__package__}.{module.name}")
+    """Imports every module of this package, so that a metric is known by its file alone."""
+    for module in pkgutil.iter_modules(_PACKAGE.__path__):
+        importlib.import_module(f"{_PACKAGE.__name__}.{module.name}")
 
 
 def registered_by(module: str) -> list[str]:
@@ -357,7 +389,7 @@ def forget(module: str) -> None:
 def built_in() -> list[str]:
     """The names of the metrics of this package, sorted."""
     _discover()
-    return sorted(name for name, e in _METRICS.items() if e.fn.__module__.startswith(f"{__package__}."))
+    return sorted(name for name, entry in _METRICS.items() if _is_built_in(entry))
 
 
 plugins.announce("metrics", plugins.Registry(built_in, registered_by, forget))

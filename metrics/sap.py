@@ -38,6 +38,7 @@ def squared_correlation(codes: Floats, factors: Ints) -> Floats:
         "infogan_cr": {"continuous": (False, True, True, True, True), "held_out": False},
         "ubisoft": {"continuous": True, "held_out": False},
     },
+    depends_on=("scale", "common scale", "origin"),
 )
 def sap(
     codes: Floats,

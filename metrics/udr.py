@@ -46,6 +46,7 @@ def relative_strength(r: Floats) -> float:
         "dlib_spearman": {"similarity": "spearman"},
         "dlib_unfiltered": {"filter_low_kl": False},
     },
+    depends_on=("scale", "common scale"),
 )
 def udr(
     codes: Sequence[Floats],

@@ -21,6 +21,7 @@ from disbench.metrics.registry import Score, metric
     paper="arXiv:1811.12359",
     presets={"dlib": {}, "dlib_norm": {"normalised": True}},
     higher_is_better=False,
+    depends_on=("scale", "common scale"),
 )
 def wasserstein_correlation(codes: Floats, *, preset: str = "dlib", normalised: bool = False) -> Score:
     """Squared Wasserstein distance of the codes' Gaussian to the product of its marginals.

@@ -43,6 +43,7 @@ def rows(
     default="kim2019",
     chance="1/k",
     presets={"kim2019": {}, "ubisoft": {"adjusted": True}},
+    depends_on=("scale", "common scale"),
 )
 def z_max_var(
     codes: Floats | Rows,

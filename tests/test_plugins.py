@@ -144,6 +144,7 @@ def test_a_file_gives_what_it_holds(fresh, tmp_path):
     assert models.configure("dip_vae", "mini", {"lambda_od": "3"}).lambda_od == 3.0
     assert "rank_gap" in metrics.names()
     assert metrics.get("rank_gap").chance == "0"
+    assert metrics.rank_gap is metrics.get("rank_gap").fn
     bars = datasets.load("bars", data_dir=tmp_path)
     assert bars.factor_names == ("length", "x", "y")
     assert len(bars) == 256
