@@ -7,6 +7,12 @@ second-best.
 
 Deviations: the name is in use without a paper that we know of, so none can be named. The codes are binned
 as for MIG. The plug-in information of useless codes adds up, about (bins-1)(n_k-1)/2n nats for each.
+
+Traps:
+
+- Each useless code takes its plug-in information, about (bins-1)(n_k-1)/2n nats, off the lead: with many
+  codes and few rows even a good representation sinks towards 0. Compare at equal n and equal d.
+- A factor that two codes share evenly scores 0, however well the two together know it.
 """
 
 import numpy as np

@@ -3,6 +3,12 @@
     AU = number of codes j with Var_x(E_q[z_j | x]) > 0.01
 
 Deviations: none.
+
+Traps:
+
+- The threshold of 0.01 is absolute, so it counts something else once codes are rescaled; it is meant for
+  posterior means under an N(0, I) prior.
+- More is not better: a model that uses every latent may mix everything. It says how much is used, not how.
 """
 
 from disbench.metrics import edges

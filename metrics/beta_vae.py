@@ -15,6 +15,22 @@ also the scored ones (`eval_votes=0`).
 Deviations: a logistic regression with scikit-learn's defaults in place of the paper's softmax fitted by
 Adagrad, as in disentanglement_lib. Its L2 penalty sees the scale of the codes; `standardise=True` divides
 each code's differences by their standard deviation, which takes the scale out.
+
+Variants:
+
+The published ones differ in the number of pairs (64 or 200, or 100 in groups), in the classifier and in
+whether the points that were fitted are also scored. `dlib_liblinear` is what scikit-learn's defaults meant
+before version 0.22; on our reference codes the two differ by one to two standard deviations over draws.
+
+Traps:
+
+- **It saturates.** On the reference codes a blurred, partly mixed representation with MIG .30 scores 1.000,
+  and a heavily mixed one with MIG .014 still .92. Do not rank good models with it.
+- It reaches 1 when all factors but one are disentangled: the last one follows by elimination (the objection
+  of Kim & Mnih 2018).
+- The classifier is penalised on raw differences, so the score depends on the scale of the codes:
+  `standardise=True` removes that.
+- The two images of a pair are drawn independently and may be the same one.
 """
 
 import numpy as np

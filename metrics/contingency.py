@@ -153,6 +153,17 @@ def ent(table: ContingencyTable, *, preset: str = "elastic", empty: str = "skip"
     Rows and columns weigh alike, whatever their counts. `empty` says what a row or column without any image
     counts as, such as a class that no latent produces: "skip" leaves it out, which a model that drops classes
     profits from; "logk" counts it as the worst entropy it could have; "nan" is what the published code does.
+
+    Variants:
+
+    `elastic` skips empty columns, `elastic_strict` counts a class that no latent produces as ln k,
+    `elastic_published` gives no score there, as the published code does (NaN).
+
+    Traps:
+
+    - **Low is good**, and skipping empty columns flatters: a generator that never draws a class has fewer
+      columns to be wrong in. Read it beside `nmi`.
+    - It depends on the classifier, whose name, accuracy and hash are kept with each score.
     """
     if empty not in ("skip", "logk", "nan"):
         raise unknown("rule for empty rows of ent", empty, ("skip", "logk", "nan"))
@@ -191,6 +202,17 @@ def nmi(table: ContingencyTable, *, preset: str = "elastic", average: str = "geo
         then), "min"
     or "max". One latent and one class agree perfectly and score 1; one against several know nothing and
     score 0.
+
+    Variants:
+
+    `elastic` takes the geometric mean of the two entropies, as scikit-learn did up to 0.20; `sklearn` the
+    arithmetic mean, as since 0.22. They agree while both entropies are alike and differ in the third digit
+    otherwise.
+
+    Traps:
+
+    - Not corrected for chance: with few images of each latent it is above 0 by counting alone. `ami` is.
+    - Each latent has the same number of images, whatever the learned prior says.
     """
     latent, cls, mi = _marginals(table)
     averages = {
@@ -224,6 +246,18 @@ def prior_rmse(table: ContingencyTable, *, preset: str = "elastic", match: str =
     priors of latents that share a class, so that a class without a latent gets 0; this is the paper's rule.
     "hungarian" matches one to one for the most counts and drops the prior of latents left over. "sorted"
     compares the sorted priors, which ignores who is who and is a lower bound.
+
+    Variants:
+
+    The paper's text maps each latent to the class it shows most often and adds up priors of latents that
+    share one (`elastic`); it published no code for it. `hungarian` forces one latent per class, `sorted`
+    ignores which is which and is a lower bound: .104, .067 and .027 on one reference table.
+
+    Traps:
+
+    - Low is good. Equal priors already score well if the classes are nearly equal: give the value of the
+      uniform prior beside it.
+    - Two latents that share a class make it worse even if each is right about its own share.
     """
     if table.latent_prior is None or table.class_prior is None:
         raise UsageError("prior_rmse: needs the table's latent_prior and class_prior, both probabilities")
@@ -247,7 +281,14 @@ def prior_rmse(table: ContingencyTable, *, preset: str = "elastic", match: str =
     kind="clustering", paper="Hubert & Arabie 1985", default="standard", presets={"standard": {}}, chance="0"
 )
 def ari(table: ContingencyTable, *, preset: str = "standard") -> Score:
-    """Share of image pairs on which latents and classes agree, corrected for chance (adjusted Rand index)."""
+    """Share of image pairs on which latents and classes agree, corrected for chance (adjusted Rand index).
+
+    Traps:
+
+    - It counts pairs of images, so large classes dominate: splitting a frequent class costs more than merging
+      two rare ones.
+    - Can be negative.
+    """
 
     def pairs(counts: Any) -> float:
         return float((counts * (counts - 1)).sum() / 2)
@@ -261,7 +302,14 @@ def ari(table: ContingencyTable, *, preset: str = "standard") -> Score:
 
 @metric(kind="clustering", paper="Vinh et al. 2010", default="standard", presets={"standard": {}}, chance="0")
 def ami(table: ContingencyTable, *, preset: str = "standard") -> Score:
-    """Mutual information of latent and class corrected for chance, over the mean of entropies (AMI)."""
+    """Mutual information of latent and class corrected for chance, over the mean of entropies (AMI).
+
+    Traps:
+
+    - Corrected for chance, so it can fall below 0 for a table worse than a random one.
+    - The correction assumes that both marginals stay as they are; like `nmi` it weighs latents by how many
+      images were generated of each, not by the learned prior.
+    """
     counts = table.counts.astype(np.int64)
     if (counts != table.counts).any():
         raise UsageError("ami: counts must be whole numbers of images, but some are fractions")
@@ -272,7 +320,13 @@ def ami(table: ContingencyTable, *, preset: str = "standard") -> Score:
 
 @metric(kind="clustering", paper="Zhao & Karypis 2001", default="standard", presets={"standard": {}})
 def purity(table: ContingencyTable, *, preset: str = "standard") -> Score:
-    """Share of images whose class is the most frequent one of their latent (many-to-one accuracy)."""
+    """Share of images whose class is the most frequent one of their latent (many-to-one accuracy).
+
+    Traps:
+
+    - More latents always raise it: with one latent per image it is 1. Chance is the share of the largest
+      class.
+    """
     return Score(table.counts.max(axis=1).sum() / table.counts.sum())
 
 
@@ -280,7 +334,14 @@ def purity(table: ContingencyTable, *, preset: str = "standard") -> Score:
     kind="clustering", paper="Kuhn 1955", default="standard", presets={"standard": {}}, chance="about 1/k"
 )
 def hungarian_accuracy(table: ContingencyTable, *, preset: str = "standard") -> Score:
-    """Share of images that a one-to-one assignment of latents to classes gets right (clustering accuracy)."""
+    """Share of images that a one-to-one assignment of latents to classes gets right (clustering accuracy).
+
+    Traps:
+
+    - One latent per class: with fewer latents than classes it cannot reach 1, and with more, the rest count
+      as wrong.
+    - With unequal classes the largest one alone gives a good share.
+    """
     matched = linear_sum_assignment(table.counts, maximize=True)
     return Score(table.counts[matched].sum() / table.counts.sum(), parts={"assignment": matched})
 
@@ -293,7 +354,12 @@ def hungarian_accuracy(table: ContingencyTable, *, preset: str = "standard") -> 
     chance="0",
 )
 def homogeneity(table: ContingencyTable, *, preset: str = "standard") -> Score:
-    """Share of the classes' entropy that the latents explain: each latent holds one class."""
+    """Share of the classes' entropy that the latents explain: each latent holds one class.
+
+    Traps:
+
+    - More latents than classes raise it at no cost; read it together with `completeness`.
+    """
     _, cls, mi = _marginals(table)
     return Score(mi / cls if cls else 1.0)
 
@@ -306,6 +372,11 @@ def homogeneity(table: ContingencyTable, *, preset: str = "standard") -> Score:
     chance="0",
 )
 def completeness(table: ContingencyTable, *, preset: str = "standard") -> Score:
-    """Share of the latents' entropy that the classes explain: each class is in one latent."""
+    """Share of the latents' entropy that the classes explain: each class is in one latent.
+
+    Traps:
+
+    - A latent that holds every class is "complete": read it together with `homogeneity`.
+    """
     latent, _, mi = _marginals(table)
     return Score(mi / latent if latent else 1.0)

@@ -6,6 +6,12 @@ keeps the best code given to it:
     R_j = I(z_j; v_k*) - max_{k != k*} I(z_j; v_k),    DCIMIG = sum_k max_{j: k*(j) = k} R_j / sum_k H(v_k)
 
 Deviations: none.
+
+Traps:
+
+- A factor that no code is given to adds nothing to the numerator but its entropy to the denominator: one lost
+  factor of many values costs more than one of few.
+- Two codes of one factor do no harm, since only the better one counts: the opposite of `mig`.
 """
 
 import numpy as np

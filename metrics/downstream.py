@@ -7,6 +7,12 @@ and the efficiency, which is the accuracy with few labels over that with many.
 Deviations: the smaller training sets are the first rows of the larger ones, where disentanglement_lib draws
 each afresh. With many values the regressions run out of steps, as they do there, and a warning says so.
 With fewer labels than the cross-validation has use for, C is 1 and not chosen.
+
+Traps:
+
+- It measures what is there, not how it is arranged: any invertible linear mix of the codes keeps it.
+- With few labels the score has a large spread over which labels were drawn.
+- Chance is the share of the commonest value of each factor, averaged, so it depends on the data set.
 """
 
 from __future__ import annotations

@@ -6,6 +6,13 @@ about which code holds what: a rotation of the codes leaves it as it is.
 
 Deviations: constant codes are left out (their standardisation is 0/0); a value that occurs in the rows to
 test on but not in those to fit on, or the other way round, is left out and named.
+
+Traps:
+
+- Chance is 0.5, not 0; `ubisoft` rescales it so that chance is 0.
+- A rotation of the codes leaves it as it is: 1.000 on the rotated reference codes where MIG falls from 1 to
+  .20. It says nothing about disentanglement, only about what can be read linearly.
+- `infogan_cr` and `ubisoft` score the rows that were fitted.
 """
 
 import numpy as np

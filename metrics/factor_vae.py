@@ -16,6 +16,29 @@ made the table are also the ones it is scored on (`eval_votes=0`), which flatter
 
 Deviations: the paper tells collapsed codes by their KL to the prior; without a posterior we use their
 spread over the data, or the mask that is passed as `live`. A constant code never wins, whatever the rule.
+
+Variants:
+
+| | votes | images a vote | collapsed codes | scored on |
+|---|---|---|---|---|
+| `kim2018` | 800 + 800 | 200 | std below .05 (paper: by KL) | fresh votes |
+| `dlib` | 10,000 + 5,000 | 64 | std below .05 | fresh votes |
+| `disent` | 10,000 + 5,000 | 64 | none | fresh votes |
+| `ibgan` | 800 | 200 | **variance** below .05 | the votes it was fitted on |
+| `infogan_cr` | 500 | 100 | none | the votes it was fitted on |
+
+Traps:
+
+- **Scoring the fitted votes flatters**: random codes get .26 instead of .20, a mixed representation .88
+  instead of .80.
+- **The rule for collapsed codes can decide the score.** With no rule, a constant code wins every vote in a
+  straightforward implementation (0/0 is NaN, and NaN wins the argmin): 1.00 becomes .20. Here a constant code
+  never wins. With a rule on the variance, a good code of small scale (standard deviation below .22) is thrown
+  away: 1.00 becomes .80.
+- It cannot see order, copies or noise: cyclic codes, two codes of one factor and extra noise codes all score
+  1.
+- A code with two factors can win one of them only.
+- In a few papers the best checkpoint over training is reported. That is another number: see docs/seeds.md.
 """
 
 import numpy as np

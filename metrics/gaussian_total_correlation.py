@@ -6,6 +6,12 @@ with R the correlation matrix. In nats; 0 for uncorrelated codes. It needs no fa
 dependence only.
 
 Deviations: constant codes are left out, where the formula has ln 0.
+
+Traps:
+
+- Low is good, and it sees linear dependence only: 0 does not mean independent.
+- Codes that are exact copies give infinity, reported as no score with the reason.
+- It needs no factors, and says nothing about them: independent codes may still mix every factor.
 """
 
 import numpy as np

@@ -8,6 +8,12 @@ is 0 for a code that is nothing but the factor, and grows with everything else i
 Deviations: codes are binned, where the paper integrates over posteriors; with one code I(z_b; v_k) is 0. Of
 codes with equal information, z_a is the one with the least joint entropy. A factor that no code informs
 about scores 0, where constant codes, which hold nothing else either, would score well.
+
+Traps:
+
+- It divides by H(v) + log bins, so it depends on the bins twice.
+- A useful code of fine resolution is punished for the information that it holds besides: that is its purpose,
+  but it makes continuous codes score lower than rounded ones.
 """
 
 import math

@@ -6,6 +6,12 @@ The usual yardstick of identifiability up to linear maps; blind to rotations of 
 does worse on fresh rows than their mean.
 
 Deviations: none.
+
+Traps:
+
+- Blind to rotation and mixing: it says that factors are linearly there, not that they are apart.
+- Factors are taken as numbers: for a shape or a class their order is made up, and so is the score.
+- With few rows for each code the fresh-row score falls below 0.
 """
 
 import numpy as np

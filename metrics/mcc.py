@@ -3,6 +3,13 @@
     MCC = 1/K max over one-to-one assignments k -> j(k) of sum_k |corr(z_j(k), v_k)|
 
 Deviations: with fewer codes than factors, factors left over count 0; constant codes correlate with nothing.
+
+Traps:
+
+- Factors are taken as numbers: a cyclic factor or a shape cannot correlate well.
+- One code per factor: copies cost nothing, and what else a code holds is seen only through a lower
+  correlation.
+- Random codes score above 0, the more so the fewer the rows, since the best of many assignments is taken.
 """
 
 import numpy as np

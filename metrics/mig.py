@@ -9,6 +9,24 @@ about (bins-1)(n_k-1)/2n nats.
 
 Deviations: with one code the gap is its information. `ubisoft` divides each I by the *code's* entropy, as
 that library does.
+
+Variants:
+
+Chen et al. estimate densities of posterior samples; disentanglement_lib and most later work bin posterior
+means. **The two do not agree**: .30 binned and .38 to .39 by density on the same reference codes. Published
+MIGs are comparable within one family only. `mig` is the binned one, `mig_chen` the paper's.
+
+Traps:
+
+- **A perfect score may be out of reach.** With 20 bins a perfect code of a factor with 32 or 40 values cannot
+  tell all of them apart: a perfect code of dSprites scores .896.
+- Equal-width bins depend on the extreme rows; one outlier merges all the others into few bins. `quantile` is
+  immune.
+- Copies are punished to nothing (0 for perfect codes given twice), while one code that holds two factors
+  hardly is (.89): it measures compactness. `mig_sup` is its counterpart.
+- Some libraries divide by the entropy of the code, not of the factor (`ubisoft`), and one well-known
+  evaluator reshapes where it should transpose and reports about 0.001 for good models: see docs/wrong.md.
+- Whether dSprites' shape counts differs among papers.
 """
 
 from disbench.errors import unknown

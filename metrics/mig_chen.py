@@ -13,6 +13,12 @@ The codes are samples of the posterior, not its mean, so this does not agree wit
 Deviations: any table of rows will do, where the authors' code needs the full grid; the divisor is the
 entropy of the factor in that table, ln n_k on a grid. They leave dSprites' shape out: pass `factors[:, 1:]`
 to do the same.
+
+Traps:
+
+- Needs posteriors, so it is called from Python: a GAN's encoder has none.
+- The authors leave dSprites' shape out; pass `factors[:, 1:]` for that.
+- Samples are compared with the whole data set: its cost grows with rows times samples.
 """
 
 from __future__ import annotations

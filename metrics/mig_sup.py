@@ -7,6 +7,11 @@ two codes of one factor are not.
 
 Deviations: constant codes are left out of the mean. `ubisoft` normalises by the code's entropy, as that
 library does, instead of the factor's.
+
+Traps:
+
+- A noise code counts in the mean with its small gap, so unused codes that are not constant lower the score.
+- Copies of a code do no harm: it measures modularity. Read it beside `mig`.
 """
 
 from disbench.errors import unknown

@@ -8,6 +8,15 @@ code, and a mean weighted by how much each code knows, which is free of this.
 
 Deviations: a code without information scores 0 and counts in the mean, as in disentanglement_lib;
 `over="live"` leaves it out.
+
+Traps:
+
+- **Random codes score .5 to .6**: the plug-in information of a code that knows nothing is noise divided by
+  itself. Good models with noise codes are pulled towards that (.76 for perfect codes with five of noise), and
+  dead codes count 0 (.62). `parts` has the score of each code and a mean weighted by information that is free
+  of this.
+- Rounding once changed it from .62 to .92: information of 1e-17 instead of 0 makes a dead code "modular".
+  Here anything up to 1e-12 nats is 0.
 """
 
 from disbench.errors import unknown

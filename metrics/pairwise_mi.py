@@ -5,6 +5,11 @@
 0 for independent codes, but for the bias of counting, about (bins-1)^2/2n. Needs no factors.
 
 Deviations: with one code it is 0, with a warning.
+
+Traps:
+
+- Counting adds about (bins-1)^2/2n nats to each pair, so compare at equal n.
+- Pairs only: three codes may depend on each other while each pair does not.
 """
 
 import numpy as np

@@ -12,6 +12,14 @@ the mean over models; `parts` has each model's.
 
 Deviations: without KLs, a code is informative if its standard deviation reaches `std`. A code without any
 link contributes 0, where the published Spearman form returns 0 for the whole pair.
+
+Traps:
+
+- A model's score is a median over the pool: three aligned models among two rotated ones and one of noise
+  score .34, not .9. Compare within one pool only.
+- It needs no labels, and rewards agreement: a method that finds the same entangled axes each time scores
+  high.
+- Lasso links have a direction, so (a, b) and (b, a) differ.
 """
 
 from __future__ import annotations

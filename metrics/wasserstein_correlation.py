@@ -7,6 +7,11 @@ The squared 2-Wasserstein distance of N(0, S) to the product of its marginals, D
 0 for uncorrelated codes. W has the unit of the codes' variance; the normalised form is free of it.
 
 Deviations: none; the root is of a symmetric matrix, so constant and dependent codes make no trouble.
+
+Traps:
+
+- Low is good; it has the unit of the codes' variance unless normalised (`dlib_norm`).
+- Second moments only, as for `gaussian_total_correlation`.
 """
 
 import numpy as np

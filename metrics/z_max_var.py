@@ -7,6 +7,11 @@ when its factor is.
 
 Deviations: the values of the varying factor are drawn with replacement, so that a factor of few values
 stands still in a few small batches. A constant code never wins.
+
+Traps:
+
+- A factor of few values stands still in some batches and cannot win there.
+- Blind to copies, as the FactorVAE metric is.
 """
 
 import numpy as np
