@@ -5,7 +5,7 @@
     p_hat    latent_prior    (latents,)         learned probability of each latent category
     p        class_prior     (classes,)         share of each class in the training data
 
-Each metric is a function of a `ContingencyTable` and also a method of it. Entropies are in nats.
+Each metric is a function of a `ContingencyTable`. Entropies are in nats.
 
 Deviations: an empty row or column of the table, which the published code turns into NaN, has a named rule in
 `ent`. The paper gives no code for the prior's error; `prior_rmse(match="majority")` follows its text.
@@ -33,7 +33,11 @@ class ContingencyTable:
 
     Attributes:
         counts: (latents, classes), not negative; whole numbers for `ami`.
-        latent_prior: (latents,) probabilities, not logits. class_prior: (classes,) probabilities, not counts.
+        latent_prior: (latents,) probabilities, not logits; None if unknown.
+        class_prior: (classes,) probabilities, not counts; None if unknown.
+
+    Raises:
+        UsageError: counts or a prior that are none.
     """
 
     counts: Floats | Ints
@@ -64,10 +68,30 @@ class ContingencyTable:
         latent_prior: Floats | None = None,
         class_prior: Floats | None = None,
     ) -> ContingencyTable:
-        """The table of two label vectors (n,), numbered from 0.
+        """The table of two label vectors of the same images.
 
-        `shape` is (number of latents, number of classes); without it, the largest label that occurs
-        decides, so a class that nothing was put in has no column and cannot be missed.
+        Args:
+            latents: (n,) latent category of each image, numbered from 0.
+            classes: (n,) class of each image, numbered from 0.
+            shape: (number of latents, number of classes). Without it the largest labels that occur count,
+                so that a last class without an image has no column and is not missed.
+            latent_prior: (latents,) learned probability of each latent category.
+            class_prior: (classes,) share of each class in the training data.
+
+        Raises:
+            UsageError: vectors that differ in length, labels that are no whole numbers from 0, or a shape
+                that is too small for them.
+
+        Examples:
+            >>> from disbench.metrics import ContingencyTable, nmi, purity
+            >>> table = ContingencyTable.from_labels([0, 0, 1, 1], [1, 1, 0, 1], shape=(2, 2))
+            >>> table.counts
+            array([[0., 2.],
+                   [1., 1.]])
+            >>> purity(table).score
+            0.75
+            >>> round(nmi(table).score, 3)
+            0.346
         """
         a, b = edges.as_array(latents), edges.as_array(classes)
         if a.ndim != 1 or a.shape != b.shape or not len(a):
@@ -81,42 +105,6 @@ class ContingencyTable:
             raise UsageError(f"shape {shape} is too small for labels up to {a.max()} and {b.max()}")
         flat = np.bincount(a.astype(np.int64) * columns + b, minlength=rows * columns)
         return cls(flat.reshape(rows, columns), latent_prior, class_prior)
-
-    def ent(self, **settings: Any) -> Score:
-        """See the function `ent`."""
-        return ent(self, **settings)
-
-    def nmi(self, **settings: Any) -> Score:
-        """See the function `nmi`."""
-        return nmi(self, **settings)
-
-    def prior_rmse(self, **settings: Any) -> Score:
-        """See the function `prior_rmse`."""
-        return prior_rmse(self, **settings)
-
-    def ari(self) -> Score:
-        """See the function `ari`."""
-        return ari(self)
-
-    def ami(self) -> Score:
-        """See the function `ami`."""
-        return ami(self)
-
-    def purity(self) -> Score:
-        """See the function `purity`."""
-        return purity(self)
-
-    def hungarian_accuracy(self) -> Score:
-        """See the function `hungarian_accuracy`."""
-        return hungarian_accuracy(self)
-
-    def homogeneity(self) -> Score:
-        """See the function `homogeneity`."""
-        return homogeneity(self)
-
-    def completeness(self) -> Score:
-        """See the function `completeness`."""
-        return completeness(self)
 
 
 def _probabilities(name: str, given: Any, n: int) -> Floats:
@@ -150,20 +138,23 @@ def _marginals(table: ContingencyTable) -> tuple[float, float, float]:
 def ent(table: ContingencyTable, *, preset: str = "elastic", empty: str = "skip") -> Score:
     """Mean entropy (nats) of the latents' class shares and the classes' latent shares (ENT); 0 is perfect.
 
-    Rows and columns weigh alike, whatever their counts. `empty` says what a row or column without any image
-    counts as, such as a class that no latent produces: "skip" leaves it out, which a model that drops classes
-    profits from; "logk" counts it as the worst entropy it could have; "nan" is what the published code does.
+    Each row and each column counts once, whatever its number of images.
 
     Variants:
 
-    `elastic` skips empty columns, `elastic_strict` counts a class that no latent produces as ln k,
-    `elastic_published` gives no score there, as the published code does (NaN).
+    The presets differ in the entropy of a row or column without images, such as a class that no latent
+    produces: `elastic` leaves it out, `elastic_strict` takes ln k, the largest possible, and
+    `elastic_published` gives no score at all (NaN), as the published code does.
 
     Traps:
 
-    - **Low is good**, and skipping empty columns flatters: a generator that never draws a class has fewer
+    - **Low is good**, and leaving out empty columns flatters: a generator that never draws a class has fewer
       columns to be wrong in. Read it beside `nmi`.
-    - It depends on the classifier, whose name, accuracy and hash are kept with each score.
+    - It depends on the classifier, whose name, accuracy and hash are recorded with each score.
+
+    Args:
+        table: latents by classes.
+        empty: rule for a row or column without images: "skip", "logk" or "nan", see the variants.
     """
     if empty not in ("skip", "logk", "nan"):
         raise unknown("rule for empty rows of ent", empty, ("skip", "logk", "nan"))
@@ -174,7 +165,7 @@ def ent(table: ContingencyTable, *, preset: str = "elastic", empty: str = "skip"
     none = np.isnan(h)
     worst = np.log(np.repeat([c.shape[1], c.shape[0]], [len(rows), len(columns)]))
     by_rule = {"skip": h[~none].mean(), "logk": np.where(none, worst, h).mean(), "nan": h.mean()}
-    told = f"{int(none.sum())} latents or classes have no image; counted by the rule {empty!r}"
+    note = f"{int(none.sum())} latents or classes have no image; counted by the rule {empty!r}"
     return Score(
         by_rule[empty],
         parts={
@@ -184,7 +175,7 @@ def ent(table: ContingencyTable, *, preset: str = "elastic", empty: str = "skip"
             "logk": by_rule["logk"],
             "empty": int(none.sum()),
         },
-        warnings=(told,) if none.any() else (),
+        warnings=(note,) if none.any() else (),
     )
 
 
@@ -198,21 +189,24 @@ def ent(table: ContingencyTable, *, preset: str = "elastic", empty: str = "skip"
 def nmi(table: ContingencyTable, *, preset: str = "elastic", average: str = "geometric") -> Score:
     """Mutual information of latent and class over an average of their entropies (NMI).
 
-    average: "geometric" (scikit-learn before 0.22, and so the published numbers), "arithmetic" (since
-        then), "min"
-    or "max". One latent and one class agree perfectly and score 1; one against several know nothing and
-    score 0.
+    One latent and one class agree perfectly and score 1. One latent and several classes share no
+    information and score 0, and so do one class and several latents.
 
     Variants:
 
-    `elastic` takes the geometric mean of the two entropies, as scikit-learn did up to 0.20; `sklearn` the
-    arithmetic mean, as since 0.22. They agree while both entropies are alike and differ in the third digit
-    otherwise.
+    `elastic` divides by the geometric mean of the two entropies, the default of scikit-learn before 0.22 and
+    so the rule of the published numbers; `sklearn` by the arithmetic mean, the default since. The two agree
+    while both entropies are alike and differ in the third digit otherwise.
 
     Traps:
 
-    - Not corrected for chance: with few images of each latent it is above 0 by counting alone. `ami` is.
+    - It is not corrected for chance: with few images of each latent it exceeds 0 by counting alone. `ami` is
+      corrected.
     - Each latent has the same number of images, whatever the learned prior says.
+
+    Args:
+        table: latents by classes.
+        average: of the two entropies: "geometric", "arithmetic", "min" or "max".
     """
     latent, cls, mi = _marginals(table)
     averages = {
@@ -241,23 +235,26 @@ def nmi(table: ContingencyTable, *, preset: str = "elastic", average: str = "geo
 def prior_rmse(table: ContingencyTable, *, preset: str = "elastic", match: str = "majority") -> Score:
     """Root mean squared difference, over classes, of the learned prior and the data's class shares (RMSE).
 
-    match: "majority" gives each latent to the class most frequent in its row (ties to the lowest) and adds
-        the
-    priors of latents that share a class, so that a class without a latent gets 0; this is the paper's rule.
-    "hungarian" matches one to one for the most counts and drops the prior of latents left over. "sorted"
-    compares the sorted priors, which ignores who is who and is a lower bound.
-
     Variants:
 
-    The paper's text maps each latent to the class it shows most often and adds up priors of latents that
-    share one (`elastic`); it published no code for it. `hungarian` forces one latent per class, `sorted`
-    ignores which is which and is a lower bound: .104, .067 and .027 on one reference table.
+    `elastic` follows the paper's text, for which no code was published: each latent goes to the class most
+    frequent in its row (ties to the lowest), and latents with the same class add up their priors, so that a
+    class without a latent has 0. `hungarian` assigns one latent to one class for the most counts, and drops
+    the prior of latents left over. `sorted` compares the sorted priors and ignores the assignment, which
+    makes it a lower bound. On one reference table the three are .104, .067 and .027.
 
     Traps:
 
-    - Low is good. Equal priors already score well if the classes are nearly equal: give the value of the
+    - Low is good. Equal priors already score well if the classes are nearly equal: report the value of the
       uniform prior beside it.
-    - Two latents that share a class make it worse even if each is right about its own share.
+    - Two latents that share a class make it worse even if each has the right share of it.
+
+    Args:
+        table: latents by classes, with both priors.
+        match: of latents to classes: "majority", "hungarian" or "sorted", see the variants.
+
+    Raises:
+        UsageError: a table without priors.
     """
     if table.latent_prior is None or table.class_prior is None:
         raise UsageError("prior_rmse: needs the table's latent_prior and class_prior, both probabilities")
@@ -287,7 +284,11 @@ def ari(table: ContingencyTable, *, preset: str = "standard") -> Score:
 
     - It counts pairs of images, so large classes dominate: splitting a frequent class costs more than merging
       two rare ones.
-    - Can be negative.
+    - It can be negative, for a table worse than chance.
+
+
+    Args:
+        table: latents by classes.
     """
 
     def pairs(counts: Any) -> float:
@@ -306,9 +307,13 @@ def ami(table: ContingencyTable, *, preset: str = "standard") -> Score:
 
     Traps:
 
-    - Corrected for chance, so it can fall below 0 for a table worse than a random one.
+    - It is corrected for chance, so it can fall below 0 for a table worse than a random one.
     - The correction assumes that both marginals stay as they are; like `nmi` it weighs latents by how many
       images were generated of each, not by the learned prior.
+
+
+    Args:
+        table: latents by classes; whole numbers of images.
     """
     counts = table.counts.astype(np.int64)
     if (counts != table.counts).any():
@@ -326,6 +331,10 @@ def purity(table: ContingencyTable, *, preset: str = "standard") -> Score:
 
     - More latents always raise it: with one latent per image it is 1. Chance is the share of the largest
       class.
+
+
+    Args:
+        table: latents by classes.
     """
     return Score(table.counts.max(axis=1).sum() / table.counts.sum())
 
@@ -341,6 +350,10 @@ def hungarian_accuracy(table: ContingencyTable, *, preset: str = "standard") -> 
     - One latent per class: with fewer latents than classes it cannot reach 1, and with more, the rest count
       as wrong.
     - With unequal classes the largest one alone gives a good share.
+
+
+    Args:
+        table: latents by classes.
     """
     matched = linear_sum_assignment(table.counts, maximize=True)
     return Score(table.counts[matched].sum() / table.counts.sum(), parts={"assignment": matched})
@@ -359,6 +372,10 @@ def homogeneity(table: ContingencyTable, *, preset: str = "standard") -> Score:
     Traps:
 
     - More latents than classes raise it at no cost; read it together with `completeness`.
+
+
+    Args:
+        table: latents by classes.
     """
     _, cls, mi = _marginals(table)
     return Score(mi / cls if cls else 1.0)
@@ -377,6 +394,10 @@ def completeness(table: ContingencyTable, *, preset: str = "standard") -> Score:
     Traps:
 
     - A latent that holds every class is "complete": read it together with `homogeneity`.
+
+
+    Args:
+        table: latents by classes.
     """
     latent, _, mi = _marginals(table)
     return Score(mi / latent if latent else 1.0)

@@ -115,9 +115,7 @@ def test_its_own_test_the_promises_and_its_page_pass_by_the_commands_of_contribu
     assert printed.count("test_what_should_not_matter_does_not[") == 6
 
 
-@pytest.mark.parametrize(
-    "first", ["import disbench.metrics.{}", "import disbench.metrics.mig", "import disbench"]
-)
+@pytest.mark.parametrize("first", [f"import disbench.metrics.{NAME}", "import disbench.metrics.mig", ""])
 def test_it_is_the_function_in_whatever_order_it_is_imported(checkout, first):
     code = f"""
 {first}
