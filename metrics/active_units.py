@@ -11,8 +11,8 @@ Traps:
 - More is not better: a model that uses every latent may mix everything. It says how much is used, not how.
 """
 
-from disbench.metrics import edges
-from disbench.metrics.edges import Floats
+from disbench.metrics import checks
+from disbench.metrics.checks import Floats
 from disbench.metrics.registry import Score, metric
 
 
@@ -30,7 +30,7 @@ def active_units(codes: Floats, *, preset: str = "burda2016", threshold: float =
         codes: (n, d) posterior means.
         threshold: variance that an active code exceeds, in squared units of the codes.
     """
-    edges.need_rows("active_units", len(codes), 2, "for a variance")
+    checks.need_rows("active_units", len(codes), 2, "for a variance")
     variance = codes.var(axis=0, ddof=1, dtype="float64")
-    live = edges.varying(codes) & (variance > threshold)
+    live = checks.varying(codes) & (variance > threshold)
     return Score(float(live.sum()), parts={"variance": variance, "share": float(live.mean())}, live=live)

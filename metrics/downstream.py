@@ -27,8 +27,8 @@ from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
 from sklearn.model_selection import KFold
 
 from disbench.errors import UsageError, unknown
-from disbench.metrics import edges
-from disbench.metrics.edges import Floats, Ints, Split
+from disbench.metrics import checks
+from disbench.metrics.checks import Floats, Ints, Split
 from disbench.metrics.registry import Score, metric
 
 
@@ -70,15 +70,15 @@ def downstream(
         progress: called with (fits done, fits in all).
     """
     k = factors.shape[1]
-    train, test = edges.split_rows("downstream", len(codes), split, rng)
+    train, test = checks.split_rows("downstream", len(codes), split, rng)
     if not sizes or min(sizes) < 2:
         raise UsageError(f"downstream: sizes must be numbers of labels from 2 on, but are {sizes}")
-    edges.need_rows("downstream", len(train), max(sizes), "to fit on, the largest of sizes")
+    checks.need_rows("downstream", len(train), max(sizes), "to fit on, the largest of sizes")
     if model not in ("logistic_cv", "logistic", "boosting"):
         raise unknown("model of downstream", model, ("logistic_cv", "logistic", "boosting"))
     jobs = [
         joblib.delayed(_accuracies)(
-            codes, factors[:, factor], train[:size], test, model, folds, max_iter, edges.seed(rng)
+            codes, factors[:, factor], train[:size], test, model, folds, max_iter, checks.seed(rng)
         )
         for size in sizes
         for factor in range(k)
@@ -100,9 +100,9 @@ def downstream(
             "test_accuracy": test_accuracy,
             "mean_test_accuracy": means,
             "min_test_accuracy": test_accuracy.min(axis=1),
-            "efficiency": float(edges.ratio(means[smallest], means[largest])),
+            "efficiency": float(checks.ratio(means[smallest], means[largest])),
         },
-        live=edges.varying(codes),
+        live=checks.varying(codes),
         warnings=tuple(dict.fromkeys(note for f in fits for note in f[2])),
     )
 

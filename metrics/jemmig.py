@@ -20,8 +20,8 @@ import math
 
 import numpy as np
 
-from disbench.metrics import edges, information
-from disbench.metrics.edges import Floats, Ints
+from disbench.metrics import checks, information
+from disbench.metrics.checks import Floats, Ints
 from disbench.metrics.registry import Score, metric
 
 
@@ -50,5 +50,5 @@ def jemmig(
     return Score(
         per_factor.mean(),
         parts={"factors": per_factor, "unscaled": raw, "mutual_information": mi},
-        live=edges.varying(codes),
+        live=checks.varying(codes),
     )

@@ -16,8 +16,8 @@ Traps:
 
 import numpy as np
 
-from disbench.metrics import edges
-from disbench.metrics.edges import Floats, Split
+from disbench.metrics import checks
+from disbench.metrics.checks import Floats, Split
 from disbench.metrics.registry import Score, metric
 
 
@@ -46,18 +46,18 @@ def linear_r2(
     """
     n, d = codes.shape
     everything = np.arange(n)
-    train, test = edges.split_rows("linear_r2", n, split, rng) if held_out else (everything, everything)
-    edges.need_rows("linear_r2", len(train), d + 2, f"to fit {d} codes and a constant")
-    z = np.column_stack([edges.standardise(codes, train), np.ones(n)])
+    train, test = checks.split_rows("linear_r2", n, split, rng) if held_out else (everything, everything)
+    checks.need_rows("linear_r2", len(train), d + 2, f"to fit {d} codes and a constant")
+    z = np.column_stack([checks.standardise(codes, train), np.ones(n)])
     v = factors.astype(np.float64)
     weights = np.linalg.lstsq(z[train], v[train], rcond=None)[0]
     error = ((v[test] - z[test] @ weights) ** 2).sum(axis=0)
     total = ((v[test] - v[test].mean(axis=0)) ** 2).sum(axis=0)
-    per_factor = np.where(total > 0, 1 - edges.ratio(error, total), 0.0)
+    per_factor = np.where(total > 0, 1 - checks.ratio(error, total), 0.0)
     told = "a factor has one value in the rows to test on; its R^2 counts as 0"
     return Score(
         per_factor.mean(),
         parts={"factors": per_factor},
-        live=edges.varying(codes),
+        live=checks.varying(codes),
         warnings=(told,) if (total == 0).any() else (),
     )

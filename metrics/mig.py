@@ -30,8 +30,8 @@ Traps:
 """
 
 from disbench.errors import unknown
-from disbench.metrics import edges, information
-from disbench.metrics.edges import Floats, Ints
+from disbench.metrics import checks, information
+from disbench.metrics.checks import Floats, Ints
 from disbench.metrics.registry import Score, metric
 
 
@@ -67,12 +67,12 @@ def mig(
     if divide_by == "factor":
         share: Floats = mi / h
     elif divide_by == "code":
-        share = edges.ratio(mi, information.entropy(binned)[:, None])
+        share = checks.ratio(mi, information.entropy(binned)[:, None])
     else:
         raise unknown("divide_by of mig", divide_by, ("factor", "code"))
     gaps = information.gap(share)
     return Score(
         gaps.mean(),
         parts={"gap": gaps, "mutual_information": mi, "factor_entropy": h},
-        live=edges.varying(codes),
+        live=checks.varying(codes),
     )

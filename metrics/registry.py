@@ -36,11 +36,11 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from disbench import plugins
 from disbench.errors import UsageError, unknown
-from disbench.metrics import edges
-from disbench.metrics.edges import Bools as Bools
-from disbench.metrics.edges import Floats as Floats
-from disbench.metrics.edges import Ints as Ints
-from disbench.metrics.edges import Split as Split
+from disbench.metrics import checks
+from disbench.metrics.checks import Bools as Bools
+from disbench.metrics.checks import Floats as Floats
+from disbench.metrics.checks import Ints as Ints
+from disbench.metrics.checks import Split as Split
 
 Rows = Callable[[Ints], Floats]
 Kind = Literal["table", "sampling", "unsupervised", "posterior", "models", "clustering"]
@@ -126,7 +126,7 @@ def as_grid(name: str, grid: Any) -> Grid:
     if isinstance(grid, Grid):
         made = grid
     else:
-        sizes = edges.as_array(grid)
+        sizes = checks.as_array(grid)
         if sizes.ndim != 1 or sizes.dtype.kind not in "iu":
             raise UsageError(
                 f"{name}: needs the factor sizes of a complete grid, such as (3, 6, 40, 32, 32), or a Grid, "
@@ -324,10 +324,10 @@ def _prepare(
     if kind == "clustering":
         return (), int(arguments["table"].counts.sum()), ()
     if kind == "models":
-        arguments["codes"] = [edges.check_codes(name, codes) for codes in arguments["codes"]]
+        arguments["codes"] = [checks.check_codes(name, codes) for codes in arguments["codes"]]
         return (), sum(map(len, arguments["codes"])), ()
     if kind == "unsupervised":
-        arguments["codes"] = edges.check_codes(name, arguments["codes"])
+        arguments["codes"] = checks.check_codes(name, arguments["codes"])
         return (), len(arguments["codes"]), ()
     if kind == "sampling":
         grid = arguments["grid"] = as_grid(name, arguments["grid"])
@@ -339,12 +339,12 @@ def _prepare(
     if isinstance(factors, Grid):
         whole = factors
         factors, names = whole.factors(np.arange(len(whole))), whole.names
-    codes, factors = edges.check_table(name, arguments[first], factors, integer_factors)
+    codes, factors = checks.check_table(name, arguments[first], factors, integer_factors)
     if kind == "posterior":
-        arguments["logvar"] = edges.check_codes(name, arguments["logvar"])
+        arguments["logvar"] = checks.check_codes(name, arguments["logvar"])
         if arguments["logvar"].shape != codes.shape:
             raise UsageError(f"{name}: mean {codes.shape} and logvar {arguments['logvar'].shape} must match")
-    kept, dropped = edges.drop_constant(name, factors)
+    kept, dropped = checks.drop_constant(name, factors)
     arguments[first], arguments["factors"] = codes, kept
     return dropped, len(codes), _tell_dropped(dropped, names)
 

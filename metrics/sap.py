@@ -26,8 +26,8 @@ Traps:
 import numpy as np
 from sklearn.svm import LinearSVC
 
-from disbench.metrics import edges, information
-from disbench.metrics.edges import Floats, Ints, Split
+from disbench.metrics import checks, information
+from disbench.metrics.checks import Floats, Ints, Split
 from disbench.metrics.registry import Score, metric
 
 
@@ -36,7 +36,7 @@ def squared_correlation(codes: Floats, factors: Ints) -> Floats:
     z = codes - codes.mean(axis=0, dtype=np.float64)
     v = factors - factors.mean(axis=0)
     spread = (z**2).mean(axis=0)
-    return edges.ratio(
+    return checks.ratio(
         (z.T @ v) ** 2, np.outer(np.where(spread > 1e-12, (z**2).sum(axis=0), 0), (v**2).sum(axis=0))
     )
 
@@ -79,9 +79,9 @@ def sap(
     n, d = codes.shape
     k = factors.shape[1]
     everything = np.arange(n)
-    train, test = edges.split_rows("sap", n, split, rng) if held_out else (everything, everything)
-    is_continuous = np.array(edges.per_factor("sap", "continuous", continuous, k))
-    z = edges.standardise(codes, train) if standardise else codes
+    train, test = checks.split_rows("sap", n, split, rng) if held_out else (everything, everything)
+    is_continuous = np.array(checks.per_factor("sap", "continuous", continuous, k))
+    z = checks.standardise(codes, train) if standardise else codes
     s = np.zeros((d, k))
     s[:, is_continuous] = squared_correlation(z[train], factors[train][:, is_continuous])
     notes = []
@@ -100,6 +100,6 @@ def sap(
     return Score(
         gaps.mean(),
         parts={"gap": gaps, "predictability": s},
-        live=edges.varying(codes),
+        live=checks.varying(codes),
         warnings=tuple(notes),
     )

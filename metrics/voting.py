@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from disbench.errors import UsageError, unknown
-from disbench.metrics import edges
-from disbench.metrics.edges import Bools, Floats, Ints
+from disbench.metrics import checks
+from disbench.metrics.checks import Bools, Floats, Ints
 from disbench.metrics.registry import Grid, Rows, Score, as_grid
 
 CHUNK = 65_536  # rows that are encoded at a time, so that a metric's memory does not grow with its votes
@@ -41,7 +41,7 @@ def encoder(name: str, codes: Floats | Rows, grid: Grid | tuple[int, ...]) -> Ro
     grid = as_grid(name, grid)
     if callable(codes):
         return _checked(name, codes)
-    z = edges.check_codes(name, codes)
+    z = checks.check_codes(name, codes)
     if len(z) != len(grid):
         hint = "; they look transposed, pass codes.T" if z.shape[1] == len(grid) else ""
         raise UsageError(
@@ -53,7 +53,7 @@ def encoder(name: str, codes: Floats | Rows, grid: Grid | tuple[int, ...]) -> Ro
 
 def _checked(name: str, encode: Callable[[Ints], Floats]) -> Rows:
     def checked(rows: Ints) -> Floats:
-        z = edges.check_codes(name, encode(rows))
+        z = checks.check_codes(name, encode(rows))
         if len(z) != len(rows):
             raise UsageError(
                 f"{name}: asked for the codes of {len(rows)} rows, the function returned {z.shape}"
@@ -105,7 +105,7 @@ def live_codes(name: str, variance: Floats, prune: str, threshold: float, given:
     }
     if prune not in rules:
         raise unknown(f"prune rule of {name}", prune, rules)
-    live = rules[prune] if given is None else edges.as_array(given).astype(bool)
+    live = rules[prune] if given is None else checks.as_array(given).astype(bool)
     if live.shape != variance.shape:
         raise UsageError(f"{name}: live has shape {live.shape}, but there are {len(variance)} codes")
     return live & (variance > 0)

@@ -16,8 +16,8 @@ Traps:
 
 import numpy as np
 
-from disbench.metrics import edges
-from disbench.metrics.edges import Floats
+from disbench.metrics import checks
+from disbench.metrics.checks import Floats
 from disbench.metrics.registry import Score, metric
 
 
@@ -35,7 +35,7 @@ def wasserstein_correlation(codes: Floats, *, preset: str = "dlib", normalised: 
         codes: (n, d).
         normalised: divide by the sum of the variances.
     """
-    edges.need_rows("wasserstein_correlation", len(codes), 2, "for a covariance")
+    checks.need_rows("wasserstein_correlation", len(codes), 2, "for a covariance")
     s = np.atleast_2d(np.cov(codes.astype(np.float64), rowvar=False))
     root = np.sqrt(np.diag(s))
     spectrum = np.linalg.eigvalsh(root[:, None] * s * root)
@@ -45,6 +45,6 @@ def wasserstein_correlation(codes: Floats, *, preset: str = "dlib", normalised: 
     return Score(
         share if normalised else w,
         parts={"distance": w, "normalised": share},
-        live=edges.varying(codes),
+        live=checks.varying(codes),
         warnings=() if trace else ("all codes are constant, so nothing can be correlated",),
     )
