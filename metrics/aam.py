@@ -17,8 +17,8 @@ Traps:
 
 import numpy as np
 
-from disbench.metrics import checks, information
-from disbench.metrics.checks import Floats, Ints
+from disbench.metrics import arrays, information
+from disbench.metrics.arrays import Floats, Ints
 from disbench.metrics.registry import Score, metric
 
 
@@ -39,4 +39,4 @@ def aam(
     """
     mi = information.mutual_information(information.histogram(codes, bins, binning), factors)  # (d, k)
     lead = np.maximum(0.0, 2 * mi.max(axis=0) - mi.sum(axis=0)) / information.entropy(factors)
-    return Score(lead.mean(), parts={"factors": lead, "mutual_information": mi}, live=checks.varying(codes))
+    return Score(lead.mean(), parts={"factors": lead, "mutual_information": mi}, live=arrays.varying(codes))

@@ -11,8 +11,8 @@ Traps:
 - More is not better: a model that uses every latent may mix everything. It says how much is used, not how.
 """
 
-from disbench.metrics import checks
-from disbench.metrics.checks import Floats
+from disbench.metrics import arrays, checks
+from disbench.metrics.arrays import Floats
 from disbench.metrics.registry import Score, metric
 
 
@@ -32,5 +32,5 @@ def active_units(codes: Floats, *, preset: str = "burda2016", threshold: float =
     """
     checks.need_rows("active_units", len(codes), 2, "for a variance")
     variance = codes.var(axis=0, ddof=1, dtype="float64")
-    live = checks.varying(codes) & (variance > threshold)
+    live = arrays.varying(codes) & (variance > threshold)
     return Score(float(live.sum()), parts={"variance": variance, "share": float(live.mean())}, live=live)

@@ -38,8 +38,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
 
 from disbench.errors import UsageError, unknown
-from disbench.metrics import checks, voting
-from disbench.metrics.checks import Floats, Ints
+from disbench.metrics import arrays, voting
+from disbench.metrics.arrays import Floats, Ints
 from disbench.metrics.registry import Grid, Rows, Score, as_grid, metric
 
 
@@ -113,12 +113,12 @@ def beta_vae(
     diff = np.concatenate(
         [np.abs(z[:, :batch] - z[:, batch:]).mean(axis=1) for z in voting.batches(encode, drawn)]
     )  # (V, d)
-    live = checks.varying(diff)
+    live = arrays.varying(diff)
     k = len(grid.varying)
     if not live.any():
         return voting.no_live_code(k, live, adjusted, drawn.size)
     if standardise:
-        diff = checks.ratio(diff, diff[:votes].std(axis=0))
+        diff = arrays.ratio(diff, diff[:votes].std(axis=0))
     fit, test = slice(0, votes), slice(votes, None) if eval_votes else slice(0, votes)
     if k == 1 or len(np.unique(factor[fit])) == 1:
         return Score(

@@ -22,8 +22,8 @@ from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import adjusted_mutual_info_score
 
 from disbench.errors import UsageError, unknown
-from disbench.metrics import checks, information
-from disbench.metrics.checks import Floats, Ints
+from disbench.metrics import arrays, information
+from disbench.metrics.arrays import Floats, Ints
 from disbench.metrics.registry import Score, metric
 
 
@@ -45,7 +45,7 @@ class ContingencyTable:
     class_prior: Floats | None = None
 
     def __post_init__(self) -> None:
-        counts = checks.as_array(self.counts)
+        counts = arrays.as_array(self.counts)
         if counts.ndim != 2 or counts.dtype.kind not in "fiu" or not np.isfinite(counts).all():
             raise UsageError(
                 f"counts {counts.dtype} {counts.shape} must be a table (latents, classes) of finite numbers"
@@ -93,7 +93,7 @@ class ContingencyTable:
             >>> round(nmi(table).score, 3)
             0.346
         """
-        a, b = checks.as_array(latents), checks.as_array(classes)
+        a, b = arrays.as_array(latents), arrays.as_array(classes)
         if a.ndim != 1 or a.shape != b.shape or not len(a):
             raise UsageError(
                 f"latents {a.shape} and classes {b.shape} must be two label vectors of one length"
@@ -108,7 +108,7 @@ class ContingencyTable:
 
 
 def _probabilities(name: str, given: Any, n: int) -> Floats:
-    p = checks.as_array(given).astype(np.float64)
+    p = arrays.as_array(given).astype(np.float64)
     if p.shape != (n,):
         raise UsageError(f"{name} {p.shape} must have one probability for each of {n}")
     if not np.isfinite(p).all() or p.min() < 0 or abs(p.sum() - 1) > 1e-3:
@@ -124,7 +124,7 @@ def _marginals(table: ContingencyTable) -> tuple[float, float, float]:
     """(H(latent), H(class), I(latent; class)) in nats, images weighted alike."""
     c = table.counts
     latent, cls = (information.entropy_of_counts(c.sum(axis=axis)) for axis in (1, 0))
-    return latent, cls, float(checks.floor(np.array(latent + cls - information.entropy_of_counts(c))))
+    return latent, cls, float(arrays.floor(np.array(latent + cls - information.entropy_of_counts(c))))
 
 
 @metric(

@@ -47,8 +47,8 @@ from sklearn.linear_model import Lasso
 from sklearn.model_selection import cross_val_score
 
 from disbench.errors import unknown
-from disbench.metrics import checks
-from disbench.metrics.checks import Array, Floats, Ints, Split
+from disbench.metrics import arrays, checks
+from disbench.metrics.arrays import Array, Floats, Ints, Split
 from disbench.metrics.registry import Score, metric
 
 LASSO_ALPHAS = (
@@ -85,7 +85,7 @@ def _one_minus_entropy(rows: Floats) -> Floats:
     if rows.shape[1] == 1:
         return (rows[:, 0] > 0).astype(float)
     total = rows.sum(axis=1, keepdims=True)
-    p = checks.ratio(rows, total)
+    p = arrays.ratio(rows, total)
     h = -(p * np.log(np.where(p > 0, p, 1.0))).sum(axis=1) / np.log(rows.shape[1])
     return np.where(total[:, 0] > 0, 1 - h, 0.0)
 
@@ -146,14 +146,14 @@ def dci(
         checks.need_rows("dci", len(train), 10, "to choose alpha by 10-fold cross-validation")
     notes = [
         f"factor {factor} has one value in the rows to fit on, so nothing can be learnt about it"
-        for factor in np.flatnonzero(~checks.varying(factors[train]))
+        for factor in np.flatnonzero(~arrays.varying(factors[train]))
     ]
     regress = model != "boosting"
     z, v = (_scaled(x, train, scale) if regress else x for x in (codes, factors))
     depth_of = checks.per_factor("dci", "depths", depths, k)
     jobs = [
         joblib.delayed(_fit)(
-            z, v[:, factor], train, test, model, trees, depth_of[factor], alpha, checks.seed(rng)
+            z, v[:, factor], train, test, model, trees, depth_of[factor], alpha, arrays.seed(rng)
         )
         for factor in range(k)
     ]
@@ -185,17 +185,17 @@ def dci(
             "factors": per_factor,
             "factors_informativeness": test_quality,
         },
-        live=checks.varying(codes),
+        live=arrays.varying(codes),
         warnings=tuple(notes),
     )
 
 
 def _scaled(x: Array, train: Ints, scale: str) -> Floats:
     if scale == "standard":
-        return checks.standardise(x, train)
+        return arrays.standardise(x, train)
     if scale == "minmax":
         low = x[train].min(axis=0)
-        return checks.ratio((x - low).astype(np.float64), x[train].max(axis=0) - low)
+        return arrays.ratio((x - low).astype(np.float64), x[train].max(axis=0) - low)
     raise unknown("scale of dci", scale, ("standard", "minmax"))
 
 

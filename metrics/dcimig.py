@@ -16,8 +16,8 @@ Traps:
 
 import numpy as np
 
-from disbench.metrics import checks, information
-from disbench.metrics.checks import Floats, Ints
+from disbench.metrics import arrays, information
+from disbench.metrics.arrays import Floats, Ints
 from disbench.metrics.registry import Score, metric
 
 
@@ -49,5 +49,5 @@ def dcimig(
     return Score(
         best.sum() / h.sum(),
         parts={"factors": best / h, "lead": lead, "mutual_information": mi},
-        live=checks.varying(codes),
+        live=arrays.varying(codes),
     )

@@ -27,8 +27,8 @@ from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
 from sklearn.model_selection import KFold
 
 from disbench.errors import UsageError, unknown
-from disbench.metrics import checks
-from disbench.metrics.checks import Floats, Ints, Split
+from disbench.metrics import arrays, checks
+from disbench.metrics.arrays import Floats, Ints, Split
 from disbench.metrics.registry import Score, metric
 
 
@@ -78,7 +78,7 @@ def downstream(
         raise unknown("model of downstream", model, ("logistic_cv", "logistic", "boosting"))
     jobs = [
         joblib.delayed(_accuracies)(
-            codes, factors[:, factor], train[:size], test, model, folds, max_iter, checks.seed(rng)
+            codes, factors[:, factor], train[:size], test, model, folds, max_iter, arrays.seed(rng)
         )
         for size in sizes
         for factor in range(k)
@@ -100,9 +100,9 @@ def downstream(
             "test_accuracy": test_accuracy,
             "mean_test_accuracy": means,
             "min_test_accuracy": test_accuracy.min(axis=1),
-            "efficiency": float(checks.ratio(means[smallest], means[largest])),
+            "efficiency": float(arrays.ratio(means[smallest], means[largest])),
         },
-        live=checks.varying(codes),
+        live=arrays.varying(codes),
         warnings=tuple(dict.fromkeys(note for f in fits for note in f[2])),
     )
 

@@ -21,8 +21,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
 
 from disbench.errors import unknown
-from disbench.metrics import checks
-from disbench.metrics.checks import Floats, Ints, Split
+from disbench.metrics import arrays, checks
+from disbench.metrics.arrays import Floats, Ints, Split
 from disbench.metrics.registry import Score, metric
 
 
@@ -83,7 +83,7 @@ def explicitness(
     n = len(codes)
     everything = np.arange(n)
     train, test = checks.split_rows("explicitness", n, split, rng) if held_out else (everything, everything)
-    live = checks.varying(codes[train])
+    live = arrays.varying(codes[train])
     if not live.any():
         told = "no code varies in the rows to fit on, so the score is chance"
         return Score(0.0 if adjusted else 0.5, live=live, warnings=(told,))
@@ -124,8 +124,8 @@ def _scaled(z: Floats, train: Ints, scale: str) -> Floats:
     if scale == "none":
         return z
     if scale == "standard":
-        return checks.standardise(z, train)
+        return arrays.standardise(z, train)
     if scale == "minmax":
         low = z[train].min(axis=0)
-        return checks.ratio(z - low, z[train].max(axis=0) - low)
+        return arrays.ratio(z - low, z[train].max(axis=0) - low)
     raise unknown("scale of explicitness", scale, ("standard", "minmax", "none"))

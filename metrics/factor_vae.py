@@ -45,7 +45,7 @@ import numpy as np
 
 from disbench.errors import UsageError
 from disbench.metrics import voting
-from disbench.metrics.checks import Bools, Floats, Ints
+from disbench.metrics.arrays import Bools, Floats, Ints
 from disbench.metrics.registry import Grid, Rows, Score, as_grid, metric
 
 

@@ -16,8 +16,8 @@ Traps:
 
 import numpy as np
 
-from disbench.metrics import checks
-from disbench.metrics.checks import Floats
+from disbench.metrics import arrays, checks
+from disbench.metrics.arrays import Floats
 from disbench.metrics.registry import Score, metric
 
 
@@ -27,13 +27,13 @@ def gaussian_total_correlation(codes: Floats, *, preset: str = "dlib") -> Score:
 
     Infinite, with a warning, for linearly dependent codes. Args: codes (n, d).
     """
-    live = checks.varying(codes)
+    live = arrays.varying(codes)
     checks.need_rows(
         "gaussian_total_correlation", len(codes), int(live.sum()) + 1, "for a covariance of full rank"
     )
     if live.sum() < 2:
         return Score(0.0, live=live, warnings=("fewer than two codes vary, so nothing can be correlated",))
-    z = checks.standardise(codes[:, live], np.arange(len(codes)))
+    z = arrays.standardise(codes[:, live], np.arange(len(codes)))
     spectrum = np.linalg.eigvalsh(z.T @ z / len(z))
     if spectrum[0] < 1e-12 * spectrum[-1]:
         told = "the codes are linearly dependent, so their total correlation is infinite"

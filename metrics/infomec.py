@@ -35,8 +35,8 @@ from sklearn.metrics import log_loss
 from sklearn.preprocessing import OneHotEncoder
 
 from disbench.errors import unknown
-from disbench.metrics import checks, information
-from disbench.metrics.checks import Bools, Floats, Ints
+from disbench.metrics import arrays, checks, information
+from disbench.metrics.arrays import Bools, Floats, Ints
 from disbench.metrics.registry import Score, metric
 
 
@@ -123,7 +123,7 @@ def infomec(
     n, _ = codes.shape
     k = factors.shape[1]
     checks.need_rows("infomec", n, 2 * neighbours, f"for {neighbours} neighbours")
-    v = checks.relabel(factors)
+    v = arrays.relabel(factors)
     active = _active(codes, prune, threshold)
     if not active.any():
         told = "no code is active, so all three scores are 0"
@@ -152,7 +152,7 @@ def infomec(
 
 
 def _active(codes: Floats, prune: str, threshold: float) -> Bools:
-    live = checks.varying(codes)
+    live = arrays.varying(codes)
     if prune == "varying":
         return live
     if prune == "range":
@@ -168,21 +168,21 @@ def _active(codes: Floats, prune: str, threshold: float) -> Bools:
 def _information(codes: Floats, v: Ints, estimator: str, neighbours: int, rng: np.random.Generator) -> Floats:
     """(k, d) I(v_k; z_j) in nats."""
     if estimator == "counts":
-        return information.mutual_information(checks.relabel(codes), v).T
+        return information.mutual_information(arrays.relabel(codes), v).T
     if estimator != "neighbours":
         raise unknown("estimator of infomec", estimator, ("neighbours", "counts"))
-    z = checks.standardise(codes, np.arange(len(codes)))
+    z = arrays.standardise(codes, np.arange(len(codes)))
     z += 1e-10 * np.maximum(1, np.abs(z).mean(axis=0)) * rng.standard_normal(z.shape)
-    live = checks.varying(codes)
+    live = arrays.varying(codes)
     rows = [[nearest_neighbour_information(c, y, neighbours) for c in z.T] for y in v.T]
-    return np.where(live, checks.floor(np.array(rows)), 0.0)
+    return np.where(live, arrays.floor(np.array(rows)), 0.0)
 
 
 def _concentration(nmi: Floats, axis: int) -> float:
     """Mean share of the largest entry along the axis, rescaled so that an even spread is 0."""
     size = nmi.shape[axis]
     top, total = nmi.max(axis=axis), nmi.sum(axis=axis)
-    share = np.where(total > 0, checks.ratio(top, total), 1 / size)
+    share = np.where(total > 0, arrays.ratio(top, total), 1 / size)
     if size == 1:
         return float((total > 0).mean())
     return float((share.mean() - 1 / size) / (1 - 1 / size))
@@ -192,9 +192,9 @@ def _explicitness(codes: Floats, v: Ints, estimator: str, max_iter: int) -> Floa
     """(k,) Share of ln n_k that a logistic regression without penalty saves, in sample."""
     everything = np.arange(len(codes))
     z = (
-        OneHotEncoder().fit_transform(checks.relabel(codes))
+        OneHotEncoder().fit_transform(arrays.relabel(codes))
         if estimator == "counts"
-        else checks.standardise(codes, everything)
+        else arrays.standardise(codes, everything)
     )
     model = LogisticRegression(C=np.inf, class_weight="balanced", max_iter=max_iter)
     null = np.log(v.max(axis=0) + 1)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from disbench.errors import unknown
-from disbench.metrics import checks
-from disbench.metrics.checks import Array, Floats, Ints
+from disbench.metrics import arrays
+from disbench.metrics.arrays import Array, Floats, Ints
 
 
 def histogram(codes: Floats, bins: int, binning: str = "width") -> Ints:
@@ -45,13 +45,13 @@ def entropy(columns: Ints) -> Floats:
 
 def joint_entropy(a: Ints, b: Ints) -> Floats:
     """(d, k) H(a_j, b_k) in nats of integer tables a (n, d) and b (n, k)."""
-    a, b = checks.relabel(a), checks.relabel(b)
+    a, b = arrays.relabel(a), arrays.relabel(b)
     return np.array([[entropy_of_counts(joint_counts(x, y)) for y in b.T] for x in a.T])
 
 
 def mutual_information(a: Ints, b: Ints) -> Floats:
     """(d, k) I(a_j; b_k) = H(a_j) + H(b_k) - H(a_j, b_k) in nats of integer tables a (n, d) and b (n, k)."""
-    return checks.floor(entropy(a)[:, None] + entropy(b) - joint_entropy(a, b))
+    return arrays.floor(entropy(a)[:, None] + entropy(b) - joint_entropy(a, b))
 
 
 def gap(scores: Floats) -> Floats:

@@ -30,8 +30,8 @@ Traps:
 import numpy as np
 
 from disbench.errors import UsageError, unknown
-from disbench.metrics import checks, information
-from disbench.metrics.checks import Floats, Ints
+from disbench.metrics import arrays, information
+from disbench.metrics.arrays import Floats, Ints
 from disbench.metrics.registry import Score, metric
 
 
@@ -67,7 +67,7 @@ def irs(
         raise UsageError(f"irs: quantile must lie in 0..1, but is {quantile}")
     if precision not in ("given", "double"):
         raise unknown("precision of irs", precision, ("given", "double"))
-    live = checks.varying(codes)
+    live = arrays.varying(codes)
     if not live.any():
         return Score(0.0, live=live, warnings=("all codes are constant, so nothing can be robust",))
     z = codes[:, live] if precision == "given" else codes[:, live].astype(np.float64)

@@ -20,8 +20,8 @@ import math
 
 import numpy as np
 
-from disbench.metrics import checks, information
-from disbench.metrics.checks import Floats, Ints
+from disbench.metrics import arrays, information
+from disbench.metrics.arrays import Floats, Ints
 from disbench.metrics.registry import Score, metric
 
 
@@ -50,5 +50,5 @@ def jemmig(
     return Score(
         per_factor.mean(),
         parts={"factors": per_factor, "unscaled": raw, "mutual_information": mi},
-        live=checks.varying(codes),
+        live=arrays.varying(codes),
     )

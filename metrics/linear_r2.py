@@ -16,8 +16,8 @@ Traps:
 
 import numpy as np
 
-from disbench.metrics import checks
-from disbench.metrics.checks import Floats, Split
+from disbench.metrics import arrays, checks
+from disbench.metrics.arrays import Floats, Split
 from disbench.metrics.registry import Score, metric
 
 
@@ -48,16 +48,16 @@ def linear_r2(
     everything = np.arange(n)
     train, test = checks.split_rows("linear_r2", n, split, rng) if held_out else (everything, everything)
     checks.need_rows("linear_r2", len(train), d + 2, f"to fit {d} codes and a constant")
-    z = np.column_stack([checks.standardise(codes, train), np.ones(n)])
+    z = np.column_stack([arrays.standardise(codes, train), np.ones(n)])
     v = factors.astype(np.float64)
     weights = np.linalg.lstsq(z[train], v[train], rcond=None)[0]
     error = ((v[test] - z[test] @ weights) ** 2).sum(axis=0)
     total = ((v[test] - v[test].mean(axis=0)) ** 2).sum(axis=0)
-    per_factor = np.where(total > 0, 1 - checks.ratio(error, total), 0.0)
+    per_factor = np.where(total > 0, 1 - arrays.ratio(error, total), 0.0)
     told = "a factor has one value in the rows to test on; its R^2 counts as 0"
     return Score(
         per_factor.mean(),
         parts={"factors": per_factor},
-        live=checks.varying(codes),
+        live=arrays.varying(codes),
         warnings=(told,) if (total == 0).any() else (),
     )

@@ -17,8 +17,8 @@ from scipy.optimize import linear_sum_assignment
 from scipy.stats import rankdata
 
 from disbench.errors import unknown
-from disbench.metrics import checks
-from disbench.metrics.checks import Floats
+from disbench.metrics import arrays
+from disbench.metrics.arrays import Floats
 from disbench.metrics.registry import Score, metric
 
 
@@ -38,12 +38,12 @@ def mcc(codes: Floats, factors: Floats, *, preset: str = "pearson", correlation:
     """
     if correlation not in ("pearson", "spearman"):
         raise unknown("correlation of mcc", correlation, ("pearson", "spearman"))
-    live = checks.varying(codes)
+    live = arrays.varying(codes)
     z, v = codes, factors
     if correlation == "spearman":
         z, v = rankdata(z, axis=0), rankdata(v, axis=0)
     rows = np.arange(len(z))
-    r = np.abs(checks.standardise(z, rows).T @ checks.standardise(v, rows)) / len(rows)  # (d, k)
+    r = np.abs(arrays.standardise(z, rows).T @ arrays.standardise(v, rows)) / len(rows)  # (d, k)
     assigned, matched = linear_sum_assignment(r, maximize=True)
     per_factor = np.zeros(v.shape[1])
     per_factor[matched] = r[assigned, matched]

@@ -30,8 +30,8 @@ Traps:
 """
 
 from disbench.errors import unknown
-from disbench.metrics import checks, information
-from disbench.metrics.checks import Floats, Ints
+from disbench.metrics import arrays, information
+from disbench.metrics.arrays import Floats, Ints
 from disbench.metrics.registry import Score, metric
 
 
@@ -67,12 +67,12 @@ def mig(
     if divide_by == "factor":
         share: Floats = mi / h
     elif divide_by == "code":
-        share = checks.ratio(mi, information.entropy(binned)[:, None])
+        share = arrays.ratio(mi, information.entropy(binned)[:, None])
     else:
         raise unknown("divide_by of mig", divide_by, ("factor", "code"))
     gaps = information.gap(share)
     return Score(
         gaps.mean(),
         parts={"gap": gaps, "mutual_information": mi, "factor_entropy": h},
-        live=checks.varying(codes),
+        live=arrays.varying(codes),
     )

@@ -28,8 +28,8 @@ from collections.abc import Callable
 import numpy as np
 
 from disbench.errors import UsageError
-from disbench.metrics import checks, information
-from disbench.metrics.checks import Floats, Ints
+from disbench.metrics import arrays, information
+from disbench.metrics.arrays import Floats, Ints
 from disbench.metrics.registry import Score, metric
 
 CHUNK = 250_000  # densities that are held at a time, small enough for a cache
@@ -102,9 +102,9 @@ def mig_chen(
             mi[j, k] = max(0.0, marginal - sum(conditional))
         if progress is not None:
             progress(j + 1, d)
-    gaps = information.gap(checks.floor(mi) / h)
+    gaps = information.gap(arrays.floor(mi) / h)
     return Score(
         gaps.mean(),
         parts={"gap": gaps, "mutual_information": mi, "factor_entropy": h},
-        live=checks.varying(mean),
+        live=arrays.varying(mean),
     )

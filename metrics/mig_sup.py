@@ -15,8 +15,8 @@ Traps:
 """
 
 from disbench.errors import unknown
-from disbench.metrics import checks, information
-from disbench.metrics.checks import Floats, Ints
+from disbench.metrics import arrays, information
+from disbench.metrics.arrays import Floats, Ints
 from disbench.metrics.registry import Score, metric
 
 
@@ -47,11 +47,11 @@ def mig_sup(
     if divide_by == "factor":
         share: Floats = mi / information.entropy(factors)
     elif divide_by == "code":
-        share = checks.ratio(mi, information.entropy(binned)[:, None])
+        share = arrays.ratio(mi, information.entropy(binned)[:, None])
     else:
         raise unknown("divide_by of mig_sup", divide_by, ("factor", "code"))
     gaps = information.gap(share.T)  # (d,)
-    live = checks.varying(codes)
+    live = arrays.varying(codes)
     told = () if live.any() else ("all codes are constant and inform about nothing",)
     return Score(
         gaps[live].mean() if live.any() else 0.0,

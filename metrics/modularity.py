@@ -20,8 +20,8 @@ Traps:
 """
 
 from disbench.errors import unknown
-from disbench.metrics import checks, information
-from disbench.metrics.checks import Floats, Ints
+from disbench.metrics import arrays, information
+from disbench.metrics.arrays import Floats, Ints
 from disbench.metrics.registry import Score, metric
 
 
@@ -49,7 +49,7 @@ def modularity(
     best = mi.max(axis=1)
     live = best > 0
     others = mi.shape[1] - 1
-    spill = checks.ratio((mi**2).sum(axis=1) - best**2, best**2 * max(others, 1))
+    spill = arrays.ratio((mi**2).sum(axis=1) - best**2, best**2 * max(others, 1))
     per_code = live * (1 - spill)
     if over not in ("all", "live"):
         raise unknown("over of modularity", over, ("all", "live"))

@@ -14,8 +14,8 @@ Traps:
 
 import numpy as np
 
-from disbench.metrics import checks, information
-from disbench.metrics.checks import Floats
+from disbench.metrics import arrays, information
+from disbench.metrics.arrays import Floats
 from disbench.metrics.registry import Score, metric
 
 
@@ -28,7 +28,7 @@ def pairwise_mi(codes: Floats, *, preset: str = "dlib", bins: int = 20, binning:
         bins, binning: how codes become integers, see `information.histogram`.
     """
     d = codes.shape[1]
-    live = checks.varying(codes)
+    live = arrays.varying(codes)
     if d < 2:
         return Score(0.0, live=live, warnings=("there is one code only, so no pair",))
     binned = information.histogram(codes, bins, binning)

@@ -36,11 +36,11 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from disbench import plugins
 from disbench.errors import UsageError, unknown
-from disbench.metrics import checks
-from disbench.metrics.checks import Bools as Bools
-from disbench.metrics.checks import Floats as Floats
-from disbench.metrics.checks import Ints as Ints
-from disbench.metrics.checks import Split as Split
+from disbench.metrics import arrays, checks
+from disbench.metrics.arrays import Bools as Bools
+from disbench.metrics.arrays import Floats as Floats
+from disbench.metrics.arrays import Ints as Ints
+from disbench.metrics.arrays import Split as Split
 
 Rows = Callable[[Ints], Floats]
 Kind = Literal["table", "sampling", "unsupervised", "posterior", "models", "clustering"]
@@ -126,7 +126,7 @@ def as_grid(name: str, grid: Any) -> Grid:
     if isinstance(grid, Grid):
         made = grid
     else:
-        sizes = checks.as_array(grid)
+        sizes = arrays.as_array(grid)
         if sizes.ndim != 1 or sizes.dtype.kind not in "iu":
             raise UsageError(
                 f"{name}: needs the factor sizes of a complete grid, such as (3, 6, 40, 32, 32), or a Grid, "

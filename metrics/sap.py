@@ -26,8 +26,8 @@ Traps:
 import numpy as np
 from sklearn.svm import LinearSVC
 
-from disbench.metrics import checks, information
-from disbench.metrics.checks import Floats, Ints, Split
+from disbench.metrics import arrays, checks, information
+from disbench.metrics.arrays import Floats, Ints, Split
 from disbench.metrics.registry import Score, metric
 
 
@@ -36,7 +36,7 @@ def squared_correlation(codes: Floats, factors: Ints) -> Floats:
     z = codes - codes.mean(axis=0, dtype=np.float64)
     v = factors - factors.mean(axis=0)
     spread = (z**2).mean(axis=0)
-    return checks.ratio(
+    return arrays.ratio(
         (z.T @ v) ** 2, np.outer(np.where(spread > 1e-12, (z**2).sum(axis=0), 0), (v**2).sum(axis=0))
     )
 
@@ -81,7 +81,7 @@ def sap(
     everything = np.arange(n)
     train, test = checks.split_rows("sap", n, split, rng) if held_out else (everything, everything)
     is_continuous = np.array(checks.per_factor("sap", "continuous", continuous, k))
-    z = checks.standardise(codes, train) if standardise else codes
+    z = arrays.standardise(codes, train) if standardise else codes
     s = np.zeros((d, k))
     s[:, is_continuous] = squared_correlation(z[train], factors[train][:, is_continuous])
     notes = []
@@ -100,6 +100,6 @@ def sap(
     return Score(
         gaps.mean(),
         parts={"gap": gaps, "predictability": s},
-        live=checks.varying(codes),
+        live=arrays.varying(codes),
         warnings=tuple(notes),
     )

@@ -31,8 +31,8 @@ from scipy.stats import rankdata
 from sklearn.linear_model import Lasso
 
 from disbench.errors import UsageError, unknown
-from disbench.metrics import checks
-from disbench.metrics.checks import Bools, Floats
+from disbench.metrics import arrays
+from disbench.metrics.arrays import Bools, Floats
 from disbench.metrics.registry import Score, metric
 
 KL_MASK = 0.01  # nats; codes below it are set to 0 in any case, as in the published code
@@ -42,7 +42,7 @@ def relative_strength(r: Floats) -> float:
     """UDR_ab of link strengths r (codes of a, codes of b), not negative; 0 without informative codes."""
     if 0 in r.shape:
         return 0.0
-    sides = [checks.ratio(r.max(axis=axis) ** 2, r.sum(axis=axis)).mean() for axis in (0, 1)]
+    sides = [arrays.ratio(r.max(axis=axis) ** 2, r.sum(axis=axis)).mean() for axis in (0, 1)]
     return float(np.mean(sides))
 
 
@@ -88,9 +88,9 @@ def udr(
         raise unknown("similarity of udr", similarity, ("lasso", "spearman"))
     known, kept = _informative(codes, kl, kl_threshold, std)
     rows = np.arange(len(codes[0]))
-    z = [checks.standardise(c, rows) * mask for c, mask in zip(codes, known, strict=True)]
+    z = [arrays.standardise(c, rows) * mask for c, mask in zip(codes, known, strict=True)]
     if similarity == "spearman":
-        z = [checks.standardise(rankdata(c, axis=0), rows) for c in z]
+        z = [arrays.standardise(rankdata(c, axis=0), rows) for c in z]
     m = len(z)
     pairwise = np.zeros((m, m))
     for a in range(m):
@@ -113,9 +113,9 @@ def _informative(
 ) -> tuple[list[Bools], list[Bools]]:
     """Per model, (d,) codes that are not set to 0, and those that are not left out."""
     if kl is None:
-        alive = [checks.varying(z) & (z.std(axis=0) >= std) for z in codes]
+        alive = [arrays.varying(z) & (z.std(axis=0) >= std) for z in codes]
         return alive, alive
-    given = [checks.as_array(values) for values in kl]
+    given = [arrays.as_array(values) for values in kl]
     if [len(values) for values in given] != [z.shape[1] for z in codes]:
         raise UsageError("udr: kl must give one value for each code of each model")
     return [values > KL_MASK for values in given], [values > threshold for values in given]

@@ -16,8 +16,8 @@ Traps:
 
 import numpy as np
 
-from disbench.metrics import checks
-from disbench.metrics.checks import Floats
+from disbench.metrics import arrays, checks
+from disbench.metrics.arrays import Floats
 from disbench.metrics.registry import Score, metric
 
 
@@ -45,6 +45,6 @@ def wasserstein_correlation(codes: Floats, *, preset: str = "dlib", normalised: 
     return Score(
         share if normalised else w,
         parts={"distance": w, "normalised": share},
-        live=checks.varying(codes),
+        live=arrays.varying(codes),
         warnings=() if trace else ("all codes are constant, so nothing can be correlated",),
     )
