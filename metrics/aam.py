@@ -2,11 +2,10 @@
 
     AAM = 1/K sum_k max(0, I(z_a; v_k) - sum_{j != a} I(z_j; v_k)) / H(v_k),    z_a: the code best for v_k
 
-Stricter than MIG: a factor that is spread thinly over many codes loses here, where MIG only sees the
-second-best.
+It is stricter than MIG: a factor that is spread thinly over many codes loses here, while MIG compares with
+the second-best code only.
 
-Deviations: the name is in use without a paper that we know of, so none can be named. The codes are binned
-as for MIG. The plug-in information of useless codes adds up, about (bins-1)(n_k-1)/2n nats for each.
+Deviations: the name is in use, but we know of no paper that defines it. The codes are binned as for MIG.
 
 Traps:
 
@@ -34,8 +33,10 @@ def aam(
     """Lead of the best code of a factor over all other codes together, over the factor's entropy (AAM).
 
     Args:
-        codes: (n, d). factors: (n, k).
-        bins, binning: how codes become integers, see `information.histogram`.
+        codes: (n, d), one row per image.
+        factors: (n, k), index of each factor's value.
+        bins: number of bins of each code.
+        binning: "width" or "quantile", see `information.histogram`.
     """
     mi = information.mutual_information(information.histogram(codes, bins, binning), factors)  # (d, k)
     lead = np.maximum(0.0, 2 * mi.max(axis=0) - mi.sum(axis=0)) / information.entropy(factors)

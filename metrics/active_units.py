@@ -6,8 +6,8 @@ Deviations: none.
 
 Traps:
 
-- The threshold of 0.01 is absolute, so it counts something else once codes are rescaled; it is meant for
-  posterior means under an N(0, I) prior.
+- The threshold of 0.01 is absolute and meant for posterior means under an N(0, I) prior: other units of the
+  codes give another count.
 - More is not better: a model that uses every latent may mix everything. It says how much is used, not how.
 """
 
@@ -28,7 +28,7 @@ def active_units(codes: Floats, *, preset: str = "burda2016", threshold: float =
 
     Args:
         codes: (n, d) posterior means.
-        threshold: variance that an active code exceeds, in squared units of the codes.
+        threshold: least variance of an active code, in squared units of the codes.
     """
     checks.need_rows("active_units", len(codes), 2, "for a variance")
     variance = codes.var(axis=0, ddof=1, dtype="float64")

@@ -1,26 +1,24 @@
 """beta-VAE metric, also "Z-diff": Higgins et al. 2017 (ICLR).
 
-Hold one factor within each pair of images; the mean absolute difference of the two codes over L pairs is
-one point; a linear classifier tells which factor was held, and its accuracy on fresh points is the score.
+The two images of a pair share the value of one factor. The mean absolute difference of their codes over L
+pairs is one point. A linear classifier predicts from it which factor was held, and its accuracy on fresh
+points is the score.
 
     symbol     here       shape     meaning
     L          batch                pairs per point
     y          factor     (V,)      the factor held in each point
     z_diff     diff       (V, d)    1/L sum_l |z_{1,l} - z_{2,l}|
 
-Variants differ in L, in the classifier, in whether each pair has its own value of the factor
-(`pairs="own"`) or all images of a point share one (`pairs="shared"`), and in whether the fitted points are
-also the scored ones (`eval_votes=0`).
-
-Deviations: a logistic regression with scikit-learn's defaults in place of the paper's softmax fitted by
-Adagrad, as in disentanglement_lib. Its L2 penalty sees the scale of the codes; `standardise=True` divides
-each code's differences by their standard deviation, which takes the scale out.
+Deviations: a logistic regression with scikit-learn's defaults replaces the paper's softmax fitted by
+Adagrad, as in disentanglement_lib.
 
 Variants:
 
-The published ones differ in the number of pairs (64 or 200, or 100 in groups), in the classifier and in
-whether the points that were fitted are also scored. `dlib_liblinear` is what scikit-learn's defaults meant
-before version 0.22; on our reference codes the two differ by one to two standard deviations over draws.
+They differ in the number of pairs L (64 or 200, or 50 in groups of 100 images), in the classifier, in whether
+each pair has its own value of the factor (`pairs="own"`) or all images of a point share one
+(`pairs="shared"`), and in whether the fitted points are also scored (`eval_votes=0`). `dlib_liblinear` is the
+meaning that scikit-learn's defaults had before version 0.22; on our reference codes the two differ by one to
+two standard deviations over draws.
 
 Traps:
 
@@ -28,8 +26,8 @@ Traps:
   and a heavily mixed one with MIG .014 still .92. Do not rank good models with it.
 - It reaches 1 when all factors but one are disentangled: the last one follows by elimination (the objection
   of Kim & Mnih 2018).
-- The classifier is penalised on raw differences, so the score depends on the scale of the codes:
-  `standardise=True` removes that.
+- The classifier has an L2 penalty on raw differences, so the score depends on the scale of the codes.
+  `standardise=True` divides each code's differences by their standard deviation, which removes the scale.
 - The two images of a pair are drawn independently and may be the same one.
 """
 
@@ -46,7 +44,7 @@ from disbench.metrics.registry import Grid, Rows, Score, as_grid, metric
 def draw(
     grid: Grid, rng: np.random.Generator, batch: int, votes: int, eval_votes: int, pairs: str
 ) -> tuple[Ints, Ints]:
-    """(factor of each point (V,), rows (V, 2 * batch)): the pairs' first halves, then their second.
+    """(factor of each point (V,), rows (V, 2 * batch)): the first images of all pairs, then the second ones.
 
     Both images of a pair are drawn independently and can be the same one.
     """
@@ -61,7 +59,7 @@ def draw(
 
 
 def rows(grid: Grid, rng: np.random.Generator, batch: int, votes: int, eval_votes: int, pairs: str) -> Ints:
-    """The row numbers the metric asks for, in order."""
+    """Row numbers in the order in which the metric asks for them."""
     return draw(grid, rng, batch, votes, eval_votes, pairs)[1].ravel()
 
 
@@ -71,8 +69,10 @@ def rows(grid: Grid, rng: np.random.Generator, batch: int, votes: int, eval_vote
     rows=rows,
     chance="1/k",
     presets={
-        "dlib": {},  # disentanglement_lib, config/unsupervised_study_v1
-        "dlib_liblinear": {"solver": "liblinear"},  # the same under the scikit-learn (< 0.22) of that study
+        # disentanglement_lib, config/unsupervised_study_v1
+        "dlib": {},
+        # the same with the scikit-learn (< 0.22) of that study
+        "dlib_liblinear": {"solver": "liblinear"},
         "higgins2017": {"batch": 200},
         "infogan_cr": {"batch": 50, "votes": 500, "eval_votes": 0, "pairs": "shared"},
         "ubisoft": {"batch": 200, "max_iter": 10_000, "adjusted": True},
@@ -99,11 +99,26 @@ def beta_vae(
     Args:
         codes: (N, d) over the whole grid, or a function of row numbers (m,) to codes (m, d).
         grid: the factor sizes.
-        batch: pairs per point. votes, eval_votes: points to fit and to score on; 0 scores the fitted ones.
+        rng: draws the factors and the rows.
+        batch: pairs per point.
+        votes: points to fit on.
+        eval_votes: points to score on; 0 scores the fitted ones.
         pairs: "own" value of the held factor per pair, or one "shared" by all images of a point.
         standardise: divide the differences of each code by their standard deviation over the fitted points.
         solver: "lbfgs" (multinomial) or "liblinear" (one against the rest).
         adjusted: rescale so that chance is 0.
+
+    Examples:
+        A code of its own for each factor of a 3 x 4 grid, and codes that are all constant:
+
+        >>> import numpy as np
+        >>> from disbench.metrics import beta_vae
+        >>> factors = np.stack(np.unravel_index(np.arange(12), (3, 4)), axis=1)
+        >>> few = {"votes": 200, "eval_votes": 100}
+        >>> beta_vae(factors, (3, 4), rng=np.random.default_rng(0), **few).score
+        1.0
+        >>> beta_vae(0 * factors, (3, 4), rng=np.random.default_rng(0), **few).score
+        0.5
     """
     grid = as_grid("beta_vae", grid)
     if batch < 1 or votes < 2 or eval_votes < 0:

@@ -7,15 +7,22 @@
 
 Each metric is a function of a `ContingencyTable`. Entropies are in nats.
 
-Deviations: an empty row or column of the table, which the published code turns into NaN, has a named rule in
-`ent`. The paper gives no code for the prior's error; `prior_rmse(match="majority")` follows its text.
+Deviations: `ent` has named rules for an empty row or column of the table, for which the published code gives
+NaN. The paper has no code for the prior's error; `prior_rmse(match="majority")` follows its text.
+
+Examples:
+
+    >>> from disbench.metrics import ContingencyTable, nmi
+    >>> latents, classes = [0, 0, 1, 1], [1, 1, 0, 1]
+    >>> table = ContingencyTable.from_labels(latents, classes, shape=(2, 2))
+    >>> round(nmi(table).score, 3)
+    0.346
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -83,15 +90,10 @@ class ContingencyTable:
                 that is too small for them.
 
         Examples:
-            >>> from disbench.metrics import ContingencyTable, nmi, purity
-            >>> table = ContingencyTable.from_labels([0, 0, 1, 1], [1, 1, 0, 1], shape=(2, 2))
-            >>> table.counts
+            >>> from disbench.metrics import ContingencyTable
+            >>> ContingencyTable.from_labels([0, 0, 1, 1], [1, 1, 0, 1], shape=(2, 2)).counts
             array([[0., 2.],
                    [1., 1.]])
-            >>> purity(table).score
-            0.75
-            >>> round(nmi(table).score, 3)
-            0.346
         """
         a, b = arrays.as_array(latents), arrays.as_array(classes)
         if a.ndim != 1 or a.shape != b.shape or not len(a):
@@ -107,7 +109,7 @@ class ContingencyTable:
         return cls(flat.reshape(rows, columns), latent_prior, class_prior)
 
 
-def _probabilities(name: str, given: Any, n: int) -> Floats:
+def _probabilities(name: str, given: object, n: int) -> Floats:
     p = arrays.as_array(given).astype(np.float64)
     if p.shape != (n,):
         raise UsageError(f"{name} {p.shape} must have one probability for each of {n}")
@@ -291,7 +293,7 @@ def ari(table: ContingencyTable, *, preset: str = "standard") -> Score:
         table: latents by classes.
     """
 
-    def pairs(counts: Any) -> float:
+    def pairs(counts: Floats | Ints) -> float:
         return float((counts * (counts - 1)).sum() / 2)
 
     c = table.counts

@@ -9,25 +9,21 @@
 
 The headline score is D. Informativeness is how well the predictors do; high is good in all of them.
 
-The predictor is the metric: trees and lines see different codes, and noise codes get importance from
-overfitting. Dead codes raise C, since its entropy is divided by log d: compare models of equal d.
-
 Deviations: `ibgan` has the depths that InfoGAN-CR's code attributes to IB-GAN, in the order of dSprites'
-factors; the number of trees is scikit-learn's default of that time. `eastwood2018_forest` has fixed depths
-in place of tuned ones, and the informativeness of the models that regress is 1 - NRMSE^2, where the paper
-has NRMSE. A code of no importance has D_j = 0 and no weight; the library behind `ubisoft` stops at the
-first such code.
+factors; the number of trees is scikit-learn's default of that time. `eastwood2018_forest` has fixed depths,
+the paper tuned ones, and the informativeness of a regression is 1 - NRMSE^2, in the paper NRMSE. A code of no
+importance has D_j = 0 and no weight; the library behind `ubisoft` stops at the first such code.
 
 Variants:
 
-Trees, forests and Lasso give different importances and so different metrics under one name; `dlib` uses
-gradient boosting and reports accuracy, the original used Lasso or forests and reports a normalised error
-where low is good (here turned round). Completeness is weighted by the factor's importance in `dlib`, a plain
-mean in the original.
+Boosted trees, forests and Lasso give different importances, and so different metrics under one name. `dlib`
+uses gradient boosting and reports accuracy; the original used Lasso or forests and reports a normalised
+error, where low is good (here 1 minus its square). `dlib` weights completeness by the factor's importance,
+the original takes a plain mean.
 
 Traps:
 
-- The predictor is part of the metric: a cyclic code is perfect for trees and useless for a line.
+- The predictor is part of the metric: a cyclic code is perfect for trees and useless for a linear model.
 - Noise codes get importance from overfitting, more with fewer rows. On 1,500 rows random codes were fitted to
   .83 accuracy and scored .17 on fresh rows; look at `parts`, not at the fit.
 - C divides by log d, so adding dead codes raises it. Compare models of equal d, or prune first.
@@ -51,20 +47,12 @@ from disbench.metrics import arrays, checks
 from disbench.metrics.arrays import Array, Floats, Ints, Split
 from disbench.metrics.registry import Score, metric
 
-LASSO_ALPHAS = (
-    0.0001,
-    0.001,
-    0.01,
-    0.1,
-    0.2,
-    0.4,
-    0.8,
-    1.0,
-)  # those the library behind `ubisoft` chooses from
+# The choice of the library behind `ubisoft`.
+LASSO_ALPHAS = (0.0001, 0.001, 0.01, 0.1, 0.2, 0.4, 0.8, 1.0)
 
 
 def disentanglement(importance: Floats) -> tuple[float, Floats, Floats]:
-    """(D, D_j (d,), rho_j (d,)) of an importance matrix (d, k) without negative entries."""
+    """(D, D_j (d,), rho_j (d,)) of importances (d, k), which are not negative."""
     per_code = _one_minus_entropy(importance)
     total = importance.sum()
     rho = importance.sum(axis=1) / total if total else np.zeros(len(importance))
@@ -72,7 +60,7 @@ def disentanglement(importance: Floats) -> tuple[float, Floats, Floats]:
 
 
 def completeness(importance: Floats, weighted: bool) -> tuple[float, Floats]:
-    """(C, C_k (k,)) of an importance matrix (d, k): the mean over factors, weighted by importance or not."""
+    """(C, C_k (k,)) of importances (d, k). C is the mean over factors, weighted by importance or not."""
     per_factor = _one_minus_entropy(importance.T)
     weights = importance.sum(axis=0)
     if not weights.any():
@@ -122,21 +110,35 @@ def dci(
     """Whether each code matters to the predictor of one factor only (D of DCI; parts has C and I).
 
     Args:
-        codes: (n, d). factors: (n, k).
+        codes: (n, d), one row per image.
+        factors: (n, k), index of each factor's value.
         rng: seeds the predictors, and draws the split if none is given.
         split: (rows to fit on, rows to test on).
-        model: "boosting" (gradient-boosted classifiers, I = accuracy), "forest" (random forests that
-            regress) or "lasso" (I = 1 - NRMSE^2, the explained share of variance), or "lasso_cv" (its alpha
+        model: "boosting" (gradient-boosted classifiers, I = accuracy), "forest" (random regression forests)
+            or "lasso" (both with I = 1 - NRMSE^2, the explained share of variance), or "lasso_cv" (with alpha
             chosen by 10-fold cross-validation, I = 1 - 12 MSE, not below 0).
-        trees, depths: boosting rounds or trees, and depth; None is 100 rounds of depth 3, 10 trees of any
-            depth. Depths may differ by factor.
+        trees: boosting rounds, 100 by default, or trees of a forest, 10 by default.
+        depths: depth of each tree, for all factors or one for each; by default 3 for boosting, and no limit
+            for a forest.
         alpha: weight of the lasso's penalty.
-        scale: of codes and factors for the models that regress: "standard" or "minmax". Boosting takes raw
-            codes.
+        scale: of codes and factors for a regression: "standard" or "minmax". Boosting takes raw codes.
         weighted: weigh C_k by the factor's importance, as disentanglement_lib does, or alike.
-        held_out: fit and test on rows apart; otherwise on all rows, no split needed.
+        held_out: fit and test on separate rows; otherwise on all rows, without a split.
         n_jobs: processes, one factor each; -1 is one per core.
         progress: called with (factors done, factors in all).
+
+    Examples:
+        A code for each factor, and codes that mix both factors without loss:
+
+        >>> import numpy as np
+        >>> from disbench.metrics import dci
+        >>> factors = np.stack(np.unravel_index(np.arange(60) % 12, (3, 4)), axis=1)
+        >>> few = {"preset": "eastwood2018_lasso", "n_jobs": 1}
+        >>> round(dci(factors, factors, rng=np.random.default_rng(0), **few).score, 3)
+        1.0
+        >>> mixed = dci(factors @ [[1, 1], [1, -1]], factors, rng=np.random.default_rng(0), **few)
+        >>> round(mixed.score, 1), round(mixed.parts["informativeness_test"], 1)
+        (0.0, 1.0)
     """
     n, d = codes.shape
     k = factors.shape[1]

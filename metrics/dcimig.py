@@ -38,8 +38,10 @@ def dcimig(
     """Information that factors find in a code of their own, over their entropy (DCIMIG, binned codes).
 
     Args:
-        codes: (n, d). factors: (n, k).
-        bins, binning: how codes become integers, see `information.histogram`.
+        codes: (n, d), one row per image.
+        factors: (n, k), index of each factor's value.
+        bins: number of bins of each code.
+        binning: "width" or "quantile", see `information.histogram`.
     """
     mi = information.mutual_information(information.histogram(codes, bins, binning), factors)  # (d, k)
     lead = information.gap(mi.T)  # (d,)

@@ -1,12 +1,12 @@
 """Downstream accuracy: Locatello et al. 2019, arXiv:1811.12359.
 
-How well factors can be read from all codes by a simple classifier that saw few labels: per factor, the
-accuracy on fresh rows, averaged. The score is that of the largest number of labels; `parts` has every size,
-and the efficiency, which is the accuracy with few labels over that with many.
+A simple classifier predicts each factor from all codes after few labels; the score is its accuracy on fresh
+rows, averaged over factors, for the largest number of labels. `parts` has every number of labels, and the
+efficiency, which is the accuracy with the fewest labels over that with the most.
 
-Deviations: the smaller training sets are the first rows of the larger ones, where disentanglement_lib draws
-each afresh. With many values the regressions run out of steps, as they do there, and a warning says so.
-With fewer labels than the cross-validation has use for, C is 1 and not chosen.
+Deviations: the smaller training sets are the first rows of the larger ones; disentanglement_lib draws each
+anew. With many values the regressions reach their limit of steps, as they do there, and a warning says so.
+With too few labels for the cross-validation, C is 1.
 
 Traps:
 
@@ -59,13 +59,15 @@ def downstream(
     """Mean accuracy, on fresh rows, of classifiers from all codes to each factor, fitted on few labels.
 
     Args:
-        codes: (n, d). factors: (n, k).
+        codes: (n, d), one row per image.
+        factors: (n, k), index of each factor's value.
         rng: seeds the classifiers, and draws the split if none is given.
         split: (rows to fit on, rows to test on); the first `size` rows of the former are used.
         sizes: numbers of labels to learn from.
         model: "logistic_cv" (logistic regression, C from 10 values by cross-validation), "logistic" (C = 1)
             or "boosting" (gradient-boosted trees).
-        folds, max_iter: of the cross-validation and of each logistic regression.
+        folds: of the cross-validation.
+        max_iter: steps of each logistic regression.
         n_jobs: processes, one factor each; -1 is one per core.
         progress: called with (fits done, fits in all).
     """
@@ -129,6 +131,7 @@ def _accuracies(
             )
         classifier = LogisticRegression(max_iter=max_iter)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # of attributes to be renamed, which are not read here
+        # About attributes to be renamed, which are not read here.
+        warnings.simplefilter("ignore", FutureWarning)
         classifier.fit(z, y)
     return float(classifier.score(z, y)), float(classifier.score(codes[test], v[test])), notes

@@ -10,20 +10,19 @@
     InfoC = (mean_k max_j NMI_kj / sum_j NMI_kj - 1/D') / (1 - 1/D')     j in D'
     InfoE = mean_k (H0_k - Hq_k) / H0_k
 
-The information of continuous codes is a nearest-neighbour estimate, clipped at 0, so that of a useless code
-is noise, and a share of noise is not 0: random codes get InfoM .6 and InfoC .3. The headline score is
-InfoM.
+The information of continuous codes is a nearest-neighbour estimate, clipped at 0. The headline is InfoM.
 
-Deviations: H0 is ln n_k in closed form, which a regression with balanced classes on zeros gives. A code that
-informs about nothing counts as chance, 1/K, where the published code has 0/0.
+Deviations: H0 is ln n_k in closed form, the result of a regression with balanced classes on zeros. A code
+without information about any factor counts as chance, 1/K; the published code has 0/0.
 
 Traps:
 
-- Chance is not 0: random codes get an InfoM of .3 to .6, because a share of noise is not 0.
+- Chance is not 0: the estimate for a useless code is noise, and a share of noise is not 0. Random codes get
+  an InfoM of .3 to .6 and an InfoC of .3.
 - A row that occurs twice is its own nearest neighbour. Draws with replacement from a small grid change the
   score of noise codes, from .32 to .05 on one table of ours; from dSprites' 737,280 rows they hardly matter.
-- The neighbour estimate adds jitter to the codes, so it depends on its seed; ours is an argument.
-- Which codes are active depends on their range, by a rule that differs among the authors' own releases; a
+- The neighbour estimate adds jitter to the codes, so it depends on the seed, here the argument `rng`.
+- Which codes are active depends on their range, by a rule that differs among the authors' own releases. A
   noise code of normal range is active and lowers InfoM.
 - InfoE is fitted and scored on the same rows, without a penalty.
 """
@@ -55,8 +54,8 @@ def nearest_neighbour_information(z: Floats, y: Ints, neighbours: int) -> float:
         rows = np.flatnonzero(y == label)
         radius[rows] = _kth_distance(z[rows], int(k[rows[0]]))
     m = _count_nearer(z, radius)
-    information_ = digamma(len(z)) + digamma(k).mean() - digamma(size).mean() - digamma(m).mean()
-    return max(0.0, float(information_))
+    estimate = digamma(len(z)) + digamma(k).mean() - digamma(size).mean() - digamma(m).mean()
+    return max(0.0, float(estimate))
 
 
 def _kth_distance(z: Floats, k: int) -> Floats:
@@ -64,7 +63,7 @@ def _kth_distance(z: Floats, k: int) -> Floats:
     order = np.argsort(z)
     ordered = z[order]
     padded = np.concatenate([np.full(k, -np.inf), ordered, np.full(k, np.inf)])
-    # one window of k+1 sorted points per start `back` before the point: the tightest holds the k nearest
+    # One window of k + 1 sorted points for each start `back` before the point; the tightest has the nearest.
     reach = [
         np.maximum(ordered - padded[k - back : len(z) + k - back], padded[2 * k - back :][: len(z)] - ordered)
         for back in range(k + 1)
@@ -79,7 +78,7 @@ def _count_nearer(z: Floats, radius: Floats) -> Ints:
     ordered = np.sort(z)
     below = np.searchsorted(ordered, z - radius, side="right")
     above = np.searchsorted(ordered, z + radius, side="left")
-    # z - radius and z + radius are rounded, so the points at the two borders are compared by their distance
+    # z - radius and z + radius are rounded, so the points at the two borders are compared by their distance.
     last = len(z) - 1
     below -= (below > 0) & (z - ordered[np.maximum(below - 1, 0)] < radius)
     below += z - ordered[np.minimum(below, last)] >= radius
@@ -113,11 +112,14 @@ def infomec(
     """Modularity (the score), explicitness and compactness as shares of information (InfoM, InfoE, InfoC).
 
     Args:
-        codes: (n, d). factors: (n, k).
-        rng: for the jitter of about 1e-10 that breaks ties between continuous codes.
+        codes: (n, d), one row per image.
+        factors: (n, k), index of each factor's value.
+        rng: draws the jitter of about 1e-10 that breaks ties between continuous codes.
         estimator: of the information: "neighbours" for continuous codes, "counts" for discrete ones.
-        prune: a code is active if its "range" (or "iqr") exceeds that share `threshold` of the largest one,
-            or if it is "varying".
+        neighbours: k of the nearest-neighbour estimate.
+        prune: a code is active if its "range" or "iqr" exceeds the share `threshold` of the largest one, or
+            if it is "varying".
+        threshold: of that rule.
         max_iter: steps of the logistic regression, which has no penalty.
     """
     n, _ = codes.shape
@@ -126,8 +128,8 @@ def infomec(
     v = arrays.relabel(factors)
     active = _active(codes, prune, threshold)
     if not active.any():
-        told = "no code is active, so all three scores are 0"
-        return Score(0.0, parts={"infom": 0.0, "infoe": 0.0, "infoc": 0.0}, live=active, warnings=(told,))
+        note = "no code is active, so all three scores are 0"
+        return Score(0.0, parts={"infom": 0.0, "infoe": 0.0, "infoc": 0.0}, live=active, warnings=(note,))
     nmi = _information(codes, v, estimator, neighbours, rng) / information.entropy(v)[:, None]  # (k, d)
     notes = []
     if k == 1:

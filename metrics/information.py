@@ -12,9 +12,12 @@ from disbench.metrics.arrays import Array, Floats, Ints
 def histogram(codes: Floats, bins: int, binning: str = "width") -> Ints:
     """Bin number of each entry of codes (n, d), column by column; same shape, values in 0..bins-1.
 
-    binning: "width" makes equal steps between a column's least and largest value, the last bin closed, as
-    `numpy.histogram` does; one far outlier then merges everything else into few bins. "quantile" makes bins
-    of about equally many rows.
+    Args:
+        codes: (n, d).
+        bins: how many for each column.
+        binning: "width" makes equal steps between the least and the largest value of a column, the last bin
+            closed, as `numpy.histogram` does; one far outlier then merges everything else into few bins.
+            "quantile" makes bins of about equally many rows.
     """
     if binning not in ("width", "quantile"):
         raise unknown("binning", binning, ("width", "quantile"))

@@ -6,12 +6,10 @@
 
     IRS_j = max_k 1 - deviation_jk / largest_j,    IRS = sum_j largest_j IRS_j / sum_j largest_j
 
-A code that its own factor pins down, whatever the others do, scores 1. "Largest" is a quantile, 1 in the
-paper and .99 in disentanglement_lib. The weights are in the units of the codes, so the mean depends on
-their scale.
+A code that its own factor determines, whatever the other factors are, scores 1.
 
 Deviations: exactly constant codes are left out. `dlib` puts factors of more than 20 values into 20 bins, as
-that library does, perhaps unintended.
+that library does, perhaps by mistake.
 
 Variants:
 
@@ -53,12 +51,13 @@ def irs(
     factor_bins: int = 20,
     precision: str = "given",
 ) -> Score:
-    """How firmly some factor pins each code down while the others vary, codes weighted by their range (IRS).
+    """How firmly one factor determines each code while the others vary, codes weighted by their range (IRS).
 
     Args:
-        codes: (n, d). factors: (n, k), or a Grid for codes of every point of it.
-        quantile: which deviation within a factor's value counts as its largest.
-        factor_bins: equal-width bins that the factors are put into; 0 leaves them.
+        codes: (n, d), one row per image.
+        factors: (n, k), index of each factor's value; or a Grid for codes of every point of it.
+        quantile: of the deviations at one value of a factor, the one that counts as the largest.
+        factor_bins: number of equal-width bins for the factors; 0 for none.
         precision: compute in the precision "given" by the codes, as disentanglement_lib does, or in
             "double". The score is a ratio of small differences: a perfect code in single precision scores
             about 0.99999.

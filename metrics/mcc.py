@@ -1,14 +1,13 @@
-"""Mean correlation coefficient: Hyvarinen & Morioka 2016, arXiv:1605.06336, the yardstick of identifiability.
+"""Mean correlation coefficient: Hyvarinen & Morioka 2016, arXiv:1605.06336, a measure of identifiability.
 
     MCC = 1/K max over one-to-one assignments k -> j(k) of sum_k |corr(z_j(k), v_k)|
 
-Deviations: with fewer codes than factors, factors left over count 0; constant codes correlate with nothing.
+Deviations: with fewer codes than factors, factors left over count 0; constant codes have correlation 0.
 
 Traps:
 
-- Factors are taken as numbers: a cyclic factor or a shape cannot correlate well.
-- One code per factor: copies cost nothing, and what else a code holds is seen only through a lower
-  correlation.
+- Factors are taken as numbers: a code of a cyclic factor or of a shape cannot correlate well.
+- One code per factor: copies cost nothing, and other content of a code only lowers its correlation.
 - Random codes score above 0, the more so the fewer the rows, since the best of many assignments is taken.
 """
 
@@ -33,7 +32,8 @@ def mcc(codes: Floats, factors: Floats, *, preset: str = "pearson", correlation:
     """Mean absolute correlation of factors and codes under the best one-to-one assignment (MCC).
 
     Args:
-        codes: (n, d). factors: (n, k), of any numbers; their order matters.
+        codes: (n, d), one row per image.
+        factors: (n, k), any numbers; their order matters.
         correlation: "pearson", or "spearman" for ranks, which sees any monotone code as perfect.
     """
     if correlation not in ("pearson", "spearman"):
@@ -49,12 +49,12 @@ def mcc(codes: Floats, factors: Floats, *, preset: str = "pearson", correlation:
     per_factor[matched] = r[assigned, matched]
     code_of = np.full(v.shape[1], -1)
     code_of[matched] = assigned
-    told = (
+    note = (
         f"{len(z.T)} codes cannot be matched to {len(per_factor)} factors one to one; those left over count 0"
     )
     return Score(
         per_factor.mean(),
         parts={"factors": per_factor, "assignment": code_of, "correlation": r},
         live=live,
-        warnings=(told,) if z.shape[1] < v.shape[1] else (),
+        warnings=(note,) if z.shape[1] < v.shape[1] else (),
     )

@@ -2,14 +2,14 @@
 
     1 / (D (D - 1)) sum_{i != j} I(z_i; z_j),    codes in 20 equal-width bins, nats
 
-0 for independent codes, but for the bias of counting, about (bins-1)^2/2n. Needs no factors.
+0 for independent codes, except for the bias of counting.
 
 Deviations: with one code it is 0, with a warning.
 
 Traps:
 
-- Counting adds about (bins-1)^2/2n nats to each pair, so compare at equal n.
-- Pairs only: three codes may depend on each other while each pair does not.
+- Low is good. Counting adds about (bins-1)^2/2n nats to each pair, so compare at equal n.
+- It sees pairs only: three codes may depend on each other while each pair is independent.
 """
 
 import numpy as np
@@ -24,8 +24,9 @@ def pairwise_mi(codes: Floats, *, preset: str = "dlib", bins: int = 20, binning:
     """Mean mutual information (nats) of pairs of codes, binned.
 
     Args:
-        codes: (n, d).
-        bins, binning: how codes become integers, see `information.histogram`.
+        codes: (n, d), one row per image.
+        bins: number of bins of each code.
+        binning: "width" or "quantile", see `information.histogram`.
     """
     d = codes.shape[1]
     live = arrays.varying(codes)

@@ -1,6 +1,6 @@
 """Draws from a factor grid and their codes, shared by the metrics that hold factors fixed.
 
-A uniform draw of a grid's row is a uniform independent draw of every factor. To hold a factor is then
+A uniform draw of a row of the grid is a uniform independent draw of every factor. A factor is then held by
 arithmetic on row numbers, which costs one random number per image instead of one per factor.
 """
 
@@ -15,7 +15,8 @@ from disbench.metrics import arrays, checks
 from disbench.metrics.arrays import Bools, Floats, Ints
 from disbench.metrics.registry import Grid, Rows, Score, as_grid
 
-CHUNK = 65_536  # rows that are encoded at a time, so that a metric's memory does not grow with its votes
+# Rows that are encoded at a time, so that a metric's memory does not grow with its votes.
+CHUNK = 65_536
 
 
 def hold(rows: Ints, grid: Grid, factor: Ints, value: Ints) -> Ints:
@@ -37,7 +38,7 @@ def draw_factor(grid: Grid, rng: np.random.Generator, votes: int) -> Ints:
 
 
 def encoder(name: str, codes: Floats | Rows, grid: Grid | tuple[int, ...]) -> Rows:
-    """A function of row numbers (m,) to checked float64 codes (m, d), of a grid's array or a function."""
+    """A function from row numbers (m,) to checked codes (m, d) in float64, of an array or of a function."""
     grid = as_grid(name, grid)
     if callable(codes):
         return _checked(name, codes)
@@ -73,13 +74,13 @@ def batches(encode: Rows, rows: Ints) -> Iterator[Floats]:
 def batch_moments(z: Floats) -> tuple[Floats, Floats]:
     """Mean and variance (ddof 1), both (votes, d), within each batch of z (votes, batch, d).
 
-    Taken of differences to the batch's first row, so that a code which does not move gives exactly 0 and
-    ties are ties.
+    They are taken of differences to the first row of the batch, so that the variance of a code that does not
+    move is exactly 0, and ties are ties.
     """
-    moved = z - z[:, :1]
-    shift = moved.mean(axis=1, keepdims=True)
-    moved -= shift
-    variance: Floats = np.einsum("vbd,vbd->vd", moved, moved) / (z.shape[1] - 1)
+    centred = z - z[:, :1]
+    shift = centred.mean(axis=1, keepdims=True)
+    centred -= shift
+    variance: Floats = np.einsum("vbd,vbd->vd", centred, centred) / (z.shape[1] - 1)
     return z[:, 0] + shift[:, 0], variance
 
 
@@ -91,10 +92,16 @@ def total_variance(mean: Floats, variance: Floats, batch: int) -> Floats:
 
 
 def live_codes(name: str, variance: Floats, prune: str, threshold: float, given: Bools | None) -> Bools:
-    """(d,) Which codes may win votes: by their variance (d,) over the data, or as `given`; never a constant.
+    """(d,) True for the codes that may win votes; a constant code never may.
 
-    prune: "std" keeps a code whose standard deviation reaches the threshold, "var" one whose variance does,
-    "relative" one whose standard deviation reaches that share of the largest; "none" keeps all that vary.
+    Args:
+        name: of the metric, for errors.
+        variance: (d,) of each code over the data.
+        prune: "std" keeps a code whose standard deviation reaches the threshold, "var" one whose variance
+            does, "relative" one whose standard deviation reaches that share of the largest one; "none" keeps
+            every code that varies.
+        threshold: of that rule.
+        given: (d,) a mask that replaces the rule.
     """
     std = np.sqrt(variance)
     rules = {
@@ -148,10 +155,20 @@ def majority(
     n_encoded: int,
     variance: Floats,
 ) -> Score:
-    """The score of votes: winner (V,) is the winning code of each, factor (V,) the one held or varied.
+    """The score of votes.
 
-    The first `votes` make a table from codes to their most frequent factor (ties to the lowest); the others
-    are scored by it, or the same ones where there are no others.
+    The first of them make a table from each code to its most frequent factor (ties to the lowest). The others
+    are scored by it; without others, the same ones.
+
+    Args:
+        grid: the factor sizes.
+        winner: (V,) winning code of each vote.
+        factor: (V,) factor that was held, or that varied, in each vote.
+        votes: how many votes make the table.
+        live: (d,) True for the codes that may win.
+        adjusted: rescale so that chance is 0.
+        n_encoded: how many images the votes took.
+        variance: (d,) of each code over the data.
     """
     k = len(grid.varying)
     if not live.any():

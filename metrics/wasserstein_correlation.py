@@ -4,14 +4,14 @@ The squared 2-Wasserstein distance of N(0, S) to the product of its marginals, D
 
     W = 2 tr S - 2 tr (D^1/2 S D^1/2)^1/2,    and normalised, W / tr S
 
-0 for uncorrelated codes. W has the unit of the codes' variance; the normalised form is free of it.
+0 for uncorrelated codes. W has the unit of the codes' variance; the normalised form has none.
 
-Deviations: none; the root is of a symmetric matrix, so constant and dependent codes make no trouble.
+Deviations: none. The root is of a symmetric matrix, so constant and dependent codes are no special case.
 
 Traps:
 
 - Low is good; it has the unit of the codes' variance unless normalised (`dlib_norm`).
-- Second moments only, as for `gaussian_total_correlation`.
+- It sees second moments only, like `gaussian_total_correlation`.
 """
 
 import numpy as np
@@ -32,7 +32,7 @@ def wasserstein_correlation(codes: Floats, *, preset: str = "dlib", normalised: 
     """Squared Wasserstein distance of the codes' Gaussian to the product of its marginals.
 
     Args:
-        codes: (n, d).
+        codes: (n, d), one row per image.
         normalised: divide by the sum of the variances.
     """
     checks.need_rows("wasserstein_correlation", len(codes), 2, "for a covariance")
