@@ -359,7 +359,7 @@ def metric_page(name: str) -> str:
         ["takes", TAKES[metric.kind]],
         ["good is", "high" if metric.higher_is_better else "low"],
         ["score at chance", metric.chance or "has no fixed value: see the traps"],
-        ["changes with", dependence(metric)],
+        ["changes with", dependence(metric) if metric.kind != "clustering" else "–"],
         ["paper", linked(metric.paper)],
         ["default preset", f"`{metric.default_preset}`"],
         ["images encoded", images(metric)],
@@ -370,7 +370,7 @@ def metric_page(name: str) -> str:
     text = [f"# {name}\n", f"{metric.summary}\n", table(["", ""], facts), "## Definition\n"]
     call = f"::: {metric.fn.__module__}.{name}\n"
     if shares_its_file(name):
-        text.append(related(prose(of_function[""]), name))
+        text.append(related(prose(of_function[""].partition("\n")[2]), name))
         # Shown above already.
         call += "    options:\n      show_docstring_description: false\n"
     text += [linked(head) + "\n", related(prose(rest), name), "## Presets\n", presets(metric)]
@@ -378,6 +378,8 @@ def metric_page(name: str) -> str:
         for described in (of_file, of_function):
             if section in described:
                 text += [f"## {section}\n", related(prose(described[section]), name)]
+    if "Examples" in of_file:
+        text += ["## Example\n", prose(of_file["Examples"])]
     text += ["## Call\n", call]
     return "\n".join(text)
 

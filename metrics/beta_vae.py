@@ -38,7 +38,7 @@ from sklearn.multiclass import OneVsRestClassifier
 from disbench.errors import UsageError, unknown
 from disbench.metrics import arrays, voting
 from disbench.metrics.arrays import Floats, Ints
-from disbench.metrics.registry import Grid, Rows, Score, as_grid, metric
+from disbench.metrics.registry import EncodeRows, Grid, Score, as_grid, metric
 
 
 def draw(
@@ -80,7 +80,7 @@ def rows(grid: Grid, rng: np.random.Generator, batch: int, votes: int, eval_vote
     depends_on=("scale", "common scale"),
 )
 def beta_vae(
-    codes: Floats | Rows,
+    codes: Floats | EncodeRows,
     grid: Grid | tuple[int, ...],
     *,
     rng: np.random.Generator,

@@ -34,7 +34,6 @@ Traps:
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import joblib
 import numpy as np
@@ -216,7 +215,7 @@ def _fit(
     if len(np.unique(v[train])) < 2:
         same = [float((v[rows] == v[train[0]]).mean()) for rows in (train, test)]
         return np.zeros(z.shape[1]), same[0], same[1]
-    predictor: Any
+    predictor: GradientBoostingClassifier | RandomForestRegressor | Lasso
     if model == "boosting":
         predictor = GradientBoostingClassifier(
             n_estimators=trees or 100, max_depth=depth or 3, random_state=seed

@@ -45,7 +45,7 @@ import numpy as np
 from disbench.errors import UsageError
 from disbench.metrics import voting
 from disbench.metrics.arrays import Bools, Floats, Ints
-from disbench.metrics.registry import Grid, Rows, Score, as_grid, metric
+from disbench.metrics.registry import EncodeRows, Grid, Score, as_grid, metric
 
 
 def draw(
@@ -91,7 +91,7 @@ def stillest(within: Floats, variance: Floats, live: Bools) -> Ints:
     depends_on=("scale", "common scale"),
 )
 def factor_vae(
-    codes: Floats | Rows,
+    codes: Floats | EncodeRows,
     grid: Grid | tuple[int, ...],
     *,
     rng: np.random.Generator,

@@ -13,7 +13,7 @@ import numpy as np
 from disbench.errors import UsageError, unknown
 from disbench.metrics import arrays, checks
 from disbench.metrics.arrays import Bools, Floats, Ints
-from disbench.metrics.registry import Grid, Rows, Score, as_grid
+from disbench.metrics.registry import EncodeRows, Grid, Score, as_grid
 
 # Rows that are encoded at a time, so that a metric's memory does not grow with its votes.
 CHUNK = 65_536
@@ -37,7 +37,7 @@ def draw_factor(grid: Grid, rng: np.random.Generator, votes: int) -> Ints:
     return rng.choice(np.asarray(grid.varying), size=votes)
 
 
-def encoder(name: str, codes: Floats | Rows, grid: Grid | tuple[int, ...]) -> Rows:
+def encoder(name: str, codes: Floats | EncodeRows, grid: Grid | tuple[int, ...]) -> EncodeRows:
     """A function from row numbers (m,) to checked codes (m, d) in float64, of an array or of a function."""
     grid = as_grid(name, grid)
     if callable(codes):
@@ -52,7 +52,7 @@ def encoder(name: str, codes: Floats | Rows, grid: Grid | tuple[int, ...]) -> Ro
     return lambda rows: z[rows].astype(np.float64)
 
 
-def _checked(name: str, encode: Callable[[Ints], Floats]) -> Rows:
+def _checked(name: str, encode: Callable[[Ints], Floats]) -> EncodeRows:
     def checked(rows: Ints) -> Floats:
         z = checks.check_codes(name, encode(rows))
         if len(z) != len(rows):
@@ -64,7 +64,7 @@ def _checked(name: str, encode: Callable[[Ints], Floats]) -> Rows:
     return checked
 
 
-def batches(encode: Rows, rows: Ints) -> Iterator[Floats]:
+def batches(encode: EncodeRows, rows: Ints) -> Iterator[Floats]:
     """Codes (votes, batch, d) of rows (V, batch), some votes at a time."""
     step = max(1, CHUNK // rows.shape[1])
     for some in (rows[i : i + step] for i in range(0, len(rows), step)):
@@ -128,7 +128,7 @@ def no_live_code(k: int, live: Bools, adjusted: bool, n_encoded: int) -> Score:
     )
 
 
-def variance_of(encode: Rows, rows: Ints) -> Floats:
+def variance_of(encode: EncodeRows, rows: Ints) -> Floats:
     """(d,) Variance (ddof 1) of the codes of rows (m,), encoded some at a time."""
     z = np.concatenate([encode(rows[i : i + CHUNK]) for i in range(0, len(rows), CHUNK)])
     return _variance(z)

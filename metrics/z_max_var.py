@@ -19,7 +19,7 @@ import numpy as np
 from disbench.errors import UsageError
 from disbench.metrics import voting
 from disbench.metrics.arrays import Bools, Floats, Ints
-from disbench.metrics.registry import Grid, Rows, Score, as_grid, metric
+from disbench.metrics.registry import EncodeRows, Grid, Score, as_grid, metric
 
 
 def draw(
@@ -51,7 +51,7 @@ def rows(
     depends_on=("scale", "common scale"),
 )
 def z_max_var(
-    codes: Floats | Rows,
+    codes: Floats | EncodeRows,
     grid: Grid | tuple[int, ...],
     *,
     rng: np.random.Generator,
