@@ -235,6 +235,15 @@ def test_what_should_not_matter_does_not(name, change):
     assert abs(np.mean(before) - np.mean(after)) <= close + 4 * error
 
 
+UNDECLARED = [("sap", "origin"), ("mcc", "values"), ("irs", "scale"), ("downstream", "common scale")]
+
+
+@pytest.mark.parametrize(("name", "change"), UNDECLARED)
+def test_a_dependence_that_is_not_declared_would_be_seen(name, change):
+    with pytest.raises(AssertionError):
+        test_what_should_not_matter_does_not(name, change)
+
+
 @pytest.mark.parametrize(("name", "change"), DEPENDENT)
 def test_what_a_metric_says_it_depends_on_does_matter(name, change):
     scales = {"scale": np.array([1, 1e-3, 1e-3, 1e-3]), "common scale": np.full(4, 1e-3)}
