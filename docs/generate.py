@@ -305,11 +305,25 @@ def numbers(name: str) -> str:
 # Metrics
 
 
-def metric_notes() -> dict[str, str]:
-    """The hand-written part of each metric's page: docs/notes/metrics.md, one `# name` each."""
-    text = (HERE / "notes" / "metrics.md").read_text("utf-8")
-    parts = re.split(r"^# (\w+)\n", text, flags=re.MULTILINE)[1:]
-    return dict(zip(parts[::2], parts[1::2], strict=True))
+SECTIONS = ("Variants", "Traps", "Args", "Raises", "Examples")
+
+
+def sections(text: str) -> dict[str, str]:
+    """A docstring's named sections; the text before them has the name "".
+
+    A section begins with its name and a colon on a line of their own.
+    """
+    parts = re.split(rf"^({'|'.join(SECTIONS)}):\n", text, flags=re.MULTILINE)
+    return {"": parts[0], **dict(zip(parts[1::2], parts[2::2], strict=True))}
+
+
+def related(text: str, name: str) -> str:
+    """A metric's text with links to the other metrics, papers and pages that it names."""
+    others = set(metric_names()) - {name}
+    text = re.sub(
+        r"`(\w+)`", lambda word: f"[{word[0]}]({word[1]}.md)" if word[1] in others else word[0], text
+    )
+    return re.sub(r"docs/([\w/-]+)\.md", r"[docs/\1.md](../\1.md)", text)
 
 
 def costs() -> Mapping[str, Any]:
@@ -345,21 +359,51 @@ def metric_page(name: str) -> str:
         ["takes", TAKES[metric.kind]],
         ["good is", "high" if metric.higher_is_better else "low"],
         ["score at chance", metric.chance or "has no fixed value: see the traps"],
+        ["changes with", dependence(metric) if metric.kind != "clustering" else "–"],
         ["paper", linked(metric.paper)],
         ["default preset", f"`{metric.default_preset}`"],
         ["images encoded", images(metric)],
         ["own cost", "–" if cost is None else f"{cost:g} CPU-s on 10 codes of dSprites' size"],
     ]
-    head, _, rest = doc(module).partition("\n\n")
-    several = len([n for n in metric_names() if metrics.get(n).fn.__module__ == module.__name__]) > 1
-    text = [f"# {name}\n", f"{metric.summary}\n", table(["", ""], facts)]
-    if several:
-        text += ["## Definition\n", prose(inspect.getdoc(metric.fn) or ""), linked(head) + "\n", prose(rest)]
-    else:
-        text += ["## Definition\n", linked(head) + "\n", prose(rest)]
-    text += ["## Presets\n", presets(metric), metric_notes()[name].strip() + "\n"]
-    text += ["## Call\n", f"::: {metric.fn.__module__}.{name}\n"]
+    of_file, of_function = sections(doc(module)), sections(doc(metric.fn))
+    head, _, rest = of_file[""].partition("\n\n")
+    text = [f"# {name}\n", f"{metric.summary}\n", table(["", ""], facts), "## Definition\n"]
+    call = f"::: {metric.fn.__module__}.{name}\n"
+    if shares_its_file(name):
+        text.append(related(prose(of_function[""].partition("\n")[2]), name))
+        # Shown above already.
+        call += "    options:\n      show_docstring_description: false\n"
+    text += [linked(head) + "\n", related(prose(rest), name), "## Presets\n", presets(metric)]
+    for section in ("Variants", "Traps"):
+        for described in (of_file, of_function):
+            if section in described:
+                text += [f"## {section}\n", related(prose(described[section]), name)]
+    if "Examples" in of_file:
+        text += ["## Example\n", prose(of_file["Examples"])]
+    text += ["## Call\n", call]
     return "\n".join(text)
+
+
+def shares_its_file(name: str) -> bool:
+    from disbench import metrics
+
+    files = [metrics.get(other).fn.__module__ for other in metric_names()]
+    return files.count(metrics.get(name).fn.__module__) > 1
+
+
+def dependence(metric: Any) -> str:
+    """Which changes of codes and factors change the score, in words."""
+    if not metric.depends_on:
+        return "none of the changes that should not matter"
+    words = {
+        "order": "the order of codes",
+        "sign": "the sign of codes",
+        "scale": "the scale of each code",
+        "common scale": "the scale of all codes together",
+        "origin": "the origin of codes",
+        "values": "the numbers that stand for the factors' values",
+    }
+    return ", ".join(words[change] for change in metric.depends_on)
 
 
 def images(metric: Any) -> str:

@@ -9,20 +9,31 @@
 
 The headline score is D. Informativeness is how well the predictors do; high is good in all of them.
 
-The predictor is the metric: trees and lines see different codes, and noise codes get importance from
-overfitting. Dead codes raise C, since its entropy is divided by log d: compare models of equal d.
-
 Deviations: `ibgan` has the depths that InfoGAN-CR's code attributes to IB-GAN, in the order of dSprites'
-factors; the number of trees is scikit-learn's default of that time. `eastwood2018_forest` has fixed depths
-in place of tuned ones, and the informativeness of the models that regress is 1 - NRMSE^2, where the paper
-has NRMSE. A code of no importance has D_j = 0 and no weight; the library behind `ubisoft` stops at the
-first such code.
+factors; the number of trees is scikit-learn's default of that time. `eastwood2018_forest` has fixed depths,
+the paper tuned ones, and the informativeness of a regression is 1 - NRMSE^2, in the paper NRMSE. A code of no
+importance has D_j = 0 and no weight; the library behind `ubisoft` stops at the first such code.
+
+Variants:
+
+Boosted trees, forests and Lasso give different importances, and so different metrics under one name. `dlib`
+uses gradient boosting and reports accuracy; the original used Lasso or forests and reports a normalised
+error, where low is good (here 1 minus its square). `dlib` weights completeness by the factor's importance,
+the original takes a plain mean.
+
+Traps:
+
+- The predictor is part of the metric: a cyclic code is perfect for trees and useless for a linear model.
+- Noise codes get importance from overfitting, more with fewer rows. On 1,500 rows random codes were fitted to
+  .83 accuracy and scored .17 on fresh rows; look at `parts`, not at the fit.
+- C divides by log d, so adding dead codes raises it. Compare models of equal d, or prune first.
+- Impurity importance favours codes of many values, and shares itself out at random among copies.
+- It is the slowest metric by far: minutes where the others take a second.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import joblib
 import numpy as np
@@ -31,24 +42,16 @@ from sklearn.linear_model import Lasso
 from sklearn.model_selection import cross_val_score
 
 from disbench.errors import unknown
-from disbench.metrics import edges
-from disbench.metrics.edges import Array, Floats, Ints, Split
+from disbench.metrics import arrays, checks
+from disbench.metrics.arrays import Array, Floats, Ints, Split
 from disbench.metrics.registry import Score, metric
 
-LASSO_ALPHAS = (
-    0.0001,
-    0.001,
-    0.01,
-    0.1,
-    0.2,
-    0.4,
-    0.8,
-    1.0,
-)  # those the library behind `ubisoft` chooses from
+# The choice of the library behind `ubisoft`.
+LASSO_ALPHAS = (0.0001, 0.001, 0.01, 0.1, 0.2, 0.4, 0.8, 1.0)
 
 
 def disentanglement(importance: Floats) -> tuple[float, Floats, Floats]:
-    """(D, D_j (d,), rho_j (d,)) of an importance matrix (d, k) without negative entries."""
+    """(D, D_j (d,), rho_j (d,)) of importances (d, k), which are not negative."""
     per_code = _one_minus_entropy(importance)
     total = importance.sum()
     rho = importance.sum(axis=1) / total if total else np.zeros(len(importance))
@@ -56,7 +59,7 @@ def disentanglement(importance: Floats) -> tuple[float, Floats, Floats]:
 
 
 def completeness(importance: Floats, weighted: bool) -> tuple[float, Floats]:
-    """(C, C_k (k,)) of an importance matrix (d, k): the mean over factors, weighted by importance or not."""
+    """(C, C_k (k,)) of importances (d, k). C is the mean over factors, weighted by importance or not."""
     per_factor = _one_minus_entropy(importance.T)
     weights = importance.sum(axis=0)
     if not weights.any():
@@ -69,7 +72,7 @@ def _one_minus_entropy(rows: Floats) -> Floats:
     if rows.shape[1] == 1:
         return (rows[:, 0] > 0).astype(float)
     total = rows.sum(axis=1, keepdims=True)
-    p = edges.ratio(rows, total)
+    p = arrays.ratio(rows, total)
     h = -(p * np.log(np.where(p > 0, p, 1.0))).sum(axis=1) / np.log(rows.shape[1])
     return np.where(total[:, 0] > 0, 1 - h, 0.0)
 
@@ -106,38 +109,52 @@ def dci(
     """Whether each code matters to the predictor of one factor only (D of DCI; parts has C and I).
 
     Args:
-        codes: (n, d). factors: (n, k).
+        codes: (n, d), one row per image.
+        factors: (n, k), index of each factor's value.
         rng: seeds the predictors, and draws the split if none is given.
         split: (rows to fit on, rows to test on).
-        model: "boosting" (gradient-boosted classifiers, I = accuracy), "forest" (random forests that
-            regress) or "lasso" (I = 1 - NRMSE^2, the explained share of variance), or "lasso_cv" (its alpha
+        model: "boosting" (gradient-boosted classifiers, I = accuracy), "forest" (random regression forests)
+            or "lasso" (both with I = 1 - NRMSE^2, the explained share of variance), or "lasso_cv" (with alpha
             chosen by 10-fold cross-validation, I = 1 - 12 MSE, not below 0).
-        trees, depths: boosting rounds or trees, and depth; None is 100 rounds of depth 3, 10 trees of any
-            depth. Depths may differ by factor.
+        trees: boosting rounds, 100 by default, or trees of a forest, 10 by default.
+        depths: depth of each tree, for all factors or one for each; by default 3 for boosting, and no limit
+            for a forest.
         alpha: weight of the lasso's penalty.
-        scale: of codes and factors for the models that regress: "standard" or "minmax". Boosting takes raw
-            codes.
+        scale: of codes and factors for a regression: "standard" or "minmax". Boosting takes raw codes.
         weighted: weigh C_k by the factor's importance, as disentanglement_lib does, or alike.
-        held_out: fit and test on rows apart; otherwise on all rows, no split needed.
+        held_out: fit and test on separate rows; otherwise on all rows, without a split.
         n_jobs: processes, one factor each; -1 is one per core.
         progress: called with (factors done, factors in all).
+
+    Examples:
+        A code for each factor, and codes that mix both factors without loss:
+
+        >>> import numpy as np
+        >>> from disbench.metrics import dci
+        >>> factors = np.stack(np.unravel_index(np.arange(60) % 12, (3, 4)), axis=1)
+        >>> few = {"preset": "eastwood2018_lasso", "n_jobs": 1}
+        >>> round(dci(factors, factors, rng=np.random.default_rng(0), **few).score, 3)
+        1.0
+        >>> mixed = dci(factors @ [[1, 1], [1, -1]], factors, rng=np.random.default_rng(0), **few)
+        >>> round(mixed.score, 1), round(mixed.parts["informativeness_test"], 1)
+        (0.0, 1.0)
     """
     n, d = codes.shape
     k = factors.shape[1]
     everything = np.arange(n)
-    train, test = edges.split_rows("dci", n, split, rng) if held_out else (everything, everything)
+    train, test = checks.split_rows("dci", n, split, rng) if held_out else (everything, everything)
     if model == "lasso_cv":
-        edges.need_rows("dci", len(train), 10, "to choose alpha by 10-fold cross-validation")
+        checks.need_rows("dci", len(train), 10, "to choose alpha by 10-fold cross-validation")
     notes = [
         f"factor {factor} has one value in the rows to fit on, so nothing can be learnt about it"
-        for factor in np.flatnonzero(~edges.varying(factors[train]))
+        for factor in np.flatnonzero(~arrays.varying(factors[train]))
     ]
     regress = model != "boosting"
     z, v = (_scaled(x, train, scale) if regress else x for x in (codes, factors))
-    depth_of = edges.per_factor("dci", "depths", depths, k)
+    depth_of = checks.per_factor("dci", "depths", depths, k)
     jobs = [
         joblib.delayed(_fit)(
-            z, v[:, factor], train, test, model, trees, depth_of[factor], alpha, edges.seed(rng)
+            z, v[:, factor], train, test, model, trees, depth_of[factor], alpha, arrays.seed(rng)
         )
         for factor in range(k)
     ]
@@ -169,17 +186,17 @@ def dci(
             "factors": per_factor,
             "factors_informativeness": test_quality,
         },
-        live=edges.varying(codes),
+        live=arrays.varying(codes),
         warnings=tuple(notes),
     )
 
 
 def _scaled(x: Array, train: Ints, scale: str) -> Floats:
     if scale == "standard":
-        return edges.standardise(x, train)
+        return arrays.standardise(x, train)
     if scale == "minmax":
         low = x[train].min(axis=0)
-        return edges.ratio((x - low).astype(np.float64), x[train].max(axis=0) - low)
+        return arrays.ratio((x - low).astype(np.float64), x[train].max(axis=0) - low)
     raise unknown("scale of dci", scale, ("standard", "minmax"))
 
 
@@ -198,7 +215,7 @@ def _fit(
     if len(np.unique(v[train])) < 2:
         same = [float((v[rows] == v[train[0]]).mean()) for rows in (train, test)]
         return np.zeros(z.shape[1]), same[0], same[1]
-    predictor: Any
+    predictor: GradientBoostingClassifier | RandomForestRegressor | Lasso
     if model == "boosting":
         predictor = GradientBoostingClassifier(
             n_estimators=trees or 100, max_depth=depth or 3, random_state=seed

@@ -6,12 +6,18 @@ keeps the best code given to it:
     R_j = I(z_j; v_k*) - max_{k != k*} I(z_j; v_k),    DCIMIG = sum_k max_{j: k*(j) = k} R_j / sum_k H(v_k)
 
 Deviations: none.
+
+Traps:
+
+- A factor that no code is given to adds nothing to the numerator but its entropy to the denominator: one lost
+  factor of many values costs more than one of few.
+- Two codes of one factor do no harm, since only the better one counts: the opposite of `mig`.
 """
 
 import numpy as np
 
-from disbench.metrics import edges, information
-from disbench.metrics.edges import Floats, Ints
+from disbench.metrics import arrays, information
+from disbench.metrics.arrays import Floats, Ints
 from disbench.metrics.registry import Score, metric
 
 
@@ -32,8 +38,10 @@ def dcimig(
     """Information that factors find in a code of their own, over their entropy (DCIMIG, binned codes).
 
     Args:
-        codes: (n, d). factors: (n, k).
-        bins, binning: how codes become integers, see `information.histogram`.
+        codes: (n, d), one row per image.
+        factors: (n, k), index of each factor's value.
+        bins: number of bins of each code.
+        binning: "width" or "quantile", see `information.histogram`.
     """
     mi = information.mutual_information(information.histogram(codes, bins, binning), factors)  # (d, k)
     lead = information.gap(mi.T)  # (d,)
@@ -43,5 +51,5 @@ def dcimig(
     return Score(
         best.sum() / h.sum(),
         parts={"factors": best / h, "lead": lead, "mutual_information": mi},
-        live=edges.varying(codes),
+        live=arrays.varying(codes),
     )

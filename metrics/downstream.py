@@ -1,12 +1,18 @@
 """Downstream accuracy: Locatello et al. 2019, arXiv:1811.12359.
 
-How well factors can be read from all codes by a simple classifier that saw few labels: per factor, the
-accuracy on fresh rows, averaged. The score is that of the largest number of labels; `parts` has every size,
-and the efficiency, which is the accuracy with few labels over that with many.
+A simple classifier predicts each factor from all codes after few labels; the score is its accuracy on fresh
+rows, averaged over factors, for the largest number of labels. `parts` has every number of labels, and the
+efficiency, which is the accuracy with the fewest labels over that with the most.
 
-Deviations: the smaller training sets are the first rows of the larger ones, where disentanglement_lib draws
-each afresh. With many values the regressions run out of steps, as they do there, and a warning says so.
-With fewer labels than the cross-validation has use for, C is 1 and not chosen.
+Deviations: the smaller training sets are the first rows of the larger ones; disentanglement_lib draws each
+anew. With many values the regressions reach their limit of steps, as they do there, and a warning says so.
+With too few labels for the cross-validation, C is 1.
+
+Traps:
+
+- It measures what is there, not how it is arranged: any invertible linear mix of the codes keeps it.
+- With few labels the score has a large spread over which labels were drawn.
+- Chance is the share of the commonest value of each factor, averaged, so it depends on the data set.
 """
 
 from __future__ import annotations
@@ -21,8 +27,8 @@ from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
 from sklearn.model_selection import KFold
 
 from disbench.errors import UsageError, unknown
-from disbench.metrics import edges
-from disbench.metrics.edges import Floats, Ints, Split
+from disbench.metrics import arrays, checks
+from disbench.metrics.arrays import Floats, Ints, Split
 from disbench.metrics.registry import Score, metric
 
 
@@ -34,6 +40,7 @@ from disbench.metrics.registry import Score, metric
         "dlib_boosting": {"model": "boosting"},
         "dlib_boosting_sizes": {"model": "boosting", "sizes": (10, 100, 1000, 10_000)},
     },
+    depends_on=("scale", "common scale", "origin"),
 )
 def downstream(
     codes: Floats,
@@ -52,26 +59,28 @@ def downstream(
     """Mean accuracy, on fresh rows, of classifiers from all codes to each factor, fitted on few labels.
 
     Args:
-        codes: (n, d). factors: (n, k).
+        codes: (n, d), one row per image.
+        factors: (n, k), index of each factor's value.
         rng: seeds the classifiers, and draws the split if none is given.
         split: (rows to fit on, rows to test on); the first `size` rows of the former are used.
         sizes: numbers of labels to learn from.
         model: "logistic_cv" (logistic regression, C from 10 values by cross-validation), "logistic" (C = 1)
             or "boosting" (gradient-boosted trees).
-        folds, max_iter: of the cross-validation and of each logistic regression.
+        folds: of the cross-validation.
+        max_iter: steps of each logistic regression.
         n_jobs: processes, one factor each; -1 is one per core.
         progress: called with (fits done, fits in all).
     """
     k = factors.shape[1]
-    train, test = edges.split_rows("downstream", len(codes), split, rng)
+    train, test = checks.split_rows("downstream", len(codes), split, rng)
     if not sizes or min(sizes) < 2:
         raise UsageError(f"downstream: sizes must be numbers of labels from 2 on, but are {sizes}")
-    edges.need_rows("downstream", len(train), max(sizes), "to fit on, the largest of sizes")
+    checks.need_rows("downstream", len(train), max(sizes), "to fit on, the largest of sizes")
     if model not in ("logistic_cv", "logistic", "boosting"):
         raise unknown("model of downstream", model, ("logistic_cv", "logistic", "boosting"))
     jobs = [
         joblib.delayed(_accuracies)(
-            codes, factors[:, factor], train[:size], test, model, folds, max_iter, edges.seed(rng)
+            codes, factors[:, factor], train[:size], test, model, folds, max_iter, arrays.seed(rng)
         )
         for size in sizes
         for factor in range(k)
@@ -93,9 +102,9 @@ def downstream(
             "test_accuracy": test_accuracy,
             "mean_test_accuracy": means,
             "min_test_accuracy": test_accuracy.min(axis=1),
-            "efficiency": float(edges.ratio(means[smallest], means[largest])),
+            "efficiency": float(arrays.ratio(means[smallest], means[largest])),
         },
-        live=edges.varying(codes),
+        live=arrays.varying(codes),
         warnings=tuple(dict.fromkeys(note for f in fits for note in f[2])),
     )
 
@@ -122,6 +131,7 @@ def _accuracies(
             )
         classifier = LogisticRegression(max_iter=max_iter)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # of attributes to be renamed, which are not read here
+        # About attributes to be renamed, which are not read here.
+        warnings.simplefilter("ignore", FutureWarning)
         classifier.fit(z, y)
     return float(classifier.score(z, y)), float(classifier.score(codes[test], v[test])), notes

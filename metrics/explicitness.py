@@ -1,11 +1,17 @@
 """Explicitness: Ridgeway & Mozer 2018, arXiv:1802.05312.
 
-How well a logistic regression on all codes ranks the values of a factor: the area under the ROC curve of
-each value against the rest, averaged over values and then over factors. 0.5 is chance. It says nothing
-about which code holds what: a rotation of the codes leaves it as it is.
+A logistic regression on all codes ranks the values of a factor. The score is the area under the ROC curve of
+each value against the rest, averaged over values and then over factors.
 
-Deviations: constant codes are left out (their standardisation is 0/0); a value that occurs in the rows to
-test on but not in those to fit on, or the other way round, is left out and named.
+Deviations: constant codes are left out (their standardisation is 0/0). A value that occurs only in the rows
+to fit on, or only in those to test on, is left out, and a warning names the factor.
+
+Traps:
+
+- Chance is 0.5, not 0; `ubisoft` rescales it so that chance is 0.
+- A rotation of the codes does not change it: it is 1.000 on the rotated reference codes, on which MIG falls
+  from 1 to .20. It says nothing about disentanglement, only how well a linear model can read the factors.
+- `infogan_cr` and `ubisoft` score the rows that were fitted.
 """
 
 import numpy as np
@@ -14,16 +20,16 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
 
 from disbench.errors import unknown
-from disbench.metrics import edges
-from disbench.metrics.edges import Floats, Ints, Split
+from disbench.metrics import arrays, checks
+from disbench.metrics.arrays import Floats, Ints, Split
 from disbench.metrics.registry import Score, metric
 
 
 def areas(scores: Floats, y: Ints) -> Floats:
     """(c,) Area under the ROC curve of scores (n, c) for class c of y (n,) against the rest; ties count half.
 
-    The share of pairs (one of the class, one of the rest) in which the class scores higher. Each of 0..c-1
-    must occur in y, and none may fill it.
+    That is the share of pairs (one row of the class, one of the rest) in which the class scores higher. Each
+    class 0..c-1 must occur in y, and none may be alone.
     """
     ranks = rankdata(scores, axis=0)
     own = y[:, None] == np.arange(scores.shape[1])
@@ -65,21 +71,24 @@ def explicitness(
     """Mean area under the ROC curve of a logistic regression from all codes to each factor's values.
 
     Args:
-        codes: (n, d). factors: (n, k).
-        split: (rows to fit on, rows to test on); drawn from `rng` if not given.
+        codes: (n, d), one row per image.
+        factors: (n, k), index of each factor's value.
+        rng: draws the split if none is given.
+        split: (rows to fit on, rows to test on).
         scale: "standard" (mean 0, deviation 1), "minmax" (0 to 1), both over the rows to fit on, or "none".
-        held_out: fit and test on rows apart; otherwise on all rows, no split needed.
+        held_out: fit and test on separate rows; otherwise on all rows, without a split.
         classes: one "multinomial" regression per factor, or one binary one per value ("one_vs_rest").
-        balanced: weigh values by the inverse of their frequency.
+        balanced: weight values by the inverse of their frequency.
+        max_iter: steps of each logistic regression.
         adjusted: rescale so that chance is 0.
     """
     n = len(codes)
     everything = np.arange(n)
-    train, test = edges.split_rows("explicitness", n, split, rng) if held_out else (everything, everything)
-    live = edges.varying(codes[train])
+    train, test = checks.split_rows("explicitness", n, split, rng) if held_out else (everything, everything)
+    live = arrays.varying(codes[train])
     if not live.any():
-        told = "no code varies in the rows to fit on, so the score is chance"
-        return Score(0.0 if adjusted else 0.5, live=live, warnings=(told,))
+        note = "no code varies in the rows to fit on, so the score is chance"
+        return Score(0.0 if adjusted else 0.5, live=live, warnings=(note,))
     z = _scaled(codes[:, live].astype(np.float64), train, scale)
     if classes not in ("multinomial", "one_vs_rest"):
         raise unknown("classes of explicitness", classes, ("multinomial", "one_vs_rest"))
@@ -117,8 +126,8 @@ def _scaled(z: Floats, train: Ints, scale: str) -> Floats:
     if scale == "none":
         return z
     if scale == "standard":
-        return edges.standardise(z, train)
+        return arrays.standardise(z, train)
     if scale == "minmax":
         low = z[train].min(axis=0)
-        return edges.ratio(z - low, z[train].max(axis=0) - low)
+        return arrays.ratio(z - low, z[train].max(axis=0) - low)
     raise unknown("scale of explicitness", scale, ("standard", "minmax", "none"))

@@ -1,8 +1,8 @@
 """FactorVAE metric, also "Z-min variance": Kim & Mnih 2018, arXiv:1802.05983, section 4.
 
-Hold one factor, vary the rest; the code that moves least, relative to how much it moves over the data,
-votes for that factor. A majority table of such votes is a classifier from codes to factors, and its
-accuracy is the score.
+One factor is held and the others vary. The code that moves least, relative to its variance over the data,
+votes for that factor. A majority table of such votes is a classifier from codes to factors, and its accuracy
+is the score.
 
     symbol   here       shape     meaning
     L        batch                images per vote
@@ -11,19 +11,41 @@ accuracy is the score.
     d*       winner     (V,)      argmin_d Var_batch(z_d) / s_d^2, ties to the lowest d
     V_dk     counts     (d, k)    votes
 
-Variants differ in the number of votes, in which codes count as collapsed, and in whether the votes that
-made the table are also the ones it is scored on (`eval_votes=0`), which flatters: see `presets` below.
+Deviations: the paper recognises collapsed codes by their KL to the prior. Here a posterior is not needed: the
+rule is on their variance over the data, or it is the mask `live`. A constant code never wins, whatever the
+rule.
 
-Deviations: the paper tells collapsed codes by their KL to the prior; without a posterior we use their
-spread over the data, or the mask that is passed as `live`. A constant code never wins, whatever the rule.
+Variants:
+
+| preset | votes | images a vote | collapsed codes | scored on |
+|---|---|---|---|---|
+| `kim2018` | 800 + 800 | 200 | std below .05 (paper: by KL) | fresh votes |
+| `dlib` | 10,000 + 5,000 | 64 | std below .05 | fresh votes |
+| `disent` | 10,000 + 5,000 | 64 | none | fresh votes |
+| `ibgan` | 800 | 200 | **variance** below .05 | the votes it was fitted on |
+| `infogan_cr` | 500 | 100 | none | the votes it was fitted on |
+| `ubisoft` | 800 + 800 | 200 | std below .05 | fresh votes, rescaled so that chance is 0 |
+
+Traps:
+
+- **Scoring the fitted votes flatters**: random codes get .26 instead of .20, a mixed representation .88
+  instead of .80.
+- **The rule for collapsed codes can decide the score.** With no rule, a constant code wins every vote in a
+  straightforward implementation (0/0 is NaN, and NaN wins the argmin): 1.00 becomes .20. Here a constant code
+  never wins. With a rule on the variance, a good code of small scale (standard deviation below .22) is thrown
+  away: 1.00 becomes .80.
+- It cannot see order, copies or noise: cyclic codes, two codes of one factor and extra noise codes all score
+  1.
+- A code with two factors can win one of them only.
+- In a few papers the best checkpoint over training is reported. That is another number: see docs/seeds.md.
 """
 
 import numpy as np
 
 from disbench.errors import UsageError
 from disbench.metrics import voting
-from disbench.metrics.edges import Bools, Floats, Ints
-from disbench.metrics.registry import Grid, Rows, Score, as_grid, metric
+from disbench.metrics.arrays import Bools, Floats, Ints
+from disbench.metrics.registry import EncodeRows, Grid, Score, as_grid, metric
 
 
 def draw(
@@ -40,13 +62,13 @@ def draw(
 def rows(
     grid: Grid, rng: np.random.Generator, batch: int, votes: int, eval_votes: int, variance_rows: int
 ) -> Ints:
-    """The row numbers the metric asks for, in order."""
+    """Row numbers in the order in which the metric asks for them."""
     spread, _, voted = draw(grid, rng, batch, votes, eval_votes, variance_rows)
     return np.concatenate([spread, voted.ravel()])
 
 
 def stillest(within: Floats, variance: Floats, live: Bools) -> Ints:
-    """(V,) The live code of least variance in the batch, within (V, d), relative to variance (d,)."""
+    """(V,) The live code with the least variance in the batch, within (V, d), relative to variance (d,)."""
     winner: Ints = np.argmin(np.where(live, within, np.inf) / np.where(live, variance, 1.0), axis=1)
     return winner
 
@@ -57,22 +79,19 @@ def stillest(within: Floats, variance: Floats, live: Bools) -> Ints:
     rows=rows,
     chance="1/k",
     presets={
-        "dlib": {},  # disentanglement_lib, config/unsupervised_study_v1
-        "disent": {"prune": "none"},  # the code defaults of disentanglement_lib, and disent
+        # disentanglement_lib, config/unsupervised_study_v1
+        "dlib": {},
+        # the defaults in the code of disentanglement_lib, and disent
+        "disent": {"prune": "none"},
         "kim2018": {"batch": 200, "votes": 800, "eval_votes": 800},
-        "ibgan": {
-            "batch": 200,
-            "votes": 800,
-            "eval_votes": 0,
-            "variance_rows": 0,
-            "prune": "var",
-        },
+        "ibgan": {"batch": 200, "votes": 800, "eval_votes": 0, "variance_rows": 0, "prune": "var"},
         "infogan_cr": {"batch": 100, "votes": 500, "eval_votes": 0, "prune": "none"},
         "ubisoft": {"batch": 200, "votes": 800, "eval_votes": 800, "adjusted": True},
     },
+    depends_on=("scale", "common scale"),
 )
 def factor_vae(
-    codes: Floats | Rows,
+    codes: Floats | EncodeRows,
     grid: Grid | tuple[int, ...],
     *,
     rng: np.random.Generator,
@@ -91,11 +110,26 @@ def factor_vae(
     Args:
         codes: (N, d) over the whole grid, or a function of row numbers (m,) to codes (m, d).
         grid: the factor sizes.
-        live: (d,) codes that may win, by a rule of your own (a KL, say); replaces `prune`.
-        batch: images per vote. votes, eval_votes: to make the table and to score it; 0 scores the same votes.
-        variance_rows: images on which the spread of each code is measured; 0 takes the voted ones.
-        prune, threshold: which codes count as collapsed, see `voting.live_codes`.
+        rng: draws the factors and the rows.
+        live: (d,) True for the codes that may win, for example by their KL; replaces `prune`.
+        batch: images per vote.
+        votes: votes that make the table.
+        eval_votes: votes that are scored by it; 0 scores those that made it.
+        variance_rows: images for the variance of each code over the data; 0 takes those of the votes.
+        prune: rule for collapsed codes, see `voting.live_codes`.
+        threshold: of that rule.
         adjusted: rescale so that chance is 0.
+
+    Examples:
+        Codes that are the factors of a 3 x 4 grid, and codes that are all constant:
+
+        >>> import numpy as np
+        >>> from disbench.metrics import factor_vae
+        >>> factors = np.stack(np.unravel_index(np.arange(12), (3, 4)), axis=1)
+        >>> factor_vae(factors, (3, 4), rng=np.random.default_rng(0), votes=200, eval_votes=100).score
+        1.0
+        >>> factor_vae(0 * factors, (3, 4), rng=np.random.default_rng(0), votes=200).score
+        0.5
     """
     grid = as_grid("factor_vae", grid)
     if batch < 2 or votes < 1 or eval_votes < 0 or variance_rows == 1:

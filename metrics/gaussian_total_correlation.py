@@ -2,16 +2,21 @@
 
     TC = KL(N(m, S) || prod_j N(m_j, S_jj)) = 1/2 (sum_j ln S_jj - ln det S) = -1/2 ln det R
 
-with R the correlation matrix. In nats; 0 for uncorrelated codes. It needs no factors, and sees linear
-dependence only.
+with R the correlation matrix. In nats; 0 for uncorrelated codes.
 
 Deviations: constant codes are left out, where the formula has ln 0.
+
+Traps:
+
+- Low is good, and it sees linear dependence only: 0 does not mean independent.
+- Codes that are exact copies give infinity; tables show no score and the reason.
+- It needs no factors, and says nothing about them: independent codes may still mix every factor.
 """
 
 import numpy as np
 
-from disbench.metrics import edges
-from disbench.metrics.edges import Floats
+from disbench.metrics import arrays, checks
+from disbench.metrics.arrays import Floats
 from disbench.metrics.registry import Score, metric
 
 
@@ -19,17 +24,20 @@ from disbench.metrics.registry import Score, metric
 def gaussian_total_correlation(codes: Floats, *, preset: str = "dlib") -> Score:
     """Total correlation (nats) of the Gaussian that has the covariance of the codes.
 
-    Infinite, with a warning, for linearly dependent codes. Args: codes (n, d).
+    It is infinite, with a warning, for linearly dependent codes.
+
+    Args:
+        codes: (n, d), one row per image.
     """
-    live = edges.varying(codes)
-    edges.need_rows(
+    live = arrays.varying(codes)
+    checks.need_rows(
         "gaussian_total_correlation", len(codes), int(live.sum()) + 1, "for a covariance of full rank"
     )
     if live.sum() < 2:
         return Score(0.0, live=live, warnings=("fewer than two codes vary, so nothing can be correlated",))
-    z = edges.standardise(codes[:, live], np.arange(len(codes)))
+    z = arrays.standardise(codes[:, live], np.arange(len(codes)))
     spectrum = np.linalg.eigvalsh(z.T @ z / len(z))
     if spectrum[0] < 1e-12 * spectrum[-1]:
-        told = "the codes are linearly dependent, so their total correlation is infinite"
-        return Score(np.inf, parts={"spectrum": spectrum}, live=live, warnings=(told,))
+        note = "the codes are linearly dependent, so their total correlation is infinite"
+        return Score(np.inf, parts={"spectrum": spectrum}, live=live, warnings=(note,))
     return Score(-0.5 * np.log(spectrum).sum(), parts={"spectrum": spectrum}, live=live)

@@ -10,12 +10,21 @@
     InfoC = (mean_k max_j NMI_kj / sum_j NMI_kj - 1/D') / (1 - 1/D')     j in D'
     InfoE = mean_k (H0_k - Hq_k) / H0_k
 
-The information of continuous codes is a nearest-neighbour estimate, clipped at 0, so that of a useless code
-is noise, and a share of noise is not 0: random codes get InfoM .6 and InfoC .3. The headline score is
-InfoM.
+The information of continuous codes is a nearest-neighbour estimate, clipped at 0. The headline is InfoM.
 
-Deviations: H0 is ln n_k in closed form, which a regression with balanced classes on zeros gives. A code that
-informs about nothing counts as chance, 1/K, where the published code has 0/0.
+Deviations: H0 is ln n_k in closed form, the result of a regression with balanced classes on zeros. A code
+without information about any factor counts as chance, 1/K; the published code has 0/0.
+
+Traps:
+
+- Chance is not 0: the estimate for a useless code is noise, and a share of noise is not 0. Random codes get
+  an InfoM of .3 to .6 and an InfoC of .3.
+- A row that occurs twice is its own nearest neighbour. Draws with replacement from a small grid change the
+  score of noise codes, from .32 to .05 on one table of ours; from dSprites' 737,280 rows they hardly matter.
+- The neighbour estimate adds jitter to the codes, so it depends on the seed, here the argument `rng`.
+- Which codes are active depends on their range, by a rule that differs among the authors' own releases. A
+  noise code of normal range is active and lowers InfoM.
+- InfoE is fitted and scored on the same rows, without a penalty.
 """
 
 import numpy as np
@@ -25,8 +34,8 @@ from sklearn.metrics import log_loss
 from sklearn.preprocessing import OneHotEncoder
 
 from disbench.errors import unknown
-from disbench.metrics import edges, information
-from disbench.metrics.edges import Bools, Floats, Ints
+from disbench.metrics import arrays, checks, information
+from disbench.metrics.arrays import Bools, Floats, Ints
 from disbench.metrics.registry import Score, metric
 
 
@@ -45,8 +54,8 @@ def nearest_neighbour_information(z: Floats, y: Ints, neighbours: int) -> float:
         rows = np.flatnonzero(y == label)
         radius[rows] = _kth_distance(z[rows], int(k[rows[0]]))
     m = _count_nearer(z, radius)
-    information_ = digamma(len(z)) + digamma(k).mean() - digamma(size).mean() - digamma(m).mean()
-    return max(0.0, float(information_))
+    estimate = digamma(len(z)) + digamma(k).mean() - digamma(size).mean() - digamma(m).mean()
+    return max(0.0, float(estimate))
 
 
 def _kth_distance(z: Floats, k: int) -> Floats:
@@ -54,7 +63,7 @@ def _kth_distance(z: Floats, k: int) -> Floats:
     order = np.argsort(z)
     ordered = z[order]
     padded = np.concatenate([np.full(k, -np.inf), ordered, np.full(k, np.inf)])
-    # one window of k+1 sorted points per start `back` before the point: the tightest holds the k nearest
+    # One window of k + 1 sorted points for each start `back` before the point; the tightest has the nearest.
     reach = [
         np.maximum(ordered - padded[k - back : len(z) + k - back], padded[2 * k - back :][: len(z)] - ordered)
         for back in range(k + 1)
@@ -69,7 +78,7 @@ def _count_nearer(z: Floats, radius: Floats) -> Ints:
     ordered = np.sort(z)
     below = np.searchsorted(ordered, z - radius, side="right")
     above = np.searchsorted(ordered, z + radius, side="left")
-    # z - radius and z + radius are rounded, so the points at the two borders are compared by their distance
+    # z - radius and z + radius are rounded, so the points at the two borders are compared by their distance.
     last = len(z) - 1
     below -= (below > 0) & (z - ordered[np.maximum(below - 1, 0)] < radius)
     below += z - ordered[np.minimum(below, last)] >= radius
@@ -86,6 +95,7 @@ def _count_nearer(z: Floats, radius: Floats) -> Ints:
         "hsu2023_discrete": {"estimator": "counts", "prune": "varying"},
         "tripod": {"prune": "iqr", "threshold": 0.1},
     },
+    depends_on=("scale",),
 )
 def infomec(
     codes: Floats,
@@ -102,21 +112,24 @@ def infomec(
     """Modularity (the score), explicitness and compactness as shares of information (InfoM, InfoE, InfoC).
 
     Args:
-        codes: (n, d). factors: (n, k).
-        rng: for the jitter of about 1e-10 that breaks ties between continuous codes.
+        codes: (n, d), one row per image.
+        factors: (n, k), index of each factor's value.
+        rng: draws the jitter of about 1e-10 that breaks ties between continuous codes.
         estimator: of the information: "neighbours" for continuous codes, "counts" for discrete ones.
-        prune: a code is active if its "range" (or "iqr") exceeds that share `threshold` of the largest one,
-            or if it is "varying".
+        neighbours: k of the nearest-neighbour estimate.
+        prune: a code is active if its "range" or "iqr" exceeds the share `threshold` of the largest one, or
+            if it is "varying".
+        threshold: of that rule.
         max_iter: steps of the logistic regression, which has no penalty.
     """
     n, _ = codes.shape
     k = factors.shape[1]
-    edges.need_rows("infomec", n, 2 * neighbours, f"for {neighbours} neighbours")
-    v = edges.relabel(factors)
+    checks.need_rows("infomec", n, 2 * neighbours, f"for {neighbours} neighbours")
+    v = arrays.relabel(factors)
     active = _active(codes, prune, threshold)
     if not active.any():
-        told = "no code is active, so all three scores are 0"
-        return Score(0.0, parts={"infom": 0.0, "infoe": 0.0, "infoc": 0.0}, live=active, warnings=(told,))
+        note = "no code is active, so all three scores are 0"
+        return Score(0.0, parts={"infom": 0.0, "infoe": 0.0, "infoc": 0.0}, live=active, warnings=(note,))
     nmi = _information(codes, v, estimator, neighbours, rng) / information.entropy(v)[:, None]  # (k, d)
     notes = []
     if k == 1:
@@ -141,7 +154,7 @@ def infomec(
 
 
 def _active(codes: Floats, prune: str, threshold: float) -> Bools:
-    live = edges.varying(codes)
+    live = arrays.varying(codes)
     if prune == "varying":
         return live
     if prune == "range":
@@ -157,21 +170,21 @@ def _active(codes: Floats, prune: str, threshold: float) -> Bools:
 def _information(codes: Floats, v: Ints, estimator: str, neighbours: int, rng: np.random.Generator) -> Floats:
     """(k, d) I(v_k; z_j) in nats."""
     if estimator == "counts":
-        return information.mutual_information(edges.relabel(codes), v).T
+        return information.mutual_information(arrays.relabel(codes), v).T
     if estimator != "neighbours":
         raise unknown("estimator of infomec", estimator, ("neighbours", "counts"))
-    z = edges.standardise(codes, np.arange(len(codes)))
+    z = arrays.standardise(codes, np.arange(len(codes)))
     z += 1e-10 * np.maximum(1, np.abs(z).mean(axis=0)) * rng.standard_normal(z.shape)
-    live = edges.varying(codes)
+    live = arrays.varying(codes)
     rows = [[nearest_neighbour_information(c, y, neighbours) for c in z.T] for y in v.T]
-    return np.where(live, edges.floor(np.array(rows)), 0.0)
+    return np.where(live, arrays.floor(np.array(rows)), 0.0)
 
 
 def _concentration(nmi: Floats, axis: int) -> float:
     """Mean share of the largest entry along the axis, rescaled so that an even spread is 0."""
     size = nmi.shape[axis]
     top, total = nmi.max(axis=axis), nmi.sum(axis=axis)
-    share = np.where(total > 0, edges.ratio(top, total), 1 / size)
+    share = np.where(total > 0, arrays.ratio(top, total), 1 / size)
     if size == 1:
         return float((total > 0).mean())
     return float((share.mean() - 1 / size) / (1 - 1 / size))
@@ -181,9 +194,9 @@ def _explicitness(codes: Floats, v: Ints, estimator: str, max_iter: int) -> Floa
     """(k,) Share of ln n_k that a logistic regression without penalty saves, in sample."""
     everything = np.arange(len(codes))
     z = (
-        OneHotEncoder().fit_transform(edges.relabel(codes))
+        OneHotEncoder().fit_transform(arrays.relabel(codes))
         if estimator == "counts"
-        else edges.standardise(codes, everything)
+        else arrays.standardise(codes, everything)
     )
     model = LogisticRegression(C=np.inf, class_weight="balanced", max_iter=max_iter)
     null = np.log(v.max(axis=0) + 1)

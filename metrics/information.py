@@ -5,16 +5,19 @@ from __future__ import annotations
 import numpy as np
 
 from disbench.errors import unknown
-from disbench.metrics import edges
-from disbench.metrics.edges import Array, Floats, Ints
+from disbench.metrics import arrays
+from disbench.metrics.arrays import Array, Floats, Ints
 
 
 def histogram(codes: Floats, bins: int, binning: str = "width") -> Ints:
     """Bin number of each entry of codes (n, d), column by column; same shape, values in 0..bins-1.
 
-    binning: "width" makes equal steps between a column's least and largest value, the last bin closed, as
-    `numpy.histogram` does; one far outlier then merges everything else into few bins. "quantile" makes bins
-    of about equally many rows.
+    Args:
+        codes: (n, d).
+        bins: how many for each column.
+        binning: "width" makes equal steps between the least and the largest value of a column, the last bin
+            closed, as `numpy.histogram` does; one far outlier then merges everything else into few bins.
+            "quantile" makes bins of about equally many rows.
     """
     if binning not in ("width", "quantile"):
         raise unknown("binning", binning, ("width", "quantile"))
@@ -45,13 +48,13 @@ def entropy(columns: Ints) -> Floats:
 
 def joint_entropy(a: Ints, b: Ints) -> Floats:
     """(d, k) H(a_j, b_k) in nats of integer tables a (n, d) and b (n, k)."""
-    a, b = edges.relabel(a), edges.relabel(b)
+    a, b = arrays.relabel(a), arrays.relabel(b)
     return np.array([[entropy_of_counts(joint_counts(x, y)) for y in b.T] for x in a.T])
 
 
 def mutual_information(a: Ints, b: Ints) -> Floats:
     """(d, k) I(a_j; b_k) = H(a_j) + H(b_k) - H(a_j, b_k) in nats of integer tables a (n, d) and b (n, k)."""
-    return edges.floor(entropy(a)[:, None] + entropy(b) - joint_entropy(a, b))
+    return arrays.floor(entropy(a)[:, None] + entropy(b) - joint_entropy(a, b))
 
 
 def gap(scores: Floats) -> Floats:

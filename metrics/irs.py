@@ -6,19 +6,30 @@
 
     IRS_j = max_k 1 - deviation_jk / largest_j,    IRS = sum_j largest_j IRS_j / sum_j largest_j
 
-A code that its own factor pins down, whatever the others do, scores 1. "Largest" is a quantile, 1 in the
-paper and .99 in disentanglement_lib. The weights are in the units of the codes, so the mean depends on
-their scale.
+A code that its own factor determines, whatever the other factors are, scores 1.
 
 Deviations: exactly constant codes are left out. `dlib` puts factors of more than 20 values into 20 bins, as
-that library does, perhaps unintended.
+that library does, perhaps by mistake.
+
+Variants:
+
+`dlib` takes the .99 quantile for "largest" and bins factors of more than 20 values; `suter2019` takes the
+maximum.
+
+Traps:
+
+- Chance is far from 0 and depends on the quantile and on n: random codes get .35 to .39 with the .99 quantile
+  and .14 with the maximum.
+- Codes are weighted by their largest deviation, so the score depends on their units and a single outlier can
+  weigh most.
+- With few rows for each value of a factor the conditional mean is noise.
 """
 
 import numpy as np
 
 from disbench.errors import UsageError, unknown
-from disbench.metrics import edges, information
-from disbench.metrics.edges import Floats, Ints
+from disbench.metrics import arrays, information
+from disbench.metrics.arrays import Floats, Ints
 from disbench.metrics.registry import Score, metric
 
 
@@ -29,6 +40,7 @@ from disbench.metrics.registry import Score, metric
         "suter2019": {"quantile": 1.0, "factor_bins": 0, "precision": "double"},
         "ubisoft": {"quantile": 1.0, "factor_bins": 0, "precision": "double"},
     },
+    depends_on=("scale",),
 )
 def irs(
     codes: Floats,
@@ -39,12 +51,13 @@ def irs(
     factor_bins: int = 20,
     precision: str = "given",
 ) -> Score:
-    """How firmly some factor pins each code down while the others vary, codes weighted by their range (IRS).
+    """How firmly one factor determines each code while the others vary, codes weighted by their range (IRS).
 
     Args:
-        codes: (n, d). factors: (n, k), or a Grid for codes of every point of it.
-        quantile: which deviation within a factor's value counts as its largest.
-        factor_bins: equal-width bins that the factors are put into; 0 leaves them.
+        codes: (n, d), one row per image.
+        factors: (n, k), index of each factor's value; or a Grid for codes of every point of it.
+        quantile: of the deviations at one value of a factor, the one that counts as the largest.
+        factor_bins: number of equal-width bins for the factors; 0 for none.
         precision: compute in the precision "given" by the codes, as disentanglement_lib does, or in
             "double". The score is a ratio of small differences: a perfect code in single precision scores
             about 0.99999.
@@ -53,7 +66,7 @@ def irs(
         raise UsageError(f"irs: quantile must lie in 0..1, but is {quantile}")
     if precision not in ("given", "double"):
         raise unknown("precision of irs", precision, ("given", "double"))
-    live = edges.varying(codes)
+    live = arrays.varying(codes)
     if not live.any():
         return Score(0.0, live=live, warnings=("all codes are constant, so nothing can be robust",))
     z = codes[:, live] if precision == "given" else codes[:, live].astype(np.float64)

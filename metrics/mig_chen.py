@@ -10,9 +10,14 @@
 
 The codes are samples of the posterior, not its mean, so this does not agree with the binned `mig`.
 
-Deviations: any table of rows will do, where the authors' code needs the full grid; the divisor is the
-entropy of the factor in that table, ln n_k on a grid. They leave dSprites' shape out: pass `factors[:, 1:]`
-to do the same.
+Deviations: any table of rows will do, while the authors' code needs the full grid; the divisor is the entropy
+of the factor in that table, ln n_k on a grid.
+
+Traps:
+
+- It needs posteriors, so it can be called from Python only, and not for a GAN, whose encoder has none.
+- The authors leave out dSprites' shape; pass `factors[:, 1:]` for their number.
+- Each sample is compared with the whole data set, so the cost grows with rows times samples.
 """
 
 from __future__ import annotations
@@ -22,19 +27,25 @@ from collections.abc import Callable
 import numpy as np
 
 from disbench.errors import UsageError
-from disbench.metrics import edges, information
-from disbench.metrics.edges import Floats, Ints
+from disbench.metrics import arrays, information
+from disbench.metrics.arrays import Floats, Ints
 from disbench.metrics.registry import Score, metric
 
-CHUNK = 250_000  # densities that are held at a time, small enough for a cache
+# Densities in memory at a time, few enough for a cache.
+CHUNK = 250_000
 
 
 def mixture_entropy(mean: Floats, logvar: Floats, samples: int, rng: np.random.Generator) -> float:
     """Entropy (nats) of one code's mixture of the Gaussians mean, logvar (n,), by Monte Carlo.
 
-    Samples are drawn from all components alike, or from a random choice of them where there are more
-    components than samples. A sample's own component is part of the sum, so its density cannot underflow to
-    0.
+    Samples are drawn from all components equally, or from a random choice if there are more components than
+    samples. A sample's own component is part of the sum, so its density cannot underflow to 0.
+
+    Args:
+        mean: (n,) of the Gaussians.
+        logvar: (n,) natural log of their variances.
+        samples: number of draws.
+        rng: draws them.
     """
     n = len(mean)
     own = np.resize(rng.permutation(n), samples)
@@ -71,9 +82,11 @@ def mig_chen(
     """Mean gap between the two codes that know most about a factor, by posterior densities (Chen et al.).
 
     Args:
-        mean, logvar: (n, d) of the posterior of each image; logvar is the natural log of the variance.
-        factors: (n, k).
-        samples: draws per code for H(z_j), and for each factor as many in all, shared by its values.
+        mean: (n, d) mean of each image's posterior.
+        logvar: (n, d) natural log of its variance.
+        factors: (n, k), index of each factor's value.
+        rng: draws the samples.
+        samples: draws per code for H(z_j), and as many for each factor, divided among its values.
         progress: called with (codes done, codes in all).
     """
     if samples < 2:
@@ -96,9 +109,9 @@ def mig_chen(
             mi[j, k] = max(0.0, marginal - sum(conditional))
         if progress is not None:
             progress(j + 1, d)
-    gaps = information.gap(edges.floor(mi) / h)
+    gaps = information.gap(arrays.floor(mi) / h)
     return Score(
         gaps.mean(),
         parts={"gap": gaps, "mutual_information": mi, "factor_entropy": h},
-        live=edges.varying(mean),
+        live=arrays.varying(mean),
     )

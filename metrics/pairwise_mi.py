@@ -2,15 +2,20 @@
 
     1 / (D (D - 1)) sum_{i != j} I(z_i; z_j),    codes in 20 equal-width bins, nats
 
-0 for independent codes, but for the bias of counting, about (bins-1)^2/2n. Needs no factors.
+0 for independent codes, except for the bias of counting.
 
 Deviations: with one code it is 0, with a warning.
+
+Traps:
+
+- Low is good. Counting adds about (bins-1)^2/2n nats to each pair, so compare at equal n.
+- It sees pairs only: three codes may depend on each other while each pair is independent.
 """
 
 import numpy as np
 
-from disbench.metrics import edges, information
-from disbench.metrics.edges import Floats
+from disbench.metrics import arrays, information
+from disbench.metrics.arrays import Floats
 from disbench.metrics.registry import Score, metric
 
 
@@ -19,11 +24,12 @@ def pairwise_mi(codes: Floats, *, preset: str = "dlib", bins: int = 20, binning:
     """Mean mutual information (nats) of pairs of codes, binned.
 
     Args:
-        codes: (n, d).
-        bins, binning: how codes become integers, see `information.histogram`.
+        codes: (n, d), one row per image.
+        bins: number of bins of each code.
+        binning: "width" or "quantile", see `information.histogram`.
     """
     d = codes.shape[1]
-    live = edges.varying(codes)
+    live = arrays.varying(codes)
     if d < 2:
         return Score(0.0, live=live, warnings=("there is one code only, so no pair",))
     binned = information.histogram(codes, bins, binning)

@@ -1,20 +1,19 @@
-"""What every metric is and what it returns.
+"""The contract of a metric, and the registry that finds it by name.
 
-Kinds, told apart by their arguments:
+The kind of a metric says which arguments it takes:
 
-- a *table* metric is `metric(codes, factors, *, ...)`: codes (n, d) floats, factors (n, k) integers, row by
-  row;
-- a *sampling* metric needs draws with some factors held fixed: `metric(codes, grid, *, rng, ...)`. Its
-  codes are an array over the whole grid, (N, d) in row-major order, or a function `rows (m,) -> codes (m,
-  d)`. Next to it stands a `rows(grid, rng, ...)` that makes the same draws without the codes, so that a
-  caller can encode every image that any metric will ask for once;
-- an *unsupervised* metric is `metric(codes, *, ...)`;
-- a *posterior* metric is `metric(mean, logvar, factors, *, ...)`: the encoder's Gaussians, (n, d) each;
-- a *models* metric compares trainings: `metric(codes_of_each_model, *, ...)`;
-- a *clustering* metric is `metric(table, *, ...)` of a `ContingencyTable`.
+- "table": `metric(codes, factors, *, ...)`, codes (n, d) floats and factors (n, k) integers, row by row;
+- "sampling": `metric(codes, grid, *, rng, ...)`, for a metric that holds some factors fixed. Its codes are
+  an array over the whole grid, (N, d) in row-major order, or a function from rows (m,) to codes (m, d). A
+  second function, `rows(grid, rng, ...)`, makes the same draws without codes, so that a caller can encode
+  each image once for all metrics;
+- "unsupervised": `metric(codes, *, ...)`;
+- "posterior": `metric(mean, logvar, factors, *, ...)`, the encoder's Gaussians, (n, d) each;
+- "models": `metric(codes_of_each_model, *, ...)`, which compares trainings;
+- "clustering": `metric(table, *, ...)` of a `ContingencyTable`.
 
-`@metric(...)` registers a function under its own name, fills its settings from a named preset and checks
-its arrays once for all. A metric is one file here and one test; nothing else lists it.
+`@metric(...)` registers a function under its own name, fills its settings from a named preset, and checks
+its arrays. A built-in metric is one file in this folder and one test; nothing else lists it.
 """
 
 from __future__ import annotations
@@ -23,28 +22,29 @@ import functools
 import importlib
 import inspect
 import pkgutil
+import sys
 import warnings as python_warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from types import ModuleType
 from typing import Any, Literal, ParamSpec, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from disbench import plugins
 from disbench.errors import UsageError, unknown
-from disbench.metrics import edges
-from disbench.metrics.edges import Bools as Bools
-from disbench.metrics.edges import Floats as Floats
-from disbench.metrics.edges import Ints as Ints
-from disbench.metrics.edges import Split as Split
+from disbench.metrics import arrays, checks
+from disbench.metrics.arrays import Bools, Floats, Ints
 
-Rows = Callable[[Ints], Floats]
+EncodeRows = Callable[[Ints], Floats]
+Scalar = bool | int | float | str
+Setting = Scalar | None | tuple[Scalar, ...]
 Kind = Literal["table", "sampling", "unsupervised", "posterior", "models", "clustering"]
+Change = Literal["order", "sign", "scale", "common scale", "origin", "values"]
 P = ParamSpec("P")
 
-# Keywords that do not change what is measured, or are data: they are not recorded as settings.
+# Keywords that are data or do not change the measure; they are not recorded as settings.
 NOT_SETTINGS = frozenset({"preset", "rng", "split", "live", "kl", "n_jobs", "progress"})
 
 
@@ -54,19 +54,21 @@ class Score:
 
     Attributes:
         score: the headline value.
-        parts: per factor, per code, matrices and companion numbers, by name. Dropped factors have no entry.
-        settings: every setting that was used, by name; `preset` is the name under which they are published.
-        live: (d,) True for the codes that took part; None where the metric has no such notion.
-        dropped_factors: columns of factors left out because they had one value only.
-        warnings: sentences about anything unusual that was done to this input.
-        n_encoded: how many encodings the metric asked for (rows, repeats included).
+        parts: further numbers, arrays per factor or per code, and matrices, by name. Dropped factors have no
+            entry.
+        settings: every setting that was used, by name.
+        preset: the name of these settings in publications, with the settings that were changed.
+        live: (d,) True for the codes that took part; None for a metric without this distinction.
+        dropped_factors: columns of factors that were left out because they have one value only.
+        warnings: a sentence about each special rule that was applied to this input.
+        n_encoded: number of rows that had to be encoded, repeats included.
     """
 
     score: float
     parts: Mapping[str, Any] = field(default_factory=dict)
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Setting] = field(default_factory=dict)
     preset: str = "custom"
-    live: NDArray[np.bool_] | None = None
+    live: Bools | None = None
     dropped_factors: tuple[int, ...] = ()
     warnings: tuple[str, ...] = ()
     n_encoded: int = 0
@@ -77,7 +79,15 @@ class Score:
 
 @dataclass(frozen=True)
 class Grid:
-    """A complete factor grid: row i shows `np.unravel_index(i, sizes)`, last factor fastest."""
+    """A complete factor grid: row i shows `np.unravel_index(i, sizes)`, the last factor fastest.
+
+    Attributes:
+        sizes: number of values of each factor.
+        names: of the factors, or none.
+
+    Raises:
+        UsageError: no factor, one without values, or another number of names.
+    """
 
     sizes: tuple[int, ...]
     names: tuple[str, ...] = ()
@@ -95,12 +105,12 @@ class Grid:
 
     @property
     def varying(self) -> tuple[int, ...]:
-        """The factors with more than one value; the others can be neither fixed nor predicted."""
+        """Columns of the factors with more than one value; the others can be neither held nor predicted."""
         return tuple(k for k, n in enumerate(self.sizes) if n > 1)
 
     @property
     def strides(self) -> Ints:
-        """(k,) How far apart two neighbouring values of each factor lie, in rows."""
+        """(k,) Distance of two neighbouring values of each factor, in rows."""
         strides: Ints = np.cumprod(np.array((1, *self.sizes[:0:-1]), dtype=np.int64))[::-1]
         return strides
 
@@ -118,61 +128,71 @@ class Grid:
         return rng.integers(0, self.sizes, size=(*shape, len(self.sizes)))
 
 
-def as_grid(name: str, grid: Any) -> Grid:
-    """A Grid of a Grid or of a plain tuple of sizes, with two values of some factor at least."""
-    if isinstance(grid, Grid):
-        made = grid
-    else:
-        sizes = edges.as_array(grid)
+def as_grid(name: str, grid: object) -> Grid:
+    """A Grid of a Grid or of the sizes alone, in which at least one factor varies."""
+    if not isinstance(grid, Grid):
+        sizes = arrays.as_array(grid)
         if sizes.ndim != 1 or sizes.dtype.kind not in "iu":
             raise UsageError(
                 f"{name}: needs the factor sizes of a complete grid, such as (3, 6, 40, 32, 32), or a Grid, "
                 f"but got {sizes.dtype} {sizes.shape}; it cannot hold factors fixed in a table"
             )
-        made = Grid(tuple(int(n) for n in sizes))
-    if not made.varying:
-        raise UsageError(f"{name}: no factor of the grid {made.sizes} has two values")
-    return made
+        grid = Grid(tuple(int(n) for n in sizes))
+    if not grid.varying:
+        raise UsageError(f"{name}: no factor of the grid {grid.sizes} has two values")
+    return grid
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A registered metric: the checked function and what a caller must know to use it.
+    """A registered metric: the function with its checks, and its description.
 
     Attributes:
-        name: the function's name, and the file's.
+        name: of the function.
         fn: the function, with its checks.
         kind: which arguments it takes, see the head of this file.
-        paper: where it is defined, such as arXiv:1802.05983.
-        presets: every setting's value, by preset name.
-        default_preset: the preset used when none is named.
+        paper: its source, such as arXiv:1802.05983.
+        presets: value of every setting, by preset and setting.
+        default_preset: the preset that is used if none is named.
         rows_fn: the draws of a sampling metric.
-        higher_is_better: False where small is good.
-        chance: the score of codes that know nothing, in words ("1/k" for one in k factors); None where it
-            has none.
-        summary: the first line of the docstring.
+        higher_is_better: False if a low score is good.
+        chance: score of codes without information, in words ("1/k" for k factors); None if it has no fixed
+            value.
+        depends_on: changes that should not matter and yet change the score: of the "order" or "sign" of
+            codes, of the "scale" or "origin" of single codes, of the "common scale" of all, or of the numbers
+            that stand for the "values" of factors.
+        summary: first line of the docstring.
     """
 
     name: str
     fn: Callable[..., Score]
     kind: Kind
     paper: str
-    presets: Mapping[str, Mapping[str, Any]]
+    presets: Mapping[str, Mapping[str, Setting]]
     default_preset: str
     rows_fn: Callable[..., Ints] | None = None
     higher_is_better: bool = True
     chance: str | None = None
+    depends_on: tuple[Change, ...] = ()
     summary: str = ""
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Score:
+    def __call__(self, *args: object, **kwargs: object) -> Score:
         return self.fn(*args, **kwargs)
 
     def takes(self, argument: str) -> bool:
         """Whether the function has this argument, such as `rng` or `split`."""
         return argument in inspect.signature(self.fn).parameters
 
-    def settings(self, preset: str | None = None, **changed: Any) -> dict[str, Any]:
-        """Every setting: the preset's, with those given by name in their place."""
+    def settings(self, preset: str | None = None, **changed: Setting | list[Scalar]) -> dict[str, Setting]:
+        """Every setting of a preset, some of them changed.
+
+        Args:
+            preset: the default one if None.
+            changed: settings to change, by name; a list from TOML or JSON counts as a tuple.
+
+        Raises:
+            UsageError: unknown preset or setting; names the nearest one.
+        """
         chosen = self.default_preset if preset is None else preset
         if chosen not in self.presets:
             raise unknown(f"preset of {self.name}", chosen, self.presets)
@@ -180,17 +200,26 @@ class Metric:
         for setting in changed:
             if setting not in known:
                 raise unknown(f"setting of {self.name}", setting, known)
-        given = {s: tuple(v) if isinstance(v, list) else v for s, v in changed.items()}  # from TOML or JSON
-        return {**known, **given}
+        return {**known, **{s: tuple(v) if isinstance(v, list) else v for s, v in changed.items()}}
 
     def rows(
         self,
         grid: Grid | tuple[int, ...],
         rng: np.random.Generator,
         preset: str | None = None,
-        **settings: Any,
+        **settings: Setting | list[Scalar],
     ) -> Ints:
-        """Row numbers (m,) in the order in which the metric, given an equal `rng`, asks for them."""
+        """Row numbers (m,) in the order in which the metric asks for them, if it gets an equal `rng`.
+
+        Args:
+            grid: the factor sizes.
+            rng: makes the same draws as that of the metric.
+            preset: the default one if None.
+            settings: changes to the preset, by name.
+
+        Raises:
+            UsageError: a metric that is not of the kind "sampling"; unknown preset or setting.
+        """
         if self.rows_fn is None:
             raise UsageError(f"{self.name} scores the table it is given and draws no rows of its own")
         used = self.settings(preset, **settings)
@@ -201,26 +230,58 @@ class Metric:
 _METRICS: dict[str, Metric] = {}
 
 
+class _Package(ModuleType):
+    """The type of the package `disbench.metrics`, where the name of a metric means the function.
+
+    After the import of the file `mig.py`, Python binds the package's name `mig` to that module. The name is
+    bound to the metric by then, and keeps its meaning.
+    """
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (isinstance(value, ModuleType) and name in _METRICS):
+            super().__setattr__(name, value)
+
+
+_PACKAGE = sys.modules["disbench.metrics"]
+_PACKAGE.__class__ = _Package
+
+
 def metric(
     *,
     paper: str,
-    presets: Mapping[str, Mapping[str, Any]],
+    presets: Mapping[str, Mapping[str, Setting]],
     kind: Kind = "table",
     default: str = "dlib",
     rows: Callable[..., Ints] | None = None,
     higher_is_better: bool = True,
     chance: str | None = None,
+    depends_on: tuple[Change, ...] = (),
     integer_factors: bool = True,
 ) -> Callable[[Callable[P, Score]], Callable[P, Score]]:
     """Registers a function as the metric of its name and puts the common checks around it.
 
-    The function declares `preset: str` and each setting as a keyword with the default preset's value;
-    `presets` names, for each preset, only the settings that differ from those. The result then carries the
-    settings used, the preset (with whatever was changed by name), the dropped factors, and the warnings
-    that fitting caused.
+    The function declares `preset: str` and each setting as a keyword with the default preset's value. Its
+    score then has the settings, the preset (with the settings that were changed), the dropped factors, and
+    the warnings of the estimators.
+
+    Args:
+        paper: source of the metric, such as "arXiv:1802.05983".
+        presets: for each preset, the settings that differ from the function's own defaults.
+        kind: which arguments the function takes, see the head of this file.
+        default: the preset that is used if none is named.
+        rows: for the kind "sampling", the function that makes the same draws without codes.
+        higher_is_better: False if a low score is good.
+        chance: score of codes without information, in words; None if it has no fixed value.
+        depends_on: see `Metric`.
+        integer_factors: False for a metric that takes factors of any numbers.
+
+    Raises:
+        ValueError: a mistake in the declaration, or a name that is taken.
     """
     if kind not in get_args(Kind):
         raise ValueError(f"kind {kind!r} is none of {get_args(Kind)}")
+    if stray := set(depends_on) - set(get_args(Change)):
+        raise ValueError(f"depends_on {sorted(stray)} must be among {get_args(Change)}")
 
     def register(fn: Callable[P, Score]) -> Callable[P, Score]:
         name = fn.__name__
@@ -250,15 +311,15 @@ def metric(
             used = entry.settings(preset, **given)
             bound.arguments.update(used)
             dropped, n_encoded, notes = _prepare(name, kind, bound.arguments, integer_factors)
-            # The matrices are small: more threads take more time in all, and round otherwise.
+            # The matrices are small: more threads take more time, and round differently.
             with threadpool_limits(limits=1), python_warnings.catch_warnings(record=True) as caught:
                 python_warnings.simplefilter("always")
                 score = fn(*bound.args, **bound.kwargs)
             if not np.isfinite(score.score) and not score.warnings:
                 raise RuntimeError(f"{name}: the score is {score.score} and nothing says why")
-            told = score.warnings
+            reasons = score.warnings
             if score.live is not None and not score.live.any():
-                told = told or ("no code is live, so none can tell anything",)
+                reasons = reasons or ("no code is live, so none can tell anything",)
             changes = [f"{s}={used[s]}" for s in given if used[s] != entry.presets[preset][s]]
             return replace(
                 score,
@@ -266,7 +327,7 @@ def metric(
                 settings=used,
                 preset=", ".join([preset, *changes]),
                 dropped_factors=dropped,
-                warnings=(*notes, *told, *_sentences(caught)),
+                warnings=(*notes, *reasons, *_sentences(caught)),
                 n_encoded=score.n_encoded or n_encoded,
             )
 
@@ -280,9 +341,12 @@ def metric(
             rows_fn=rows,
             higher_is_better=higher_is_better,
             chance=chance,
+            depends_on=depends_on,
             summary=(inspect.getdoc(fn) or "").split("\n")[0],
         )
         _METRICS[name] = entry
+        if _is_built_in(entry):
+            setattr(_PACKAGE, name, checked)
         return checked
 
     return register
@@ -291,56 +355,60 @@ def metric(
 def _prepare(
     name: str, kind: Kind, arguments: dict[str, Any], integer_factors: bool
 ) -> tuple[tuple[int, ...], int, tuple[str, ...]]:
-    """Checks the data among the arguments in place; (dropped factors, rows given, what to tell the user)."""
+    """Checks the data among the arguments in place; (dropped factors, number of rows, warnings)."""
     if kind == "clustering":
         return (), int(arguments["table"].counts.sum()), ()
     if kind == "models":
-        arguments["codes"] = [edges.check_codes(name, codes) for codes in arguments["codes"]]
+        arguments["codes"] = [checks.check_codes(name, codes) for codes in arguments["codes"]]
         return (), sum(map(len, arguments["codes"])), ()
     if kind == "unsupervised":
-        arguments["codes"] = edges.check_codes(name, arguments["codes"])
+        arguments["codes"] = checks.check_codes(name, arguments["codes"])
         return (), len(arguments["codes"]), ()
     if kind == "sampling":
         grid = arguments["grid"] = as_grid(name, arguments["grid"])
         dropped = tuple(k for k in range(len(grid.sizes)) if k not in grid.varying)
-        return dropped, 0, _tell_dropped(dropped, grid.names)
+        return dropped, 0, _dropped_sentences(dropped, grid.names)
     first = "mean" if kind == "posterior" else "codes"
-    factors: Any = arguments["factors"]
+    factors = arguments["factors"]
     names: tuple[str, ...] = ()
     if isinstance(factors, Grid):
-        whole = factors
-        factors, names = whole.factors(np.arange(len(whole))), whole.names
-    codes, factors = edges.check_table(name, arguments[first], factors, integer_factors)
+        names = factors.names
+        factors = factors.factors(np.arange(len(factors)))
+    codes, factors = checks.check_table(name, arguments[first], factors, integer_factors)
     if kind == "posterior":
-        arguments["logvar"] = edges.check_codes(name, arguments["logvar"])
+        arguments["logvar"] = checks.check_codes(name, arguments["logvar"])
         if arguments["logvar"].shape != codes.shape:
             raise UsageError(f"{name}: mean {codes.shape} and logvar {arguments['logvar'].shape} must match")
-    kept, dropped = edges.drop_constant(name, factors)
+    kept, dropped = checks.drop_constant(name, factors)
     arguments[first], arguments["factors"] = codes, kept
-    return dropped, len(codes), _tell_dropped(dropped, names)
+    return dropped, len(codes), _dropped_sentences(dropped, names)
 
 
-def _tell_dropped(dropped: tuple[int, ...], names: tuple[str, ...]) -> tuple[str, ...]:
+def _dropped_sentences(dropped: tuple[int, ...], names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(f"factor {names[k] if names else k} has one value and was left out" for k in dropped)
 
 
 def _sentences(caught: list[python_warnings.WarningMessage]) -> tuple[str, ...]:
-    """What the estimators complained about, each once; notices to programmers pass through."""
-    told: dict[str, None] = {}
+    """The warnings of estimators, each once; those meant for programmers are issued again."""
+    sentences: dict[str, None] = {}
     for w in caught:
         if issubclass(w.category, (DeprecationWarning, FutureWarning, PendingDeprecationWarning)):
             python_warnings.warn_explicit(w.message, w.category, w.filename, w.lineno)
         else:
-            told[f"{w.category.__name__}: {str(w.message).strip().splitlines()[0].rstrip(':')}"] = None
-    return tuple(told)
+            first_line = str(w.message).strip().splitlines()[0].rstrip(":")
+            sentences[f"{w.category.__name__}: {first_line}"] = None
+    return tuple(sentences)
+
+
+def _is_built_in(entry: Metric) -> bool:
+    return entry.fn.__module__.startswith(f"{_PACKAGE.__name__}.")
 
 
 @functools.cache
 def _discover() -> None:
-    """Imports every module of this package, so that a metric is found by being there."""
-    package = importlib.import_module(__package__)
-    for module in pkgutil.iter_modules(package.__path__):
-        importlib.import_module(f"{__package__}.{module.name}")
+    """Imports every module of this package, so that a metric is known by its file alone."""
+    for module in pkgutil.iter_modules(_PACKAGE.__path__):
+        importlib.import_module(f"{_PACKAGE.__name__}.{module.name}")
 
 
 def registered_by(module: str) -> list[str]:
@@ -349,7 +417,7 @@ def registered_by(module: str) -> list[str]:
 
 
 def forget(module: str) -> None:
-    """Takes back what a module registered that cannot be used after all."""
+    """Removes the metrics of a module that cannot be used after all."""
     for name in registered_by(module):
         del _METRICS[name]
 
@@ -357,7 +425,10 @@ def forget(module: str) -> None:
 def built_in() -> list[str]:
     """The names of the metrics of this package, sorted."""
     _discover()
-    return sorted(name for name, e in _METRICS.items() if e.fn.__module__.startswith(f"{__package__}."))
+    return sorted(name for name, entry in _METRICS.items() if _is_built_in(entry))
+
+
+plugins.announce("metrics", plugins.Registry(built_in, registered_by, forget))
 
 
 def names() -> list[str]:

@@ -1,17 +1,22 @@
 """Unsupervised disentanglement ranking: Duan et al. 2020, arXiv:1905.12614.
 
-Trainings of one method that found the same axes agree with each other up to order and sign; entangled ones
-do not. For each ordered pair of models (a, b), with R_ij the strength of the link of code i of a to code j
-of b:
+Trainings of one method that learn the same axes agree with each other up to order and sign; entangled ones do
+not. For each ordered pair of models (a, b), with R_ij the strength of the link of code i of a to code j of b:
 
     UDR_ab = 1/2 (mean_j max_i R_ij^2 / sum_i R_ij + mean_i max_j R_ij^2 / sum_j R_ij)
 
-over informative codes i, j. A model's score is the median over the others a of UDR_ab. R is |Lasso
-coefficient| or |Spearman correlation|. The score of a model depends on the pool it is in. The headline is
-the mean over models; `parts` has each model's.
+over informative codes i, j. The score of model b is the median of UDR_ab over the other models a. R is |Lasso
+coefficient| or |Spearman correlation|. The headline is the mean over models; `parts` has the score of each.
 
 Deviations: without KLs, a code is informative if its standard deviation reaches `std`. A code without any
-link contributes 0, where the published Spearman form returns 0 for the whole pair.
+link contributes 0; the published Spearman form then returns 0 for the whole pair.
+
+Traps:
+
+- A model's score is a median over the pool of models: three aligned models in a pool with two rotated ones
+  and one of noise score .34, not .9. Compare within one pool only.
+- It rewards agreement: a method that learns the same entangled axes each time scores high.
+- Lasso links have a direction, so (a, b) and (b, a) differ.
 """
 
 from __future__ import annotations
@@ -23,18 +28,19 @@ from scipy.stats import rankdata
 from sklearn.linear_model import Lasso
 
 from disbench.errors import UsageError, unknown
-from disbench.metrics import edges
-from disbench.metrics.edges import Bools, Floats
+from disbench.metrics import arrays
+from disbench.metrics.arrays import Bools, Floats
 from disbench.metrics.registry import Score, metric
 
-KL_MASK = 0.01  # nats; codes below it are set to 0 in any case, as in the published code
+# Nats. Codes up to it are set to 0 in any case, as in the published code.
+KL_MASK = 0.01
 
 
 def relative_strength(r: Floats) -> float:
-    """UDR_ab of link strengths r (codes of a, codes of b), not negative; 0 without informative codes."""
+    """UDR_ab of link strengths r (codes of a, codes of b), which are not negative; 0 for an empty table."""
     if 0 in r.shape:
         return 0.0
-    sides = [edges.ratio(r.max(axis=axis) ** 2, r.sum(axis=axis)).mean() for axis in (0, 1)]
+    sides = [arrays.ratio(r.max(axis=axis) ** 2, r.sum(axis=axis)).mean() for axis in (0, 1)]
     return float(np.mean(sides))
 
 
@@ -46,6 +52,7 @@ def relative_strength(r: Floats) -> float:
         "dlib_spearman": {"similarity": "spearman"},
         "dlib_unfiltered": {"filter_low_kl": False},
     },
+    depends_on=("scale", "common scale"),
 )
 def udr(
     codes: Sequence[Floats],
@@ -65,9 +72,10 @@ def udr(
         kl: of each model, (d,) mean KL of each code's posterior to its prior, in nats.
         similarity: "lasso" or "spearman".
         alpha: weight of the lasso's penalty.
-        filter_low_kl: leave codes of a KL up to `kl_threshold` out; otherwise they count as codes without
+        filter_low_kl: leave out codes with a KL up to `kl_threshold`; otherwise they count as codes without
             links.
-        std: without `kl`, the standard deviation that an informative code reaches.
+        kl_threshold: in nats.
+        std: without `kl`, the least standard deviation of an informative code.
     """
     if len(codes) < 2:
         raise UsageError(f"udr: compares models with each other, so it needs 2 or more, but got {len(codes)}")
@@ -79,9 +87,9 @@ def udr(
         raise unknown("similarity of udr", similarity, ("lasso", "spearman"))
     known, kept = _informative(codes, kl, kl_threshold, std)
     rows = np.arange(len(codes[0]))
-    z = [edges.standardise(c, rows) * mask for c, mask in zip(codes, known, strict=True)]
+    z = [arrays.standardise(c, rows) * mask for c, mask in zip(codes, known, strict=True)]
     if similarity == "spearman":
-        z = [edges.standardise(rankdata(c, axis=0), rows) for c in z]
+        z = [arrays.standardise(rankdata(c, axis=0), rows) for c in z]
     m = len(z)
     pairwise = np.zeros((m, m))
     for a in range(m):
@@ -102,11 +110,11 @@ def udr(
 def _informative(
     codes: Sequence[Floats], kl: Sequence[Floats] | None, threshold: float, std: float
 ) -> tuple[list[Bools], list[Bools]]:
-    """Per model, (d,) codes that are not set to 0, and those that are not left out."""
+    """For each model, two masks (d,): the codes that are not set to 0, and those that are not left out."""
     if kl is None:
-        alive = [edges.varying(z) & (z.std(axis=0) >= std) for z in codes]
+        alive = [arrays.varying(z) & (z.std(axis=0) >= std) for z in codes]
         return alive, alive
-    given = [edges.as_array(values) for values in kl]
+    given = [arrays.as_array(values) for values in kl]
     if [len(values) for values in given] != [z.shape[1] for z in codes]:
         raise UsageError("udr: kl must give one value for each code of each model")
     return [values > KL_MASK for values in given], [values > threshold for values in given]

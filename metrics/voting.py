@@ -1,6 +1,6 @@
 """Draws from a factor grid and their codes, shared by the metrics that hold factors fixed.
 
-A uniform draw of a grid's row is a uniform independent draw of every factor. To hold a factor is then
+A uniform draw of a row of the grid is a uniform independent draw of every factor. A factor is then held by
 arithmetic on row numbers, which costs one random number per image instead of one per factor.
 """
 
@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from disbench.errors import UsageError, unknown
-from disbench.metrics import edges
-from disbench.metrics.edges import Bools, Floats, Ints
-from disbench.metrics.registry import Grid, Rows, Score, as_grid
+from disbench.metrics import arrays, checks
+from disbench.metrics.arrays import Bools, Floats, Ints
+from disbench.metrics.registry import EncodeRows, Grid, Score, as_grid
 
-CHUNK = 65_536  # rows that are encoded at a time, so that a metric's memory does not grow with its votes
+# Rows that are encoded at a time, so that a metric's memory does not grow with its votes.
+CHUNK = 65_536
 
 
 def hold(rows: Ints, grid: Grid, factor: Ints, value: Ints) -> Ints:
@@ -36,12 +37,12 @@ def draw_factor(grid: Grid, rng: np.random.Generator, votes: int) -> Ints:
     return rng.choice(np.asarray(grid.varying), size=votes)
 
 
-def encoder(name: str, codes: Floats | Rows, grid: Grid | tuple[int, ...]) -> Rows:
-    """A function of row numbers (m,) to checked float64 codes (m, d), of a grid's array or a function."""
+def encoder(name: str, codes: Floats | EncodeRows, grid: Grid | tuple[int, ...]) -> EncodeRows:
+    """A function from row numbers (m,) to checked codes (m, d) in float64, of an array or of a function."""
     grid = as_grid(name, grid)
     if callable(codes):
         return _checked(name, codes)
-    z = edges.check_codes(name, codes)
+    z = checks.check_codes(name, codes)
     if len(z) != len(grid):
         hint = "; they look transposed, pass codes.T" if z.shape[1] == len(grid) else ""
         raise UsageError(
@@ -51,9 +52,9 @@ def encoder(name: str, codes: Floats | Rows, grid: Grid | tuple[int, ...]) -> Ro
     return lambda rows: z[rows].astype(np.float64)
 
 
-def _checked(name: str, encode: Callable[[Ints], Floats]) -> Rows:
+def _checked(name: str, encode: Callable[[Ints], Floats]) -> EncodeRows:
     def checked(rows: Ints) -> Floats:
-        z = edges.check_codes(name, encode(rows))
+        z = checks.check_codes(name, encode(rows))
         if len(z) != len(rows):
             raise UsageError(
                 f"{name}: asked for the codes of {len(rows)} rows, the function returned {z.shape}"
@@ -63,7 +64,7 @@ def _checked(name: str, encode: Callable[[Ints], Floats]) -> Rows:
     return checked
 
 
-def batches(encode: Rows, rows: Ints) -> Iterator[Floats]:
+def batches(encode: EncodeRows, rows: Ints) -> Iterator[Floats]:
     """Codes (votes, batch, d) of rows (V, batch), some votes at a time."""
     step = max(1, CHUNK // rows.shape[1])
     for some in (rows[i : i + step] for i in range(0, len(rows), step)):
@@ -73,13 +74,13 @@ def batches(encode: Rows, rows: Ints) -> Iterator[Floats]:
 def batch_moments(z: Floats) -> tuple[Floats, Floats]:
     """Mean and variance (ddof 1), both (votes, d), within each batch of z (votes, batch, d).
 
-    Taken of differences to the batch's first row, so that a code which does not move gives exactly 0 and
-    ties are ties.
+    They are taken of differences to the first row of the batch, so that the variance of a code that does not
+    move is exactly 0, and ties are ties.
     """
-    moved = z - z[:, :1]
-    shift = moved.mean(axis=1, keepdims=True)
-    moved -= shift
-    variance: Floats = np.einsum("vbd,vbd->vd", moved, moved) / (z.shape[1] - 1)
+    centred = z - z[:, :1]
+    shift = centred.mean(axis=1, keepdims=True)
+    centred -= shift
+    variance: Floats = np.einsum("vbd,vbd->vd", centred, centred) / (z.shape[1] - 1)
     return z[:, 0] + shift[:, 0], variance
 
 
@@ -91,10 +92,16 @@ def total_variance(mean: Floats, variance: Floats, batch: int) -> Floats:
 
 
 def live_codes(name: str, variance: Floats, prune: str, threshold: float, given: Bools | None) -> Bools:
-    """(d,) Which codes may win votes: by their variance (d,) over the data, or as `given`; never a constant.
+    """(d,) True for the codes that may win votes; a constant code never may.
 
-    prune: "std" keeps a code whose standard deviation reaches the threshold, "var" one whose variance does,
-    "relative" one whose standard deviation reaches that share of the largest; "none" keeps all that vary.
+    Args:
+        name: of the metric, for errors.
+        variance: (d,) of each code over the data.
+        prune: "std" keeps a code whose standard deviation reaches the threshold, "var" one whose variance
+            does, "relative" one whose standard deviation reaches that share of the largest one; "none" keeps
+            every code that varies.
+        threshold: of that rule.
+        given: (d,) a mask that replaces the rule.
     """
     std = np.sqrt(variance)
     rules = {
@@ -105,7 +112,7 @@ def live_codes(name: str, variance: Floats, prune: str, threshold: float, given:
     }
     if prune not in rules:
         raise unknown(f"prune rule of {name}", prune, rules)
-    live = rules[prune] if given is None else edges.as_array(given).astype(bool)
+    live = rules[prune] if given is None else arrays.as_array(given).astype(bool)
     if live.shape != variance.shape:
         raise UsageError(f"{name}: live has shape {live.shape}, but there are {len(variance)} codes")
     return live & (variance > 0)
@@ -121,7 +128,7 @@ def no_live_code(k: int, live: Bools, adjusted: bool, n_encoded: int) -> Score:
     )
 
 
-def variance_of(encode: Rows, rows: Ints) -> Floats:
+def variance_of(encode: EncodeRows, rows: Ints) -> Floats:
     """(d,) Variance (ddof 1) of the codes of rows (m,), encoded some at a time."""
     z = np.concatenate([encode(rows[i : i + CHUNK]) for i in range(0, len(rows), CHUNK)])
     return _variance(z)
@@ -148,10 +155,20 @@ def majority(
     n_encoded: int,
     variance: Floats,
 ) -> Score:
-    """The score of votes: winner (V,) is the winning code of each, factor (V,) the one held or varied.
+    """The score of votes.
 
-    The first `votes` make a table from codes to their most frequent factor (ties to the lowest); the others
-    are scored by it, or the same ones where there are no others.
+    The first of them make a table from each code to its most frequent factor (ties to the lowest). The others
+    are scored by it; without others, the same ones.
+
+    Args:
+        grid: the factor sizes.
+        winner: (V,) winning code of each vote.
+        factor: (V,) factor that was held, or that varied, in each vote.
+        votes: how many votes make the table.
+        live: (d,) True for the codes that may win.
+        adjusted: rescale so that chance is 0.
+        n_encoded: how many images the votes took.
+        variance: (d,) of each code over the data.
     """
     k = len(grid.varying)
     if not live.any():

@@ -4,15 +4,20 @@ The squared 2-Wasserstein distance of N(0, S) to the product of its marginals, D
 
     W = 2 tr S - 2 tr (D^1/2 S D^1/2)^1/2,    and normalised, W / tr S
 
-0 for uncorrelated codes. W has the unit of the codes' variance; the normalised form is free of it.
+0 for uncorrelated codes. W has the unit of the codes' variance; the normalised form has none.
 
-Deviations: none; the root is of a symmetric matrix, so constant and dependent codes make no trouble.
+Deviations: none. The root is of a symmetric matrix, so constant and dependent codes are no special case.
+
+Traps:
+
+- Low is good; it has the unit of the codes' variance unless normalised (`dlib_norm`).
+- It sees second moments only, like `gaussian_total_correlation`.
 """
 
 import numpy as np
 
-from disbench.metrics import edges
-from disbench.metrics.edges import Floats
+from disbench.metrics import arrays, checks
+from disbench.metrics.arrays import Floats
 from disbench.metrics.registry import Score, metric
 
 
@@ -21,15 +26,16 @@ from disbench.metrics.registry import Score, metric
     paper="arXiv:1811.12359",
     presets={"dlib": {}, "dlib_norm": {"normalised": True}},
     higher_is_better=False,
+    depends_on=("scale", "common scale"),
 )
 def wasserstein_correlation(codes: Floats, *, preset: str = "dlib", normalised: bool = False) -> Score:
     """Squared Wasserstein distance of the codes' Gaussian to the product of its marginals.
 
     Args:
-        codes: (n, d).
+        codes: (n, d), one row per image.
         normalised: divide by the sum of the variances.
     """
-    edges.need_rows("wasserstein_correlation", len(codes), 2, "for a covariance")
+    checks.need_rows("wasserstein_correlation", len(codes), 2, "for a covariance")
     s = np.atleast_2d(np.cov(codes.astype(np.float64), rowvar=False))
     root = np.sqrt(np.diag(s))
     spectrum = np.linalg.eigvalsh(root[:, None] * s * root)
@@ -39,6 +45,6 @@ def wasserstein_correlation(codes: Floats, *, preset: str = "dlib", normalised: 
     return Score(
         share if normalised else w,
         parts={"distance": w, "normalised": share},
-        live=edges.varying(codes),
+        live=arrays.varying(codes),
         warnings=() if trace else ("all codes are constant, so nothing can be correlated",),
     )

@@ -1,20 +1,25 @@
 """Z-max variance: Kim, Wang, Sahu & Pavlovic 2019, arXiv:1902.01568.
 
-The mirror of the FactorVAE metric: hold all factors but one; the code that moves most, relative to how much
-it moves over the data, votes for the factor that varied. The accuracy of a majority table of such votes is
-the score. It rewards one strong code per factor, where the FactorVAE metric asks for a code that is still
-when its factor is.
+It mirrors the FactorVAE metric: all factors but one are held, and the code that moves most, relative to its
+variance over the data, votes for the factor that varied. The accuracy of a majority table of such votes is
+the score. It rewards one strong code per factor; the FactorVAE metric rewards a code that is still when its
+factor is.
 
 Deviations: the values of the varying factor are drawn with replacement, so that a factor of few values
 stands still in a few small batches. A constant code never wins.
+
+Traps:
+
+- A factor of few values stands still in some batches and cannot win there.
+- It is blind to copies, as `factor_vae` is.
 """
 
 import numpy as np
 
 from disbench.errors import UsageError
 from disbench.metrics import voting
-from disbench.metrics.edges import Bools, Floats, Ints
-from disbench.metrics.registry import Grid, Rows, Score, as_grid, metric
+from disbench.metrics.arrays import Bools, Floats, Ints
+from disbench.metrics.registry import EncodeRows, Grid, Score, as_grid, metric
 
 
 def draw(
@@ -31,7 +36,7 @@ def draw(
 def rows(
     grid: Grid, rng: np.random.Generator, batch: int, votes: int, eval_votes: int, variance_rows: int
 ) -> Ints:
-    """The row numbers the metric asks for, in order."""
+    """Row numbers in the order in which the metric asks for them."""
     spread, _, voted = draw(grid, rng, batch, votes, eval_votes, variance_rows)
     return np.concatenate([spread, voted.ravel()])
 
@@ -43,9 +48,10 @@ def rows(
     default="kim2019",
     chance="1/k",
     presets={"kim2019": {}, "ubisoft": {"adjusted": True}},
+    depends_on=("scale", "common scale"),
 )
 def z_max_var(
-    codes: Floats | Rows,
+    codes: Floats | EncodeRows,
     grid: Grid | tuple[int, ...],
     *,
     rng: np.random.Generator,
@@ -64,10 +70,14 @@ def z_max_var(
     Args:
         codes: (N, d) over the whole grid, or a function of row numbers (m,) to codes (m, d).
         grid: the factor sizes.
-        live: (d,) codes that may win, by a rule of your own; replaces `prune`.
-        batch: images per vote. votes, eval_votes: to make the table and to score it; 0 scores the same votes.
-        variance_rows: images on which the spread of each code is measured.
-        prune, threshold: which codes count as collapsed, see `voting.live_codes`.
+        rng: draws the factors and the rows.
+        live: (d,) True for the codes that may win; replaces `prune`.
+        batch: images per vote.
+        votes: votes that make the table.
+        eval_votes: votes that are scored by it; 0 scores those that made it.
+        variance_rows: images for the variance of each code over the data.
+        prune: rule for collapsed codes, see `voting.live_codes`.
+        threshold: of that rule.
         adjusted: rescale so that chance is 0.
     """
     grid = as_grid("z_max_var", grid)

@@ -227,6 +227,9 @@ def built_in() -> list[str]:
     )
 
 
+plugins.announce("methods", plugins.Registry(built_in))
+
+
 def names() -> list[str]:
     """Names of all methods, those of plug-ins included."""
     return sorted({*built_in(), *plugins.names("methods")})

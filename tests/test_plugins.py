@@ -1,5 +1,6 @@
 """Plug-ins: the example package installed in an environment of its own, files by --plugin, and bad ones."""
 
+import ast
 import json
 import os
 import shutil
@@ -26,6 +27,14 @@ ROOT = Path(__file__).resolve().parents[1]
 EXAMPLE = ROOT / "examples" / "disbench-example"
 SOURCE = EXAMPLE / "disbench_example"
 SMOKE = ["--protocol=smoke", "--jobs=1", "--set=dip_vae.steps=6", "--set=dip_vae.batch=4"]
+
+
+def imports(path):
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module
 
 
 class Environment:
@@ -139,6 +148,7 @@ def test_a_file_gives_what_it_holds(fresh, tmp_path):
     assert models.configure("dip_vae", "mini", {"lambda_od": "3"}).lambda_od == 3.0
     assert "rank_gap" in metrics.names()
     assert metrics.get("rank_gap").chance == "0"
+    assert metrics.rank_gap is metrics.get("rank_gap").fn
     bars = datasets.load("bars", data_dir=tmp_path)
     assert bars.factor_names == ("length", "x", "y")
     assert len(bars) == 256
@@ -227,6 +237,43 @@ def test_a_bad_file_is_one_sentence(fresh, tmp_path, name, text, sentence):
         assert sentence in str(told.value)
         assert "\n" not in str(told.value)
     assert plugins.files() == ()
+
+
+REGISTRIES = ("disbench.models", "disbench.metrics", "disbench.benchmark.datasets.manifest")
+LOADING = """
+from disbench import plugins
+from disbench.errors import UsageError
+for path in sys.argv[1:]:
+    try:
+        plugins.load(path)
+    except UsageError as error:
+        print(error)
+"""
+
+
+@pytest.mark.parametrize("before", ["sys", *REGISTRIES])
+def test_a_name_that_is_built_in_is_refused_on_loading_whatever_was_imported_before(tmp_path, before):
+    files = {
+        "vae": "METHOD = int",
+        "d": METRIC + "def mig(codes, factors, *, preset='dlib'): ...",
+        "e": MANIFEST % ("digits", ""),
+    }
+    for name, text in files.items():
+        (tmp_path / f"{name}.py").write_text(text)
+    command = [sys.executable, "-c", f"import sys, {before}{LOADING}"]
+    command += [str(tmp_path / f"{name}.py") for name in files]
+    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+    assert len(printed) == 3
+    assert "the method 'vae', which is already built in" in printed[0]
+    assert "already a metric named mig" in printed[1]
+    assert "the data set 'digits', which is already built in" in printed[2]
+
+
+def test_plugins_import_no_registry():
+    code = "import sys, disbench.plugins; print(*(name for name in sys.modules if 'disbench.' in name))"
+    loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert set(loaded.split()) == {"disbench.plugins", "disbench.errors"}
+    assert not {n for n in imports(Path(plugins.__file__)) if n.startswith(REGISTRIES)}
 
 
 def test_a_failed_file_takes_its_metrics_back(fresh, tmp_path):

@@ -143,6 +143,9 @@ def built_in() -> list[str]:
     return sorted(name.removesuffix(".toml") for name in found if name.endswith(".toml"))
 
 
+plugins.announce("datasets", plugins.Registry(built_in))
+
+
 def names() -> list[str]:
     """Every data set that has a manifest, sorted, those of plug-ins included."""
     return sorted({*built_in(), *plugins.names("datasets")})

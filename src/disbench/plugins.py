@@ -1,31 +1,34 @@
 """Methods, metrics and data sets from outside: installed packages by entry points, single files by `load`.
 
-A plug-in is a Python module. What it holds decides what it gives:
+A plug-in is a Python module with one or more of these:
 
-- `METHOD`, a class derived from `disbench.models.Method`: a method under the entry point's name, or the
-  file's;
-- functions under `@disbench.metrics.metric(...)`: metrics under their own names;
-- `MANIFEST`, the path or the text of a manifest: a data set under the manifest's name; beside it `READER`,
-  a class derived from `disbench.datasets.PluginReader`, where no built-in reader fits.
+- `METHOD`, a class derived from `disbench.models.Method`: a method with the name of the entry point or of
+  the file;
+- functions under `@disbench.metrics.metric(...)`: metrics with the functions' names;
+- `MANIFEST`, the path or the text of a manifest: a data set with the manifest's name. Where no built-in
+  reader fits, `READER` beside it is a class derived from `disbench.datasets.PluginReader`.
 
 A package announces its modules in its `pyproject.toml`:
 
     [project.entry-points."disbench.methods"]
     dip_vae = "disbench_example.dip_vae"
 
-and likewise in `disbench.metrics` and `disbench.datasets`, one line per name. Nothing of an installed package
-is imported before one of its names is asked for, so a broken one is in nobody's way but its own users'.
+and likewise in `disbench.metrics` and `disbench.datasets`, one line per name. An installed package is
+imported when one of its names is first asked for, so a broken one harms only those who use it.
+
+The registries import this module and hand their part in with `announce`, not the other way round.
 """
 
 from __future__ import annotations
 
 import functools
 import hashlib
+import importlib
 import importlib.metadata
 import importlib.util
 import sys
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -35,6 +38,27 @@ from disbench.errors import UsageError
 
 Kind = Literal["methods", "metrics", "datasets"]
 ONE: Mapping[Kind, str] = {"methods": "method", "metrics": "metric", "datasets": "data set"}
+# The module that announces each kind's registry, imported when a file gives something of that kind first.
+HOMES: Mapping[Kind, str] = {
+    "methods": "disbench.models",
+    "metrics": "disbench.metrics",
+    "datasets": "disbench.benchmark.datasets.manifest",
+}
+
+
+@dataclass(frozen=True)
+class Registry:
+    """The part of a registry that plug-ins need.
+
+    Attributes:
+        built_in: gives the names of disbench's own.
+        registered_by: gives the names that a module, named as in `sys.modules`, registered on import.
+        forget: takes back what that module registered.
+    """
+
+    built_in: Callable[[], Collection[str]]
+    registered_by: Callable[[str], Collection[str]] = lambda module: ()
+    forget: Callable[[str], None] = lambda module: None
 
 
 @dataclass(frozen=True)
@@ -42,10 +66,11 @@ class Offer:
     """One name that a plug-in gives.
 
     Attributes:
-        kind, name: what it is, and what it is called.
-        origin: the file or the package, for people.
-        entry: where an installed package keeps it; None for a file.
-        module: of a file, which is loaded already.
+        kind: of the registry that it belongs to.
+        name: its name there.
+        origin: the path of the file, or the package with its version; shown to the user.
+        entry: the entry point of an installed package; None for a file.
+        module: the loaded file; None for an installed package.
     """
 
     kind: Kind
@@ -64,11 +89,12 @@ class Offer:
             return self.module
         try:
             return self.entry.load()
-        except (Exception, SystemExit) as error:  # whatever a stranger's code does wrong on import
+        # Anything may go wrong when foreign code is imported.
+        except (Exception, SystemExit) as error:
             raise broken(self.origin, error) from error
 
     def source(self) -> str:
-        """What a result is recorded with: where it comes from, and the SHA-256 of its module's file."""
+        """The origin and the SHA-256 of the module's file, which are recorded with each result."""
         loaded = self.load()
         home = loaded if isinstance(loaded, ModuleType) else sys.modules[loaded.__module__]
         code = Path(str(home.__file__))
@@ -76,8 +102,15 @@ class Offer:
         return f"{named}, sha256 {hashlib.sha256(code.read_bytes()).hexdigest()[:16]}"
 
 
-_FILES: dict[Path, str] = {}  # loaded files, with the SHA-256 of their content
-_OFFERS: list[Offer] = []  # of these files
+# The loaded files with the SHA-256 of their content, and their offers.
+_FILES: dict[Path, str] = {}
+_OFFERS: list[Offer] = []
+_REGISTRIES: dict[Kind, Registry] = {}
+
+
+def announce(kind: Kind, registry: Registry) -> None:
+    """Hands in the registry of a kind; each calls this when it is imported."""
+    _REGISTRIES[kind] = registry
 
 
 def broken(origin: str, error: BaseException | str) -> UsageError:
@@ -87,7 +120,7 @@ def broken(origin: str, error: BaseException | str) -> UsageError:
 
 
 def files() -> tuple[Path, ...]:
-    """The files loaded so far, in that order: what a worker process has to load as well."""
+    """The files loaded so far, in order; a worker process has to load them too."""
     return tuple(_FILES)
 
 
@@ -95,7 +128,7 @@ def load(path: str | Path) -> list[str]:
     """Loads a file as a plug-in; a second time does nothing.
 
     Returns:
-        What it gives, such as ["method dip_vae", "metric rank_gap"].
+        Kind and name of each offer, such as ["method dip_vae", "metric rank_gap"].
 
     Raises:
         UsageError: no such file, one that fails on import or gives nothing, or a name that is taken.
@@ -109,15 +142,15 @@ def load(path: str | Path) -> list[str]:
     if path not in _FILES:
         name = f"disbench_plugin_{digest[:8]}_{path.stem}"
         try:
-            given = _given(path, _imported(path, name))
-            for offer in given:
+            offers = _offers_of(path, _imported(path, name))
+            for offer in offers:
                 _refuse_clash([offer, *_offered(offer.kind, offer.name)])
         except UsageError:
             del sys.modules[name]
-            if registry := sys.modules.get("disbench.metrics.registry"):
+            for registry in _REGISTRIES.values():
                 registry.forget(name)
             raise
-        _OFFERS.extend(given)
+        _OFFERS.extend(offers)
         _FILES[path] = digest
     return [f"{ONE[offer.kind]} {offer.name}" for offer in _OFFERS if offer.origin == str(path)]
 
@@ -127,7 +160,8 @@ def _imported(path: Path, name: str) -> ModuleType:
     if spec is None or spec.loader is None:
         raise broken(str(path), "Python has no loader for it")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # data classes look up their annotations there
+    # Data classes look up their annotations there.
+    sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
@@ -135,30 +169,30 @@ def _imported(path: Path, name: str) -> ModuleType:
     return module
 
 
-def _given(path: Path, module: ModuleType) -> list[Offer]:
-    """What a file gives."""
-    made = functools.partial(Offer, origin=str(path), module=module)
-    found = [made("methods", path.stem)] if hasattr(module, "METHOD") else []
+def _offers_of(path: Path, module: ModuleType) -> list[Offer]:
+    """The offers of a file."""
+    offer = functools.partial(Offer, origin=str(path), module=module)
+    offers = [offer("methods", path.stem)] if hasattr(module, "METHOD") else []
     if hasattr(module, "MANIFEST"):
         try:
-            found.append(made("datasets", str(tomllib.loads(manifest_text(module))["name"])))
+            offers.append(offer("datasets", str(tomllib.loads(manifest_text(module))["name"])))
         except (OSError, tomllib.TOMLDecodeError, KeyError) as error:
             raise broken(str(path), f"its MANIFEST is no manifest with a name ({error})") from error
-    if registry := sys.modules.get("disbench.metrics.registry"):
-        found += [made("metrics", name) for name in registry.registered_by(module.__name__)]
-    if not found:
+    for kind, registry in _REGISTRIES.items():
+        offers += [offer(kind, name) for name in registry.registered_by(module.__name__)]
+    if not offers:
         raise broken(
             str(path), "it has no METHOD, no MANIFEST and no function under @disbench.metrics.metric"
         )
-    return found
+    return offers
 
 
 def manifest_text(module: ModuleType) -> str:
     """The text of a module's MANIFEST: given as such, or as a path relative to the module's file."""
-    given = module.MANIFEST
-    if isinstance(given, str) and "\n" in given:
-        return given
-    return Path(str(module.__file__)).parent.joinpath(given).read_text("utf-8")
+    manifest = module.MANIFEST
+    if isinstance(manifest, str) and "\n" in manifest:
+        return manifest
+    return Path(str(module.__file__)).parent.joinpath(manifest).read_text("utf-8")
 
 
 def names(kind: Kind) -> set[str]:
@@ -172,10 +206,10 @@ def find(kind: Kind, name: str) -> Offer | None:
     Raises:
         UsageError: several do, or disbench itself has that name too.
     """
-    found = _offered(kind, name)
-    if found:
-        _refuse_clash(found)
-    return found[0] if found else None
+    offers = _offered(kind, name)
+    if offers:
+        _refuse_clash(offers)
+    return offers[0] if offers else None
 
 
 def source(kind: Kind, name: str) -> str:
@@ -185,7 +219,7 @@ def source(kind: Kind, name: str) -> str:
 
 
 def absent(kind: Kind, name: str, wanted: str) -> UsageError:
-    """The sentence for a name that a plug-in gave when the result at hand was made."""
+    """The error for a result that was made with a plug-in which is not loaded now."""
     return UsageError(
         f"the {ONE[kind]} {name!r} comes from a plug-in ({wanted}) that is not loaded; "
         "name its file with --plugin, or install its package."
@@ -197,8 +231,8 @@ def _offered(kind: Kind, name: str) -> list[Offer]:
     return files + _installed(kind).get(name, [])
 
 
-def _refuse_clash(found: list[Offer]) -> None:
-    first, *others = found
+def _refuse_clash(offers: list[Offer]) -> None:
+    first, *others = offers
     taken = "built in" if first.name in _built_in(first.kind) else ""
     if others:
         taken = f"given by {others[0].origin}"
@@ -209,25 +243,17 @@ def _refuse_clash(found: list[Offer]) -> None:
         )
 
 
-def _built_in(kind: Kind) -> Iterable[str]:
-    if kind == "methods":
-        from disbench.models import method
-
-        return method.built_in()
-    if kind == "metrics":
-        from disbench.metrics import registry
-
-        return registry.built_in()
-    from disbench.benchmark.datasets import manifest
-
-    return manifest.built_in()
+def _built_in(kind: Kind) -> Collection[str]:
+    if kind not in _REGISTRIES:
+        importlib.import_module(HOMES[kind])
+    return _REGISTRIES[kind].built_in()
 
 
 @functools.cache
 def _installed(kind: Kind) -> dict[str, list[Offer]]:
-    """What the installed packages announce. Imports nothing of them."""
-    found: dict[str, list[Offer]] = {}
+    """The offers of the installed packages by name. Imports nothing of them."""
+    offers: dict[str, list[Offer]] = {}
     for entry in importlib.metadata.entry_points(group=f"disbench.{kind}"):
         origin = f"{entry.dist.name} {entry.dist.version}" if entry.dist else entry.value
-        found.setdefault(entry.name, []).append(Offer(kind, entry.name, origin, entry))
-    return found
+        offers.setdefault(entry.name, []).append(Offer(kind, entry.name, origin, entry))
+    return offers

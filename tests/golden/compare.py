@@ -266,19 +266,25 @@ def clustering(folder: Path, dataset: str, metric: str) -> Any:
             *(file[f"{name}__{part}"] for part in ("counts", "latent_prior", "class_prior"))
         )
     by_metric: dict[str, Callable[[], Any]] = {
-        "ent": lambda: t.ent(empty="nan"),
-        "ent_skip_empty": lambda: t.ent(),
-        "ent_rows": lambda: np.nanmean(t.ent().parts["latents"]),
-        "ent_cols_nonempty": lambda: np.nanmean(t.ent().parts["classes"]),
-        "nmi": lambda: t.nmi(average="arithmetic"),
-        "ari": t.ari,
-        "ami": t.ami,
-        "accuracy_hungarian": t.hungarian_accuracy,
-        "purity_majority": t.purity,
-        "homogeneity": t.homogeneity,
-        "completeness": t.completeness,
-        **{f"nmi_{a}": lambda a=a: t.nmi(average=a) for a in ("arithmetic", "geometric", "min", "max")},
-        **{f"rmse_{m}": lambda m=m: t.prior_rmse(match=m) for m in ("majority", "hungarian", "sorted")},
+        "ent": lambda: metrics.ent(t, empty="nan"),
+        "ent_skip_empty": lambda: metrics.ent(t),
+        "ent_rows": lambda: np.nanmean(metrics.ent(t).parts["latents"]),
+        "ent_cols_nonempty": lambda: np.nanmean(metrics.ent(t).parts["classes"]),
+        "nmi": lambda: metrics.nmi(t, average="arithmetic"),
+        "ari": lambda: metrics.ari(t),
+        "ami": lambda: metrics.ami(t),
+        "accuracy_hungarian": lambda: metrics.hungarian_accuracy(t),
+        "purity_majority": lambda: metrics.purity(t),
+        "homogeneity": lambda: metrics.homogeneity(t),
+        "completeness": lambda: metrics.completeness(t),
+        **{
+            f"nmi_{a}": lambda a=a: metrics.nmi(t, average=a)
+            for a in ("arithmetic", "geometric", "min", "max")
+        },
+        **{
+            f"rmse_{m}": lambda m=m: metrics.prior_rmse(t, match=m)
+            for m in ("majority", "hungarian", "sorted")
+        },
     }
     return float(by_metric[metric]()) if metric in by_metric else None
 

@@ -32,3 +32,13 @@ def test_a_factor_without_variation_in_the_test_rows_is_named():
     s = linear_r2(V.astype(float), V, split=(np.arange(20), np.array([0, 1])))
     assert s.parts["factors"] == pytest.approx([0, 1])
     assert "one value in the rows to test on" in s.warnings[0]
+
+
+def test_a_linear_map_of_the_codes_is_exactly_as_good(rng):
+    v = rng.normal(size=(200, 2))
+    z = v + rng.normal(size=(200, 2))
+    split = (np.arange(100), np.arange(100, 200))
+    mixed = z @ np.array([[2.0, 1.0], [-1.0, 0.25]]) + [3, -1]
+    assert linear_r2(mixed, v, split=split).score == pytest.approx(
+        linear_r2(z, v, split=split).score, abs=1e-9
+    )

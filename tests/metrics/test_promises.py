@@ -1,10 +1,13 @@
 """What every metric that is found promises, whatever it measures."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
 
 from disbench.errors import UsageError
 from disbench.metrics import ContingencyTable, get, names
+from disbench.metrics.registry import Change
 
 SIZES = (3, 4, 5)
 GRID = np.stack(np.unravel_index(np.arange(60), SIZES), axis=1)
@@ -12,26 +15,34 @@ FACTORS = np.tile(GRID, (4, 1))
 NOISE = np.random.default_rng(1).normal(size=(240, 4))
 CODES = np.column_stack([FACTORS, FACTORS[:, 0] + FACTORS[:, 1]]) + 0.3 * NOISE
 SPLIT = (np.arange(160), np.arange(160, 240))
-# small enough to run all of them: as many votes, trees and samples as tell a bug from none
-QUICK = {
-    "factor_vae": {"votes": 200, "eval_votes": 100, "batch": 16, "variance_rows": 500},
-    "z_max_var": {"votes": 200, "eval_votes": 100, "batch": 16, "variance_rows": 500},
-    "beta_vae": {"votes": 200, "eval_votes": 100, "batch": 16},
-    "dci": {"trees": 5, "n_jobs": 1},
-    "downstream": {"sizes": (100,), "model": "logistic"},
-    "mig_chen": {"samples": 100},
+# As many votes, trees and samples as tell a bug from none, for whatever metric has such a setting.
+FEW = {
+    "votes": 200,
+    "eval_votes": 100,
+    "batch": 16,
+    "variance_rows": 500,
+    "trees": 5,
+    "samples": 1000,
+    "sizes": (100,),
 }
 ALL = names()
 KINDS = {name: get(name).kind for name in ALL}
 WITH_CODES = [name for name in ALL if KINDS[name] not in ("clustering", "models")]
 
 
-def score(name, codes=CODES, factors=FACTORS, grid=SIZES, seed=0, **settings):
+def few(name, preset=None):
+    """Settings that make a metric quick; a preset's 0 stays, since it stands for another rule."""
+    return {s: FEW[s] for s, value in get(name).settings(preset).items() if s in FEW and value != 0}
+
+
+def score(name, codes=CODES, factors=FACTORS, grid=SIZES, seed=0, logvar=None, **settings):
     """The metric on our small data, whatever its kind. A sampling metric sees the first 60 rows, the grid."""
     m = get(name)
-    settings = {**QUICK.get(name, {}), **settings}
+    settings = {**few(name, settings.get("preset")), **settings}
     if m.takes("rng"):
         settings["rng"] = np.random.default_rng(seed)
+    if m.takes("n_jobs"):
+        settings["n_jobs"] = 1
     if m.takes("split"):
         settings.setdefault("split", SPLIT)
     match m.kind:
@@ -42,7 +53,7 @@ def score(name, codes=CODES, factors=FACTORS, grid=SIZES, seed=0, **settings):
         case "unsupervised":
             return m(codes, **settings)
         case "posterior":
-            return m(codes, np.full(np.shape(codes), -3.0), factors, **settings)
+            return m(codes, np.full(np.shape(codes), -3.0) if logvar is None else logvar, factors, **settings)
         case "models":
             return m([codes, codes[:, ::-1], NOISE], **settings)
         case "clustering":
@@ -105,13 +116,26 @@ def test_dead_codes_and_constant_factors_do_no_harm(name):
         assert s.dropped_factors == (1,)
 
 
+def chance(name):
+    """The score of codes that know nothing: as the metric gives it, or that of noise."""
+    worded = {"0": 0.0, "0.5": 0.5, "1/k": 1 / 3}
+    return worded[get(name).chance] if get(name).chance else score(name, NOISE).score
+
+
 @pytest.mark.parametrize("name", WITH_CODES)
 def test_collapsed_codes_score_no_better_than_chance_and_say_so(name):
     s = score(name, np.ones_like(CODES))
     assert np.isfinite(s.score)
     assert not s.live.any()
     assert s.warnings
-    assert s.score <= 0.51
+    if get(name).higher_is_better:
+        assert s.score <= chance(name) + 0.02
+        assert s.score <= 0.51
+    elif KINDS[name] == "unsupervised":
+        # It measures the dependence among codes, and constants have none.
+        assert s.score == 0
+    else:
+        assert s.score >= chance(name) - 0.02
 
 
 @pytest.mark.parametrize("name", WITH_CODES)
@@ -131,19 +155,11 @@ def test_a_sampling_metric_asks_for_the_rows_it_announces(name):
 
     for preset in get(name).presets:
         asked.clear()
-        small = {s: v for s, v in QUICK[name].items() if get(name).presets[preset][s] != 0}
-        s = score(name, encode, preset=preset, **{**_zeros(name, preset), **small})
-        announced = get(name).rows(
-            SIZES, np.random.default_rng(0), preset, **{**_zeros(name, preset), **small}
-        )
+        s = score(name, encode, preset=preset)
+        announced = get(name).rows(SIZES, np.random.default_rng(0), preset, **few(name, preset))
         assert (np.concatenate(asked) == announced).all()
         assert s.n_encoded == len(announced)
-        again = score(name, CODES, preset=preset, **{**_zeros(name, preset), **small})
-        assert again.score == s.score
-
-
-def _zeros(name, preset):
-    return {s: 0 for s in QUICK[name] if get(name).presets[preset][s] == 0}
+        assert score(name, CODES, preset=preset).score == s.score
 
 
 @pytest.mark.parametrize("name", [n for n in ALL if KINDS[n] == "sampling"])
@@ -169,51 +185,74 @@ def test_a_function_that_returns_the_wrong_rows_is_refused(name):
         score(name, CODES, grid=FACTORS)
 
 
-# Per metric, what leaves the score as it is: the order of codes, the sign, the unit of each, the unit of all,
-# the origin of codes; and renaming the values of factors.
-EVERYTHING = ("order", "sign", "unit", "origin", "values")
-PROMISED = {
-    "factor_vae": ("order", "sign", "origin"),
-    "z_max_var": ("order", "sign", "origin"),
-    "beta_vae": ("order", "sign", "origin"),
-    "mig": EVERYTHING,
-    "mig_sup": EVERYTHING,
-    "dcimig": EVERYTHING,
-    "jemmig": EVERYTHING,
-    "aam": EVERYTHING,
-    "modularity": EVERYTHING,
-    "explicitness": EVERYTHING,
-    "infomec": ("order", "sign", "origin", "all_units", "values"),
-    "irs": ("order", "sign", "all_units", "origin", "values"),
-    "sap": ("order", "values"),
-    "mcc": ("order", "sign", "unit", "origin"),
-    "linear_r2": ("order", "sign", "unit", "origin"),
-    "downstream": ("order", "sign", "values"),
-    "gaussian_total_correlation": ("order", "sign", "unit", "origin"),
-    "wasserstein_correlation": ("order", "sign", "origin"),
-    "pairwise_mi": ("order", "sign", "unit", "origin"),
-    "active_units": ("order", "sign", "origin"),
-}
-CHANGES = {
-    "order": lambda z, v: (z[:, [2, 0, 3, 1]], v),
-    "sign": lambda z, v: (z * [1, -1, 1, -1], v),
-    "unit": lambda z, v: (z * [0.25, 8, 2, 0.5], v),
-    "all_units": lambda z, v: (z * 8, v),
-    "origin": lambda z, v: (z + np.array([3, -1, 0, 10]), v),
-    "values": lambda z, v: (
-        z,
-        (np.array([2, 0, 1])[v[:, 0]], 10 - v[:, 1], np.array([4, 2, 0, 9, 1])[v[:, 2]]),
-    ),
-}
+# Powers of two scale without rounding, so that no code changes its bin.
+SCALES = {"scale": np.array([0.25, 8, 2, 0.5]), "common scale": np.full(4, 8)}
+RENAMED = (np.array([2, 0, 1]), np.arange(10, 0, -1), np.array([4, 2, 0, 9, 1]))
+ORIGIN = np.array([3, -1, 0, 10])
 
 
-@pytest.mark.parametrize(("name", "change"), [(n, c) for n, promised in PROMISED.items() for c in promised])
+def changed(change, codes=CODES, factors=FACTORS, scales=SCALES, origin=ORIGIN):
+    """Codes, factors and the codes' log-variance after a change that should not matter."""
+    logvar = np.full(codes.shape, -3.0)
+    match change:
+        case "order":
+            codes = codes[:, [2, 0, 3, 1]]
+        case "sign":
+            codes = codes * [1, -1, 1, -1]
+        case "scale" | "common scale":
+            codes, logvar = codes * scales[change], logvar + 2 * np.log(scales[change])
+        case "origin":
+            codes = codes + origin
+        case "values":
+            factors = np.column_stack([new[v] for new, v in zip(RENAMED, factors.T, strict=True)])
+    return {"codes": codes, "factors": factors, "logvar": logvar}
+
+
+def changes(name):
+    """The changes that a metric of this kind can see."""
+    kind = KINDS[name]
+    if kind == "clustering":
+        return ()
+    return [c for c in get_args(Change) if c != "values" or kind in ("table", "posterior")]
+
+
+DEPENDENT = [(name, c) for name in ALL for c in changes(name) if c in get(name).depends_on]
+INDEPENDENT = [(name, c) for name in ALL for c in changes(name) if c not in get(name).depends_on]
+
+
+@pytest.mark.parametrize(("name", "change"), INDEPENDENT)
 def test_what_should_not_matter_does_not(name, change):
-    codes, factors = CHANGES[change](CODES, FACTORS)
-    factors = np.stack(factors, axis=1) if isinstance(factors, tuple) else factors
-    # solvers stop within their tolerance, neighbours have a jitter of 1e-10
-    close = 2e-3 if name in ("explicitness", "infomec", "beta_vae", "downstream", "sap") else 1e-6
-    assert score(name, codes, factors).score == pytest.approx(score(name).score, abs=close)
+    """Where it does, `depends_on` of the metric says so."""
+    # Solvers stop within their tolerance, neighbours have a jitter of 1e-10.
+    close = 2e-3 if get(name).takes("rng") else 1e-6
+    if score(name, **changed(change)).score == pytest.approx(score(name).score, abs=close):
+        return
+    # A metric that draws for each code, or grows trees, now has other draws: equal but for their spread.
+    assert KINDS[name] != "sampling"
+    before = [score(name, seed=seed).score for seed in range(10)]
+    after = [score(name, **changed(change), seed=seed).score for seed in range(10, 20)]
+    error = np.hypot(np.std(before), np.std(after)) / np.sqrt(10)
+    assert abs(np.mean(before) - np.mean(after)) <= close + 4 * error
+
+
+UNDECLARED = [("sap", "origin"), ("mcc", "values"), ("irs", "scale"), ("downstream", "common scale")]
+
+
+@pytest.mark.parametrize(("name", "change"), UNDECLARED)
+def test_a_dependence_that_is_not_declared_would_be_seen(name, change):
+    with pytest.raises(AssertionError):
+        test_what_should_not_matter_does_not(name, change)
+
+
+@pytest.mark.parametrize(("name", "change"), DEPENDENT)
+def test_what_a_metric_says_it_depends_on_does_matter(name, change):
+    scales = {"scale": np.array([1, 1e-3, 1e-3, 1e-3]), "common scale": np.full(4, 1e-3)}
+    seen = score(name, **changed(change, scales=scales, origin=10 * ORIGIN)).score
+    assert abs(seen - score(name).score) > 0.01
+
+
+def test_every_metric_says_what_it_depends_on_in_known_words():
+    assert all(set(get(name).depends_on) <= set(changes(name)) for name in ALL)
 
 
 @pytest.mark.parametrize(
@@ -225,5 +264,5 @@ def test_what_should_not_matter_does_not(name, change):
     ],
 )
 def test_units_do_not_matter_to_votes_that_do_not_look_at_them(name, settings):
-    codes = CHANGES["unit"](CODES, None)[0]
+    codes = CODES * SCALES["scale"]
     assert score(name, codes, **settings).score == pytest.approx(score(name, **settings).score, abs=0.01)

@@ -97,6 +97,39 @@ def test_a_preset_of_settings_that_do_not_exist_is_refused(toy):
         toy(share)
 
 
+def test_a_dependence_in_unknown_words_is_refused():
+    with pytest.raises(ValueError, match="depends_on \\['unit'\\] must be among"):
+        metric(paper="a paper", presets={"dlib": {}}, depends_on=("unit",))
+
+
+FUNCTION = "import types; assert isinstance({}, types.FunctionType), {}"
+ORDERS = [
+    "import disbench.metrics.{0}; import disbench; f = disbench.metrics.{0}",
+    "from disbench.metrics import registry; registry.names(); from disbench.metrics import {0} as f",
+    "import importlib, disbench; importlib.import_module('disbench.metrics.{0}'); f = disbench.metrics.{0}",
+    "import disbench.metrics.registry, disbench.metrics as m; m.get('{0}'); f = m.{0}",
+    "from disbench.metrics import *; f = {0}",
+]
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_the_name_of_a_metric_is_its_function_whatever_was_imported_before(order):
+    code = f"{order.format('mig')}; {FUNCTION.format('f', 'f')}"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_every_metric_is_in_the_package_and_hides_nothing_of_it():
+    package = sys.modules["disbench.metrics"]
+    assert {*names()} <= {*dir(package)}
+    for name in registry.built_in():
+        assert getattr(package, name) is get(name).fn
+        assert name in package.__all__
+    others = {*package.__all__} - {*names()}
+    assert others == {"ContingencyTable", "Grid", "Metric", "Score", "get", "metric", "names"}
+    with pytest.raises(AttributeError, match="has no attribute 'migg'"):
+        package.migg  # noqa: B018
+
+
 def test_unknown_names_come_with_the_nearest_known():
     with pytest.raises(UsageError, match="unknown metric 'facter_vae'; did you mean 'factor_vae'"):
         get("facter_vae")

@@ -1,40 +1,24 @@
-"""The rules for unusual input, in one place; every metric goes through here.
+"""What a metric accepts: every array that comes from outside is checked here, in the same words.
 
 - Codes are (n, d), factors (n, k), finite numbers; a table of another shape is refused, never transposed
   silently.
 - A factor with one value can be neither fixed nor predicted: it is dropped and named.
-- A constant code never wins a vote and carries no information: it is masked, not divided by.
-- Mutual information of 1e-12 nats or less is 0. Counting leaves about 1e-17 where the truth is 0, and a
-  score that divides by the largest entry of such a row turns that into 1.
 - A metric that needs more rows than it was given says how many.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from disbench.errors import UsageError
+from disbench.metrics.arrays import Array, Floats, Split, as_array, varying
 
-Array = NDArray[Any]
-Floats = NDArray[np.floating[Any]]
-Ints = NDArray[np.integer[Any]]
-Bools = NDArray[np.bool_]
-Split = tuple[Ints, Ints]
-
-MI_FLOOR = 1e-12  # nats
+T = TypeVar("T")
 
 
-def as_array(values: Any) -> Array:
-    """A numpy array of an array, a list or a tensor, which is known by its methods: torch is not imported."""
-    if all(hasattr(values, method) for method in ("detach", "cpu", "numpy")):
-        values = values.detach().cpu().numpy()
-    return np.asarray(values)
-
-
-def check_codes(name: str, codes: Any) -> Floats:
+def check_codes(name: str, codes: object) -> Floats:
     """Codes as a finite float array (n, d), in the precision given."""
     z = as_array(codes)
     if z.dtype == object or z.dtype.kind not in "fiub":
@@ -53,7 +37,7 @@ def check_codes(name: str, codes: Any) -> Floats:
     return z
 
 
-def check_factors(name: str, factors: Any, integers: bool = True) -> Array:
+def check_factors(name: str, factors: object, integers: bool = True) -> Array:
     """Factors (n, k): integers (a float table of whole numbers will do), or any finite numbers."""
     v = as_array(factors)
     if v.dtype == object or v.dtype.kind not in "fiub":
@@ -72,7 +56,7 @@ def check_factors(name: str, factors: Any, integers: bool = True) -> Array:
     return v
 
 
-def check_table(name: str, codes: Any, factors: Any, integers: bool = True) -> tuple[Floats, Array]:
+def check_table(name: str, codes: object, factors: object, integers: bool = True) -> tuple[Floats, Array]:
     """Codes (n, d) and factors (n, k) of the same n rows; see `check_codes` and `check_factors`."""
     z, v = check_codes(name, codes), check_factors(name, factors, integers)
     both = f"{name}: codes {z.shape} and factors {v.shape}"
@@ -93,12 +77,6 @@ def check_table(name: str, codes: Any, factors: Any, integers: bool = True) -> t
     raise UsageError(f"{both} must be (n, d) and (n, k) with the same number of rows")
 
 
-def varying(columns: Array) -> Bools:
-    """(d,) True for the columns with more than one value."""
-    mask: Bools = (columns != columns[:1]).any(axis=0)
-    return mask
-
-
 def drop_constant(name: str, factors: Array) -> tuple[Array, tuple[int, ...]]:
     """The factors with more than one value, and the columns of those that were dropped."""
     keep = varying(factors)
@@ -107,22 +85,6 @@ def drop_constant(name: str, factors: Array) -> tuple[Array, tuple[int, ...]]:
             f"{name}: none of the {len(keep)} factors has two values, so there is nothing to tell apart"
         )
     return factors[:, keep], tuple(int(k) for k in np.flatnonzero(~keep))
-
-
-def relabel(factors: Array) -> Ints:
-    """Each column's values replaced by their rank 0, 1, ... among the values that occur; same shape."""
-    return np.stack([np.unique(v, return_inverse=True)[1] for v in factors.T], axis=1)
-
-
-def floor(information: Floats) -> Floats:
-    """Mutual information in nats, with rounding noise set to exactly 0."""
-    return np.where(information > MI_FLOOR, information, 0.0)
-
-
-def ratio(top: Floats, bottom: Floats) -> Floats:
-    """top / bottom elementwise, and 0 where bottom is 0: the caller's rule for an empty row, a dead code."""
-    shape = np.broadcast_shapes(np.shape(top), np.shape(bottom))
-    return np.divide(top, bottom, out=np.zeros(shape), where=np.broadcast_to(bottom, shape) != 0)
 
 
 def need_rows(name: str, given: int, needed: int, why: str) -> None:
@@ -158,25 +120,12 @@ def split_rows(
     return train, test
 
 
-def seed(rng: np.random.Generator) -> int:
-    """A seed for an estimator that does not take a generator."""
-    return int(rng.integers(2**31))
-
-
-def standardise(codes: Array, rows: Ints) -> Floats:
-    """Codes with mean 0 and standard deviation 1 over `rows`, in float64; a code constant there becomes 0."""
-    z = codes.astype(np.float64)
-    part = z[rows]
-    moved = z - part.mean(axis=0)
-    return np.where(varying(part), ratio(moved, part.std(axis=0)), 0.0)
-
-
-def per_factor(name: str, setting: str, value: Any, k: int) -> tuple[Any, ...]:
+def per_factor(name: str, setting: str, value: T | tuple[T, ...], k: int) -> tuple[T, ...]:
     """A setting that is one value for all factors, or a tuple with one for each of the k that vary."""
-    if not isinstance(value, (tuple, list)):
+    if not isinstance(value, tuple):
         return (value,) * k
     if len(value) != k:
         raise UsageError(
             f"{name}: {setting} has {len(value)} entries, but {k} factors vary; pass {setting}= with as many"
         )
-    return tuple(value)
+    return value
