@@ -6,19 +6,17 @@ from disbench.models.method import (
     DataInfo,
     Method,
     Noise,
-    Optimizer,
     Terms,
     Update,
-    adam,
     build,
     configure,
     get,
     linear,
     names,
-    rmsprop,
     summary,
     traversal_rows,
 )
+from disbench.models.optimizer import Optimizer, adam, rmsprop
 
 __all__ = [
     "Checkpoint",

@@ -42,6 +42,7 @@ from disbench.models import method, nets
 from disbench.models.categorical import CategoryCode, category_codes, gumbel_noise, gumbel_softmax, one_hot
 from disbench.models.gan import confidence, fake_term, real_term
 from disbench.models.method import DataInfo, Method, Noise, Terms, Update
+from disbench.models.optimizer import adam
 
 
 @dataclass(frozen=True)
@@ -168,8 +169,8 @@ class ElasticInfoGAN(Method):
         c = self.config
         learner = ("g", "q", "prior") if c.prior == "learned" else ("g", "q")
         return (
-            Update("discriminator_loss", ("trunk", "d"), method.adam(c.lr, beta1=0.5)),
-            Update("generator_loss", learner, method.adam(c.lr, beta1=0.5)),
+            Update("discriminator_loss", ("trunk", "d"), adam(c.lr, beta1=0.5)),
+            Update("generator_loss", learner, adam(c.lr, beta1=0.5)),
         )
 
     def code(self, noise: Noise) -> Tensor:

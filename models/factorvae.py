@@ -30,9 +30,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from disbench.models import method, vae
+from disbench.models import vae
 from disbench.models.method import DataInfo, Noise, Terms, Update
 from disbench.models.nets import leaky, mlp
+from disbench.models.optimizer import adam
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ class FactorVAE(vae.VAE):
         return {"eps": torch.randn(batch, d, generator=generator, device=device), "perm": order}
 
     def updates(self) -> tuple[Update, ...]:
-        discriminator = Update("discriminator_loss", ("d",), method.adam(self.config.lr_d, 0.5, 0.9))
+        discriminator = Update("discriminator_loss", ("d",), adam(self.config.lr_d, 0.5, 0.9))
         return (*super().updates(), discriminator)
 
     def loss(self, x: Tensor, noise: Noise, step: Tensor) -> Terms:

@@ -25,8 +25,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from disbench.models import method
-from disbench.models.method import DataInfo, Method, Noise, Optimizer, Terms, Update
+from disbench.models.method import DataInfo, Method, Noise, Terms, Update
 from disbench.models.nets import ibgan_generator, ibgan_head, initialise
+from disbench.models.optimizer import Optimizer, adam, rmsprop
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ MINI: dict[str, Any] = {
 
 def optimizer(c: Config, lr: float) -> Optimizer:
     """RMSprop with momentum 0.9 as in IB-GAN's code, or Adam with beta1 0.5."""
-    return method.rmsprop(lr, momentum=0.9) if c.optimizer == "rmsprop" else method.adam(lr, beta1=0.5)
+    return rmsprop(lr, momentum=0.9) if c.optimizer == "rmsprop" else adam(lr, beta1=0.5)
 
 
 def real_term(logits: Tensor) -> Tensor:

@@ -40,6 +40,7 @@ from disbench.models.categorical import (
 )
 from disbench.models.method import DataInfo, Method, Noise, Terms, Update
 from disbench.models.nets import vae_nets
+from disbench.models.optimizer import adam
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ class JointVAE(Method):
         }
 
     def updates(self) -> tuple[Update, ...]:
-        return (Update("loss", ("encoder", "decoder"), method.adam(self.config.lr)),)
+        return (Update("loss", ("encoder", "decoder"), adam(self.config.lr)),)
 
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
         """mu and logvar (B, D), and log alpha (B, K_i) of each discrete latent."""

@@ -29,8 +29,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from disbench.models import method
-from disbench.models.method import DataInfo, Method, Noise, Optimizer, Terms, Update
+from disbench.models.method import DataInfo, Method, Noise, Terms, Update
 from disbench.models.nets import vae_nets
+from disbench.models.optimizer import Optimizer
 
 Nets = Literal["conv", "burgess", "dlib", "jointvae", "jointvae32", "mini", "mlp"]
 

@@ -9,7 +9,8 @@ from disbench import models
 from disbench.benchmark import speed
 from disbench.benchmark.datasets.dataset import ArrayStorage, Dataset
 from disbench.models import nets
-from disbench.models.method import Method, Update, adam
+from disbench.models.method import Method, Update
+from disbench.models.optimizer import adam
 
 CPU = torch.device("cpu")
 PIXELS = np.random.default_rng(0).integers(0, 2, (20, 1, 16, 16), dtype=np.uint8) * 255
