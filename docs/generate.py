@@ -96,9 +96,9 @@ def _nav(kind: str) -> list[dict[str, str]]:
 
 
 def method_names() -> list[str]:
-    from disbench.models import method
+    from disbench.models import registry
 
-    return list(method.built_in())
+    return list(registry.built_in())
 
 
 def metric_names() -> list[str]:

@@ -8,15 +8,11 @@ from disbench.models.method import (
     Noise,
     Terms,
     Update,
-    build,
-    configure,
-    get,
     linear,
-    names,
-    summary,
     traversal_rows,
 )
 from disbench.models.optimizer import Optimizer, adam, rmsprop
+from disbench.models.registry import build, configure, get, names, summary
 
 __all__ = [
     "Checkpoint",

@@ -25,8 +25,8 @@ from torch import Tensor
 
 from disbench import plugins
 from disbench.errors import UsageError
-from disbench.models import method
-from disbench.models.method import Method
+from disbench.models import registry
+from disbench.models.method import DataInfo, Method
 
 FORMAT = 1
 KIND = "disbench checkpoint"
@@ -65,9 +65,9 @@ class Checkpoint:
 
     def build(self, device: str | torch.device = "cpu") -> Method:
         """The method with these weights, in evaluation mode."""
-        if self.plugin and self.method not in method.names():
+        if self.plugin and self.method not in registry.names():
             raise plugins.absent("methods", self.method, self.plugin)
-        start = method.get(self.method).CONFIGS["paper"]
+        start = registry.get(self.method).CONFIGS["paper"]
         known = {f.name for f in dataclasses.fields(start)}
         if set(self.config) != known:
             odd = sorted(set(self.config) ^ known)
@@ -75,10 +75,10 @@ class Checkpoint:
                 f"the checkpoint's settings do not fit {self.method} as it is here: {', '.join(odd)} differ; "
                 "train it again or use the version that wrote it."
             )
-        config = method.configure(self.method, "paper", self.config)
-        data = method.DataInfo(self.shape, self.n, self.class_prior)
+        config = registry.configure(self.method, "paper", self.config)
+        data = DataInfo(self.shape, self.n, self.class_prior)
         try:
-            made = method.build(self.method, config, data, seed=0)
+            made = registry.build(self.method, config, data, seed=0)
             made.load_state_dict(dict(self.weights), strict=True)
         except UsageError:
             raise

@@ -211,9 +211,9 @@ def _refuse_clash(found: list[Offer]) -> None:
 
 def _built_in(kind: Kind) -> Iterable[str]:
     if kind == "methods":
-        from disbench.models import method
+        from disbench.models import registry as methods
 
-        return method.built_in()
+        return methods.built_in()
     if kind == "metrics":
         from disbench.metrics import registry
 
