@@ -38,7 +38,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from disbench.errors import UsageError
-from disbench.models import method, nets
+from disbench.models import layers, method, nets
 from disbench.models.categorical import CategoryCode, category_codes, gumbel_noise, gumbel_softmax, one_hot
 from disbench.models.gan import confidence, fake_term, real_term
 from disbench.models.method import DataInfo, Method, Noise, Terms, Update
@@ -152,7 +152,7 @@ class ElasticInfoGAN(Method):
         self.d = nn.Linear(c.hidden, 1)
         self.q = nets.mnist_q_head(c.hidden, c.k, c.middle)
         self.prior = Prior(c.k, fixed_prior(c, data), c.prior_speed)
-        nets.initialise(self, std=c.init_std)
+        layers.initialise(self, std=c.init_std)
 
     def noise(self, batch: int, generator: torch.Generator) -> Noise:
         c, device = self.config, generator.device

@@ -31,8 +31,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from disbench.models import vae
+from disbench.models.layers import leaky
 from disbench.models.method import DataInfo, Noise, Terms, Update
-from disbench.models.nets import leaky, mlp
+from disbench.models.nets import mlp
 from disbench.models.optimizer import adam
 
 

@@ -25,8 +25,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from disbench.models import method
+from disbench.models.layers import initialise
 from disbench.models.method import DataInfo, Method, Noise, Terms, Update
-from disbench.models.nets import ibgan_generator, ibgan_head, initialise
+from disbench.models.nets import ibgan_generator, ibgan_head
 from disbench.models.optimizer import Optimizer, adam, rmsprop
 
 

@@ -43,8 +43,9 @@ from disbench.models.gan import (
     optimizer,
     real_term,
 )
+from disbench.models.layers import initialise
 from disbench.models.method import DataInfo, Method, Noise, Terms, Update
-from disbench.models.nets import ibgan_front, ibgan_front_head, ibgan_generator, ibgan_head, initialise, mlp
+from disbench.models.nets import ibgan_front, ibgan_front_head, ibgan_generator, ibgan_head, mlp
 from disbench.models.vae import active_units, gaussian_kl
 
 

@@ -35,7 +35,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from disbench.models import gan, method, nets
+from disbench.models import gan, layers, method, nets
 from disbench.models.categorical import (
     CategoryCode,
     category_codes,
@@ -125,11 +125,11 @@ class InfoGAN(Method):
         if c.nets == "modified":
             self.g = nets.infogan_generator(data.shape, inputs, c.channels[::-1])
             self.trunk: nn.Module = nets.infogan_trunk(data.shape, c.channels)
-            self.d: nn.Module = nets.Spectral(nn.Linear(128, 1))
+            self.d: nn.Module = layers.Spectral(nn.Linear(128, 1))
             self.q: nn.Module = nn.Sequential(
-                nets.Spectral(nn.Linear(128, 128)),
-                nn.LeakyReLU(nets.LEAK),
-                nets.Spectral(nn.Linear(128, outputs)),
+                layers.Spectral(nn.Linear(128, 128)),
+                nn.LeakyReLU(layers.LEAK),
+                layers.Spectral(nn.Linear(128, outputs)),
             )
         elif c.nets == "mnist":
             self.g = nets.mnist_generator(data.shape, inputs)
@@ -141,7 +141,7 @@ class InfoGAN(Method):
             self.trunk = nn.Identity()
             self.d = nets.ibgan_head(data.shape, 1, c.width, c.base)
             self.q = nets.ibgan_head(data.shape, outputs, c.width, c.base, hidden=True)
-        nets.initialise(self, std=c.init_std)
+        layers.initialise(self, std=c.init_std)
 
     def noise(self, batch: int, generator: torch.Generator) -> Noise:
         c = self.config
