@@ -14,10 +14,12 @@ from types import ModuleType
 from typing import Any
 
 import torch
+from torch import nn
 
 from disbench import plugins
 from disbench.errors import UsageError, unknown
 from disbench.models.method import DataInfo, Method
+from disbench.models.optimizer import KINDS
 
 
 @functools.cache
@@ -132,7 +134,47 @@ def _read(label: str, value: object, kind: Any) -> object:
 
 
 def build(name: str, config: Any, data: DataInfo, seed: int) -> Method:
-    """A freshly initialised method: equal (config, data, seed) give equal weights, whatever ran before."""
+    """A freshly initialised method: equal (config, data, seed) give equal weights, whatever ran before.
+
+    Raises:
+        UsageError: the settings do not fit the data, or the method's `updates` name something that it lacks.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return get(name)(config, data)
+        method = get(name)(config, data)
+        try:
+            _check_updates(method)
+        except UsageError as error:
+            if offer := plugins.find("methods", name):
+                raise plugins.broken(offer.origin, error) from None
+            raise
+    return method
+
+
+def _check_updates(method: Method) -> None:
+    """Refuses, before any step, updates that no step could take.
+
+    Raises:
+        UsageError: a loss that is no function, a module that is none or has nothing to learn, an optimiser
+        that does not exist.
+    """
+    owner = type(method)
+    where = f"{owner.__name__}.updates()"
+    losses = [n for n in dir(owner) if callable(getattr(owner, n)) and not hasattr(Method, n)]
+    for update in method.updates():
+        if not hasattr(method, update.loss):
+            raise unknown(f"loss in {where}", update.loss, losses)
+        if not callable(getattr(method, update.loss)):
+            raise UsageError(f"{where} names {update.loss!r} as a loss, which is no function.")
+        for name in update.modules:
+            if not hasattr(method, name):
+                raise unknown(f"module in {where}", name, [n for n, _ in method.named_children()])
+            if not isinstance(getattr(method, name), nn.Module):
+                raise UsageError(f"{where} names {name!r} as a module, which is no torch.nn.Module.")
+        if not any(True for name in update.modules for _ in getattr(method, name).parameters()):
+            given = ", ".join(map(repr, update.modules)) or "no module"
+            raise UsageError(
+                f"{where} gives {update.loss!r} nothing to learn: {given} without any parameter."
+            )
+        if update.optimizer.name not in KINDS:
+            raise unknown(f"optimiser in {where}", update.optimizer.name, KINDS)
