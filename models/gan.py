@@ -146,11 +146,6 @@ class GAN(Method):
         images: Tensor = self.g(latents)
         return (images + 1) / 2
 
-    def traverse(self, image: Tensor, noise: Noise, steps: int) -> tuple[list[str], Tensor]:
-        d = self.config.codes
-        rows = method.traversal_rows(self.represent(image), range(d), *self.TRAVERSAL, steps)
-        return [f"z{j}" for j in range(d)], self.generate(rows).reshape(d, steps, *self.data.shape)
-
 
 def instance_noise(batch: int, shape: tuple[int, int, int], generator: torch.Generator) -> Noise:
     """Standard normal pictures to be added to the real and to the generated images."""

@@ -33,7 +33,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from disbench.models import gan, method
+from disbench.models import gan
 from disbench.models.gan import (
     confidence,
     fake_term,
@@ -92,6 +92,8 @@ class IBGAN(Method):
         "3dchairs": Config(**FRONT, steps=700_000, noise_steps=700_000, beta=0.325, width=32),
         "mini": Config(**gan.MINI, codes=8),
     }
+
+    TRAVERSED: ClassVar[str] = "r"
 
     def __init__(self, config: Config, data: DataInfo) -> None:
         super().__init__(config, data)
@@ -183,11 +185,6 @@ class IBGAN(Method):
     def generate(self, latents: Tensor) -> Tensor:
         images: Tensor = self.g(latents)
         return (images + 1) / 2
-
-    def traverse(self, image: Tensor, noise: Noise, steps: int) -> tuple[list[str], Tensor]:
-        d = self.config.codes
-        rows = method.traversal_rows(self.represent(image), range(d), *self.TRAVERSAL, steps)
-        return [f"r{j}" for j in range(d)], self.generate(rows).reshape(d, steps, *self.data.shape)
 
 
 METHOD = IBGAN

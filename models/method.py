@@ -72,6 +72,8 @@ class Method(nn.Module):
     """Named changes to a config that a paper compares as rows of one table."""
     TRAVERSAL: ClassVar[tuple[float, float]] = (-2.0, 2.0)
     """First and last value that a code takes in a traversal."""
+    TRAVERSED: ClassVar[str] = "z"
+    """Symbol of the code in the labels of a traversal: z0, z1, ..."""
 
     def __init__(self, config: Any, data: DataInfo) -> None:
         super().__init__()
@@ -97,7 +99,10 @@ class Method(nn.Module):
         raise NotImplementedError
 
     def monitor(self, images: Tensor, noise: Noise, step: Tensor) -> Terms:
-        """Quantities worth a curve that are no terms of the loss: scalars (), or one per latent (d,)."""
+        """Quantities worth a curve that are no terms of a loss: scalars (), or one per latent (d,).
+
+        By default there are none.
+        """
         return {}
 
     def represent(self, images: Tensor) -> Tensor:
@@ -126,6 +131,9 @@ class Method(nn.Module):
     def traverse(self, image: Tensor, noise: Noise, steps: int) -> tuple[list[str], Tensor]:
         """One code at a time moved over its range, the others left at the image's own code.
 
+        By default the columns of `represent` are moved, one after the other. A method whose `generate` takes
+        something else than such codes has its own.
+
         Args:
             image: (1, c, h, w) in [0, 1], the starting point.
             noise: what `noise(1, generator)` returned.
@@ -134,7 +142,11 @@ class Method(nn.Module):
         Returns:
             Row labels and pictures (rows, steps, c, h, w) in [0, 1].
         """
-        raise NotImplementedError
+        codes = self.represent(image)
+        d = codes.shape[1]
+        latents = traversal_rows(codes, range(d), *self.TRAVERSAL, steps)
+        pictures = self.generate(latents).reshape(d, steps, *self.data.shape)
+        return [f"{self.TRAVERSED}{j}" for j in range(d)], pictures
 
 
 def traversal_rows(start: Tensor, columns: range, low: float, high: float, steps: int) -> Tensor:

@@ -111,10 +111,5 @@ class VAE(Method):
     def reconstruct(self, images: Tensor) -> Tensor:
         return self.generate(self.represent(images))
 
-    def traverse(self, image: Tensor, noise: Noise, steps: int) -> tuple[list[str], Tensor]:
-        d = self.config.codes
-        rows = method.traversal_rows(self.represent(image), range(d), *self.TRAVERSAL, steps)
-        return [f"z{j}" for j in range(d)], self.generate(rows).reshape(d, steps, *self.data.shape)
-
 
 METHOD = VAE
