@@ -22,7 +22,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -78,7 +78,8 @@ def decompose_kl(
 
 
 class BetaTCVAE(vae.VAE):
-    CONFIGS: ClassVar[Mapping[str, Any]] = {
+    config: Config
+    CONFIGS: ClassVar[Mapping[str, Config]] = {
         "paper": Config(),
         "mss": Config(estimator="mss"),
         "mini": Config(**vae.MINI, batch=64, beta=3.0),

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -29,7 +29,8 @@ class Config(vae.Config):
 
 
 class BetaVAE(vae.VAE):
-    CONFIGS: ClassVar[Mapping[str, Any]] = {
+    config: Config
+    CONFIGS: ClassVar[Mapping[str, Config]] = {
         "paper": Config(),
         "higgins2017": Config(nets="mlp", optimizer="adagrad", lr=1e-2),
         "dlib": Config(nets="dlib"),

@@ -51,7 +51,7 @@ class Checkpoint:
     """
 
     method: str
-    config: Mapping[str, Any]
+    config: Mapping[str, object]
     shape: tuple[int, int, int]
     n: int
     class_prior: tuple[float, ...] | None
@@ -132,7 +132,7 @@ def digest(values: Mapping[str, Any]) -> str:
     return found.hexdigest()
 
 
-def save_tensors(values: Mapping[str, Any], path: Path) -> None:
+def save_tensors(values: Mapping[str, object], path: Path) -> None:
     """`torch.save` that leaves a whole file or none; a full disk is an OSError, as for any other file."""
 
     whole = io.BytesIO()  # torch's own writer reports a full disk as some RuntimeError
@@ -173,7 +173,7 @@ def load_tensors(path: Path) -> Any:
     return values
 
 
-def check_tensors(path: Path, values: Any) -> None:
+def check_tensors(path: Path, values: object) -> None:
     """Refuses what is small in a file and huge in memory: an expanded tensor, lists that hold each other.
 
     Raises:

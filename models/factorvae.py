@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -56,7 +56,8 @@ def total_correlation(logits: Tensor) -> Tensor:
 
 
 class FactorVAE(vae.VAE):
-    CONFIGS: ClassVar[Mapping[str, Any]] = {
+    config: Config
+    CONFIGS: ClassVar[Mapping[str, Config]] = {
         "paper": Config(),
         "mini": Config(**{**vae.MINI, "steps": 6_000}, gamma=8.0, hidden=256, layers=3),
     }
@@ -67,7 +68,7 @@ class FactorVAE(vae.VAE):
 
     @property
     def images_per_step(self) -> int:
-        return 2 * int(self.config.batch)
+        return 2 * self.config.batch
 
     def noise(self, batch: int, generator: torch.Generator) -> Noise:
         device, d = generator.device, self.config.codes

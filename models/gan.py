@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -64,9 +64,9 @@ MINI: dict[str, Any] = {
 }
 
 
-def optimizer(c: Config, lr: float) -> Optimizer:
+def optimizer(kind: Literal["rmsprop", "adam"], lr: float) -> Optimizer:
     """RMSprop with momentum 0.9 as in IB-GAN's code, or Adam with beta1 0.5."""
-    return rmsprop(lr, momentum=0.9) if c.optimizer == "rmsprop" else adam(lr, beta1=0.5)
+    return rmsprop(lr, momentum=0.9) if kind == "rmsprop" else adam(lr, beta1=0.5)
 
 
 def real_term(logits: Tensor) -> Tensor:
@@ -98,7 +98,8 @@ def confidence(real: Tensor, fake: Tensor) -> Terms:
 
 
 class GAN(Method):
-    CONFIGS: ClassVar[Mapping[str, Any]] = {"paper": Config(), "mini": Config(**MINI, codes=8)}
+    config: Config
+    CONFIGS: ClassVar[Mapping[str, Config]] = {"paper": Config(), "mini": Config(**MINI, codes=8)}
 
     def __init__(self, config: Config, data: DataInfo) -> None:
         super().__init__(config, data)
@@ -115,8 +116,8 @@ class GAN(Method):
     def updates(self) -> tuple[Update, ...]:
         c = self.config
         return (
-            Update("discriminator_loss", ("d",), optimizer(c, c.lr_d)),
-            Update("generator_loss", ("g", "q"), optimizer(c, c.lr_g)),
+            Update("discriminator_loss", ("d",), optimizer(c.optimizer, c.lr_d)),
+            Update("generator_loss", ("g", "q"), optimizer(c.optimizer, c.lr_g)),
         )
 
     def discriminator_loss(self, x: Tensor, noise: Noise, step: Tensor) -> Terms:
@@ -153,7 +154,20 @@ def instance_noise(batch: int, shape: tuple[int, int, int], generator: torch.Gen
     return {"real": eps[0], "fake": eps[1]}
 
 
-def noisy(c: Any, x: Tensor, eps: Tensor, step: Tensor) -> Tensor:
+class NoiseSchedule(Protocol):
+    """The settings of a config that `noisy` reads."""
+
+    @property
+    def noise_start(self) -> float: ...
+
+    @property
+    def noise_end(self) -> float: ...
+
+    @property
+    def noise_steps(self) -> int: ...
+
+
+def noisy(c: NoiseSchedule, x: Tensor, eps: Tensor, step: Tensor) -> Tensor:
     """Instance noise: x + sigma_t eps, clamped to [-1, 1], sigma_t falling linearly."""
     return (x + method.linear(step, c.noise_start, c.noise_end, c.noise_steps) * eps).clamp(-1.0, 1.0)
 

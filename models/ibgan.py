@@ -83,7 +83,8 @@ def smoothed_term(logits: Tensor, target: Tensor) -> Tensor:
 
 
 class IBGAN(Method):
-    CONFIGS: ClassVar[Mapping[str, Any]] = {
+    config: Config
+    CONFIGS: ClassVar[Mapping[str, Config]] = {
         "paper": Config(),
         "cdsprites": Config(steps=500_000, beta=0.071),
         "celeba": Config(
@@ -125,8 +126,8 @@ class IBGAN(Method):
     def updates(self) -> tuple[Update, ...]:
         c = self.config
         return (
-            Update("discriminator_loss", ("front", "d"), optimizer(c, c.lr_d)),
-            Update("generator_loss", ("e", "g", "q"), optimizer(c, c.lr_g)),
+            Update("discriminator_loss", ("front", "d"), optimizer(c.optimizer, c.lr_d)),
+            Update("generator_loss", ("e", "g", "q"), optimizer(c.optimizer, c.lr_g)),
         )
 
     def encode(self, z: Tensor) -> tuple[Tensor, Tensor]:

@@ -30,7 +30,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -102,7 +102,8 @@ LIMIT = Config(
 
 
 class InfoGAN(Method):
-    CONFIGS: ClassVar[Mapping[str, Any]] = {
+    config: Config
+    CONFIGS: ClassVar[Mapping[str, Config]] = {
         "paper": Config(),
         "mnist": MNIST,
         "limit": LIMIT,
@@ -169,9 +170,9 @@ class InfoGAN(Method):
             Update(
                 "discriminator_loss",
                 ("trunk", "d", "q") if q_with_d else ("trunk", "d"),
-                gan.optimizer(c, c.lr_d),
+                gan.optimizer(c.optimizer, c.lr_d),
             ),
-            Update("generator_loss", ("g",) if q_with_d else ("g", "q"), gan.optimizer(c, c.lr_g)),
+            Update("generator_loss", ("g",) if q_with_d else ("g", "q"), gan.optimizer(c.optimizer, c.lr_g)),
         )
 
     def sample(self, noise: Noise, step: Tensor) -> Tensor:

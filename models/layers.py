@@ -87,7 +87,7 @@ class Gather(torch.autograd.Function):
         return F.conv2d(image, weight, bias, 2, 1)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor | None], output: Tensor) -> None:
         image, weight, bias = inputs
         ctx.save_for_backward(image, weight)
         ctx.bias = bias is not None
@@ -111,7 +111,7 @@ class Spread(torch.autograd.Function):
         return spread(features, weight)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
         ctx.save_for_backward(*inputs)
 
     @staticmethod

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -66,7 +66,7 @@ class Method(nn.Module):
     parameters and the buffers alone, so that it can be differentiated for one seed or, stacked, for many.
     """
 
-    CONFIGS: ClassVar[Mapping[str, Any]]
+    CONFIGS: ClassVar[Mapping[str, Config]]
     """Named settings: "paper" and "mini" at least, and others that a paper or a code base gives."""
     VARIANTS: ClassVar[Mapping[str, Mapping[str, object]]] = {}
     """Named changes to a config that a paper compares as rows of one table."""
@@ -75,7 +75,10 @@ class Method(nn.Module):
     TRAVERSED: ClassVar[str] = "z"
     """Symbol of the code in the labels of a traversal: z0, z1, ..."""
 
-    def __init__(self, config: Any, data: DataInfo) -> None:
+    config: Config
+    """Settings. A method repeats this line for its own `Config`: then a misspelt field is a type error."""
+
+    def __init__(self, config: Config, data: DataInfo) -> None:
         super().__init__()
         self.config = config
         self.data = data
@@ -83,7 +86,7 @@ class Method(nn.Module):
     @property
     def images_per_step(self) -> int:
         """How many images one step reads (two batches for a method that compares independent ones)."""
-        return int(self.config.batch)
+        return self.config.batch
 
     def forward(self, name: str, images: Tensor, noise: Noise, step: Tensor) -> Terms:
         """The loss of that name, or "monitor": this is what `torch.func.functional_call` calls."""

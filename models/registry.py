@@ -18,7 +18,7 @@ from torch import nn
 
 from disbench import plugins
 from disbench.errors import UsageError, unknown
-from disbench.models.method import DataInfo, Method
+from disbench.models.method import Config, DataInfo, Method
 from disbench.models.optimizer import KINDS
 
 
@@ -71,7 +71,7 @@ def _located(name: str) -> tuple[type[Method], ModuleType]:
     return method, sys.modules[method.__module__]
 
 
-def configure(name: str, config: str = "paper", changes: Mapping[str, object] | None = None) -> Any:
+def configure(name: str, config: str = "paper", changes: Mapping[str, object] | None = None) -> Config:
     """A named config of a method with some fields changed.
 
     Args:
@@ -101,7 +101,7 @@ def configure(name: str, config: str = "paper", changes: Mapping[str, object] | 
     return changed
 
 
-def _read(label: str, value: object, kind: Any) -> object:
+def _read(label: str, value: object, kind: object) -> object:
     """`value` as `kind`: int, float, bool, str, or a tuple of one of them."""
     wrong = UsageError(
         f"{label}={value!r} is not of the type {getattr(kind, '__name__', kind)} that it needs."
@@ -133,7 +133,7 @@ def _read(label: str, value: object, kind: Any) -> object:
     return value
 
 
-def build(name: str, config: Any, data: DataInfo, seed: int) -> Method:
+def build(name: str, config: Config, data: DataInfo, seed: int) -> Method:
     """A freshly initialised method: equal (config, data, seed) give equal weights, whatever ran before.
 
     Raises:

@@ -70,7 +70,8 @@ def bernoulli_nll(logits: Tensor, x: Tensor) -> Tensor:
 
 
 class VAE(Method):
-    CONFIGS: ClassVar[Mapping[str, Any]] = {"paper": Config(), "mini": Config(**MINI)}
+    config: Config
+    CONFIGS: ClassVar[Mapping[str, Config]] = {"paper": Config(), "mini": Config(**MINI)}
 
     def __init__(self, config: Config, data: DataInfo) -> None:
         super().__init__(config, data)

@@ -38,6 +38,7 @@ def covariance(mu: Tensor, logvar: Tensor, kind: str) -> Tensor:
 
 
 class DIPVAE(Method):
+    config: Config
     CONFIGS: ClassVar = {"paper": Config(), "mini": Config(**vae.MINI)}
 
     def __init__(self, config: Config, data: DataInfo) -> None:
