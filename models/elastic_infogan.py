@@ -11,7 +11,7 @@ leave the class as it is. With L_1(G, Q) = E[log Q(c|x)] + H(c), as first publis
     v2:  min_{G,Q,pi} max_D  V(D, G) - lambda_1 L_1(G, Q) + lambda_2 NT-Xent(h(x), h(delta(x)))
 
     paper       here                       shape      meaning
-    z, g        noise["z"], ["gumbel"]     (B, 62)    N(0, I); Gumbel(0, 1), (B, K)
+    z, g        noise["z"], ["gumbel"]     (B, N)     N(0, I); Gumbel(0, 1), (B, K)
     pi, p       prior                      (K,)       logits and log-probabilities of the classes
     c           code                       (B, K)     relaxed one-hot; one-hot where the prior is not learned
     delta       transform                  (B,C,H,W)  rotation, zoom and elastic distortion of real images
@@ -50,8 +50,8 @@ class Config(method.Config):
     steps: int = 118_000  # 200 epochs of some 38,000 imbalanced digits; this and all below: the authors' code
     version: Literal["v1", "v2"] = "v2"
     prior: Literal["uniform", "ground-truth", "learned"] = "learned"
-    z: int = 62
-    k: int = 10  # number of classes
+    z: int = 62  # N, size of z
+    k: int = 10  # K, number of classes
     tau: float = 0.1  # temperature of the Gumbel-softmax
     lam_info: float = 1.0  # lambda_1
     lam_trans: float = 10.0  # lambda_2

@@ -80,6 +80,8 @@ class FactorVAE(vae.VAE):
         return (*super().updates(), discriminator)
 
     def loss(self, x: Tensor, noise: Noise, step: Tensor) -> Terms:
+        # eq. 2: `VAE.loss` of x, the first half of the images, calls `penalty`, which adds gamma TC;
+        # x', the second half, is for D alone
         half = len(x) // 2
         return super().loss(x[:half], {"eps": noise["eps"][:half]}, step)
 

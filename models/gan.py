@@ -34,7 +34,7 @@ from disbench.models.optimizer import Optimizer, adam, rmsprop
 @dataclass(frozen=True)
 class Config(method.Config):
     steps: int = 150_000  # IB-GAN's official code, dSprites; likewise all below
-    codes: int = 10  # size of z
+    codes: int = 10  # D, size of z, which is the code
     width: int = 16  # ngf: channels of the generator's last feature map
     width_d: int = 16  # ndf: channels of the first feature map of D and q
     base: int = 8  # side of the generator's first feature map

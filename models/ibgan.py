@@ -8,10 +8,10 @@ With the chain Z -> R -> X, I(Z; X) <= I(Z; R), and with lambda >= beta >= 0:
     I^U = E_z KL(e(r|z) || m(r))  >=  I(Z; R)            m(r) = N(0, I)
 
     paper        here                  shape       meaning
-    z            noise["z"]            (B, 16)     N(0, I)
-    e(r|z)       mu, logvar            (B, 10)     stochastic encoder; r = mu + sigma noise["eps"]
+    z            noise["z"]            (B, N)      N(0, I)
+    e(r|z)       mu, logvar            (B, D)      stochastic encoder; r = mu + sigma noise["eps"]
     x = G(r)     fake                  (B,C,H,W)   in [-1, 1]
-    q(z|x)       z_hat                 (B, 16)     mean of the reconstructor
+    q(z|x)       z_hat                 (B, N)      mean of the reconstructor
     I^L, I^U     lower, upper          ()          nats; H(z) by Monte Carlo, so that constants cancel
 
 Limits: beta = 0 is InfoGAN, lambda = beta = 0 is GAN.
@@ -51,7 +51,7 @@ from disbench.models.vae import active_units, gaussian_kl
 
 @dataclass(frozen=True)
 class Config(gan.Config):
-    z: int = 16  # size of z; `codes` is the size of r
+    z: int = 16  # N, size of z; `codes` is D, the size of r, which is the code
     lam: float = 1.0  # weight of the lower bound
     beta: float = 0.141  # weight of the upper bound: the authors' dSprites command line
     guard: float = 20.0  # nats; where beta = 0 the KL is held below this with weight 100 (authors' code)
@@ -131,7 +131,7 @@ class IBGAN(Method):
         )
 
     def encode(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        mu, logvar = self.e(z).chunk(2, dim=1)  # (B, r) each
+        mu, logvar = self.e(z).chunk(2, dim=1)  # (B, D) each
         return mu, logvar
 
     def sample(self, noise: Noise, step: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -164,13 +164,13 @@ class IBGAN(Method):
         return logits
 
     def reconstructor(self, x: Tensor) -> Tensor:
-        """Mean of q(z|x), (B, z)."""
+        """Mean of q(z|x), (B, N)."""
         z_hat: Tensor = self.q(self.front(x))
         return z_hat
 
     def monitor(self, x: Tensor, noise: Noise, step: Tensor) -> Terms:
         mu, logvar, fake = self.sample(noise, step)
-        kl = gaussian_kl(mu, logvar).mean(0)  # (r,)
+        kl = gaussian_kl(mu, logvar).mean(0)  # (D,)
         real = noisy(self.config, 2 * x - 1, noise["real"], step)
         return {
             "I_lower": lower_bound(self.reconstructor(fake), noise["z"]),

@@ -4,7 +4,7 @@
     L_I(G, Q) = E_{c, x~G(z,c)}[log Q(c|x)] + H(c)  <=  I(c; G(z,c))                       (eq. 5)
 
     paper         here             shape       meaning
-    z             noise["z"]       (B, n)      incompressible noise
+    z             noise["z"]       (B, N)      incompressible noise
     c, real       noise["c"]       (B, D)      code in [-1, 1] or N(0, 1); Q(c|x) = N(c_hat, I)
     c, category   noise["k"]       (B, sum K)  one-hot codes side by side; Q(c|x) a softmax: a cross-entropy
     D, Q          d, q on trunk                share all but the last layers (section 6)
@@ -53,9 +53,9 @@ class Config(method.Config):
     steps: int = 288_000  # 25 epochs of dSprites; this and all below: InfoGAN-CR's code, "InfoGAN (modified)"
     nets: Literal["modified", "mnist", "ibgan"] = "modified"
     channels: tuple[int, ...] = (32, 32, 64, 64)  # of the trunk; the generator has them reversed
-    noise: int = 5  # size of z
-    continuous: int = 5  # number of real codes
-    categorical: tuple[int, ...] = ()  # number of categories of each categorical code
+    noise: int = 5  # N, size of z
+    continuous: int = 5  # D, number of real codes
+    categorical: tuple[int, ...] = ()  # K, number of categories, of each categorical code
     prior: Literal["uniform", "normal"] = "uniform"  # of z and of real codes: U(-1, 1) or N(0, 1)
     lam: float = 0.05  # weight of L_I of the real codes
     lam_categorical: float = 1.0  # weight of L_I of the categorical codes
@@ -121,43 +121,43 @@ class InfoGAN(Method):
     def __init__(self, config: Config, data: DataInfo) -> None:
         super().__init__(config, data)
         c = config
-        inputs = c.noise + c.continuous + sum(c.categorical)
-        outputs = c.continuous + sum(c.categorical)
+        codes = c.continuous + sum(c.categorical)
+        latents = c.noise + codes
         if c.nets == "modified":
-            self.g = nets.infogan_generator(data.shape, inputs, c.channels[::-1])
+            self.g = nets.infogan_generator(data.shape, latents, c.channels[::-1])
             self.trunk: nn.Module = nets.infogan_trunk(data.shape, c.channels)
             self.d: nn.Module = layers.Spectral(nn.Linear(128, 1))
             self.q: nn.Module = nn.Sequential(
                 layers.Spectral(nn.Linear(128, 128)),
                 nn.LeakyReLU(layers.LEAK),
-                layers.Spectral(nn.Linear(128, outputs)),
+                layers.Spectral(nn.Linear(128, codes)),
             )
         elif c.nets == "mnist":
-            self.g = nets.mnist_generator(data.shape, inputs)
+            self.g = nets.mnist_generator(data.shape, latents)
             self.trunk = nets.mnist_trunk(data.shape)
             self.d = nn.Linear(1024, 1)
-            self.q = nets.mnist_q_head(1024, outputs)
+            self.q = nets.mnist_q_head(1024, codes)
         else:
-            self.g = nets.ibgan_generator(data.shape, inputs, c.width, c.base)
+            self.g = nets.ibgan_generator(data.shape, latents, c.width, c.base)
             self.trunk = nn.Identity()
             self.d = nets.ibgan_head(data.shape, 1, c.width, c.base)
-            self.q = nets.ibgan_head(data.shape, outputs, c.width, c.base, hidden=True)
+            self.q = nets.ibgan_head(data.shape, codes, c.width, c.base, hidden=True)
         layers.initialise(self, std=c.init_std)
 
     def noise(self, batch: int, generator: torch.Generator) -> Noise:
         c = self.config
-        drawn = torch.empty(batch, c.noise + c.continuous, device=generator.device)
+        z_and_c = torch.empty(batch, c.noise + c.continuous, device=generator.device)
         if c.prior == "normal":
-            drawn.normal_(generator=generator)
+            z_and_c.normal_(generator=generator)
         else:
-            drawn.uniform_(-1, 1, generator=generator)
-        noise = {"z": drawn[:, : c.noise], "c": drawn[:, c.noise :]}
+            z_and_c.uniform_(-1, 1, generator=generator)
+        drawn = {"z": z_and_c[:, : c.noise], "c": z_and_c[:, c.noise :]}
         if c.categorical:
             gumbel = gumbel_noise(batch, sum(c.categorical), generator=generator)
-            noise["k"] = torch.cat([one_hot(block) for block in self.blocks(gumbel)], 1)
+            drawn["k"] = torch.cat([one_hot(block) for block in self.blocks(gumbel)], 1)
         if c.noise_steps:
-            noise |= instance_noise(batch, self.data.shape, generator)
-        return noise
+            drawn |= instance_noise(batch, self.data.shape, generator)
+        return drawn
 
     def blocks(self, categories: Tensor) -> list[Tensor]:
         """Columns (B, sum K) split by categorical code, (B, K) each."""
@@ -182,11 +182,22 @@ class InfoGAN(Method):
         return noisy(self.config, fake, noise["fake"], step) if "fake" in noise else fake
 
     def paint(self, latents: Tensor) -> Tensor:
-        out: Tensor = self.g(latents)  # IB-GAN's generator ends in tanh, the others before their sigmoid
+        """G(z, c) in the range of the nets, (B,C,H,W)."""
+        # IB-GAN's generator ends in tanh, the others before their sigmoid
+        out: Tensor = self.g(latents)
         return out if self.config.nets == "ibgan" else out.sigmoid()
 
+    def to_net_range(self, images: Tensor) -> Tensor:
+        """Images from [0, 1] to [-1, 1] for IB-GAN's nets; the others take them in [0, 1]."""
+        return 2 * images - 1 if self.config.nets == "ibgan" else images
+
+    def from_net_range(self, images: Tensor) -> Tensor:
+        """Back to [0, 1]."""
+        return (images + 1) / 2 if self.config.nets == "ibgan" else images
+
     def real(self, x: Tensor, noise: Noise, step: Tensor) -> Tensor:
-        scaled = 2 * x - 1 if self.config.nets == "ibgan" else x
+        """The images of the data as D sees them, (B,C,H,W)."""
+        scaled = self.to_net_range(x)
         return noisy(self.config, scaled, noise["real"], step) if "real" in noise else scaled
 
     def info(self, h: Tensor, noise: Noise) -> Terms:
@@ -246,25 +257,24 @@ class InfoGAN(Method):
     def represent(self, images: Tensor) -> Tensor:
         """Means of Q(c|x), then the categorical codes."""
         c = self.config
-        out = self.q(self.trunk(2 * images - 1 if c.nets == "ibgan" else images))
+        out = self.q(self.trunk(self.to_net_range(images)))
         categories = category_codes(self.blocks(out[:, c.continuous :]), c.category_code)
         return torch.cat([out[:, : c.continuous], *categories], dim=1)
 
     def generate(self, latents: Tensor) -> Tensor:
-        out = self.paint(latents)
-        return (out + 1) / 2 if self.config.nets == "ibgan" else out
+        return self.from_net_range(self.paint(latents))
 
     def traverse(self, image: Tensor, noise: Noise, steps: int) -> tuple[list[str], Tensor]:
         c = self.config
         low, high = self.TRAVERSAL if c.prior == "uniform" else Method.TRAVERSAL
-        out = self.q(self.trunk(2 * image - 1 if c.nets == "ibgan" else image))
+        out = self.q(self.trunk(self.to_net_range(image)))
         hard = [one_hot(logits) for logits in self.blocks(out[:, c.continuous :])]
-        real = torch.cat([noise["z"], out[:, : c.continuous].clamp(low, high)], 1)
+        z_and_c = torch.cat([noise["z"], out[:, : c.continuous].clamp(low, high)], 1)
         columns = range(c.noise, c.noise + c.continuous)
-        rows = [method.traversal_rows(torch.cat([real, *hard], 1), columns, low, high, steps)]
+        rows = [method.traversal_rows(torch.cat([z_and_c, *hard], 1), columns, low, high, steps)]
         for i, k in enumerate(c.categorical):
             shown = torch.arange(steps, device=image.device) * k // steps
-            rows.append(torch.cat([real.expand(steps, -1), one_hot_rows(hard, i)[shown, 0]], 1))
+            rows.append(torch.cat([z_and_c.expand(steps, -1), one_hot_rows(hard, i)[shown, 0]], 1))
         labels = [*(f"c{j}" for j in range(c.continuous)), *(f"k{i}" for i in range(len(c.categorical)))]
         return labels, self.generate(torch.cat(rows)).reshape(len(labels), steps, *self.data.shape)
 
@@ -278,8 +288,8 @@ class InfoGAN(Method):
             return None
         blocks = self.blocks(noise["k"])
         held = torch.cat([one_hot_rows(blocks, i) for i in range(len(blocks))])  # (rows, B, sum K)
-        real = torch.cat([noise["z"], noise["c"]], 1).expand(len(held), -1, -1)
-        latents = torch.cat([real, held], 2)
+        z_and_c = torch.cat([noise["z"], noise["c"]], 1).expand(len(held), -1, -1)
+        latents = torch.cat([z_and_c, held], 2)
         labels = [f"k{i} = {j}" for i, k in enumerate(c.categorical) for j in range(k)]
         return labels, self.generate(latents.flatten(0, 1)).reshape(*latents.shape[:2], *self.data.shape)
 

@@ -40,7 +40,7 @@ Nets = Literal["conv", "burgess", "dlib", "jointvae", "jointvae32", "mini", "mlp
 class Config(method.Config):
     steps: int = 300_000  # Locatello et al. 2019, disentanglement_lib
     batch: int = 64  # Kim & Mnih 2018
-    codes: int = 10  # latents on dSprites, Higgins et al. 2017
+    codes: int = 10  # D, number of latents; dSprites, Higgins et al. 2017
     nets: Nets = "conv"  # Kim & Mnih 2018; see `nets.vae_nets`
     optimizer: Literal["adam", "adagrad"] = "adam"  # Higgins et al. 2017 used Adagrad
     lr: float = 1e-4  # Kim & Mnih 2018
