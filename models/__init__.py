@@ -1,4 +1,4 @@
-"""Methods, one file each, under the contract of `method.py`."""
+"""Methods, one file each, under the contract of `method.py`; `registry.py` finds them by name."""
 
 from disbench.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from disbench.models.method import (

@@ -4,11 +4,11 @@ Minimises, per image (eq. 4 with its sign flipped):
 
     L = -E_q[log p(x|z)] + beta KL(q(z|x) || N(0, I)),    beta >= 1
 
-The multiplier beta is that of the constraint KL < epsilon; beta = 1 is the VAE. Symbols as in `vae.py`.
+beta is the multiplier of the constraint KL < epsilon; beta = 1 is the VAE. Symbols as in `vae.py`.
 
 Deviations: "paper" uses the convolutional nets and Adam of Kim & Mnih 2018, on which the published dSprites
 comparisons rest; the paper's own fully connected nets with Adagrad are the config "higgins2017". "mini" keeps
-beta 4 although its images have a quarter of the pixels: with 2 it separated less.
+beta 4 although its images have a quarter of the pixels: a beta of 2 separated the factors less well.
 """
 
 from __future__ import annotations

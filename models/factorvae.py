@@ -5,7 +5,7 @@ Minimises, per image (eq. 2 with its sign flipped; the density ratio of eq. 3):
     L = -E_q[log p(x|z)] + KL(q(z|x) || N(0, I)) + gamma TC(z),    TC(z) = KL(q(z) || prod_j q(z_j))
     TC(z) = E_q(z)[log D(z) / (1 - D(z))] = E_q(z)[D_0(z) - D_1(z)]
 
-where D tells a sample of q(z) (class 0) from one of prod_j q(z_j) (class 1), and learns beside the VAE by
+D classifies samples of q(z) (class 0) and of prod_j q(z_j) (class 1), and is trained alongside the VAE by
 
     L_D = -1/2 E[log softmax_0 D(z)] - 1/2 E[log softmax_1 D(perm(z'))]                  (algorithm 2)
 
@@ -15,9 +15,9 @@ where D tells a sample of q(z) (class 0) from one of prod_j q(z_j) (class 1), an
     perm(z')         permute(z', perm)        (B, D)       each latent shuffled over the batch by itself
     D_0, D_1         d(z)                     (B, 2)       logits of the two classes
 
-Deviations: the encoder has moved by one step when D learns, since each update runs on current weights. D has
-five hidden layers of 1000 (the "6 layers" of the paper, counted with the last one). 300,000 steps are those
-of disentanglement_lib. "mini" has a smaller gamma, since its images have a quarter of the pixels.
+Deviations: each update runs on current weights, so the encoder has taken its step before D learns. D has five
+hidden layers of 1000 (the "6 layers" of the paper, counted with the last one). 300,000 steps are those of
+disentanglement_lib. "mini" has a smaller gamma, since its images have a quarter of the pixels.
 """
 
 from __future__ import annotations

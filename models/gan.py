@@ -9,9 +9,9 @@ arXiv:1406.2661.
     D         d             (B, 1)       logit, so that log D = -softplus(-d)
     -         q             (B, D)       z read back from the image; G never learns from it
 
-Deviations: the generator maximises log D(G(z)) (section 3 of the paper). So that a GAN can be scored, q is
-trained beside it on detached images with 1/2 |z - q(G(z))|^2, as the "regular GAN with Q" of the InfoGAN
-paper. Networks, optimiser and instance noise are IB-GAN's, of which this is the limit lambda = beta = 0.
+Deviations: the generator maximises log D(G(z)) (section 3 of the paper). To give a GAN a code, q is trained
+alongside it on detached images with 1/2 |z - q(G(z))|^2, as in the "regular GAN with Q" of the InfoGAN paper.
+Networks, optimiser and instance noise are those of IB-GAN, of which this is the limit lambda = beta = 0.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ class Config(method.Config):
     noise_steps: int = 100_000  # steps from start to end
 
 
+# ours: 32x32 images, one core
 MINI: dict[str, Any] = {
-    # ours: 32x32 images, one core
     "steps": 4_500,
     "batch": 32,
     "width": 8,
@@ -87,13 +87,13 @@ def code_error(c_hat: Tensor, c: Tensor) -> Tensor:
 def lower_bound(c_hat: Tensor, c: Tensor) -> Tensor:
     """E[log Q(c|x)] + H(c) of Q = N(c_hat, I) and c ~ N(0, I): E[1/2 |c|^2 - 1/2 |c - c_hat|^2], nats.
 
-    The entropy is the sample's own (Monte Carlo), so that the constants of both terms cancel.
+    The entropy is estimated from the same sample, so the constants of both terms cancel.
     """
     return 0.5 * (c.square() - (c - c_hat).square()).sum(1).mean()
 
 
 def confidence(real: Tensor, fake: Tensor) -> Terms:
-    """Mean D(x) and D(G(z)) of logits (B, 1) each; both are 1/2 where D cannot tell them apart."""
+    """Mean D(x) and D(G(z)) of logits, (B, 1) each; both are 1/2 where D cannot tell real from fake."""
     return {"d_real": real.sigmoid().mean(), "d_fake": fake.sigmoid().mean()}
 
 
@@ -149,7 +149,7 @@ class GAN(Method):
 
 
 def instance_noise(batch: int, shape: tuple[int, int, int], generator: torch.Generator) -> Noise:
-    """Standard normal pictures to be added to the real and to the generated images."""
+    """Standard normal pictures (B,C,H,W) to be added to the real and to the generated images."""
     eps = torch.randn(2, batch, *shape, generator=generator, device=generator.device)
     return {"real": eps[0], "fake": eps[1]}
 

@@ -16,8 +16,8 @@ With the chain Z -> R -> X, I(Z; X) <= I(Z; R), and with lambda >= beta >= 0:
 
 Limits: beta = 0 is InfoGAN, lambda = beta = 0 is GAN.
 
-Deviations: signs are those of the equations and of the authors' code, not of the printed Algorithm 1, which
-taken literally maximises the code error. The two updates each run on current weights (the authors' code mixes
+Deviations: signs are those of the equations and of the authors' code; the printed Algorithm 1, taken
+literally, would maximise the code error. The two updates each run on current weights (the authors' code mixes
 old and new ones, which current torch refuses). "mini" is ours: smaller nets for 32x32 images, Adam,
 spectral norm in D. "cdsprites", "celeba" and "3dchairs" are the authors' other settings; they have not been
 run here. On the last two, D and q share a front of three convolutions that learns from D's loss alone.
@@ -60,8 +60,8 @@ class Config(gan.Config):
     init: Literal["dcgan", "orthogonal"] = "dcgan"
 
 
+# the authors' code for CelebA and 3D Chairs
 FRONT: dict[str, Any] = {
-    # the authors' code for CelebA and 3D Chairs
     "z": 64,
     "lr_d": 2e-6,
     "noise_start": 0.5,
@@ -131,7 +131,8 @@ class IBGAN(Method):
         )
 
     def encode(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        mu, logvar = self.e(z).chunk(2, dim=1)  # (B, D) each
+        """Mean and log-variance of e(r|z), (B, D) each."""
+        mu, logvar = self.e(z).chunk(2, dim=1)
         return mu, logvar
 
     def sample(self, noise: Noise, step: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -181,7 +182,8 @@ class IBGAN(Method):
         }
 
     def represent(self, images: Tensor) -> Tensor:
-        return self.encode(self.reconstructor(2 * images - 1))[0]  # as in the authors' evaluator
+        # as in the authors' evaluator
+        return self.encode(self.reconstructor(2 * images - 1))[0]
 
     def generate(self, latents: Tensor) -> Tensor:
         images: Tensor = self.g(latents)

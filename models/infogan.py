@@ -9,20 +9,21 @@
     c, category   noise["k"]       (B, sum K)  one-hot codes side by side; Q(c|x) a softmax: a cross-entropy
     D, Q          d, q on trunk                share all but the last layers (section 6)
 
-Three set-ups carry this name, and a result must say which:
+Three settings go by this name, and a result must say which one it used:
 
 "paper"    the well-tuned "InfoGAN (modified)" of InfoGAN-CR (Lin et al., ICML 2020) on dSprites: spectral
            norm, 5 uniform codes and 5 of noise, lambda 0.05. The paper itself has no dSprites experiment.
 "mnist"    the paper's own: 62 of noise, one category of 10, two uniform codes, lambda 1.
 "limit"    IB-GAN without its bottleneck (beta = 0): its separate D and Q and its optimiser, no noise z.
 
-The variant "auxiliary_q" is the GAN of the paper's figure 1: Q learns to read the code, G not to write it.
+The variant "auxiliary_q" is the plain GAN of the paper's figure 1: Q learns to read the code, but G does not
+learn from Q.
 
-Deviations: the generator maximises log D(G) (non-saturating), as the authors' code does. Q learns with D's
-optimiser, the trunk included, as there ("limit": with G's, as in IB-GAN). "mini" is "paper" in small, and so
-is "mini_mnist", with the codes of "mnist" (that config's own nets, made narrow, learned to paint in next to
-no contrast, to which batch norm blinds D). The settings for SVHN, CelebA, faces and chairs are not given: the
-authors' code has none.
+Deviations: as in the authors' code, the generator maximises log D(G) (non-saturating), and D's optimiser also
+trains Q and the trunk ("limit": G's optimiser trains Q, as in IB-GAN). "mini" is a small version of "paper".
+"mini_mnist" has the same nets with the codes of "mnist": narrow versions of the nets of "mnist" generated
+near-grey images; batch norm hides low contrast from D. There are no configs for SVHN, CelebA, faces and
+chairs: the authors' code has none.
 """
 
 from __future__ import annotations
@@ -73,8 +74,8 @@ class Config(method.Config):
     category_code: CategoryCode = "argmax"  # in `represent`
 
 
+# the authors' code: 100 updates x 50 epochs, batch 128
 MNIST = Config(
-    # the authors' code: 100 updates x 50 epochs, batch 128
     steps=5_000,
     batch=128,
     nets="mnist",
@@ -160,7 +161,7 @@ class InfoGAN(Method):
         return drawn
 
     def blocks(self, categories: Tensor) -> list[Tensor]:
-        """Columns (B, sum K) split by categorical code, (B, K) each."""
+        """The columns (B, sum K) of each categorical code, (B, K) each."""
         return list(torch.split(categories, list(self.config.categorical), dim=1))
 
     def updates(self) -> tuple[Update, ...]:
@@ -201,7 +202,12 @@ class InfoGAN(Method):
         return noisy(self.config, scaled, noise["real"], step) if "real" in noise else scaled
 
     def info(self, h: Tensor, noise: Noise) -> Terms:
-        """-lambda E[log Q(c|x)], without constants, of the real and of the categorical codes."""
+        """-lambda E[log Q(c|x)], without constants, of the real and of the categorical codes.
+
+        Args:
+            h: features of generated images, the output of the trunk.
+            noise: the codes that these images were generated from.
+        """
         c, terms = self.config, {}
         out = self.q(h)
         if c.continuous:
@@ -211,7 +217,7 @@ class InfoGAN(Method):
         return terms
 
     def cross_entropies(self, out: Tensor, noise: Noise) -> Tensor:
-        """-E[log Q(c|x)] of each categorical code, (number of them,), in nats."""
+        """-E[log Q(c|x)] of each categorical code, (number of codes,), in nats."""
         given, read = self.blocks(noise["k"]), self.blocks(out[:, self.config.continuous :])
         return torch.stack(
             [-(c * logits.log_softmax(1)).sum(1).mean() for c, logits in zip(given, read, strict=True)]
@@ -236,9 +242,9 @@ class InfoGAN(Method):
         return terms
 
     def monitor(self, x: Tensor, noise: Noise, step: Tensor) -> Terms:
-        """The bound L_I of each code, in nats, constants included, and the H(c) that it cannot pass.
+        """The bound L_I of each code, in nats with its constants, and H(c), its upper limit.
 
-        With Q's variance of 1 that of a uniform code stays below log 2 - log(2 pi) / 2 = -0.23.
+        As Q has variance 1, the bound of a uniform code stays below log 2 - log(2 pi) / 2 = -0.23.
         """
         c = self.config
         h = self.trunk(self.sample(noise, step))

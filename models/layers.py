@@ -1,4 +1,4 @@
-"""Layers that torch has not got in the form needed here, and small ones that the networks are made of."""
+"""Layers that torch lacks in the form needed here, and the small ones that the networks are built from."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ LEAK = 0.2  # slope of every leaky ReLU in the GANs here
 
 
 class Reshape(nn.Module):
+    """(b, ...) -> (b, *shape)."""
+
     def __init__(self, *shape: int) -> None:
         super().__init__()
         self.shape = shape
@@ -30,13 +32,13 @@ def whole(layer: nn.Conv2d, x: Tensor) -> bool:
     return layer.padding == (0, 0) and layer.kernel_size == x.shape[2:]
 
 
-FEW = 4  # channels of an image, at most
+FEW = 4  # channels: as many as an image has at most
 
 
 def paints(weight: Tensor, stride: tuple[int, ...], padding: tuple[int | str, ...] | str) -> bool:
-    """Whether `spread` does what this layer (or its gradient) needs: an image out of feature maps on a CPU.
+    """Whether `spread` can compute this layer or its gradient: an image from feature maps, on a CPU.
 
-    oneDNN takes five times as long for images of one channel as `spread`, twice as long for three.
+    oneDNN takes five times as long as `spread` for images of one channel, twice as long for three.
     """
     return (
         weight.device.type == "cpu"
@@ -60,7 +62,8 @@ def spread(features: Tensor, weight: Tensor) -> Tensor:
     even_odd = pictures[:, 1:3]
     even_odd[:, 0, :, :, 1:] += pictures[:, 3, :, :, :-1]
     even_odd[:, 1, :, :, :-1] += pictures[:, 0, :, :, 1:]
-    image = even_odd[:, :, 1:3]  # and columns likewise
+    # and columns likewise
+    image = even_odd[:, :, 1:3]
     image[:, :, 0, :, :, 1:] += even_odd[:, :, 3, :, :, :-1]
     image[:, :, 1, :, :, :-1] += even_odd[:, :, 0, :, :, 1:]
     return image.permute(3, 0, 4, 1, 5, 2).reshape(b, c, 2 * h, 2 * w)
@@ -69,7 +72,14 @@ def spread(features: Tensor, weight: Tensor) -> Tensor:
 def gather_gradients(
     gradient: Tensor, image: Tensor, weight: Tensor, bias: bool
 ) -> tuple[Tensor, Tensor | None]:
-    """Gradients of weight and bias of a convolution (4x4, stride 2, padding 1)."""
+    """Gradients of weight and bias of a convolution (4x4, stride 2, padding 1).
+
+    Args:
+        gradient: of the output, (b, n, h, w).
+        image: the input, (b, c, 2h, 2w).
+        weight: (n, c, 4, 4).
+        bias: whether there is a bias.
+    """
     sizes, mask = [len(weight)] if bias else None, [False, True, bias]
     _, of_weight, of_bias = torch.ops.aten.convolution_backward(
         gradient, image, weight, sizes, [2, 2], [1, 1], [1, 1], False, [0, 0], 1, mask
@@ -122,7 +132,7 @@ class Spread(torch.autograd.Function):
 
 
 def conv2d(layer: nn.Conv2d, x: Tensor, weight: Tensor) -> Tensor:
-    """The layer with this weight in place of its own."""
+    """The layer's output for `x`, with this weight in place of its own."""
     if whole(layer, x):
         return F.linear(rows(x), rows(weight), layer.bias)[:, :, None, None]
     if x.requires_grad and paints(weight, layer.stride, layer.padding):
@@ -132,11 +142,15 @@ def conv2d(layer: nn.Conv2d, x: Tensor, weight: Tensor) -> Tensor:
 
 
 class Conv2d(nn.Conv2d):
+    """A convolution, faster for a kernel as large as its image, and on a CPU for the gradient of an image."""
+
     def forward(self, x: Tensor) -> Tensor:
         return conv2d(self, x, self.weight)
 
 
 class ConvTranspose2d(nn.ConvTranspose2d):
+    """torch's transposed convolution, by `spread` where that is faster."""
+
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
         if not paints(self.weight, self.stride, self.padding):
             return super().forward(x, output_size)
@@ -163,22 +177,29 @@ class Spectral(nn.Module):
         flat = rows(weight) if weight.dim() == 4 else weight
         v = F.normalize(flat.detach().T @ self.u, dim=0)
         stretched = flat @ v
-        sigma = torch.linalg.vector_norm(stretched)  # u W v; its gradient is the outer product of u and v
+        # u W v; its gradient is the outer product of u and v
+        sigma = torch.linalg.vector_norm(stretched)
         if self.training:
             with torch.no_grad():
                 self.u.copy_(stretched / sigma)
         if isinstance(layer, nn.Conv2d) and not whole(layer, x):
             return conv2d(layer, x, weight / sigma)
         products: Tensor = F.linear(x if weight.dim() == 2 else rows(x), flat)
-        y: Tensor = products / sigma + bias  # there are fewer of them than weights to divide
+        # there are fewer products than weights to divide
+        y: Tensor = products / sigma + bias
         return y if weight.dim() == 2 else y[:, :, None, None]
 
 
 def initialise(module: nn.Module, kind: str = "dcgan", std: float = 0.02) -> None:
     """Weights N(0, std) as in DCGAN, or orthogonal; biases 0.
 
-    DCGAN's 0.02 suits its 64 channels. With a quarter of them G starts out, and may stay, all but grey: a
-    discriminator with batch norm sees generated batches at whatever contrast they have.
+    DCGAN's 0.02 suits its 64 channels. With a quarter of them, the first images of G are nearly grey and may
+    stay so: batch norm hides low contrast from D.
+
+    Args:
+        module: its linear and convolutional layers are set.
+        kind: "dcgan" or "orthogonal".
+        std: of the weights, for "dcgan".
     """
     for layer in module.modules():
         if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
@@ -195,12 +216,15 @@ def parameter_count(module: nn.Module) -> int:
 
 
 def leaky() -> nn.LeakyReLU:
+    """The leaky ReLU of the GANs here."""
     return nn.LeakyReLU(LEAK)
 
 
 def batch_relu(n: int, dims: int) -> list[nn.Module]:
+    """Batch norm of `n` units (dims 1) or channels (dims 2), then a ReLU."""
     return [nn.BatchNorm1d(n) if dims == 1 else nn.BatchNorm2d(n), nn.ReLU()]
 
 
 def batch_leaky(n: int) -> list[nn.Module]:
+    """Batch norm of `n` channels, then a leaky ReLU."""
     return [nn.BatchNorm2d(n), nn.LeakyReLU(LEAK)]

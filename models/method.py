@@ -23,12 +23,12 @@ Noise = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Update:
-    """One optimiser step: the modules that learn, from the sum of the terms of one loss.
+    """One optimiser step: some modules learn from the sum of the terms of one loss.
 
     Attributes:
         loss: name of the method `(images, noise, step) -> {term: value}`.
-        modules: names of the attributes whose parameters this step changes; all others stay as they are.
-        optimizer: which one, with its settings.
+        modules: names of the attributes whose parameters this step changes; no other parameter moves.
+        optimizer: the optimiser with its settings.
     """
 
     loss: str
@@ -53,7 +53,7 @@ class DataInfo:
 
 @dataclass(frozen=True)
 class Config:
-    """What every method has; each adds its own. Every default carries its source."""
+    """Settings that every method has; each method adds its own. Every default names its source."""
 
     steps: int = 300_000
     batch: int = 64
@@ -62,21 +62,25 @@ class Config:
 class Method(nn.Module):
     """Networks plus pure losses.
 
-    Every loss is a method `(images, noise, step) -> {term: value}` whose value depends on its arguments, the
-    parameters and the buffers alone, so that it can be differentiated for one seed or, stacked, for many.
+    Every loss is a method `(images, noise, step) -> {term: value}`. Its value depends only on its arguments,
+    the parameters and the buffers, so it can be differentiated for one seed, or for many in a stack.
+
+    Attributes:
+        config: the settings.
+        data: shape, number and labels of the images.
     """
 
     CONFIGS: ClassVar[Mapping[str, Config]]
-    """Named settings: "paper" and "mini" at least, and others that a paper or a code base gives."""
+    """Named settings: "paper", "mini", and others that a paper or a code base gives."""
     VARIANTS: ClassVar[Mapping[str, Mapping[str, object]]] = {}
     """Named changes to a config that a paper compares as rows of one table."""
     TRAVERSAL: ClassVar[tuple[float, float]] = (-2.0, 2.0)
-    """First and last value that a code takes in a traversal."""
+    """First and last value of a code in a traversal."""
     TRAVERSED: ClassVar[str] = "z"
     """Symbol of the code in the labels of a traversal: z0, z1, ..."""
 
+    # A method repeats this line below its own `Config`: then a misspelt field is a type error.
     config: Config
-    """Settings. A method repeats this line for its own `Config`: then a misspelt field is a type error."""
 
     def __init__(self, config: Config, data: DataInfo) -> None:
         super().__init__()
@@ -85,20 +89,25 @@ class Method(nn.Module):
 
     @property
     def images_per_step(self) -> int:
-        """How many images one step reads (two batches for a method that compares independent ones)."""
+        """Number of images that one step reads: two batches where a method compares independent ones."""
         return self.config.batch
 
     def forward(self, name: str, images: Tensor, noise: Noise, step: Tensor) -> Terms:
-        """The loss of that name, or "monitor": this is what `torch.func.functional_call` calls."""
+        """The loss of that name, or "monitor"; `torch.func.functional_call` can call nothing else."""
         terms: Terms = getattr(self, name)(images, noise, step)
         return terms
 
     def noise(self, batch: int, generator: torch.Generator) -> Noise:
-        """Every random number that one step on `batch` images needs (`images_per_step` in training)."""
+        """Every random number that one step needs, by name.
+
+        Args:
+            batch: number of images, `images_per_step` in training.
+            generator: the only source of randomness; its device is that of the numbers.
+        """
         raise NotImplementedError
 
     def updates(self) -> tuple[Update, ...]:
-        """Who learns, from which loss, with which optimiser, in this order."""
+        """The updates of one step in their order. Each runs on current weights."""
         raise NotImplementedError
 
     def monitor(self, images: Tensor, noise: Noise, step: Tensor) -> Terms:
@@ -109,33 +118,37 @@ class Method(nn.Module):
         return {}
 
     def represent(self, images: Tensor) -> Tensor:
-        """The code that the paper evaluates, (b, d), of images (b, c, h, w) in [0, 1]. Deterministic."""
+        """Codes (b, d) of images (b, c, h, w) in [0, 1]: those that the paper evaluates. Deterministic."""
         raise NotImplementedError
 
     def generate(self, latents: Tensor) -> Tensor:
-        """Images (b, c, h, w) in [0, 1] of what the generator or decoder takes, (b, l)."""
+        """Images (b, c, h, w) in [0, 1] of latents (b, l), the input of the generator or decoder."""
         raise NotImplementedError
 
     def reconstruct(self, images: Tensor) -> Tensor | None:
-        """Images through encoder and decoder and back; None where the method has no such path."""
+        """Images (b, c, h, w) in [0, 1] after encoder and decoder; None for a method without that path."""
         return None
 
     def categories(self, noise: Noise) -> tuple[list[str], Tensor] | None:
-        """Samples with one category held per row: labels and pictures (rows, b, c, h, w) in [0, 1].
+        """Samples with one category held fixed per row; None for a method without a categorical code.
 
-        None where the method has no categorical code.
+        Args:
+            noise: what `noise(b, generator)` returned.
+
+        Returns:
+            Row labels and pictures (rows, b, c, h, w) in [0, 1].
         """
         return None
 
     def class_prior(self) -> Tensor | None:
-        """The share of each category of the (first) categorical code, (k,); None where there is none."""
+        """The share of each category of the first categorical code, (k,); None where there is none."""
         return None
 
     def traverse(self, image: Tensor, noise: Noise, steps: int) -> tuple[list[str], Tensor]:
-        """One code at a time moved over its range, the others left at the image's own code.
+        """Pictures in which one code at a time moves over its range; the others keep the image's values.
 
-        By default the columns of `represent` are moved, one after the other. A method whose `generate` takes
-        something else than such codes has its own.
+        By default each column of `represent` moves over `TRAVERSAL`, and `generate` draws the result. A
+        method whose `generate` takes other latents than these codes needs a traversal of its own.
 
         Args:
             image: (1, c, h, w) in [0, 1], the starting point.
@@ -153,7 +166,18 @@ class Method(nn.Module):
 
 
 def traversal_rows(start: Tensor, columns: range, low: float, high: float, steps: int) -> Tensor:
-    """Copies of `start` (1, l) in which one column at a time runs from low to high, (columns * steps, l)."""
+    """Copies of one row of latents in which one column at a time runs from low to high.
+
+    Args:
+        start: (1, l).
+        columns: those that move.
+        low: first value.
+        high: last value.
+        steps: copies per column.
+
+    Returns:
+        (columns * steps, l), the copies of the first column first.
+    """
     rows = start.repeat(len(columns) * steps, 1)
     values = torch.linspace(low, high, steps, device=start.device)
     for i, column in enumerate(columns):
@@ -162,5 +186,5 @@ def traversal_rows(start: Tensor, columns: range, low: float, high: float, steps
 
 
 def linear(step: Tensor, start: float, end: float, over: int) -> Tensor:
-    """From `start` at step 0 to `end` at step `over`, and `end` from there on."""
+    """A schedule: from `start` at step 0 in a line to `end` at step `over`, and `end` after that."""
     return start + (end - start) * (step / max(over, 1)).clamp(max=1.0)

@@ -1,4 +1,4 @@
-"""Networks that several methods share."""
+"""The networks of the papers, for all methods."""
 
 from __future__ import annotations
 
@@ -22,7 +22,13 @@ from disbench.models.layers import (
 
 
 def mlp(sizes: list[int], activation: Callable[[], nn.Module], norm: bool = False) -> nn.Sequential:
-    """Linear layers with an activation, after a batch norm if asked for, between them and none at the end."""
+    """Linear layers with an activation between them, but none at the end.
+
+    Args:
+        sizes: units of the input, of each hidden layer and of the output.
+        activation: makes one.
+        norm: whether a batch norm comes before each activation.
+    """
     layers: list[nn.Module] = []
     for n_in, n_out in itertools.pairwise(sizes[:-1]):
         layers += [nn.Linear(n_in, n_out), *([nn.BatchNorm1d(n_out)] if norm else []), activation()]
@@ -30,7 +36,12 @@ def mlp(sizes: list[int], activation: Callable[[], nn.Module], norm: bool = Fals
 
 
 def check_side(net: str, shape: tuple[int, int, int], multiple: int) -> None:
-    """Refuse images whose sides a net cannot halve as often as it must.
+    """Refuse images that a net cannot halve as often as it must.
+
+    Args:
+        net: its name, for the message.
+        shape: (c, h, w) of the images.
+        multiple: what both sides must be multiples of.
 
     Raises:
         UsageError: height and width are not equal multiples of `multiple`.
@@ -45,9 +56,8 @@ def check_side(net: str, shape: tuple[int, int, int], multiple: int) -> None:
 
 # ---- encoders and decoders of the VAE family: (b, c, h, w) -> (b, out) and (b, d) -> logits (b, c, h, w)
 
+# name: (channels, kernel sizes, hidden units of the encoder, hidden units of the decoder); all of stride 2
 CONV = {
-    # name: (channels, kernel sizes, hidden units of the encoder, hidden units of the decoder); stride 2
-    # throughout
     "conv": ((32, 32, 64, 64), (4, 4, 4, 4), (128,), (128,)),  # Kim & Mnih 2018, as in FactorVAE's code ports
     "burgess": ((32, 32, 32, 32), (4, 4, 4, 4), (256, 256), (256, 256)),  # Burgess et al. 2018
     "dlib": ((32, 32, 64, 64), (4, 4, 2, 2), (256,), (256,)),  # disentanglement_lib
@@ -58,10 +68,17 @@ CONV = {
 
 
 def vae_nets(kind: str, shape: tuple[int, int, int], codes: int, outputs: int) -> tuple[nn.Module, nn.Module]:
-    """Encoder to `outputs` numbers and decoder from `codes` numbers.
+    """Encoder (b, c, h, w) -> (b, outputs) and decoder (b, codes) -> logits (b, c, h, w).
 
-    `kind` is a key of `CONV`, or "mlp" for the fully connected nets of Higgins et al. 2017 (ReLU encoder
-    1200-1200, tanh decoder 1200-1200-1200).
+    Args:
+        kind: a key of `CONV`, or "mlp" for the fully connected nets of Higgins et al. 2017 (ReLU encoder
+            1200-1200, tanh decoder 1200-1200-1200).
+        shape: (c, h, w) of the images.
+        codes: inputs of the decoder.
+        outputs: outputs of the encoder.
+
+    Raises:
+        UsageError: the images do not fit the nets.
     """
     c, h, w = shape
     if kind == "mlp":
@@ -89,7 +106,11 @@ def vae_nets(kind: str, shape: tuple[int, int, int], codes: int, outputs: int) -
 
 
 def check_ibgan(shape: tuple[int, int, int], base: int) -> None:
-    """Refuse images that are not square, or whose side is not `base` doubled at least once."""
+    """Refuse images that IB-GAN's nets cannot halve down to `base`.
+
+    Raises:
+        UsageError: the images are not square, or their side is not `base` doubled at least once.
+    """
     _, h, w = shape
     if h != w or h not in [base << i for i in range(1, 8)]:
         raise UsageError(
@@ -127,8 +148,13 @@ def ibgan_head(
 ) -> nn.Sequential:
     """Discriminator or reconstructor: (b, c, h, w) in [-1, 1] -> (b, outputs).
 
-    `hidden` adds the 1x1 layer that IB-GAN's reconstructor q has and its discriminator has not. With
-    `spectral`, every layer is spectrally normalised and there is no batch norm.
+    Args:
+        shape: (c, h, w) of the images.
+        outputs: of the last layer.
+        width: channels of the first layer.
+        base: side of the last feature map.
+        spectral: spectral norm in every layer instead of batch norm.
+        hidden: whether there is a 1x1 layer before the last, as in IB-GAN's reconstructor q.
     """
     check_ibgan(shape, base)
     c, side, _ = shape
@@ -154,7 +180,7 @@ def ibgan_head(
 
 
 def ibgan_front(shape: tuple[int, int, int], width: int) -> nn.Sequential:
-    """What D and q share on CelebA and 3D Chairs: (b, c, h, w) -> (b, 4 width, h / 8, w / 8)."""
+    """The layers that D and q share on CelebA and 3D Chairs: (b, c, h, w) -> (b, 4 width, h / 8, w / 8)."""
     check_side("IB-GAN's shared front", shape, 8)
     return nn.Sequential(
         *(Conv2d(shape[0], width, 4, 2, 1), leaky()),
@@ -174,12 +200,11 @@ def ibgan_front_head(side: int, outputs: int, width: int) -> nn.Sequential:
     )
 
 
-# ---- InfoGAN's networks: "modified" (InfoGAN-CR's on dSprites) and the original MNIST ones, also Elastic-
-# InfoGAN's
+# ---- InfoGAN's networks: "modified" (InfoGAN-CR's for dSprites), and those for MNIST, also Elastic-InfoGAN's
 
 
 def infogan_generator(shape: tuple[int, int, int], inputs: int, channels: tuple[int, ...]) -> nn.Sequential:
-    """(b, inputs) -> logits (b, c, h, w); each (leaky) ReLU stands before its batch norm, as there."""
+    """(b, inputs) -> logits (b, c, h, w); each (leaky) ReLU comes before its batch norm, as in its code."""
     check_side("InfoGAN's net 'modified'", shape, 1 << len(channels))
     c, side, _ = shape
     low = side >> len(channels)

@@ -1,4 +1,4 @@
-"""Methods by name, their settings read and checked, and a method built from them."""
+"""Finds a method by its name, reads and checks its settings, and builds it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def get(name: str) -> type[Method]:
     """The method's class.
 
     Raises:
-        UsageError: no such method; names the nearest one. A plug-in that cannot be used.
+        UsageError: there is no such method, or its plug-in cannot be used.
     """
     return _located(name)[0]
 
@@ -76,8 +76,8 @@ def configure(name: str, config: str = "paper", changes: Mapping[str, object] | 
 
     Args:
         name: the method.
-        config: one of its `CONFIGS`.
-        changes: field to value; a text is read as the field's type.
+        config: name of one of its `CONFIGS`.
+        changes: new values of fields; a text is read as the field's type.
 
     Raises:
         UsageError: unknown config or field, or a value that is not of the field's type.
@@ -136,6 +136,12 @@ def _read(label: str, value: object, kind: object) -> object:
 def build(name: str, config: Config, data: DataInfo, seed: int) -> Method:
     """A freshly initialised method: equal (config, data, seed) give equal weights, whatever ran before.
 
+    Args:
+        name: the method.
+        config: its settings, from `configure`.
+        data: shape and number of the images.
+        seed: of the initial weights.
+
     Raises:
         UsageError: the settings do not fit the data, or the method's `updates` name something that it lacks.
     """
@@ -155,8 +161,7 @@ def _check_updates(method: Method) -> None:
     """Refuses, before any step, updates that no step could take.
 
     Raises:
-        UsageError: a loss that is no function, a module that is none or has nothing to learn, an optimiser
-        that does not exist.
+        UsageError: a loss, module or optimiser does not exist, or no module of an update has a parameter.
     """
     owner = type(method)
     where = f"{owner.__name__}.updates()"

@@ -11,8 +11,8 @@ Minimises, per image (eq. 3 with its sign flipped, eq. 10 for the KL):
     z               z             (B, D)       mu + sigma eps
     p(x|z)          logits        (B,C,H,W)    Bernoulli mean of each pixel before the sigmoid
 
-Pixels and latents are summed, images are averaged: with a mean over pixels every weight of the KL would mean
-something else.
+Pixels and latents are summed and images averaged; a mean over pixels would change the meaning of every weight
+of the KL.
 
 Deviations: networks and optimiser are those that Kim & Mnih 2018 (arXiv:1802.05983) used for VAEs on
 dSprites; the paper itself has neither convolutions nor dSprites.
@@ -46,7 +46,11 @@ class Config(method.Config):
     lr: float = 1e-4  # Kim & Mnih 2018
 
 
-MINI: dict[str, Any] = {"steps": 7_500, "nets": "mini", "lr": 1e-3}  # ours: 32x32 images, one core
+# ours: 32x32 images, one core
+MINI: dict[str, Any] = {"steps": 7_500, "nets": "mini", "lr": 1e-3}
+
+
+LOG_2_PI = 1.8378770664093453
 
 
 def gaussian_kl(mu: Tensor, logvar: Tensor) -> Tensor:
@@ -56,11 +60,11 @@ def gaussian_kl(mu: Tensor, logvar: Tensor) -> Tensor:
 
 def log_normal(z: Tensor, mu: Tensor, logvar: Tensor) -> Tensor:
     """log N(z; mu, exp(logvar)), elementwise, in nats."""
-    return -0.5 * ((z - mu).square() * (-logvar).exp() + logvar + 1.8378770664093453)  # log(2 pi)
+    return -0.5 * ((z - mu).square() * (-logvar).exp() + logvar + LOG_2_PI)
 
 
 def active_units(mu: Tensor) -> Tensor:
-    """How many latents have Var_x(E[z|x]) > 0.01 (Burda et al. 2016, arXiv:1509.00519, section 5.2)."""
+    """Number of latents with Var_x(E[z|x]) > 0.01 (Burda et al. 2016, arXiv:1509.00519, section 5.2)."""
     return (mu.var(0) > 0.01).sum().to(mu.dtype)
 
 
@@ -85,7 +89,8 @@ class VAE(Method):
         return (Update("loss", ("encoder", "decoder"), Optimizer(c.optimizer, {"lr": c.lr})),)
 
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        mu, logvar = self.encoder(x).chunk(2, dim=1)  # (B, D) each
+        """Mean and log-variance of q(z|x), (B, D) each."""
+        mu, logvar = self.encoder(x).chunk(2, dim=1)
         return mu, logvar
 
     def loss(self, x: Tensor, noise: Noise, step: Tensor) -> Terms:
@@ -94,7 +99,14 @@ class VAE(Method):
         return {"reconstruction": bernoulli_nll(self.decoder(z), x), **self.penalty(z, mu, logvar, step)}
 
     def penalty(self, z: Tensor, mu: Tensor, logvar: Tensor, step: Tensor) -> Terms:
-        """Everything but the reconstruction: what the methods of this family differ in."""
+        """The terms besides the reconstruction; the methods of this family differ in them.
+
+        Args:
+            z: a sample of q(z|x), (B, D).
+            mu: its mean, (B, D).
+            logvar: its log-variance, (B, D).
+            step: number of the training step, ().
+        """
         return {"kl": gaussian_kl(mu, logvar).sum(1).mean()}
 
     def monitor(self, x: Tensor, noise: Noise, step: Tensor) -> Terms:
