@@ -49,7 +49,6 @@ class Config(method.Config):
 # ours: 32x32 images, one core
 MINI: dict[str, Any] = {"steps": 7_500, "nets": "mini", "lr": 1e-3}
 
-
 LOG_2_PI = 1.8378770664093453
 
 
