@@ -14,6 +14,7 @@ import tokenize
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
@@ -96,9 +97,9 @@ def _nav(kind: str) -> list[dict[str, str]]:
 
 
 def method_names() -> list[str]:
-    from disbench.models import method
+    from disbench.models import registry
 
-    return list(method.built_in())
+    return list(registry.built_in())
 
 
 def metric_names() -> list[str]:
@@ -155,7 +156,7 @@ def doc(module: Any) -> str:
     return inspect.getdoc(module) or ""
 
 
-def title(module: Any) -> str:
+def title(module: ModuleType) -> str:
     return doc(module).partition(":")[0]
 
 
@@ -194,7 +195,7 @@ def linked(text: str) -> str:
 # Methods
 
 
-def _method_module(name: str) -> Any:
+def _method_module(name: str) -> ModuleType:
     from disbench import models
 
     return sys.modules[models.get(name).__module__]
@@ -269,7 +270,7 @@ def numbers(name: str) -> str:
     """Published numbers and ours, metric by metric."""
     from disbench.leaderboards import aggregate, published, results
 
-    found = []
+    known = []
     for source in published.names():
         for number in published.get(source):
             if number.method == name:
@@ -279,21 +280,21 @@ def numbers(name: str) -> str:
                 where = f"{paper}: {number.table}, {number.row}"
                 data = f"{number.dataset}-{number.size}"
                 preset = f"`{number.preset}`" if number.preset else "not stated"
-                told = ["paper", number.printed, what, number.n or "–", data]
-                found.append([number.metric, *told, preset, where])
+                cells = ["paper", number.printed, what, number.n or "–", data]
+                known.append([number.metric, *cells, preset, where])
     for result in results.names():
         for row in aggregate.leaderboard(results.scores(results.FOLDER / result)).to_dict("records"):
             if row["method"] == name:
                 ours = f"**{row['mean']:.3f}±{row['std']:.3f}**"
-                told = ["ours", ours, "mean, standard deviation", row["n"], row["dataset"]]
+                cells = ["ours", ours, "mean, standard deviation", row["n"], row["dataset"]]
                 label = f"{row['variant']} {row['settings']}".strip()
-                found.append(
-                    [row["metric"], *told, f"`{row['preset']}`", f"{result}: {row['protocol']}, {label}"]
+                known.append(
+                    [row["metric"], *cells, f"`{row['preset']}`", f"{result}: {row['protocol']}, {label}"]
                 )
     text = "## Numbers\n\n"
-    if not found:
+    if not known:
         return text + "No published number whose source we have seen, and none of ours is kept yet.\n"
-    rows = [[f"[`{metric}`](../metrics/{metric}.md)", *rest] for metric, *rest in sorted(found, key=str)]
+    rows = [[f"[`{metric}`](../metrics/{metric}.md)", *rest] for metric, *rest in sorted(known, key=str)]
     return (
         text
         + "Two numbers compare where data set, size and preset agree, and not otherwise. `disbench table` "

@@ -1,4 +1,4 @@
-"""Methods, one file each, under the contract of `method.py`."""
+"""Methods, one file each, under the contract of `method.py`; `registry.py` finds them by name."""
 
 from disbench.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from disbench.models.method import (
@@ -6,19 +6,13 @@ from disbench.models.method import (
     DataInfo,
     Method,
     Noise,
-    Optimizer,
     Terms,
     Update,
-    adam,
-    build,
-    configure,
-    get,
     linear,
-    names,
-    rmsprop,
-    summary,
     traversal_rows,
 )
+from disbench.models.optimizer import Optimizer, adam, rmsprop
+from disbench.models.registry import build, configure, get, names, summary
 
 __all__ = [
     "Checkpoint",

@@ -4,7 +4,7 @@ Minimises, per image (eq. 4 with its sign flipped; eq. 2 splits the KL of the EL
 
     L = -E_q[log p(x|z)] + alpha I(z;n) + beta TC(z) + gamma sum_j KL(q(z_j) || p(z_j))
 
-With alpha = beta = gamma = 1 it is the VAE.
+With alpha = beta = gamma = 1 this is the VAE.
 
     paper              here               shape        meaning
     q(z|n)             mu, logvar         (B, D)       posterior of image n
@@ -13,8 +13,8 @@ With alpha = beta = gamma = 1 it is the VAE.
     N, M               n, b                            number of images in the data set and in the batch
 
 Deviations: "mss" puts the weight 1/N on the diagonal, where it belongs; the authors' code has it in the first
-column (rtqichen/beta-tcvae, issue 1). The default is their default, "mws". "mini" has the convolutional nets
-and a smaller beta, since its images have a quarter of the pixels.
+column (rtqichen/beta-tcvae, issue 1). The default is theirs, "mws". "mini" has the convolutional nets and a
+smaller beta, since its images have a quarter of the pixels.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -48,10 +48,16 @@ class Config(vae.Config):
 def log_weights(b: int, n: int, estimator: Estimator, like: Tensor) -> Tensor:
     """log of the weight of q(z_i|n_j) in the estimate of q(z_i) from one batch, (B, B).
 
-    "mws" (section 4.1): 1/(NM) for all; a row sums to 1/N, so that log q(z) is low by a constant.
-    "mss" (appendix C): 1/N for image i itself and (N-1)/(N(M-1)) for each other image, so that a row sums to
-    1 and q(z) is unbiased. The paper gives one other image, drawn at random, a different weight; this is the
-    mean over that draw.
+    "mws" (section 4.1): 1/(NM) for all; a row sums to 1/N, so log q(z) is low by a constant.
+    "mss" (appendix C): 1/N for image i itself and (N-1)/(N(M-1)) for each other image; a row sums to 1, and
+    q(z) is unbiased. The paper gives one other image, drawn at random, a different weight; this is the mean
+    over that draw.
+
+    Args:
+        b: number of images in the batch, M.
+        n: number of images in the data set, N.
+        estimator: "mws" or "mss".
+        like: a tensor of the dtype and device wanted.
     """
     if estimator == "mws":
         return torch.full((b, b), -math.log(b * n), dtype=like.dtype, device=like.device)
@@ -62,7 +68,15 @@ def log_weights(b: int, n: int, estimator: Estimator, like: Tensor) -> Tensor:
 def decompose_kl(
     z: Tensor, mu: Tensor, logvar: Tensor, n: int, estimator: Estimator
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """I(z;n), TC(z) and sum_j KL(q(z_j) || p(z_j)) of eq. 2 from one batch, in nats."""
+    """I(z;n), TC(z) and sum_j KL(q(z_j) || p(z_j)) of eq. 2 from one batch, in nats.
+
+    Args:
+        z: a sample of q(z|n) for each image, (B, D).
+        mu: means of q(z|n), (B, D).
+        logvar: log-variances of q(z|n), (B, D).
+        n: number of images in the data set.
+        estimator: of q(z).
+    """
     log_q = vae.log_normal(z[:, None], mu[None], logvar[None])  # (B, B, D)
     log_w = log_weights(len(z), n, estimator, z)
 
@@ -78,7 +92,8 @@ def decompose_kl(
 
 
 class BetaTCVAE(vae.VAE):
-    CONFIGS: ClassVar[Mapping[str, Any]] = {
+    config: Config
+    CONFIGS: ClassVar[Mapping[str, Config]] = {
         "paper": Config(),
         "mss": Config(estimator="mss"),
         "mini": Config(**vae.MINI, batch=64, beta=3.0),
@@ -92,7 +107,7 @@ class BetaTCVAE(vae.VAE):
     def monitor(self, x: Tensor, noise: Noise, step: Tensor) -> Terms:
         mu, logvar = self.posterior(x)
         z = mu + (0.5 * logvar).exp() * noise["eps"]
-        # by the weights that sum to 1, whatever the loss uses: "mws" is off by a constant of log N per latent
+        # "mss" whatever the loss uses: its weights sum to 1, while "mws" is off by a constant
         mi, tc, dwkl = decompose_kl(z, mu, logvar, self.data.n, "mss")
         return {**super().monitor(x, noise, step), "I_z_n": mi, "tc_estimate": tc, "dimension_wise_kl": dwkl}
 

@@ -4,18 +4,18 @@ Minimises, per image (eq. 4 with its sign flipped):
 
     L = -E_q[log p(x|z)] + beta KL(q(z|x) || N(0, I)),    beta >= 1
 
-The multiplier beta is that of the constraint KL < epsilon; beta = 1 is the VAE. Symbols as in `vae.py`.
+beta is the multiplier of the constraint KL < epsilon; beta = 1 is the VAE. Symbols as in `vae.py`.
 
 Deviations: "paper" uses the convolutional nets and Adam of Kim & Mnih 2018, on which the published dSprites
 comparisons rest; the paper's own fully connected nets with Adagrad are the config "higgins2017". "mini" keeps
-beta 4 although its images have a quarter of the pixels: with 2 it separated less.
+beta 4 although its images have a quarter of the pixels: a beta of 2 separated the factors less well.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -29,7 +29,8 @@ class Config(vae.Config):
 
 
 class BetaVAE(vae.VAE):
-    CONFIGS: ClassVar[Mapping[str, Any]] = {
+    config: Config
+    CONFIGS: ClassVar[Mapping[str, Config]] = {
         "paper": Config(),
         "higgins2017": Config(nets="mlp", optimizer="adagrad", lr=1e-2),
         "dlib": Config(nets="dlib"),

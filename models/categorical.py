@@ -1,4 +1,4 @@
-"""Categorical codes, shared by the methods that have them: Gumbel noise, relaxed samples, one-hot rows."""
+"""Categorical codes: Gumbel noise, relaxed samples, one-hot rows, and their form in a representation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 CategoryCode = Literal["argmax", "probabilities"]
-"""How a categorical code stands in `represent`: one integer column, or one column per category."""
+"""Form of a categorical code in `represent`: one column of integers, or one column per category."""
 
 
 def gumbel_noise(*shape: int, generator: torch.Generator) -> Tensor:
@@ -26,19 +26,32 @@ def gumbel_softmax(log_p: Tensor, g: Tensor, tau: float) -> Tensor:
 
 
 def uniform_prior(sizes: tuple[int, ...], like: Tensor) -> Tensor | None:
-    """Equal shares of the categories of the first code, (K,); None where there is no code."""
+    """Equal shares of the categories of the first code, (K,); None where there is no code.
+
+    Args:
+        sizes: number of categories of each code.
+        like: a tensor of the dtype and device wanted.
+    """
     return like.new_full((sizes[0],), 1 / sizes[0]) if sizes else None
 
 
 def category_codes(blocks: list[Tensor], kind: CategoryCode) -> list[Tensor]:
-    """Blocks of logits (B, K) as columns of a representation: (B, 1) or (B, K) each."""
+    """Blocks of logits, (B, K) each, as columns of a representation: (B, 1) or (B, K) each."""
     if kind == "argmax":
         return [block.argmax(1, keepdim=True).to(block.dtype) for block in blocks]
     return [block.softmax(1) for block in blocks]
 
 
 def one_hot_rows(blocks: list[Tensor], code: int) -> Tensor:
-    """`blocks` (B, K_i) side by side, once for every value of block `code`: (K_code, B, sum K)."""
+    """One-hot blocks (B, K_i) side by side, once for every category of one of them.
+
+    Args:
+        blocks: one per code, (B, K_i) each.
+        code: position of the block that takes every category in turn.
+
+    Returns:
+        (K_code, B, sum K).
+    """
     k = blocks[code].shape[1]
     ones = torch.eye(k, dtype=blocks[code].dtype, device=blocks[code].device)
     return torch.stack(

@@ -23,8 +23,8 @@ from torch import Tensor
 from disbench import plugins
 from disbench.errors import UsageError
 from disbench.files import write_bytes
-from disbench.models import method
-from disbench.models.method import Method
+from disbench.models import registry
+from disbench.models.method import DataInfo, Method
 
 FORMAT = 1
 KIND = "disbench checkpoint"
@@ -39,17 +39,20 @@ class Checkpoint:
     Attributes:
         method: its name.
         config: its settings, field to value.
-        shape, n, class_prior: see `DataInfo`.
+        shape: (channels, height, width) of one image.
+        n: number of images that it was trained on.
+        class_prior: share of each class, where the data are labelled.
         dataset: name, size and sha256 of the data it was trained on.
         protocol: name of the protocol under which it was trained.
         variant: name of the method's variant, or "".
-        seed, step: the seed, and how many steps were taken.
+        seed: of weights, noise and order of the data.
+        step: number of steps taken.
         weights: the method's `state_dict()`, buffers included.
-        plugin: where the method comes from, with a SHA-256, if from a plug-in; else "".
+        plugin: the plug-in that the method comes from, with a SHA-256, or "".
     """
 
     method: str
-    config: Mapping[str, Any]
+    config: Mapping[str, object]
     shape: tuple[int, int, int]
     n: int
     class_prior: tuple[float, ...] | None
@@ -62,10 +65,14 @@ class Checkpoint:
     plugin: str = ""
 
     def build(self, device: str | torch.device = "cpu") -> Method:
-        """The method with these weights, in evaluation mode."""
-        if self.plugin and self.method not in method.names():
+        """The method with these weights, in evaluation mode.
+
+        Raises:
+            UsageError: the method is not there, or differs from the one that was saved.
+        """
+        if self.plugin and self.method not in registry.names():
             raise plugins.absent("methods", self.method, self.plugin)
-        start = method.get(self.method).CONFIGS["paper"]
+        start = registry.get(self.method).CONFIGS["paper"]
         known = {f.name for f in dataclasses.fields(start)}
         if set(self.config) != known:
             odd = sorted(set(self.config) ^ known)
@@ -73,11 +80,11 @@ class Checkpoint:
                 f"the checkpoint's settings do not fit {self.method} as it is here: {', '.join(odd)} differ; "
                 "train it again or use the version that wrote it."
             )
-        config = method.configure(self.method, "paper", self.config)
-        data = method.DataInfo(self.shape, self.n, self.class_prior)
+        config = registry.configure(self.method, "paper", self.config)
+        data = DataInfo(self.shape, self.n, self.class_prior)
         try:
-            made = method.build(self.method, config, data, seed=0)
-            made.load_state_dict(dict(self.weights), strict=True)
+            method = registry.build(self.method, config, data, seed=0)
+            method.load_state_dict(dict(self.weights), strict=True)
         except UsageError:
             raise
         except (RuntimeError, ValueError, TypeError, AttributeError, IndexError) as error:
@@ -85,8 +92,8 @@ class Checkpoint:
             raise UsageError(
                 f"the checkpoint's weights do not fit {self.method} as its settings build it: {reason}"
             ) from None
-        made.to(device).eval()
-        return made
+        method.to(device).eval()
+        return method
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
@@ -100,17 +107,17 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
 
 def digest(values: Mapping[str, Any]) -> str:
     """SHA-256 of all entries of a checkpoint: torch's reader does not notice a flipped bit, this does."""
-    found = hashlib.sha256(repr([(k, v) for k, v in sorted(values.items()) if k != "weights"]).encode())
+    sha256 = hashlib.sha256(repr([(k, v) for k, v in sorted(values.items()) if k != "weights"]).encode())
     for name, tensor in values["weights"].items():
-        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        found.update(tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy())
-    return found.hexdigest()
+        sha256.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        sha256.update(tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return sha256.hexdigest()
 
 
-def save_tensors(values: Mapping[str, Any], path: Path) -> None:
+def save_tensors(values: Mapping[str, object], path: Path) -> None:
     """`torch.save` that leaves a whole file or none; a full disk is an OSError, as for any other file."""
-
-    whole = io.BytesIO()  # torch's own writer reports a full disk as some RuntimeError
+    # torch's own writer reports a full disk as some RuntimeError
+    whole = io.BytesIO()
     torch.save(values, whole)
     write_bytes(path, whole.getbuffer())
 
@@ -128,7 +135,8 @@ def load_tensors(path: Path) -> Any:
                 _check_size(path, sum(entry.file_size for entry in zipfile.ZipFile(file).infolist()))
             file.seek(0)
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # about a pickle's version: it is read or refused
+                # about a pickle's version: it is read or refused
+                warnings.simplefilter("ignore")
                 values = torch.load(file, map_location="cpu", weights_only=True)
     except UsageError:
         raise
@@ -138,7 +146,8 @@ def load_tensors(path: Path) -> Any:
             "save `model.state_dict()`, or the model with torch.export.save or torch.jit.save, or its codes "
             "as npz."
         ) from None
-    except Exception as error:  # of a damaged file, torch's reader raises whatever it likes
+    except Exception as error:
+        # torch's reader may raise anything for a damaged file
         if isinstance(error, OSError) and error.strerror:
             raise UsageError(f"cannot read {path}: {error.strerror}.") from None
         raise UsageError(
@@ -148,8 +157,8 @@ def load_tensors(path: Path) -> Any:
     return values
 
 
-def check_tensors(path: Path, values: Any) -> None:
-    """Refuses what is small in a file and huge in memory: an expanded tensor, lists that hold each other.
+def check_tensors(path: Path, values: object) -> None:
+    """Refuses contents that are small in a file and huge in memory: expanded tensors, lists in one another.
 
     Raises:
         UsageError: more than `LIMIT` bytes of tensors or `MOST_ENTRIES` entries, or a tensor that is no plain
@@ -200,29 +209,29 @@ def load_checkpoint(path: Path) -> Checkpoint:
     missing = sorted(fields - {"plugin"} - set(values))
     if missing:
         raise UsageError(f"{path} lacks {', '.join(missing)}; it is damaged: get a whole copy of it.")
-    found = {name: values[name] for name in fields & set(values)}
+    entries = {name: values[name] for name in fields & set(values)}
     well_formed = (
-        isinstance(found["method"], str)
-        and isinstance(found["protocol"], str)
-        and isinstance(found["variant"], str)
-        and isinstance(found.get("plugin", ""), str)
-        and isinstance(found["config"], dict)
-        and isinstance(found["dataset"], dict)
-        and isinstance(found["seed"], int)
-        and isinstance(found["step"], int)
-        and isinstance(found["n"], int)
-        and isinstance(found["class_prior"], tuple | list | None)
-        and isinstance(found["weights"], dict)
-        and all(isinstance(k, str) and isinstance(v, Tensor) for k, v in found["weights"].items())
-        and isinstance(found["shape"], tuple | list)
-        and len(found["shape"]) == 3
-        and all(isinstance(s, int) and 0 < s <= 4096 for s in found["shape"])
+        isinstance(entries["method"], str)
+        and isinstance(entries["protocol"], str)
+        and isinstance(entries["variant"], str)
+        and isinstance(entries.get("plugin", ""), str)
+        and isinstance(entries["config"], dict)
+        and isinstance(entries["dataset"], dict)
+        and isinstance(entries["seed"], int)
+        and isinstance(entries["step"], int)
+        and isinstance(entries["n"], int)
+        and isinstance(entries["class_prior"], tuple | list | None)
+        and isinstance(entries["weights"], dict)
+        and all(isinstance(k, str) and isinstance(v, Tensor) for k, v in entries["weights"].items())
+        and isinstance(entries["shape"], tuple | list)
+        and len(entries["shape"]) == 3
+        and all(isinstance(s, int) and 0 < s <= 4096 for s in entries["shape"])
     )
     if not well_formed:
         raise UsageError(
             f"{path} is not a well-formed disbench checkpoint: its entries have the wrong types."
         )
-    if values.get("digest") != digest(found):
+    if values.get("digest") != digest(entries):
         raise UsageError(f"{path} is damaged: its contents do not match its digest; get a whole copy of it.")
-    found["shape"] = tuple(found["shape"])
-    return Checkpoint(**found)
+    entries["shape"] = tuple(entries["shape"])
+    return Checkpoint(**entries)

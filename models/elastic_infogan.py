@@ -1,29 +1,28 @@
 """Elastic-InfoGAN: Ojha, Singh, Hsieh & Lee, "Elastic-InfoGAN: Unsupervised Disentangled Representation
 Learning in Class-Imbalanced Data", NeurIPS 2020, arXiv:1910.01112.
 
-InfoGAN whose categorical prior p = softmax(pi) is learned by G's optimiser, through relaxed samples
-c = softmax((log p + g) / tau) of it (Gumbel-softmax), and whose Q must not mind transformations delta that
-leave the class as it is. With L_1(G, Q) = E[log Q(c|x)] + H(c), as first published ("v1") and at NeurIPS
-("v2"):
+InfoGAN with a categorical prior p = softmax(pi) that G's optimiser learns through relaxed samples
+c = softmax((log p + g) / tau) (Gumbel-softmax), and with a Q that should be invariant to class-preserving
+transformations delta. With L_1(G, Q) = E[log Q(c|x)] + H(c), as first published ("v1") and at NeurIPS ("v2"):
 
     v1:  min_{G,Q,pi} max_D  V(D, G) - lambda_1 L_1(G, Q) + lambda_2 L_trans(Q) + lambda_3 L_ent(Q)
          L_trans = d(Q(c|x), Q(c|delta(x))),   L_ent = s(Q(c|x)) + s(Q(c|delta(x))),   s: entropy
     v2:  min_{G,Q,pi} max_D  V(D, G) - lambda_1 L_1(G, Q) + lambda_2 NT-Xent(h(x), h(delta(x)))
 
     paper       here                       shape      meaning
-    z, g        noise["z"], ["gumbel"]     (B, 62)    N(0, I); Gumbel(0, 1), (B, K)
+    z, g        noise["z"], ["gumbel"]     (B, N)     N(0, I); Gumbel(0, 1), (B, K)
     pi, p       prior                      (K,)       logits and log-probabilities of the classes
     c           code                       (B, K)     relaxed one-hot; one-hot where the prior is not learned
     delta       transform                  (B,C,H,W)  rotation, zoom and elastic distortion of real images
     h           features                   (B, 128)   last hidden layer of Q
 
-Q's target is argmax c, through which no gradient passes: pi learns through G's input alone. The trunk under D
-and Q learns from D's loss only. The six rows that the paper compares are `VARIANTS`; in v2 there is no L_ent,
-so that the last two are one.
+Q's target is argmax c, which passes no gradient: pi learns only through G's input. The trunk of D and Q
+learns from D's loss only. `VARIANTS` are the six rows that the paper compares; v2 has no L_ent, so the last
+two are the same.
 
 Deviations: each update runs on current weights. No code of v1 was released: its distance d (here the cosine
 distance) and its lambda_3 (here 1) are ours, and so is the displacement field of the distortion. "mini" is
-ours: v2 in small, with a prior that moves faster, since it takes a thirtieth of the steps.
+ours: a small v2 whose prior moves faster, since it takes a thirtieth of the steps.
 """
 
 from __future__ import annotations
@@ -31,17 +30,18 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from disbench.errors import UsageError
-from disbench.models import method, nets
+from disbench.models import layers, method, nets
 from disbench.models.categorical import CategoryCode, category_codes, gumbel_noise, gumbel_softmax, one_hot
 from disbench.models.gan import confidence, fake_term, real_term
 from disbench.models.method import DataInfo, Method, Noise, Terms, Update
+from disbench.models.optimizer import adam
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,8 @@ class Config(method.Config):
     steps: int = 118_000  # 200 epochs of some 38,000 imbalanced digits; this and all below: the authors' code
     version: Literal["v1", "v2"] = "v2"
     prior: Literal["uniform", "ground-truth", "learned"] = "learned"
-    z: int = 62
-    k: int = 10  # number of classes
+    z: int = 62  # N, size of z
+    k: int = 10  # K, number of classes
     tau: float = 0.1  # temperature of the Gumbel-softmax
     lam_info: float = 1.0  # lambda_1
     lam_trans: float = 10.0  # lambda_2
@@ -69,9 +69,14 @@ class Config(method.Config):
 
 
 class Prior(nn.Module):
-    """log p of K classes: learned from uniform, or fixed.
+    """log p of K classes, (K,): learned, beginning with the uniform one, or fixed.
 
-    The logits are `speed` times what is learned, so that a step of Adam moves them by `speed` learning rates.
+    The logits are `speed` times the learned numbers, so a step of Adam moves them by `speed` learning rates.
+
+    Args:
+        k: number of classes.
+        fixed: the share of each class; None for a prior that is learned.
+        speed: of the logits.
     """
 
     log_fixed: Tensor
@@ -89,19 +94,24 @@ class Prior(nn.Module):
 
 
 def cosine_distance(p: Tensor, p_moved: Tensor) -> Tensor:
-    """1 - cos of the angle between the rows of p and p_moved, (B, K) each, averaged: a scalar."""
+    """1 - cos of the angle between the rows of `p` and `p_moved`, (B, K) each; their mean, a scalar."""
     return (1 - F.cosine_similarity(p, p_moved, dim=1)).mean()
 
 
 def entropy(log_p: Tensor) -> Tensor:
-    """Entropy of each row of exp(log_p) (B, K), averaged: a scalar, in nats."""
+    """Mean entropy of the rows of exp(log_p), (B, K): a scalar, in nats."""
     return -(log_p.exp() * log_p).sum(1).mean()
 
 
 def nt_xent(h: Tensor, h_moved: Tensor, temperature: float) -> Tensor:
-    """Cross-entropy, in nats, of finding each view's partner among the other 2B - 1 views by their cosine.
+    """Cross-entropy, in nats, of picking each view's partner among the other 2B - 1 views by their cosine.
 
-    Chen et al. 2020, arXiv:2002.05709, eq. 1; mean over all 2B views of features (B, D) and (B, D).
+    Chen et al. 2020, arXiv:2002.05709, eq. 1; mean over all 2B views.
+
+    Args:
+        h: features of the images, (B, D).
+        h_moved: features of the transformed images, (B, D).
+        temperature: divides the cosines.
     """
     views = F.normalize(torch.cat([h, h_moved]), dim=1)  # (2B, D)
     itself = torch.eye(len(views), dtype=torch.bool, device=views.device)
@@ -110,10 +120,15 @@ def nt_xent(h: Tensor, h_moved: Tensor, temperature: float) -> Tensor:
 
 
 def transform(x: Tensor, noise: Noise, rotation: float, zoom: float, distortion: float) -> Tensor:
-    """Each image of `x` (B,C,H,W) in [0, 1] turned, zoomed and bent; what comes from outside is 0.
+    """Images rotated, zoomed and distorted, each in its own way; pixels from outside the image are 0.
 
-    `noise` holds numbers in [-1, 1]: "turn" and "zoom" (B,), "bend" (B, 2, 4, 4), a displacement of 4x4
-    points that is interpolated between them. `distortion` is in sides of the image.
+    Args:
+        x: images (B,C,H,W) in [0, 1].
+        noise: numbers in [-1, 1]: "turn" (B,), "zoom" (B,), and "bend" (B, 2, 4, 4), the displacement of 4x4
+            points, interpolated between them.
+        rotation: largest angle, in degrees.
+        zoom: largest change of size, as a fraction.
+        distortion: largest displacement, in sides of the image.
     """
     h, w = x.shape[2:]
     angle, scale = math.radians(rotation) * noise["turn"], 1 + zoom * noise["zoom"]
@@ -127,7 +142,8 @@ def transform(x: Tensor, noise: Noise, rotation: float, zoom: float, distortion:
 
 
 class ElasticInfoGAN(Method):
-    CONFIGS: ClassVar[Mapping[str, Any]] = {
+    config: Config
+    CONFIGS: ClassVar[Mapping[str, Config]] = {
         "paper": Config(),
         "v1": Config(version="v1"),
         "mini": Config(
@@ -151,7 +167,7 @@ class ElasticInfoGAN(Method):
         self.d = nn.Linear(c.hidden, 1)
         self.q = nets.mnist_q_head(c.hidden, c.k, c.middle)
         self.prior = Prior(c.k, fixed_prior(c, data), c.prior_speed)
-        nets.initialise(self, std=c.init_std)
+        layers.initialise(self, std=c.init_std)
 
     def noise(self, batch: int, generator: torch.Generator) -> Noise:
         c, device = self.config, generator.device
@@ -168,12 +184,12 @@ class ElasticInfoGAN(Method):
         c = self.config
         learner = ("g", "q", "prior") if c.prior == "learned" else ("g", "q")
         return (
-            Update("discriminator_loss", ("trunk", "d"), method.adam(c.lr, beta1=0.5)),
-            Update("generator_loss", learner, method.adam(c.lr, beta1=0.5)),
+            Update("discriminator_loss", ("trunk", "d"), adam(c.lr, beta1=0.5)),
+            Update("generator_loss", learner, adam(c.lr, beta1=0.5)),
         )
 
     def code(self, noise: Noise) -> Tensor:
-        """A sample of the prior (B, K): relaxed where the prior is learned, else one-hot."""
+        """A sample of the prior, (B, K): relaxed where the prior is learned, else one-hot."""
         log_p = self.prior()
         if self.config.prior == "learned":
             return gumbel_softmax(log_p, noise["gumbel"], self.config.tau)
@@ -205,7 +221,7 @@ class ElasticInfoGAN(Method):
         return -log_q.gather(1, code.argmax(1, keepdim=True)).mean()
 
     def constraint(self, x: Tensor, noise: Noise) -> Terms:
-        """What keeps Q from minding the transformations of real images."""
+        """Invariance loss of Q on real images; no terms where its weights are 0."""
         c = self.config
         if c.lam_trans == 0 and c.lam_ent == 0:
             return {}
@@ -220,7 +236,7 @@ class ElasticInfoGAN(Method):
         }
 
     def class_prior(self) -> Tensor:
-        """p, the share of each class that G is asked for, (K,)."""
+        """p, the share of each class in what G is given, (K,)."""
         log_p: Tensor = self.prior()
         return log_p.exp().detach()
 
@@ -244,7 +260,7 @@ class ElasticInfoGAN(Method):
         return (torch.tanh(self.g(latents)) + 1) / 2
 
     def sample_category(self, category: int, noise: Noise) -> Tensor:
-        """Pictures (B, c, h, w) in [0, 1] of one class, one per row of noise["z"]; one-hot code."""
+        """Pictures (B,C,H,W) in [0, 1] of one class, whose code is one-hot, one per row of noise["z"]."""
         z = noise["z"]
         code = F.one_hot(torch.full((len(z),), category, device=z.device), self.config.k).to(z.dtype)
         return self.generate(torch.cat([z, code], dim=1))
@@ -261,10 +277,10 @@ class ElasticInfoGAN(Method):
 
 
 def fixed_prior(c: Config, data: DataInfo) -> tuple[float, ...] | None:
-    """The shares of the classes where they are not learned.
+    """The share of each class; None where the prior is learned.
 
     Raises:
-        UsageError: they should be the true ones, but the data have no labels or another number of classes.
+        UsageError: the true prior is asked for, but the data have no labels or another number of classes.
     """
     if c.prior == "learned":
         return None

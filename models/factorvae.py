@@ -5,7 +5,7 @@ Minimises, per image (eq. 2 with its sign flipped; the density ratio of eq. 3):
     L = -E_q[log p(x|z)] + KL(q(z|x) || N(0, I)) + gamma TC(z),    TC(z) = KL(q(z) || prod_j q(z_j))
     TC(z) = E_q(z)[log D(z) / (1 - D(z))] = E_q(z)[D_0(z) - D_1(z)]
 
-where D tells a sample of q(z) (class 0) from one of prod_j q(z_j) (class 1), and learns beside the VAE by
+D classifies samples of q(z) (class 0) and of prod_j q(z_j) (class 1), and is trained alongside the VAE by
 
     L_D = -1/2 E[log softmax_0 D(z)] - 1/2 E[log softmax_1 D(perm(z'))]                  (algorithm 2)
 
@@ -15,24 +15,26 @@ where D tells a sample of q(z) (class 0) from one of prod_j q(z_j) (class 1), an
     perm(z')         permute(z', perm)        (B, D)       each latent shuffled over the batch by itself
     D_0, D_1         d(z)                     (B, 2)       logits of the two classes
 
-Deviations: the encoder has moved by one step when D learns, since each update runs on current weights. D has
-five hidden layers of 1000 (the "6 layers" of the paper, counted with the last one). 300,000 steps are those
-of disentanglement_lib. "mini" has a smaller gamma, since its images have a quarter of the pixels.
+Deviations: each update runs on current weights, so the encoder has taken its step before D learns. D has five
+hidden layers of 1000 (the "6 layers" of the paper, counted with the last one). 300,000 steps are those of
+disentanglement_lib. "mini" has a smaller gamma, since its images have a quarter of the pixels.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from disbench.models import method, vae
+from disbench.models import vae
+from disbench.models.layers import leaky
 from disbench.models.method import DataInfo, Noise, Terms, Update
-from disbench.models.nets import leaky, mlp
+from disbench.models.nets import mlp
+from disbench.models.optimizer import adam
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,8 @@ def total_correlation(logits: Tensor) -> Tensor:
 
 
 class FactorVAE(vae.VAE):
-    CONFIGS: ClassVar[Mapping[str, Any]] = {
+    config: Config
+    CONFIGS: ClassVar[Mapping[str, Config]] = {
         "paper": Config(),
         "mini": Config(**{**vae.MINI, "steps": 6_000}, gamma=8.0, hidden=256, layers=3),
     }
@@ -65,7 +68,7 @@ class FactorVAE(vae.VAE):
 
     @property
     def images_per_step(self) -> int:
-        return 2 * int(self.config.batch)
+        return 2 * self.config.batch
 
     def noise(self, batch: int, generator: torch.Generator) -> Noise:
         device, d = generator.device, self.config.codes
@@ -73,10 +76,12 @@ class FactorVAE(vae.VAE):
         return {"eps": torch.randn(batch, d, generator=generator, device=device), "perm": order}
 
     def updates(self) -> tuple[Update, ...]:
-        discriminator = Update("discriminator_loss", ("d",), method.adam(self.config.lr_d, 0.5, 0.9))
+        discriminator = Update("discriminator_loss", ("d",), adam(self.config.lr_d, 0.5, 0.9))
         return (*super().updates(), discriminator)
 
     def loss(self, x: Tensor, noise: Noise, step: Tensor) -> Terms:
+        # eq. 2: `VAE.loss` of x, the first half of the images, calls `penalty`, which adds gamma TC;
+        # x', the second half, is for D alone
         half = len(x) // 2
         return super().loss(x[:half], {"eps": noise["eps"][:half]}, step)
 

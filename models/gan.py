@@ -9,30 +9,32 @@ arXiv:1406.2661.
     D         d             (B, 1)       logit, so that log D = -softplus(-d)
     -         q             (B, D)       z read back from the image; G never learns from it
 
-Deviations: the generator maximises log D(G(z)) (section 3 of the paper). So that a GAN can be scored, q is
-trained beside it on detached images with 1/2 |z - q(G(z))|^2, as the "regular GAN with Q" of the InfoGAN
-paper. Networks, optimiser and instance noise are IB-GAN's, of which this is the limit lambda = beta = 0.
+Deviations: the generator maximises log D(G(z)) (section 3 of the paper). To give a GAN a code, q is trained
+alongside it on detached images with 1/2 |z - q(G(z))|^2, as in the "regular GAN with Q" of the InfoGAN paper.
+Networks, optimiser and instance noise are those of IB-GAN, of which this is the limit lambda = beta = 0.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from disbench.models import method
-from disbench.models.method import DataInfo, Method, Noise, Optimizer, Terms, Update
-from disbench.models.nets import ibgan_generator, ibgan_head, initialise
+from disbench.models.layers import initialise
+from disbench.models.method import DataInfo, Method, Noise, Terms, Update
+from disbench.models.nets import ibgan_generator, ibgan_head
+from disbench.models.optimizer import Optimizer, adam, rmsprop
 
 
 @dataclass(frozen=True)
 class Config(method.Config):
     steps: int = 150_000  # IB-GAN's official code, dSprites; likewise all below
-    codes: int = 10  # size of z
+    codes: int = 10  # D, size of z, which is the code
     width: int = 16  # ngf: channels of the generator's last feature map
     width_d: int = 16  # ndf: channels of the first feature map of D and q
     base: int = 8  # side of the generator's first feature map
@@ -46,8 +48,8 @@ class Config(method.Config):
     noise_steps: int = 100_000  # steps from start to end
 
 
+# ours: 32x32 images, one core
 MINI: dict[str, Any] = {
-    # ours: 32x32 images, one core
     "steps": 4_500,
     "batch": 32,
     "width": 8,
@@ -62,9 +64,9 @@ MINI: dict[str, Any] = {
 }
 
 
-def optimizer(c: Config, lr: float) -> Optimizer:
+def optimizer(kind: Literal["rmsprop", "adam"], lr: float) -> Optimizer:
     """RMSprop with momentum 0.9 as in IB-GAN's code, or Adam with beta1 0.5."""
-    return method.rmsprop(lr, momentum=0.9) if c.optimizer == "rmsprop" else method.adam(lr, beta1=0.5)
+    return rmsprop(lr, momentum=0.9) if kind == "rmsprop" else adam(lr, beta1=0.5)
 
 
 def real_term(logits: Tensor) -> Tensor:
@@ -85,18 +87,19 @@ def code_error(c_hat: Tensor, c: Tensor) -> Tensor:
 def lower_bound(c_hat: Tensor, c: Tensor) -> Tensor:
     """E[log Q(c|x)] + H(c) of Q = N(c_hat, I) and c ~ N(0, I): E[1/2 |c|^2 - 1/2 |c - c_hat|^2], nats.
 
-    The entropy is the sample's own (Monte Carlo), so that the constants of both terms cancel.
+    The entropy is estimated from the same sample, so the constants of both terms cancel.
     """
     return 0.5 * (c.square() - (c - c_hat).square()).sum(1).mean()
 
 
 def confidence(real: Tensor, fake: Tensor) -> Terms:
-    """Mean D(x) and D(G(z)) of logits (B, 1) each; both are 1/2 where D cannot tell them apart."""
+    """Mean D(x) and D(G(z)) of logits, (B, 1) each; both are 1/2 where D cannot tell real from fake."""
     return {"d_real": real.sigmoid().mean(), "d_fake": fake.sigmoid().mean()}
 
 
 class GAN(Method):
-    CONFIGS: ClassVar[Mapping[str, Any]] = {"paper": Config(), "mini": Config(**MINI, codes=8)}
+    config: Config
+    CONFIGS: ClassVar[Mapping[str, Config]] = {"paper": Config(), "mini": Config(**MINI, codes=8)}
 
     def __init__(self, config: Config, data: DataInfo) -> None:
         super().__init__(config, data)
@@ -113,8 +116,8 @@ class GAN(Method):
     def updates(self) -> tuple[Update, ...]:
         c = self.config
         return (
-            Update("discriminator_loss", ("d",), optimizer(c, c.lr_d)),
-            Update("generator_loss", ("g", "q"), optimizer(c, c.lr_g)),
+            Update("discriminator_loss", ("d",), optimizer(c.optimizer, c.lr_d)),
+            Update("generator_loss", ("g", "q"), optimizer(c.optimizer, c.lr_g)),
         )
 
     def discriminator_loss(self, x: Tensor, noise: Noise, step: Tensor) -> Terms:
@@ -144,19 +147,27 @@ class GAN(Method):
         images: Tensor = self.g(latents)
         return (images + 1) / 2
 
-    def traverse(self, image: Tensor, noise: Noise, steps: int) -> tuple[list[str], Tensor]:
-        d = self.config.codes
-        rows = method.traversal_rows(self.represent(image), range(d), *self.TRAVERSAL, steps)
-        return [f"z{j}" for j in range(d)], self.generate(rows).reshape(d, steps, *self.data.shape)
-
 
 def instance_noise(batch: int, shape: tuple[int, int, int], generator: torch.Generator) -> Noise:
-    """Standard normal pictures to be added to the real and to the generated images."""
+    """Standard normal pictures (B,C,H,W) to be added to the real and to the generated images."""
     eps = torch.randn(2, batch, *shape, generator=generator, device=generator.device)
     return {"real": eps[0], "fake": eps[1]}
 
 
-def noisy(c: Any, x: Tensor, eps: Tensor, step: Tensor) -> Tensor:
+class NoiseSchedule(Protocol):
+    """The settings of a config that `noisy` reads."""
+
+    @property
+    def noise_start(self) -> float: ...
+
+    @property
+    def noise_end(self) -> float: ...
+
+    @property
+    def noise_steps(self) -> int: ...
+
+
+def noisy(c: NoiseSchedule, x: Tensor, eps: Tensor, step: Tensor) -> Tensor:
     """Instance noise: x + sigma_t eps, clamped to [-1, 1], sigma_t falling linearly."""
     return (x + method.linear(step, c.noise_start, c.noise_end, c.noise_steps) * eps).clamp(-1.0, 1.0)
 

@@ -8,16 +8,16 @@ With the chain Z -> R -> X, I(Z; X) <= I(Z; R), and with lambda >= beta >= 0:
     I^U = E_z KL(e(r|z) || m(r))  >=  I(Z; R)            m(r) = N(0, I)
 
     paper        here                  shape       meaning
-    z            noise["z"]            (B, 16)     N(0, I)
-    e(r|z)       mu, logvar            (B, 10)     stochastic encoder; r = mu + sigma noise["eps"]
+    z            noise["z"]            (B, N)      N(0, I)
+    e(r|z)       mu, logvar            (B, D)      stochastic encoder; r = mu + sigma noise["eps"]
     x = G(r)     fake                  (B,C,H,W)   in [-1, 1]
-    q(z|x)       z_hat                 (B, 16)     mean of the reconstructor
+    q(z|x)       z_hat                 (B, N)      mean of the reconstructor
     I^L, I^U     lower, upper          ()          nats; H(z) by Monte Carlo, so that constants cancel
 
 Limits: beta = 0 is InfoGAN, lambda = beta = 0 is GAN.
 
-Deviations: signs are those of the equations and of the authors' code, not of the printed Algorithm 1, which
-taken literally maximises the code error. The two updates each run on current weights (the authors' code mixes
+Deviations: signs are those of the equations and of the authors' code; the printed Algorithm 1, taken
+literally, would maximise the code error. The two updates each run on current weights (the authors' code mixes
 old and new ones, which current torch refuses). "mini" is ours: smaller nets for 32x32 images, Adam,
 spectral norm in D. "cdsprites", "celeba" and "3dchairs" are the authors' other settings; they have not been
 run here. On the last two, D and q share a front of three convolutions that learns from D's loss alone.
@@ -33,7 +33,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from disbench.models import gan, method
+from disbench.models import gan
 from disbench.models.gan import (
     confidence,
     fake_term,
@@ -43,14 +43,15 @@ from disbench.models.gan import (
     optimizer,
     real_term,
 )
+from disbench.models.layers import initialise
 from disbench.models.method import DataInfo, Method, Noise, Terms, Update
-from disbench.models.nets import ibgan_front, ibgan_front_head, ibgan_generator, ibgan_head, initialise, mlp
+from disbench.models.nets import ibgan_front, ibgan_front_head, ibgan_generator, ibgan_head, mlp
 from disbench.models.vae import active_units, gaussian_kl
 
 
 @dataclass(frozen=True)
 class Config(gan.Config):
-    z: int = 16  # size of z; `codes` is the size of r
+    z: int = 16  # N, size of z; `codes` is D, the size of r, which is the code
     lam: float = 1.0  # weight of the lower bound
     beta: float = 0.141  # weight of the upper bound: the authors' dSprites command line
     guard: float = 20.0  # nats; where beta = 0 the KL is held below this with weight 100 (authors' code)
@@ -59,8 +60,8 @@ class Config(gan.Config):
     init: Literal["dcgan", "orthogonal"] = "dcgan"
 
 
+# the authors' code for CelebA and 3D Chairs
 FRONT: dict[str, Any] = {
-    # the authors' code for CelebA and 3D Chairs
     "z": 64,
     "lr_d": 2e-6,
     "noise_start": 0.5,
@@ -82,7 +83,8 @@ def smoothed_term(logits: Tensor, target: Tensor) -> Tensor:
 
 
 class IBGAN(Method):
-    CONFIGS: ClassVar[Mapping[str, Any]] = {
+    config: Config
+    CONFIGS: ClassVar[Mapping[str, Config]] = {
         "paper": Config(),
         "cdsprites": Config(steps=500_000, beta=0.071),
         "celeba": Config(
@@ -91,6 +93,8 @@ class IBGAN(Method):
         "3dchairs": Config(**FRONT, steps=700_000, noise_steps=700_000, beta=0.325, width=32),
         "mini": Config(**gan.MINI, codes=8),
     }
+
+    TRAVERSED: ClassVar[str] = "r"
 
     def __init__(self, config: Config, data: DataInfo) -> None:
         super().__init__(config, data)
@@ -122,12 +126,13 @@ class IBGAN(Method):
     def updates(self) -> tuple[Update, ...]:
         c = self.config
         return (
-            Update("discriminator_loss", ("front", "d"), optimizer(c, c.lr_d)),
-            Update("generator_loss", ("e", "g", "q"), optimizer(c, c.lr_g)),
+            Update("discriminator_loss", ("front", "d"), optimizer(c.optimizer, c.lr_d)),
+            Update("generator_loss", ("e", "g", "q"), optimizer(c.optimizer, c.lr_g)),
         )
 
     def encode(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        mu, logvar = self.e(z).chunk(2, dim=1)  # (B, r) each
+        """Mean and log-variance of e(r|z), (B, D) each."""
+        mu, logvar = self.e(z).chunk(2, dim=1)
         return mu, logvar
 
     def sample(self, noise: Noise, step: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -160,13 +165,13 @@ class IBGAN(Method):
         return logits
 
     def reconstructor(self, x: Tensor) -> Tensor:
-        """Mean of q(z|x), (B, z)."""
+        """Mean of q(z|x), (B, N)."""
         z_hat: Tensor = self.q(self.front(x))
         return z_hat
 
     def monitor(self, x: Tensor, noise: Noise, step: Tensor) -> Terms:
         mu, logvar, fake = self.sample(noise, step)
-        kl = gaussian_kl(mu, logvar).mean(0)  # (r,)
+        kl = gaussian_kl(mu, logvar).mean(0)  # (D,)
         real = noisy(self.config, 2 * x - 1, noise["real"], step)
         return {
             "I_lower": lower_bound(self.reconstructor(fake), noise["z"]),
@@ -177,16 +182,12 @@ class IBGAN(Method):
         }
 
     def represent(self, images: Tensor) -> Tensor:
-        return self.encode(self.reconstructor(2 * images - 1))[0]  # as in the authors' evaluator
+        # as in the authors' evaluator
+        return self.encode(self.reconstructor(2 * images - 1))[0]
 
     def generate(self, latents: Tensor) -> Tensor:
         images: Tensor = self.g(latents)
         return (images + 1) / 2
-
-    def traverse(self, image: Tensor, noise: Noise, steps: int) -> tuple[list[str], Tensor]:
-        d = self.config.codes
-        rows = method.traversal_rows(self.represent(image), range(d), *self.TRAVERSAL, steps)
-        return [f"r{j}" for j in range(d)], self.generate(rows).reshape(d, steps, *self.data.shape)
 
 
 METHOD = IBGAN

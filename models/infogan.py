@@ -4,25 +4,26 @@
     L_I(G, Q) = E_{c, x~G(z,c)}[log Q(c|x)] + H(c)  <=  I(c; G(z,c))                       (eq. 5)
 
     paper         here             shape       meaning
-    z             noise["z"]       (B, n)      incompressible noise
+    z             noise["z"]       (B, N)      incompressible noise
     c, real       noise["c"]       (B, D)      code in [-1, 1] or N(0, 1); Q(c|x) = N(c_hat, I)
     c, category   noise["k"]       (B, sum K)  one-hot codes side by side; Q(c|x) a softmax: a cross-entropy
     D, Q          d, q on trunk                share all but the last layers (section 6)
 
-Three set-ups carry this name, and a result must say which:
+Three settings go by this name, and a result must say which one it used:
 
 "paper"    the well-tuned "InfoGAN (modified)" of InfoGAN-CR (Lin et al., ICML 2020) on dSprites: spectral
            norm, 5 uniform codes and 5 of noise, lambda 0.05. The paper itself has no dSprites experiment.
 "mnist"    the paper's own: 62 of noise, one category of 10, two uniform codes, lambda 1.
 "limit"    IB-GAN without its bottleneck (beta = 0): its separate D and Q and its optimiser, no noise z.
 
-The variant "auxiliary_q" is the GAN of the paper's figure 1: Q learns to read the code, G not to write it.
+The variant "auxiliary_q" is the plain GAN of the paper's figure 1: Q learns to read the code, but G does not
+learn from Q.
 
-Deviations: the generator maximises log D(G) (non-saturating), as the authors' code does. Q learns with D's
-optimiser, the trunk included, as there ("limit": with G's, as in IB-GAN). "mini" is "paper" in small, and so
-is "mini_mnist", with the codes of "mnist" (that config's own nets, made narrow, learned to paint in next to
-no contrast, to which batch norm blinds D). The settings for SVHN, CelebA, faces and chairs are not given: the
-authors' code has none.
+Deviations: as in the authors' code, the generator maximises log D(G) (non-saturating), and D's optimiser also
+trains Q and the trunk ("limit": G's optimiser trains Q, as in IB-GAN). "mini" is a small version of "paper".
+"mini_mnist" has the same nets with the codes of "mnist": narrow versions of the nets of "mnist" generated
+near-grey images; batch norm hides low contrast from D. There are no configs for SVHN, CelebA, faces and
+chairs: the authors' code has none.
 """
 
 from __future__ import annotations
@@ -30,12 +31,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
-from disbench.models import gan, method, nets
+from disbench.models import gan, layers, method, nets
 from disbench.models.categorical import (
     CategoryCode,
     category_codes,
@@ -53,9 +54,9 @@ class Config(method.Config):
     steps: int = 288_000  # 25 epochs of dSprites; this and all below: InfoGAN-CR's code, "InfoGAN (modified)"
     nets: Literal["modified", "mnist", "ibgan"] = "modified"
     channels: tuple[int, ...] = (32, 32, 64, 64)  # of the trunk; the generator has them reversed
-    noise: int = 5  # size of z
-    continuous: int = 5  # number of real codes
-    categorical: tuple[int, ...] = ()  # number of categories of each categorical code
+    noise: int = 5  # N, size of z
+    continuous: int = 5  # D, number of real codes
+    categorical: tuple[int, ...] = ()  # K, number of categories, of each categorical code
     prior: Literal["uniform", "normal"] = "uniform"  # of z and of real codes: U(-1, 1) or N(0, 1)
     lam: float = 0.05  # weight of L_I of the real codes
     lam_categorical: float = 1.0  # weight of L_I of the categorical codes
@@ -73,8 +74,8 @@ class Config(method.Config):
     category_code: CategoryCode = "argmax"  # in `represent`
 
 
+# the authors' code: 100 updates x 50 epochs, batch 128
 MNIST = Config(
-    # the authors' code: 100 updates x 50 epochs, batch 128
     steps=5_000,
     batch=128,
     nets="mnist",
@@ -102,7 +103,8 @@ LIMIT = Config(
 
 
 class InfoGAN(Method):
-    CONFIGS: ClassVar[Mapping[str, Any]] = {
+    config: Config
+    CONFIGS: ClassVar[Mapping[str, Config]] = {
         "paper": Config(),
         "mnist": MNIST,
         "limit": LIMIT,
@@ -120,46 +122,46 @@ class InfoGAN(Method):
     def __init__(self, config: Config, data: DataInfo) -> None:
         super().__init__(config, data)
         c = config
-        inputs = c.noise + c.continuous + sum(c.categorical)
-        outputs = c.continuous + sum(c.categorical)
+        codes = c.continuous + sum(c.categorical)
+        latents = c.noise + codes
         if c.nets == "modified":
-            self.g = nets.infogan_generator(data.shape, inputs, c.channels[::-1])
+            self.g = nets.infogan_generator(data.shape, latents, c.channels[::-1])
             self.trunk: nn.Module = nets.infogan_trunk(data.shape, c.channels)
-            self.d: nn.Module = nets.Spectral(nn.Linear(128, 1))
+            self.d: nn.Module = layers.Spectral(nn.Linear(128, 1))
             self.q: nn.Module = nn.Sequential(
-                nets.Spectral(nn.Linear(128, 128)),
-                nn.LeakyReLU(nets.LEAK),
-                nets.Spectral(nn.Linear(128, outputs)),
+                layers.Spectral(nn.Linear(128, 128)),
+                nn.LeakyReLU(layers.LEAK),
+                layers.Spectral(nn.Linear(128, codes)),
             )
         elif c.nets == "mnist":
-            self.g = nets.mnist_generator(data.shape, inputs)
+            self.g = nets.mnist_generator(data.shape, latents)
             self.trunk = nets.mnist_trunk(data.shape)
             self.d = nn.Linear(1024, 1)
-            self.q = nets.mnist_q_head(1024, outputs)
+            self.q = nets.mnist_q_head(1024, codes)
         else:
-            self.g = nets.ibgan_generator(data.shape, inputs, c.width, c.base)
+            self.g = nets.ibgan_generator(data.shape, latents, c.width, c.base)
             self.trunk = nn.Identity()
             self.d = nets.ibgan_head(data.shape, 1, c.width, c.base)
-            self.q = nets.ibgan_head(data.shape, outputs, c.width, c.base, hidden=True)
-        nets.initialise(self, std=c.init_std)
+            self.q = nets.ibgan_head(data.shape, codes, c.width, c.base, hidden=True)
+        layers.initialise(self, std=c.init_std)
 
     def noise(self, batch: int, generator: torch.Generator) -> Noise:
         c = self.config
-        drawn = torch.empty(batch, c.noise + c.continuous, device=generator.device)
+        z_and_c = torch.empty(batch, c.noise + c.continuous, device=generator.device)
         if c.prior == "normal":
-            drawn.normal_(generator=generator)
+            z_and_c.normal_(generator=generator)
         else:
-            drawn.uniform_(-1, 1, generator=generator)
-        noise = {"z": drawn[:, : c.noise], "c": drawn[:, c.noise :]}
+            z_and_c.uniform_(-1, 1, generator=generator)
+        drawn = {"z": z_and_c[:, : c.noise], "c": z_and_c[:, c.noise :]}
         if c.categorical:
             gumbel = gumbel_noise(batch, sum(c.categorical), generator=generator)
-            noise["k"] = torch.cat([one_hot(block) for block in self.blocks(gumbel)], 1)
+            drawn["k"] = torch.cat([one_hot(block) for block in self.blocks(gumbel)], 1)
         if c.noise_steps:
-            noise |= instance_noise(batch, self.data.shape, generator)
-        return noise
+            drawn |= instance_noise(batch, self.data.shape, generator)
+        return drawn
 
     def blocks(self, categories: Tensor) -> list[Tensor]:
-        """Columns (B, sum K) split by categorical code, (B, K) each."""
+        """The columns (B, sum K) of each categorical code, (B, K) each."""
         return list(torch.split(categories, list(self.config.categorical), dim=1))
 
     def updates(self) -> tuple[Update, ...]:
@@ -169,9 +171,9 @@ class InfoGAN(Method):
             Update(
                 "discriminator_loss",
                 ("trunk", "d", "q") if q_with_d else ("trunk", "d"),
-                gan.optimizer(c, c.lr_d),
+                gan.optimizer(c.optimizer, c.lr_d),
             ),
-            Update("generator_loss", ("g",) if q_with_d else ("g", "q"), gan.optimizer(c, c.lr_g)),
+            Update("generator_loss", ("g",) if q_with_d else ("g", "q"), gan.optimizer(c.optimizer, c.lr_g)),
         )
 
     def sample(self, noise: Noise, step: Tensor) -> Tensor:
@@ -181,15 +183,31 @@ class InfoGAN(Method):
         return noisy(self.config, fake, noise["fake"], step) if "fake" in noise else fake
 
     def paint(self, latents: Tensor) -> Tensor:
-        out: Tensor = self.g(latents)  # IB-GAN's generator ends in tanh, the others before their sigmoid
+        """G(z, c) in the range of the nets, (B,C,H,W)."""
+        # IB-GAN's generator ends in tanh, the others before their sigmoid
+        out: Tensor = self.g(latents)
         return out if self.config.nets == "ibgan" else out.sigmoid()
 
+    def to_net_range(self, images: Tensor) -> Tensor:
+        """Images from [0, 1] to [-1, 1] for IB-GAN's nets; the others take them in [0, 1]."""
+        return 2 * images - 1 if self.config.nets == "ibgan" else images
+
+    def from_net_range(self, images: Tensor) -> Tensor:
+        """Back to [0, 1]."""
+        return (images + 1) / 2 if self.config.nets == "ibgan" else images
+
     def real(self, x: Tensor, noise: Noise, step: Tensor) -> Tensor:
-        scaled = 2 * x - 1 if self.config.nets == "ibgan" else x
+        """The images of the data as D sees them, (B,C,H,W)."""
+        scaled = self.to_net_range(x)
         return noisy(self.config, scaled, noise["real"], step) if "real" in noise else scaled
 
     def info(self, h: Tensor, noise: Noise) -> Terms:
-        """-lambda E[log Q(c|x)], without constants, of the real and of the categorical codes."""
+        """-lambda E[log Q(c|x)], without constants, of the real and of the categorical codes.
+
+        Args:
+            h: features of generated images, the output of the trunk.
+            noise: the codes that these images were generated from.
+        """
         c, terms = self.config, {}
         out = self.q(h)
         if c.continuous:
@@ -199,7 +217,7 @@ class InfoGAN(Method):
         return terms
 
     def cross_entropies(self, out: Tensor, noise: Noise) -> Tensor:
-        """-E[log Q(c|x)] of each categorical code, (number of them,), in nats."""
+        """-E[log Q(c|x)] of each categorical code, (number of codes,), in nats."""
         given, read = self.blocks(noise["k"]), self.blocks(out[:, self.config.continuous :])
         return torch.stack(
             [-(c * logits.log_softmax(1)).sum(1).mean() for c, logits in zip(given, read, strict=True)]
@@ -224,9 +242,9 @@ class InfoGAN(Method):
         return terms
 
     def monitor(self, x: Tensor, noise: Noise, step: Tensor) -> Terms:
-        """The bound L_I of each code, in nats, constants included, and the H(c) that it cannot pass.
+        """The bound L_I of each code, in nats with its constants, and H(c), its upper limit.
 
-        With Q's variance of 1 that of a uniform code stays below log 2 - log(2 pi) / 2 = -0.23.
+        As Q has variance 1, the bound of a uniform code stays below log 2 - log(2 pi) / 2 = -0.23.
         """
         c = self.config
         h = self.trunk(self.sample(noise, step))
@@ -245,25 +263,24 @@ class InfoGAN(Method):
     def represent(self, images: Tensor) -> Tensor:
         """Means of Q(c|x), then the categorical codes."""
         c = self.config
-        out = self.q(self.trunk(2 * images - 1 if c.nets == "ibgan" else images))
+        out = self.q(self.trunk(self.to_net_range(images)))
         categories = category_codes(self.blocks(out[:, c.continuous :]), c.category_code)
         return torch.cat([out[:, : c.continuous], *categories], dim=1)
 
     def generate(self, latents: Tensor) -> Tensor:
-        out = self.paint(latents)
-        return (out + 1) / 2 if self.config.nets == "ibgan" else out
+        return self.from_net_range(self.paint(latents))
 
     def traverse(self, image: Tensor, noise: Noise, steps: int) -> tuple[list[str], Tensor]:
         c = self.config
         low, high = self.TRAVERSAL if c.prior == "uniform" else Method.TRAVERSAL
-        out = self.q(self.trunk(2 * image - 1 if c.nets == "ibgan" else image))
+        out = self.q(self.trunk(self.to_net_range(image)))
         hard = [one_hot(logits) for logits in self.blocks(out[:, c.continuous :])]
-        real = torch.cat([noise["z"], out[:, : c.continuous].clamp(low, high)], 1)
+        z_and_c = torch.cat([noise["z"], out[:, : c.continuous].clamp(low, high)], 1)
         columns = range(c.noise, c.noise + c.continuous)
-        rows = [method.traversal_rows(torch.cat([real, *hard], 1), columns, low, high, steps)]
+        rows = [method.traversal_rows(torch.cat([z_and_c, *hard], 1), columns, low, high, steps)]
         for i, k in enumerate(c.categorical):
             shown = torch.arange(steps, device=image.device) * k // steps
-            rows.append(torch.cat([real.expand(steps, -1), one_hot_rows(hard, i)[shown, 0]], 1))
+            rows.append(torch.cat([z_and_c.expand(steps, -1), one_hot_rows(hard, i)[shown, 0]], 1))
         labels = [*(f"c{j}" for j in range(c.continuous)), *(f"k{i}" for i in range(len(c.categorical)))]
         return labels, self.generate(torch.cat(rows)).reshape(len(labels), steps, *self.data.shape)
 
@@ -277,8 +294,8 @@ class InfoGAN(Method):
             return None
         blocks = self.blocks(noise["k"])
         held = torch.cat([one_hot_rows(blocks, i) for i in range(len(blocks))])  # (rows, B, sum K)
-        real = torch.cat([noise["z"], noise["c"]], 1).expand(len(held), -1, -1)
-        latents = torch.cat([real, held], 2)
+        z_and_c = torch.cat([noise["z"], noise["c"]], 1).expand(len(held), -1, -1)
+        latents = torch.cat([z_and_c, held], 2)
         labels = [f"k{i} = {j}" for i, k in enumerate(c.categorical) for j in range(k)]
         return labels, self.generate(latents.flatten(0, 1)).reshape(*latents.shape[:2], *self.data.shape)
 

@@ -5,7 +5,7 @@ Minimises, per image and pixel (eq. 7 with its sign flipped):
 
     L = -E_q[log p(x|z,c)] + gamma_z |KL(q(z|x) || p(z)) - C_z(t)| + gamma_c |KL(q(c|x) || p(c)) - C_c(t)|
 
-The capacities C_z and C_c rise linearly from 0; C_c stops at sum_i log K_i, the most that c can hold.
+The capacities C_z and C_c rise linearly from 0; C_c stops at sum_i log K_i, the largest KL of c.
 
     paper           here             shape         meaning
     q(z|x)          mu, logvar       (B, D)        Gaussian posterior of the continuous latents
@@ -13,8 +13,9 @@ The capacities C_z and C_c rise linearly from 0; C_c stops at sum_i log K_i, the
     z, c            latents          (B, D+sum K)  mu + sigma eps; Gumbel-softmax samples of temperature tau
     KL(q(c)||p(c))  categorical_kl   (B,)          log K - H(alpha)
 
-Deviations: none on "paper". "mini" is ours: smaller nets and capacities for 32x32 images, and a
-gamma of 5: with 30 in so few steps the latents meet their capacity by a constant mean that tells nothing.
+Deviations: none on "paper". "mini" is ours: smaller nets and capacities for 32x32 images, and a gamma of 5.
+With 30 and so few steps, the latents filled their capacity with a constant mean, which carries no
+information.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -40,6 +41,7 @@ from disbench.models.categorical import (
 )
 from disbench.models.method import DataInfo, Method, Noise, Terms, Update
 from disbench.models.nets import vae_nets
+from disbench.models.optimizer import adam
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,8 @@ def categorical_kl(log_alpha: Tensor) -> Tensor:
 
 
 class JointVAE(Method):
-    CONFIGS: ClassVar[Mapping[str, Any]] = {
+    config: Config
+    CONFIGS: ClassVar[Mapping[str, Config]] = {
         "paper": Config(),
         "mnist": Config(
             steps=93_800,  # 100 epochs
@@ -95,7 +98,7 @@ class JointVAE(Method):
         }
 
     def updates(self) -> tuple[Update, ...]:
-        return (Update("loss", ("encoder", "decoder"), method.adam(self.config.lr)),)
+        return (Update("loss", ("encoder", "decoder"), adam(self.config.lr)),)
 
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
         """mu and logvar (B, D), and log alpha (B, K_i) of each discrete latent."""
@@ -145,7 +148,7 @@ class JointVAE(Method):
         return logits.sigmoid()
 
     def latents(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """mu and, per discrete latent, the most likely category as one-hot rows."""
+        """mu (B, D), and the most likely category of each discrete latent as one-hot rows (B, K_i)."""
         mu, _, log_alpha = self.posterior(images)
         return mu, [one_hot(a) for a in log_alpha]
 

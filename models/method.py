@@ -8,92 +8,27 @@ What a method never does: log, move tensors between devices, open files, pick se
 
 from __future__ import annotations
 
-import dataclasses
-import functools
-import importlib
-import inspect
-import pkgutil
-import sys
-import typing
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from types import ModuleType
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from disbench import plugins
-from disbench.errors import UsageError, unknown
+from disbench.models.optimizer import Optimizer
 
 Terms = dict[str, Tensor]
 Noise = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
-class Optimizer:
-    """An optimiser by name with its settings: plain data, for one seed or for many stacked ones."""
-
-    name: str
-    settings: Mapping[str, Any] = field(default_factory=dict)
-
-    def over(self, parameters: list[Tensor]) -> torch.optim.Optimizer:
-        optim, settings = torch.optim, dict(self.settings)
-        if self.name in ("adam", "rmsprop") and parameters[0].is_cuda:
-            settings["capturable"] = (
-                True  # no step reads a number back, so that it can be part of a CUDA graph
-            )
-        if self.name == "adam":  # fused over the parameters: a tenth of the time on a CPU
-            adam = optim.Adam(parameters, fused=True, **settings)
-            adam.register_step_pre_hook(lay_out_gradients)
-            adam.register_load_state_dict_post_hook(lay_out_state)
-            return adam
-        kinds: dict[str, Any] = {"rmsprop": optim.RMSprop, "adagrad": optim.Adagrad}
-        made: optim.Optimizer = kinds[self.name](parameters, **settings)
-        return made
-
-
-def like(tensor: Tensor, parameter: Tensor) -> Tensor:
-    """`tensor` in the parameter's order in memory, copied where it has another."""
-    return (
-        tensor
-        if tensor.stride() == parameter.stride()
-        else torch.empty_like(parameter, dtype=tensor.dtype).copy_(tensor)
-    )
-
-
-def lay_out_gradients(optimizer: torch.optim.Optimizer, *_: Any) -> None:
-    """Before a step. Fused Adam on a CPU takes it for granted that all it reads lies like the parameter."""
-    for group in optimizer.param_groups:
-        for parameter in group["params"]:
-            if parameter.grad is not None:
-                parameter.grad = like(parameter.grad, parameter)
-
-
-def lay_out_state(optimizer: torch.optim.Optimizer) -> None:
-    """After `load_state_dict`, for the same reason: the state may come from differently laid out weights."""
-    for parameter, slots in optimizer.state.items():
-        for name, value in slots.items():
-            if isinstance(value, Tensor) and value.shape == parameter.shape:
-                slots[name] = like(value, parameter)
-
-
-def adam(lr: float, beta1: float = 0.9, beta2: float = 0.999) -> Optimizer:
-    return Optimizer("adam", {"lr": lr, "betas": (beta1, beta2)})
-
-
-def rmsprop(lr: float, momentum: float = 0.0) -> Optimizer:
-    return Optimizer("rmsprop", {"lr": lr, "momentum": momentum})
-
-
-@dataclass(frozen=True)
 class Update:
-    """One optimiser step: the modules that learn, from the sum of the terms of one loss.
+    """One optimiser step: some modules learn from the sum of the terms of one loss.
 
     Attributes:
         loss: name of the method `(images, noise, step) -> {term: value}`.
-        modules: names of the attributes whose parameters this step changes; all others stay as they are.
-        optimizer: which one, with its settings.
+        modules: names of the attributes whose parameters this step changes; no other parameter moves.
+        optimizer: the optimiser with its settings.
     """
 
     loss: str
@@ -118,7 +53,7 @@ class DataInfo:
 
 @dataclass(frozen=True)
 class Config:
-    """What every method has; each adds its own. Every default carries its source."""
+    """Settings that every method has; each method adds its own. Every default names its source."""
 
     steps: int = 300_000
     batch: int = 64
@@ -127,69 +62,93 @@ class Config:
 class Method(nn.Module):
     """Networks plus pure losses.
 
-    Every loss is a method `(images, noise, step) -> {term: value}` whose value depends on its arguments, the
-    parameters and the buffers alone, so that it can be differentiated for one seed or, stacked, for many.
+    Every loss is a method `(images, noise, step) -> {term: value}`. Its value depends only on its arguments,
+    the parameters and the buffers, so it can be differentiated for one seed, or for many in a stack.
+
+    Attributes:
+        config: the settings.
+        data: shape, number and labels of the images.
     """
 
-    CONFIGS: ClassVar[Mapping[str, Any]]
-    """Named settings: "paper" and "mini" at least, and others that a paper or a code base gives."""
+    CONFIGS: ClassVar[Mapping[str, Config]]
+    """Named settings: "paper", "mini", and others that a paper or a code base gives."""
     VARIANTS: ClassVar[Mapping[str, Mapping[str, object]]] = {}
     """Named changes to a config that a paper compares as rows of one table."""
     TRAVERSAL: ClassVar[tuple[float, float]] = (-2.0, 2.0)
-    """First and last value that a code takes in a traversal."""
+    """First and last value of a code in a traversal."""
+    TRAVERSED: ClassVar[str] = "z"
+    """Symbol of the code in the labels of a traversal: z0, z1, ..."""
 
-    def __init__(self, config: Any, data: DataInfo) -> None:
+    # A method repeats this line below its own `Config`: then a misspelt field is a type error.
+    config: Config
+
+    def __init__(self, config: Config, data: DataInfo) -> None:
         super().__init__()
         self.config = config
         self.data = data
 
     @property
     def images_per_step(self) -> int:
-        """How many images one step reads (two batches for a method that compares independent ones)."""
-        return int(self.config.batch)
+        """Number of images that one step reads: two batches where a method compares independent ones."""
+        return self.config.batch
 
     def forward(self, name: str, images: Tensor, noise: Noise, step: Tensor) -> Terms:
-        """The loss of that name, or "monitor": this is what `torch.func.functional_call` calls."""
+        """The loss of that name, or "monitor"; `torch.func.functional_call` can call nothing else."""
         terms: Terms = getattr(self, name)(images, noise, step)
         return terms
 
     def noise(self, batch: int, generator: torch.Generator) -> Noise:
-        """Every random number that one step on `batch` images needs (`images_per_step` in training)."""
+        """Every random number that one step needs, by name.
+
+        Args:
+            batch: number of images, `images_per_step` in training.
+            generator: the only source of randomness; its device is that of the numbers.
+        """
         raise NotImplementedError
 
     def updates(self) -> tuple[Update, ...]:
-        """Who learns, from which loss, with which optimiser, in this order."""
+        """The updates of one step in their order. Each runs on current weights."""
         raise NotImplementedError
 
     def monitor(self, images: Tensor, noise: Noise, step: Tensor) -> Terms:
-        """Quantities worth a curve that are no terms of the loss: scalars (), or one per latent (d,)."""
+        """Quantities worth a curve that are no terms of a loss: scalars (), or one per latent (d,).
+
+        By default there are none.
+        """
         return {}
 
     def represent(self, images: Tensor) -> Tensor:
-        """The code that the paper evaluates, (b, d), of images (b, c, h, w) in [0, 1]. Deterministic."""
+        """Codes (b, d) of images (b, c, h, w) in [0, 1]: those that the paper evaluates. Deterministic."""
         raise NotImplementedError
 
     def generate(self, latents: Tensor) -> Tensor:
-        """Images (b, c, h, w) in [0, 1] of what the generator or decoder takes, (b, l)."""
+        """Images (b, c, h, w) in [0, 1] of latents (b, l), the input of the generator or decoder."""
         raise NotImplementedError
 
     def reconstruct(self, images: Tensor) -> Tensor | None:
-        """Images through encoder and decoder and back; None where the method has no such path."""
+        """Images (b, c, h, w) in [0, 1] after encoder and decoder; None for a method without that path."""
         return None
 
     def categories(self, noise: Noise) -> tuple[list[str], Tensor] | None:
-        """Samples with one category held per row: labels and pictures (rows, b, c, h, w) in [0, 1].
+        """Samples with one category held fixed per row; None for a method without a categorical code.
 
-        None where the method has no categorical code.
+        Args:
+            noise: what `noise(b, generator)` returned.
+
+        Returns:
+            Row labels and pictures (rows, b, c, h, w) in [0, 1].
         """
         return None
 
     def class_prior(self) -> Tensor | None:
-        """The share of each category of the (first) categorical code, (k,); None where there is none."""
+        """The share of each category of the first categorical code, (k,); None where there is none."""
         return None
 
     def traverse(self, image: Tensor, noise: Noise, steps: int) -> tuple[list[str], Tensor]:
-        """One code at a time moved over its range, the others left at the image's own code.
+        """Pictures in which one code at a time moves over its range; the others keep the image's values.
+
+        By default each column of `represent` moves over `TRAVERSAL`, and `generate` draws the result. A
+        method whose `generate` takes other latents than these codes needs a traversal of its own.
 
         Args:
             image: (1, c, h, w) in [0, 1], the starting point.
@@ -199,11 +158,26 @@ class Method(nn.Module):
         Returns:
             Row labels and pictures (rows, steps, c, h, w) in [0, 1].
         """
-        raise NotImplementedError
+        codes = self.represent(image)
+        d = codes.shape[1]
+        latents = traversal_rows(codes, range(d), *self.TRAVERSAL, steps)
+        pictures = self.generate(latents).reshape(d, steps, *self.data.shape)
+        return [f"{self.TRAVERSED}{j}" for j in range(d)], pictures
 
 
 def traversal_rows(start: Tensor, columns: range, low: float, high: float, steps: int) -> Tensor:
-    """Copies of `start` (1, l) in which one column at a time runs from low to high, (columns * steps, l)."""
+    """Copies of one row of latents in which one column at a time runs from low to high.
+
+    Args:
+        start: (1, l).
+        columns: those that move.
+        low: first value.
+        high: last value.
+        steps: copies per column.
+
+    Returns:
+        (columns * steps, l), the copies of the first column first.
+    """
     rows = start.repeat(len(columns) * steps, 1)
     values = torch.linspace(low, high, steps, device=start.device)
     for i, column in enumerate(columns):
@@ -212,126 +186,5 @@ def traversal_rows(start: Tensor, columns: range, low: float, high: float, steps
 
 
 def linear(step: Tensor, start: float, end: float, over: int) -> Tensor:
-    """From `start` at step 0 to `end` at step `over`, and `end` from there on."""
+    """A schedule: from `start` at step 0 in a line to `end` at step `over`, and `end` after that."""
     return start + (end - start) * (step / max(over, 1)).clamp(max=1.0)
-
-
-@functools.cache
-def built_in() -> list[str]:
-    """Names of the methods of this package: its modules that define METHOD."""
-    import disbench.models
-
-    found = [module.name for module in pkgutil.iter_modules(disbench.models.__path__)]
-    return sorted(
-        name for name in found if hasattr(importlib.import_module(f"disbench.models.{name}"), "METHOD")
-    )
-
-
-plugins.announce("methods", plugins.Registry(built_in))
-
-
-def names() -> list[str]:
-    """Names of all methods, those of plug-ins included."""
-    return sorted({*built_in(), *plugins.names("methods")})
-
-
-def get(name: str) -> type[Method]:
-    """The method's class.
-
-    Raises:
-        UsageError: no such method; names the nearest one. A plug-in that cannot be used.
-    """
-    return _located(name)[0]
-
-
-def summary(name: str) -> str:
-    """First line of the method's file: its name and citation."""
-    return (inspect.getdoc(_located(name)[1]) or "no description").splitlines()[0]
-
-
-def _located(name: str) -> tuple[type[Method], ModuleType]:
-    """A method's class, and the module whose head describes it."""
-    offer = plugins.find("methods", name)
-    if offer is None:
-        if name not in built_in():
-            raise unknown("method", name, names())
-        module = importlib.import_module(f"disbench.models.{name}")
-        return module.METHOD, module
-    loaded = offer.load()
-    method = getattr(loaded, "METHOD", loaded)
-    if not (isinstance(method, type) and issubclass(method, Method)):
-        raise plugins.broken(
-            offer.origin, f"its METHOD must be a class derived from disbench.models.Method, but is {method!r}"
-        )
-    if missing := {"paper", "mini"} - set(getattr(method, "CONFIGS", ())):
-        raise plugins.broken(offer.origin, f"{method.__name__}.CONFIGS lacks {', '.join(sorted(missing))}")
-    return method, sys.modules[method.__module__]
-
-
-def configure(name: str, config: str = "paper", changes: Mapping[str, object] | None = None) -> Any:
-    """A named config of a method with some fields changed.
-
-    Args:
-        name: the method.
-        config: one of its `CONFIGS`.
-        changes: field to value; a text is read as the field's type.
-
-    Raises:
-        UsageError: unknown config or field, or a value that is not of the field's type.
-    """
-    configs = get(name).CONFIGS
-    if config not in configs:
-        raise unknown(f"config of {name}", config, configs)
-    start = configs[config]
-    types = typing.get_type_hints(type(start))
-    values: dict[str, Any] = {}
-    for key, value in (changes or {}).items():
-        if key not in types:
-            raise unknown(f"setting of {name}", key, types)
-        values[key] = _read(f"{name}.{key}", value, types[key])
-    changed = dataclasses.replace(start, **values)
-    if changed.steps < 1 or changed.batch < 2:
-        raise UsageError(
-            f"{name}: steps={changed.steps} and batch={changed.batch} were given; "
-            "steps must be at least 1 and batch at least 2."
-        )
-    return changed
-
-
-def _read(label: str, value: object, kind: Any) -> object:
-    """`value` as `kind`: int, float, bool, str, or a tuple of one of them."""
-    wrong = UsageError(
-        f"{label}={value!r} is not of the type {getattr(kind, '__name__', kind)} that it needs."
-    )
-    if typing.get_origin(kind) is typing.Literal:
-        choices = [str(choice) for choice in typing.get_args(kind)]
-        if value not in choices:
-            raise unknown(f"value of {label}", str(value), choices)
-        return value
-    if typing.get_origin(kind) is tuple:
-        items = [item for item in value.split(",") if item] if isinstance(value, str) else value
-        if not isinstance(items, list | tuple):
-            raise wrong
-        return tuple(_read(label, item, typing.get_args(kind)[0]) for item in items)
-    try:
-        if kind is bool:
-            return {"true": True, "1": True, "false": False, "0": False}[str(value).lower()]
-        if kind is int:
-            return int(str(value))
-        if kind is float:
-            number = float(str(value))
-            if number != number:
-                raise wrong
-            return number
-    except (KeyError, ValueError):
-        raise wrong from None
-    if not isinstance(value, str):
-        raise wrong
-    return value
-
-
-def build(name: str, config: Any, data: DataInfo, seed: int) -> Method:
-    """A freshly initialised method: equal (config, data, seed) give equal weights, whatever ran before."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return get(name)(config, data)

@@ -1,210 +1,34 @@
-"""Networks that several methods share, and the layers that torch has not got in the form needed here."""
+"""The networks of the papers, for all methods."""
 
 from __future__ import annotations
 
 import itertools
 import math
 from collections.abc import Callable
-from typing import Any
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
 from disbench.errors import UsageError
-
-LEAK = 0.2  # slope of every leaky ReLU in the GANs here
-
-
-class Reshape(nn.Module):
-    def __init__(self, *shape: int) -> None:
-        super().__init__()
-        self.shape = shape
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x.reshape(len(x), *self.shape)
-
-
-def rows(x: Tensor) -> Tensor:
-    """(b, c, h, w) as (b, h w c): no copy where the channels lie last in memory."""
-    return x.permute(0, 2, 3, 1).flatten(1)
-
-
-def whole(layer: nn.Conv2d, x: Tensor) -> bool:
-    """Whether the kernel is as large as the image, so that the convolution is one matrix product."""
-    return layer.padding == (0, 0) and layer.kernel_size == x.shape[2:]
-
-
-FEW = 4  # channels of an image, at most
-
-
-def paints(weight: Tensor, stride: tuple[int, ...], padding: tuple[int | str, ...] | str) -> bool:
-    """Whether `spread` does what this layer (or its gradient) needs: an image out of feature maps on a CPU.
-
-    oneDNN takes five times as long for images of one channel as `spread`, twice as long for three.
-    """
-    return (
-        weight.device.type == "cpu"
-        and weight.shape[1] <= FEW
-        and weight.shape[2:] == (4, 4)
-        and tuple(stride) == (2, 2)
-        and tuple(padding) == (1, 1)
-    )
-
-
-def spread(features: Tensor, weight: Tensor) -> Tensor:
-    """Transposed convolution (4x4, stride 2, padding 1): (b, n, h, w), (n, c, 4, 4) -> (b, c, 2h, 2w).
-
-    One matrix product gives each kernel position its picture; each pixel is the sum of four of them.
-    """
-    b, n, h, w = features.shape
-    c = weight.shape[1]
-    kernels = weight.permute(1, 2, 3, 0).reshape(c * 16, n)
-    pictures = (kernels @ features.permute(0, 2, 3, 1).reshape(-1, n).T).view(c, 4, 4, b, h, w)
-    # rows 2i of the image take kernel row 1 at i and 3 at i - 1, rows 2i + 1 take 2 at i and 0 at i + 1
-    even_odd = pictures[:, 1:3]
-    even_odd[:, 0, :, :, 1:] += pictures[:, 3, :, :, :-1]
-    even_odd[:, 1, :, :, :-1] += pictures[:, 0, :, :, 1:]
-    image = even_odd[:, :, 1:3]  # and columns likewise
-    image[:, :, 0, :, :, 1:] += even_odd[:, :, 3, :, :, :-1]
-    image[:, :, 1, :, :, :-1] += even_odd[:, :, 0, :, :, 1:]
-    return image.permute(3, 0, 4, 1, 5, 2).reshape(b, c, 2 * h, 2 * w)
-
-
-def gather_gradients(
-    gradient: Tensor, image: Tensor, weight: Tensor, bias: bool
-) -> tuple[Tensor, Tensor | None]:
-    """Gradients of weight and bias of a convolution (4x4, stride 2, padding 1)."""
-    sizes, mask = [len(weight)] if bias else None, [False, True, bias]
-    _, of_weight, of_bias = torch.ops.aten.convolution_backward(
-        gradient, image, weight, sizes, [2, 2], [1, 1], [1, 1], False, [0, 0], 1, mask
-    )
-    return of_weight, of_bias
-
-
-class Gather(torch.autograd.Function):
-    """Convolution (4x4, stride 2, padding 1) whose gradient with respect to the image is `spread`."""
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(image: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        return F.conv2d(image, weight, bias, 2, 1)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        image, weight, bias = inputs
-        ctx.save_for_backward(image, weight)
-        ctx.bias = bias is not None
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        image, weight = ctx.saved_tensors
-        learned = (
-            gather_gradients(gradient, image, weight, ctx.bias) if ctx.needs_input_grad[1] else (None, None)
-        )
-        return spread(gradient, weight), *learned
-
-
-class Spread(torch.autograd.Function):
-    """`spread`, whose gradient is a convolution."""
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(features: Tensor, weight: Tensor) -> Tensor:
-        return spread(features, weight)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        ctx.save_for_backward(*inputs)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None]:
-        features, weight = ctx.saved_tensors
-        learned = gather_gradients(features, gradient, weight, False)[0] if ctx.needs_input_grad[1] else None
-        return F.conv2d(gradient, weight, None, 2, 1), learned
-
-
-def conv2d(layer: nn.Conv2d, x: Tensor, weight: Tensor) -> Tensor:
-    """The layer with this weight in place of its own."""
-    if whole(layer, x):
-        return F.linear(rows(x), rows(weight), layer.bias)[:, :, None, None]
-    if x.requires_grad and paints(weight, layer.stride, layer.padding):
-        gathered: Tensor = Gather.apply(x, weight, layer.bias)  # type: ignore[no-untyped-call]
-        return gathered
-    return F.conv2d(x, weight, layer.bias, layer.stride, layer.padding)
-
-
-class Conv2d(nn.Conv2d):
-    def forward(self, x: Tensor) -> Tensor:
-        return conv2d(self, x, self.weight)
-
-
-class ConvTranspose2d(nn.ConvTranspose2d):
-    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
-        if not paints(self.weight, self.stride, self.padding):
-            return super().forward(x, output_size)
-        image: Tensor = Spread.apply(x, self.weight)  # type: ignore[no-untyped-call]
-        return image if self.bias is None else image + self.bias[:, None, None]
-
-
-class Spectral(nn.Module):
-    """A convolution or linear layer whose weight is divided by an estimate of its largest singular value.
-
-    One step of power iteration per forward pass in training mode, none in evaluation (Miyato et al. 2018,
-    arXiv:1802.05957). torch's own version writes with `out=` and cannot be stacked over seeds; this one can.
-    """
-
-    u: Tensor
-
-    def __init__(self, layer: nn.Conv2d | nn.Linear) -> None:
-        super().__init__()
-        self.layer = layer
-        self.register_buffer("u", F.normalize(torch.randn(layer.weight.shape[0]), dim=0))
-
-    def forward(self, x: Tensor) -> Tensor:
-        layer, weight, bias = self.layer, self.layer.weight, self.layer.bias
-        flat = rows(weight) if weight.dim() == 4 else weight
-        v = F.normalize(flat.detach().T @ self.u, dim=0)
-        stretched = flat @ v
-        sigma = torch.linalg.vector_norm(stretched)  # u W v; its gradient is the outer product of u and v
-        if self.training:
-            with torch.no_grad():
-                self.u.copy_(stretched / sigma)
-        if isinstance(layer, nn.Conv2d) and not whole(layer, x):
-            return conv2d(layer, x, weight / sigma)
-        products: Tensor = F.linear(x if weight.dim() == 2 else rows(x), flat)
-        y: Tensor = products / sigma + bias  # there are fewer of them than weights to divide
-        return y if weight.dim() == 2 else y[:, :, None, None]
-
-
-def initialise(module: nn.Module, kind: str = "dcgan", std: float = 0.02) -> None:
-    """Weights N(0, std) as in DCGAN, or orthogonal; biases 0.
-
-    DCGAN's 0.02 suits its 64 channels. With a quarter of them G starts out, and may stay, all but grey: a
-    discriminator with batch norm sees generated batches at whatever contrast they have.
-    """
-    for layer in module.modules():
-        if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
-            if kind == "orthogonal":
-                nn.init.orthogonal_(layer.weight)
-            else:
-                nn.init.normal_(layer.weight, 0.0, std)
-            if layer.bias is not None:
-                nn.init.zeros_(layer.bias)
-
-
-def parameter_count(module: nn.Module) -> int:
-    return sum(p.numel() for p in module.parameters())
-
-
-def leaky() -> nn.LeakyReLU:
-    return nn.LeakyReLU(LEAK)
+from disbench.models.layers import (
+    LEAK,
+    Conv2d,
+    ConvTranspose2d,
+    Reshape,
+    Spectral,
+    batch_leaky,
+    batch_relu,
+    leaky,
+)
 
 
 def mlp(sizes: list[int], activation: Callable[[], nn.Module], norm: bool = False) -> nn.Sequential:
-    """Linear layers with an activation, after a batch norm if asked for, between them and none at the end."""
+    """Linear layers with an activation between them, but none at the end.
+
+    Args:
+        sizes: units of the input, of each hidden layer and of the output.
+        activation: makes one.
+        norm: whether a batch norm comes before each activation.
+    """
     layers: list[nn.Module] = []
     for n_in, n_out in itertools.pairwise(sizes[:-1]):
         layers += [nn.Linear(n_in, n_out), *([nn.BatchNorm1d(n_out)] if norm else []), activation()]
@@ -212,7 +36,12 @@ def mlp(sizes: list[int], activation: Callable[[], nn.Module], norm: bool = Fals
 
 
 def check_side(net: str, shape: tuple[int, int, int], multiple: int) -> None:
-    """Refuse images whose sides a net cannot halve as often as it must.
+    """Refuse images that a net cannot halve as often as it must.
+
+    Args:
+        net: its name, for the message.
+        shape: (c, h, w) of the images.
+        multiple: what both sides must be multiples of.
 
     Raises:
         UsageError: height and width are not equal multiples of `multiple`.
@@ -227,9 +56,8 @@ def check_side(net: str, shape: tuple[int, int, int], multiple: int) -> None:
 
 # ---- encoders and decoders of the VAE family: (b, c, h, w) -> (b, out) and (b, d) -> logits (b, c, h, w)
 
+# name: (channels, kernel sizes, hidden units of the encoder, hidden units of the decoder); all of stride 2
 CONV = {
-    # name: (channels, kernel sizes, hidden units of the encoder, hidden units of the decoder); stride 2
-    # throughout
     "conv": ((32, 32, 64, 64), (4, 4, 4, 4), (128,), (128,)),  # Kim & Mnih 2018, as in FactorVAE's code ports
     "burgess": ((32, 32, 32, 32), (4, 4, 4, 4), (256, 256), (256, 256)),  # Burgess et al. 2018
     "dlib": ((32, 32, 64, 64), (4, 4, 2, 2), (256,), (256,)),  # disentanglement_lib
@@ -240,10 +68,17 @@ CONV = {
 
 
 def vae_nets(kind: str, shape: tuple[int, int, int], codes: int, outputs: int) -> tuple[nn.Module, nn.Module]:
-    """Encoder to `outputs` numbers and decoder from `codes` numbers.
+    """Encoder (b, c, h, w) -> (b, outputs) and decoder (b, codes) -> logits (b, c, h, w).
 
-    `kind` is a key of `CONV`, or "mlp" for the fully connected nets of Higgins et al. 2017 (ReLU encoder
-    1200-1200, tanh decoder 1200-1200-1200).
+    Args:
+        kind: a key of `CONV`, or "mlp" for the fully connected nets of Higgins et al. 2017 (ReLU encoder
+            1200-1200, tanh decoder 1200-1200-1200).
+        shape: (c, h, w) of the images.
+        codes: inputs of the decoder.
+        outputs: outputs of the encoder.
+
+    Raises:
+        UsageError: the images do not fit the nets.
     """
     c, h, w = shape
     if kind == "mlp":
@@ -270,16 +105,12 @@ def vae_nets(kind: str, shape: tuple[int, int, int], codes: int, outputs: int) -
 # ---- IB-GAN's networks; GAN and InfoGAN in its limits use them too
 
 
-def batch_relu(n: int, dims: int) -> list[nn.Module]:
-    return [nn.BatchNorm1d(n) if dims == 1 else nn.BatchNorm2d(n), nn.ReLU()]
-
-
-def batch_leaky(n: int) -> list[nn.Module]:
-    return [nn.BatchNorm2d(n), nn.LeakyReLU(LEAK)]
-
-
 def check_ibgan(shape: tuple[int, int, int], base: int) -> None:
-    """Refuse images that are not square, or whose side is not `base` doubled at least once."""
+    """Refuse images that IB-GAN's nets cannot halve down to `base`.
+
+    Raises:
+        UsageError: the images are not square, or their side is not `base` doubled at least once.
+    """
     _, h, w = shape
     if h != w or h not in [base << i for i in range(1, 8)]:
         raise UsageError(
@@ -317,8 +148,13 @@ def ibgan_head(
 ) -> nn.Sequential:
     """Discriminator or reconstructor: (b, c, h, w) in [-1, 1] -> (b, outputs).
 
-    `hidden` adds the 1x1 layer that IB-GAN's reconstructor q has and its discriminator has not. With
-    `spectral`, every layer is spectrally normalised and there is no batch norm.
+    Args:
+        shape: (c, h, w) of the images.
+        outputs: of the last layer.
+        width: channels of the first layer.
+        base: side of the last feature map.
+        spectral: spectral norm in every layer instead of batch norm.
+        hidden: whether there is a 1x1 layer before the last, as in IB-GAN's reconstructor q.
     """
     check_ibgan(shape, base)
     c, side, _ = shape
@@ -344,7 +180,7 @@ def ibgan_head(
 
 
 def ibgan_front(shape: tuple[int, int, int], width: int) -> nn.Sequential:
-    """What D and q share on CelebA and 3D Chairs: (b, c, h, w) -> (b, 4 width, h / 8, w / 8)."""
+    """The layers that D and q share on CelebA and 3D Chairs: (b, c, h, w) -> (b, 4 width, h / 8, w / 8)."""
     check_side("IB-GAN's shared front", shape, 8)
     return nn.Sequential(
         *(Conv2d(shape[0], width, 4, 2, 1), leaky()),
@@ -364,12 +200,11 @@ def ibgan_front_head(side: int, outputs: int, width: int) -> nn.Sequential:
     )
 
 
-# ---- InfoGAN's networks: "modified" (InfoGAN-CR's on dSprites) and the original MNIST ones, also Elastic-
-# InfoGAN's
+# ---- InfoGAN's networks: "modified" (InfoGAN-CR's for dSprites), and those for MNIST, also Elastic-InfoGAN's
 
 
 def infogan_generator(shape: tuple[int, int, int], inputs: int, channels: tuple[int, ...]) -> nn.Sequential:
-    """(b, inputs) -> logits (b, c, h, w); each (leaky) ReLU stands before its batch norm, as there."""
+    """(b, inputs) -> logits (b, c, h, w); each (leaky) ReLU comes before its batch norm, as in its code."""
     check_side("InfoGAN's net 'modified'", shape, 1 << len(channels))
     c, side, _ = shape
     low = side >> len(channels)

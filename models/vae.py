@@ -11,8 +11,8 @@ Minimises, per image (eq. 3 with its sign flipped, eq. 10 for the KL):
     z               z             (B, D)       mu + sigma eps
     p(x|z)          logits        (B,C,H,W)    Bernoulli mean of each pixel before the sigmoid
 
-Pixels and latents are summed, images are averaged: with a mean over pixels every weight of the KL would mean
-something else.
+Pixels and latents are summed and images averaged; a mean over pixels would change the meaning of every weight
+of the KL.
 
 Deviations: networks and optimiser are those that Kim & Mnih 2018 (arXiv:1802.05983) used for VAEs on
 dSprites; the paper itself has neither convolutions nor dSprites.
@@ -29,8 +29,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from disbench.models import method
-from disbench.models.method import DataInfo, Method, Noise, Optimizer, Terms, Update
+from disbench.models.method import DataInfo, Method, Noise, Terms, Update
 from disbench.models.nets import vae_nets
+from disbench.models.optimizer import Optimizer
 
 Nets = Literal["conv", "burgess", "dlib", "jointvae", "jointvae32", "mini", "mlp"]
 
@@ -39,13 +40,16 @@ Nets = Literal["conv", "burgess", "dlib", "jointvae", "jointvae32", "mini", "mlp
 class Config(method.Config):
     steps: int = 300_000  # Locatello et al. 2019, disentanglement_lib
     batch: int = 64  # Kim & Mnih 2018
-    codes: int = 10  # latents on dSprites, Higgins et al. 2017
+    codes: int = 10  # D, number of latents; dSprites, Higgins et al. 2017
     nets: Nets = "conv"  # Kim & Mnih 2018; see `nets.vae_nets`
     optimizer: Literal["adam", "adagrad"] = "adam"  # Higgins et al. 2017 used Adagrad
     lr: float = 1e-4  # Kim & Mnih 2018
 
 
-MINI: dict[str, Any] = {"steps": 7_500, "nets": "mini", "lr": 1e-3}  # ours: 32x32 images, one core
+# ours: 32x32 images, one core
+MINI: dict[str, Any] = {"steps": 7_500, "nets": "mini", "lr": 1e-3}
+
+LOG_2_PI = 1.8378770664093453
 
 
 def gaussian_kl(mu: Tensor, logvar: Tensor) -> Tensor:
@@ -55,11 +59,11 @@ def gaussian_kl(mu: Tensor, logvar: Tensor) -> Tensor:
 
 def log_normal(z: Tensor, mu: Tensor, logvar: Tensor) -> Tensor:
     """log N(z; mu, exp(logvar)), elementwise, in nats."""
-    return -0.5 * ((z - mu).square() * (-logvar).exp() + logvar + 1.8378770664093453)  # log(2 pi)
+    return -0.5 * ((z - mu).square() * (-logvar).exp() + logvar + LOG_2_PI)
 
 
 def active_units(mu: Tensor) -> Tensor:
-    """How many latents have Var_x(E[z|x]) > 0.01 (Burda et al. 2016, arXiv:1509.00519, section 5.2)."""
+    """Number of latents with Var_x(E[z|x]) > 0.01 (Burda et al. 2016, arXiv:1509.00519, section 5.2)."""
     return (mu.var(0) > 0.01).sum().to(mu.dtype)
 
 
@@ -69,7 +73,8 @@ def bernoulli_nll(logits: Tensor, x: Tensor) -> Tensor:
 
 
 class VAE(Method):
-    CONFIGS: ClassVar[Mapping[str, Any]] = {"paper": Config(), "mini": Config(**MINI)}
+    config: Config
+    CONFIGS: ClassVar[Mapping[str, Config]] = {"paper": Config(), "mini": Config(**MINI)}
 
     def __init__(self, config: Config, data: DataInfo) -> None:
         super().__init__(config, data)
@@ -83,7 +88,8 @@ class VAE(Method):
         return (Update("loss", ("encoder", "decoder"), Optimizer(c.optimizer, {"lr": c.lr})),)
 
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        mu, logvar = self.encoder(x).chunk(2, dim=1)  # (B, D) each
+        """Mean and log-variance of q(z|x), (B, D) each."""
+        mu, logvar = self.encoder(x).chunk(2, dim=1)
         return mu, logvar
 
     def loss(self, x: Tensor, noise: Noise, step: Tensor) -> Terms:
@@ -92,7 +98,14 @@ class VAE(Method):
         return {"reconstruction": bernoulli_nll(self.decoder(z), x), **self.penalty(z, mu, logvar, step)}
 
     def penalty(self, z: Tensor, mu: Tensor, logvar: Tensor, step: Tensor) -> Terms:
-        """Everything but the reconstruction: what the methods of this family differ in."""
+        """The terms besides the reconstruction; the methods of this family differ in them.
+
+        Args:
+            z: a sample of q(z|x), (B, D).
+            mu: its mean, (B, D).
+            logvar: its log-variance, (B, D).
+            step: number of the training step, ().
+        """
         return {"kl": gaussian_kl(mu, logvar).sum(1).mean()}
 
     def monitor(self, x: Tensor, noise: Noise, step: Tensor) -> Terms:
@@ -109,11 +122,6 @@ class VAE(Method):
 
     def reconstruct(self, images: Tensor) -> Tensor:
         return self.generate(self.represent(images))
-
-    def traverse(self, image: Tensor, noise: Noise, steps: int) -> tuple[list[str], Tensor]:
-        d = self.config.codes
-        rows = method.traversal_rows(self.represent(image), range(d), *self.TRAVERSAL, steps)
-        return [f"z{j}" for j in range(d)], self.generate(rows).reshape(d, steps, *self.data.shape)
 
 
 METHOD = VAE

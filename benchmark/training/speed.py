@@ -20,7 +20,7 @@ from disbench.benchmark import datasets
 from disbench.benchmark.training.gpu import Tuning
 from disbench.benchmark.training.seeds import stream
 from disbench.benchmark.training.trainer import Branches, Fused, Order, Single, Trainer, use_one_core
-from disbench.models import nets
+from disbench.models import layers
 from disbench.models.method import Method
 
 WAYS: Mapping[str, tuple[type[Trainer], Tuning]] = {
@@ -62,12 +62,12 @@ class PlainLoop:
 
 
 def with_torchs_layers(module: nn.Module) -> None:
-    """Take the layers of `nets.py` that are quicker than torch's, or stack over seeds, back to torch's."""
+    """Take the layers of `layers.py` that are quicker than torch's, or stack over seeds, back to torch's."""
     for name, child in module.named_children():
-        if isinstance(child, nets.Spectral):
+        if isinstance(child, layers.Spectral):
             with_torchs_layers(child)
             setattr(module, name, nn.utils.parametrizations.spectral_norm(child.layer))
-        elif isinstance(child, nets.Conv2d | nets.ConvTranspose2d):
+        elif isinstance(child, layers.Conv2d | layers.ConvTranspose2d):
             child.__class__ = type(child).__base__  # type: ignore[assignment]
         else:
             with_torchs_layers(child)
@@ -166,10 +166,10 @@ def traffic(method: Method, data: datasets.Dataset) -> int:
     generator = torch.Generator().manual_seed(0)
     images = data.images(list(range(method.images_per_step)))
     noise = method.noise(len(images), generator)
-    numbers, everything = 0, nets.parameter_count(method)
+    numbers, everything = 0, layers.parameter_count(method)
     for update in method.updates():
         getattr(method, update.loss)(images, noise, torch.tensor(0.0))
-        learning = sum(nets.parameter_count(getattr(method, module)) for module in update.modules)
+        learning = sum(layers.parameter_count(getattr(method, module)) for module in update.modules)
         numbers += 10 * learning + 2 * (everything - learning)
     for hook in hooks:
         hook.remove()

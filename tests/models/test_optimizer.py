@@ -2,7 +2,7 @@
 
 import torch
 
-from disbench.models.method import adam
+from disbench.models.optimizer import adam
 
 LAST = torch.channels_last
 

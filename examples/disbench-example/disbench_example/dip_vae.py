@@ -19,7 +19,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from disbench.models import DataInfo, Method, Noise, Terms, Update, adam, traversal_rows, vae
+from disbench.models import DataInfo, Method, Noise, Terms, Update, adam, vae
 from disbench.models.nets import vae_nets
 
 
@@ -38,6 +38,7 @@ def covariance(mu: Tensor, logvar: Tensor, kind: str) -> Tensor:
 
 
 class DIPVAE(Method):
+    config: Config
     CONFIGS: ClassVar = {"paper": Config(), "mini": Config(**vae.MINI)}
 
     def __init__(self, config: Config, data: DataInfo) -> None:
@@ -67,11 +68,6 @@ class DIPVAE(Method):
 
     def generate(self, latents: Tensor) -> Tensor:
         return self.decoder(latents).sigmoid()
-
-    def traverse(self, image: Tensor, noise: Noise, steps: int) -> tuple[list[str], Tensor]:
-        d = self.config.codes
-        rows = traversal_rows(self.represent(image), range(d), *self.TRAVERSAL, steps)
-        return [f"z{j}" for j in range(d)], self.generate(rows).reshape(d, steps, *self.data.shape)
 
 
 METHOD = DIPVAE

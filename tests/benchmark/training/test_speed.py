@@ -8,8 +8,9 @@ from torch import nn
 from disbench import models
 from disbench.benchmark.datasets.dataset import ArrayStorage, Dataset
 from disbench.benchmark.training import speed
-from disbench.models import nets
-from disbench.models.method import Method, Update, adam
+from disbench.models import layers
+from disbench.models.method import Method, Update
+from disbench.models.optimizer import adam
 
 CPU = torch.device("cpu")
 PIXELS = np.random.default_rng(0).integers(0, 2, (20, 1, 16, 16), dtype=np.uint8) * 255
@@ -44,7 +45,7 @@ def test_the_plain_loop_has_torchs_layers_and_the_same_nets(name):
     info = models.DataInfo(DATA.shape, len(DATA))
     ours, plain = (models.build(name, config, info, 0).eval() for _ in range(2))
     speed.with_torchs_layers(plain)
-    changed = nets.Conv2d | nets.ConvTranspose2d | nets.Spectral
+    changed = layers.Conv2d | layers.ConvTranspose2d | layers.Spectral
     assert any(isinstance(module, changed) for module in ours.modules())
     assert not any(isinstance(module, changed) for module in plain.modules())
     latents = torch.randn(2, ours.config.codes if name != "infogan" else 10)

@@ -1,0 +1,230 @@
+"""Layers that torch lacks in the form needed here, and the small ones that the networks are built from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+LEAK = 0.2  # slope of every leaky ReLU in the GANs here
+
+
+class Reshape(nn.Module):
+    """(b, ...) -> (b, *shape)."""
+
+    def __init__(self, *shape: int) -> None:
+        super().__init__()
+        self.shape = shape
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.reshape(len(x), *self.shape)
+
+
+def rows(x: Tensor) -> Tensor:
+    """(b, c, h, w) as (b, h w c): no copy where the channels lie last in memory."""
+    return x.permute(0, 2, 3, 1).flatten(1)
+
+
+def whole(layer: nn.Conv2d, x: Tensor) -> bool:
+    """Whether the kernel is as large as the image, so that the convolution is one matrix product."""
+    return layer.padding == (0, 0) and layer.kernel_size == x.shape[2:]
+
+
+FEW = 4  # channels: as many as an image has at most
+
+
+def paints(weight: Tensor, stride: tuple[int, ...], padding: tuple[int | str, ...] | str) -> bool:
+    """Whether `spread` can compute this layer or its gradient: an image from feature maps, on a CPU.
+
+    oneDNN takes five times as long as `spread` for images of one channel, twice as long for three.
+    """
+    return (
+        weight.device.type == "cpu"
+        and weight.shape[1] <= FEW
+        and weight.shape[2:] == (4, 4)
+        and tuple(stride) == (2, 2)
+        and tuple(padding) == (1, 1)
+    )
+
+
+def spread(features: Tensor, weight: Tensor) -> Tensor:
+    """Transposed convolution (4x4, stride 2, padding 1): (b, n, h, w), (n, c, 4, 4) -> (b, c, 2h, 2w).
+
+    One matrix product gives each kernel position its picture; each pixel is the sum of four of them.
+    """
+    b, n, h, w = features.shape
+    c = weight.shape[1]
+    kernels = weight.permute(1, 2, 3, 0).reshape(c * 16, n)
+    pictures = (kernels @ features.permute(0, 2, 3, 1).reshape(-1, n).T).view(c, 4, 4, b, h, w)
+    # rows 2i of the image take kernel row 1 at i and 3 at i - 1, rows 2i + 1 take 2 at i and 0 at i + 1
+    even_odd = pictures[:, 1:3]
+    even_odd[:, 0, :, :, 1:] += pictures[:, 3, :, :, :-1]
+    even_odd[:, 1, :, :, :-1] += pictures[:, 0, :, :, 1:]
+    # and columns likewise
+    image = even_odd[:, :, 1:3]
+    image[:, :, 0, :, :, 1:] += even_odd[:, :, 3, :, :, :-1]
+    image[:, :, 1, :, :, :-1] += even_odd[:, :, 0, :, :, 1:]
+    return image.permute(3, 0, 4, 1, 5, 2).reshape(b, c, 2 * h, 2 * w)
+
+
+def gather_gradients(
+    gradient: Tensor, image: Tensor, weight: Tensor, bias: bool
+) -> tuple[Tensor, Tensor | None]:
+    """Gradients of weight and bias of a convolution (4x4, stride 2, padding 1).
+
+    Args:
+        gradient: of the output, (b, n, h, w).
+        image: the input, (b, c, 2h, 2w).
+        weight: (n, c, 4, 4).
+        bias: whether there is a bias.
+    """
+    sizes, mask = [len(weight)] if bias else None, [False, True, bias]
+    _, of_weight, of_bias = torch.ops.aten.convolution_backward(
+        gradient, image, weight, sizes, [2, 2], [1, 1], [1, 1], False, [0, 0], 1, mask
+    )
+    return of_weight, of_bias
+
+
+class Gather(torch.autograd.Function):
+    """Convolution (4x4, stride 2, padding 1) whose gradient with respect to the image is `spread`."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(image: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return F.conv2d(image, weight, bias, 2, 1)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor | None], output: Tensor) -> None:
+        image, weight, bias = inputs
+        ctx.save_for_backward(image, weight)
+        ctx.bias = bias is not None
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        image, weight = ctx.saved_tensors
+        learned = (
+            gather_gradients(gradient, image, weight, ctx.bias) if ctx.needs_input_grad[1] else (None, None)
+        )
+        return spread(gradient, weight), *learned
+
+
+class Spread(torch.autograd.Function):
+    """`spread`, whose gradient is a convolution."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(features: Tensor, weight: Tensor) -> Tensor:
+        return spread(features, weight)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None]:
+        features, weight = ctx.saved_tensors
+        learned = gather_gradients(features, gradient, weight, False)[0] if ctx.needs_input_grad[1] else None
+        return F.conv2d(gradient, weight, None, 2, 1), learned
+
+
+def conv2d(layer: nn.Conv2d, x: Tensor, weight: Tensor) -> Tensor:
+    """The layer's output for `x`, with this weight in place of its own."""
+    if whole(layer, x):
+        return F.linear(rows(x), rows(weight), layer.bias)[:, :, None, None]
+    if x.requires_grad and paints(weight, layer.stride, layer.padding):
+        gathered: Tensor = Gather.apply(x, weight, layer.bias)  # type: ignore[no-untyped-call]
+        return gathered
+    return F.conv2d(x, weight, layer.bias, layer.stride, layer.padding)
+
+
+class Conv2d(nn.Conv2d):
+    """A convolution, faster for a kernel as large as its image, and on a CPU for the gradient of an image."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return conv2d(self, x, self.weight)
+
+
+class ConvTranspose2d(nn.ConvTranspose2d):
+    """torch's transposed convolution, by `spread` where that is faster."""
+
+    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
+        if not paints(self.weight, self.stride, self.padding):
+            return super().forward(x, output_size)
+        image: Tensor = Spread.apply(x, self.weight)  # type: ignore[no-untyped-call]
+        return image if self.bias is None else image + self.bias[:, None, None]
+
+
+class Spectral(nn.Module):
+    """A convolution or linear layer whose weight is divided by an estimate of its largest singular value.
+
+    One step of power iteration per forward pass in training mode, none in evaluation (Miyato et al. 2018,
+    arXiv:1802.05957). torch's own version writes with `out=` and cannot be stacked over seeds; this one can.
+    """
+
+    u: Tensor
+
+    def __init__(self, layer: nn.Conv2d | nn.Linear) -> None:
+        super().__init__()
+        self.layer = layer
+        self.register_buffer("u", F.normalize(torch.randn(layer.weight.shape[0]), dim=0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        layer, weight, bias = self.layer, self.layer.weight, self.layer.bias
+        flat = rows(weight) if weight.dim() == 4 else weight
+        v = F.normalize(flat.detach().T @ self.u, dim=0)
+        stretched = flat @ v
+        # u W v; its gradient is the outer product of u and v
+        sigma = torch.linalg.vector_norm(stretched)
+        if self.training:
+            with torch.no_grad():
+                self.u.copy_(stretched / sigma)
+        if isinstance(layer, nn.Conv2d) and not whole(layer, x):
+            return conv2d(layer, x, weight / sigma)
+        products: Tensor = F.linear(x if weight.dim() == 2 else rows(x), flat)
+        # there are fewer products than weights to divide
+        y: Tensor = products / sigma + bias
+        return y if weight.dim() == 2 else y[:, :, None, None]
+
+
+def initialise(module: nn.Module, kind: str = "dcgan", std: float = 0.02) -> None:
+    """Weights N(0, std) as in DCGAN, or orthogonal; biases 0.
+
+    DCGAN's 0.02 suits its 64 channels. With a quarter of them, the first images of G are nearly grey and may
+    stay so: batch norm hides low contrast from D.
+
+    Args:
+        module: its linear and convolutional layers are set.
+        kind: "dcgan" or "orthogonal".
+        std: of the weights, for "dcgan".
+    """
+    for layer in module.modules():
+        if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+            if kind == "orthogonal":
+                nn.init.orthogonal_(layer.weight)
+            else:
+                nn.init.normal_(layer.weight, 0.0, std)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+
+
+def parameter_count(module: nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())
+
+
+def leaky() -> nn.LeakyReLU:
+    """The leaky ReLU of the GANs here."""
+    return nn.LeakyReLU(LEAK)
+
+
+def batch_relu(n: int, dims: int) -> list[nn.Module]:
+    """Batch norm of `n` units (dims 1) or channels (dims 2), then a ReLU."""
+    return [nn.BatchNorm1d(n) if dims == 1 else nn.BatchNorm2d(n), nn.ReLU()]
+
+
+def batch_leaky(n: int) -> list[nn.Module]:
+    """Batch norm of `n` channels, then a leaky ReLU."""
+    return [nn.BatchNorm2d(n), nn.LeakyReLU(LEAK)]

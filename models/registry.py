@@ -1,0 +1,188 @@
+"""Finds a method by its name, reads and checks its settings, and builds it."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import importlib
+import inspect
+import pkgutil
+import sys
+import typing
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import nn
+
+from disbench import plugins
+from disbench.errors import UsageError, unknown
+from disbench.models.method import Config, DataInfo, Method
+from disbench.models.optimizer import KINDS
+
+
+@functools.cache
+def built_in() -> list[str]:
+    """Names of the methods of this package: its modules that define METHOD."""
+    import disbench.models
+
+    found = [module.name for module in pkgutil.iter_modules(disbench.models.__path__)]
+    return sorted(
+        name for name in found if hasattr(importlib.import_module(f"disbench.models.{name}"), "METHOD")
+    )
+
+
+plugins.announce("methods", plugins.Registry(built_in))
+
+
+def names() -> list[str]:
+    """Names of all methods, those of plug-ins included."""
+    return sorted({*built_in(), *plugins.names("methods")})
+
+
+def get(name: str) -> type[Method]:
+    """The method's class.
+
+    Raises:
+        UsageError: there is no such method, or its plug-in cannot be used.
+    """
+    return _located(name)[0]
+
+
+def summary(name: str) -> str:
+    """First line of the method's file: its name and citation."""
+    return (inspect.getdoc(_located(name)[1]) or "no description").splitlines()[0]
+
+
+def _located(name: str) -> tuple[type[Method], ModuleType]:
+    """A method's class, and the module whose head describes it."""
+    offer = plugins.find("methods", name)
+    if offer is None:
+        if name not in built_in():
+            raise unknown("method", name, names())
+        module = importlib.import_module(f"disbench.models.{name}")
+        return module.METHOD, module
+    loaded = offer.load()
+    method = getattr(loaded, "METHOD", loaded)
+    if not (isinstance(method, type) and issubclass(method, Method)):
+        raise plugins.broken(
+            offer.origin, f"its METHOD must be a class derived from disbench.models.Method, but is {method!r}"
+        )
+    if missing := {"paper", "mini"} - set(getattr(method, "CONFIGS", ())):
+        raise plugins.broken(offer.origin, f"{method.__name__}.CONFIGS lacks {', '.join(sorted(missing))}")
+    return method, sys.modules[method.__module__]
+
+
+def configure(name: str, config: str = "paper", changes: Mapping[str, object] | None = None) -> Config:
+    """A named config of a method with some fields changed.
+
+    Args:
+        name: the method.
+        config: name of one of its `CONFIGS`.
+        changes: new values of fields; a text is read as the field's type.
+
+    Raises:
+        UsageError: unknown config or field, or a value that is not of the field's type.
+    """
+    configs = get(name).CONFIGS
+    if config not in configs:
+        raise unknown(f"config of {name}", config, configs)
+    start = configs[config]
+    types = typing.get_type_hints(type(start))
+    values: dict[str, Any] = {}
+    for key, value in (changes or {}).items():
+        if key not in types:
+            raise unknown(f"setting of {name}", key, types)
+        values[key] = _read(f"{name}.{key}", value, types[key])
+    changed = dataclasses.replace(start, **values)
+    if changed.steps < 1 or changed.batch < 2:
+        raise UsageError(
+            f"{name}: steps={changed.steps} and batch={changed.batch} were given; "
+            "steps must be at least 1 and batch at least 2."
+        )
+    return changed
+
+
+def _read(label: str, value: object, kind: object) -> object:
+    """`value` as `kind`: int, float, bool, str, or a tuple of one of them."""
+    wrong = UsageError(
+        f"{label}={value!r} is not of the type {getattr(kind, '__name__', kind)} that it needs."
+    )
+    if typing.get_origin(kind) is typing.Literal:
+        choices = [str(choice) for choice in typing.get_args(kind)]
+        if value not in choices:
+            raise unknown(f"value of {label}", str(value), choices)
+        return value
+    if typing.get_origin(kind) is tuple:
+        items = [item for item in value.split(",") if item] if isinstance(value, str) else value
+        if not isinstance(items, list | tuple):
+            raise wrong
+        return tuple(_read(label, item, typing.get_args(kind)[0]) for item in items)
+    try:
+        if kind is bool:
+            return {"true": True, "1": True, "false": False, "0": False}[str(value).lower()]
+        if kind is int:
+            return int(str(value))
+        if kind is float:
+            number = float(str(value))
+            if number != number:
+                raise wrong
+            return number
+    except (KeyError, ValueError):
+        raise wrong from None
+    if not isinstance(value, str):
+        raise wrong
+    return value
+
+
+def build(name: str, config: Config, data: DataInfo, seed: int) -> Method:
+    """A freshly initialised method: equal (config, data, seed) give equal weights, whatever ran before.
+
+    Args:
+        name: the method.
+        config: its settings, from `configure`.
+        data: shape and number of the images.
+        seed: of the initial weights.
+
+    Raises:
+        UsageError: the settings do not fit the data, or the method's `updates` name something that it lacks.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        method = get(name)(config, data)
+        try:
+            _check_updates(method)
+        except UsageError as error:
+            if offer := plugins.find("methods", name):
+                raise plugins.broken(offer.origin, error) from None
+            raise
+    return method
+
+
+def _check_updates(method: Method) -> None:
+    """Refuses, before any step, updates that no step could take.
+
+    Raises:
+        UsageError: a loss, module or optimiser does not exist, or no module of an update has a parameter.
+    """
+    owner = type(method)
+    where = f"{owner.__name__}.updates()"
+    losses = [n for n in dir(owner) if callable(getattr(owner, n)) and not hasattr(Method, n)]
+    for update in method.updates():
+        if not hasattr(method, update.loss):
+            raise unknown(f"loss in {where}", update.loss, losses)
+        if not callable(getattr(method, update.loss)):
+            raise UsageError(f"{where} names {update.loss!r} as a loss, which is no function.")
+        for name in update.modules:
+            if not hasattr(method, name):
+                raise unknown(f"module in {where}", name, [n for n, _ in method.named_children()])
+            if not isinstance(getattr(method, name), nn.Module):
+                raise UsageError(f"{where} names {name!r} as a module, which is no torch.nn.Module.")
+        if not any(True for name in update.modules for _ in getattr(method, name).parameters()):
+            given = ", ".join(map(repr, update.modules)) or "no module"
+            raise UsageError(
+                f"{where} gives {update.loss!r} nothing to learn: {given} without any parameter."
+            )
+        if update.optimizer.name not in KINDS:
+            raise unknown(f"optimiser in {where}", update.optimizer.name, KINDS)

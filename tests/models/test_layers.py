@@ -1,0 +1,108 @@
+"""Each layer against torch's own one, the spectral norm, and initial weights."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from torch.func import functional_call
+
+from disbench.models import layers
+
+
+def test_the_largest_singular_value_becomes_one():
+    torch.manual_seed(0)
+    linear, conv = nn.Linear(7, 5), nn.Conv2d(3, 6, 4, 2, 1)
+    for layer, x in ((linear, torch.randn(2, 7)), (conv, torch.randn(2, 3, 8, 8))):
+        spectral = layers.Spectral(layer)
+        for _ in range(1000):
+            spectral(x)
+        sigma = torch.linalg.svdvals(layer.weight.detach().flatten(1))[0]
+        got = spectral(x)
+        layer.weight.data /= sigma
+        torch.testing.assert_close(got, layer(x))
+
+
+def test_the_power_iteration_rests_in_evaluation():
+    torch.manual_seed(0)
+    spectral = layers.Spectral(nn.Linear(4, 3))
+    start = spectral.u.clone()
+    spectral.eval()(torch.ones(1, 4))
+    assert torch.equal(spectral.u, start)
+    spectral.train()(torch.ones(1, 4))
+    assert not torch.equal(spectral.u, start)
+
+
+def gradients(y, *inputs):
+    weights = torch.randn(y.shape, generator=torch.Generator().manual_seed(1), dtype=y.dtype)
+    return torch.autograd.grad((y * weights).sum(), inputs)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_an_image_painted_the_quick_way_is_the_transposed_convolution(channels):
+    layer = layers.ConvTranspose2d(5, channels, 4, 2, 1).double()
+    x = torch.randn(2, 5, 4, 6, dtype=torch.float64, requires_grad=True)
+    assert layers.paints(layer.weight, layer.stride, layer.padding)
+    plain = nn.functional.conv_transpose2d(x, layer.weight, layer.bias, 2, 1)
+    torch.testing.assert_close(layer(x), plain)
+    inputs = (x, layer.weight, layer.bias)
+    torch.testing.assert_close(gradients(layer(x), *inputs), gradients(plain, *inputs))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("bias", [True, False])
+def test_the_gradient_of_an_image_is_that_of_the_convolution(channels, bias):
+    layer = layers.Conv2d(channels, 5, 4, 2, 1, bias=bias).double()
+    x = torch.randn(2, channels, 8, 12, dtype=torch.float64, requires_grad=True)
+    plain = nn.functional.conv2d(x, layer.weight, layer.bias, 2, 1)
+    torch.testing.assert_close(layer(x), plain)
+    inputs = (x, *layer.parameters())
+    torch.testing.assert_close(gradients(layer(x), *inputs), gradients(plain, *inputs))
+
+
+def test_one_pixel_painted_by_hand():
+    """Kernel position (k, l) of a transposed convolution of stride 2 and padding 1 lands on 2i - 1 + k."""
+    features = torch.zeros(1, 1, 3, 3)
+    features[0, 0, 1, 2] = 1
+    weight = torch.arange(1.0, 17).reshape(1, 1, 4, 4)
+    image = torch.zeros(6, 6)
+    image[1:5, 3:6] = weight[0, 0, :, :3]  # the last column falls outside
+    assert torch.equal(layers.spread(features, weight)[0, 0], image)
+
+
+def test_a_kernel_as_large_as_its_image_is_still_the_convolution():
+    layer = layers.Conv2d(3, 5, 4).double()
+    x = torch.randn(2, 3, 4, 4, dtype=torch.float64)
+    plain = nn.functional.conv2d(x, layer.weight, layer.bias)
+    torch.testing.assert_close(layer(x), plain)
+    torch.testing.assert_close(gradients(layer(x), layer.weight), gradients(plain, layer.weight))
+
+
+@pytest.mark.parametrize("layer", [nn.Linear(6, 4), nn.Conv2d(2, 4, 3, 1, 1), nn.Conv2d(2, 4, 4)])
+def test_the_spectral_norm_is_that_of_the_paper(layer):
+    """Algorithm 1: v = W'u and u = Wv, normalised and constant; then the layer with W / (u'Wv)."""
+    x = torch.randn(3, *((6,) if layer.weight.dim() == 2 else (2, 4, 4)), dtype=torch.float64)
+    ours = layers.Spectral(layer).double()
+    weight = layer.weight.detach().clone().requires_grad_()
+    flat = weight.flatten(1)
+    v = nn.functional.normalize(flat.detach().T @ ours.u, dim=0)
+    u = nn.functional.normalize(flat.detach() @ v, dim=0)
+    plain = functional_call(layer, {"weight": weight / (u @ flat @ v)}, x)
+    found = ours(x)
+    torch.testing.assert_close(found, plain)
+    torch.testing.assert_close(gradients(found, layer.weight), gradients(plain, weight))
+    torch.testing.assert_close(ours.u, u)
+
+
+def test_weights_start_as_in_dcgan_or_orthogonal():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(300, 200), nn.BatchNorm1d(200), nn.Conv2d(30, 10, 3))
+    layers.initialise(net, "dcgan")
+    assert net[0].weight.std().item() == pytest.approx(0.02, rel=0.05)
+    assert net[0].weight.mean().item() == pytest.approx(0.0, abs=1e-3)
+    assert not net[0].bias.any()
+    assert (net[1].weight == 1).all()
+    layers.initialise(net, "orthogonal")
+    torch.testing.assert_close(net[0].weight @ net[0].weight.T, torch.eye(200), atol=1e-5, rtol=0)
+    flat = net[2].weight.flatten(1)
+    torch.testing.assert_close(flat @ flat.T, torch.eye(10), atol=1e-5, rtol=0)

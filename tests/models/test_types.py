@@ -1,0 +1,58 @@
+"""The type checker finds a misspelt setting: in a regulariser of the VAE, and in a whole method."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+METHODS = """
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from disbench.models import DataInfo, Method, Terms, method, vae
+
+
+@dataclass(frozen=True)
+class Config(vae.Config):
+    lamda: float = 1.0
+
+
+class Regulariser(vae.VAE):
+    config: Config
+    CONFIGS: ClassVar[Mapping[str, Config]] = {"paper": Config(), "mini": Config(**vae.MINI)}
+
+    def penalty(self, z: Tensor, mu: Tensor, logvar: Tensor, step: Tensor) -> Terms:
+        return {"tc": self.config.lamda * mu.sum()}
+
+
+@dataclass(frozen=True)
+class Own(method.Config):
+    lamda: float = 1.0
+
+
+class Whole(Method):
+    config: Own
+    CONFIGS: ClassVar[Mapping[str, Own]] = {"paper": Own(), "mini": Own()}
+
+    def __init__(self, config: Own, data: DataInfo) -> None:
+        super().__init__(config, data)
+        self.weight = config.lamda
+"""
+
+
+def checked(folder, text):
+    """What mypy says of a file, by the settings and the cache of this checkout."""
+    path = folder / "method.py"
+    path.write_text(text)
+    command = [sys.executable, "-m", "mypy", "--config-file", ROOT / "pyproject.toml", path]
+    return subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT).stdout
+
+
+def test_a_setting_that_a_method_reads_is_one_of_its_config(tmp_path):
+    assert "Success" in checked(tmp_path, METHODS)
+    told = checked(tmp_path, METHODS.replace("config.lamda", "config.lambda_"))
+    assert told.count('has no attribute "lambda_"') == 2
