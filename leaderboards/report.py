@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from disbench.errors import UsageError
-from disbench.leaderboards import aggregate, labels, plots, tables
+from disbench.leaderboards import aggregate, labels, plots, shown, tables
 
 PICTURE_BYTES = 5_000_000  # of all traversals together; larger ones are shown smaller
 CURVE_BYTES = 2_500_000  # of all training curves together; what is beyond is left out
@@ -160,7 +160,7 @@ def render(found: Findings) -> str:
         "methods": list(dict.fromkeys(frame["name"])),
         "overview": _overview(frame, board),
         "metrics": _metrics(frame, board, draw),
-        "notes": [*found.told, *aggregate.notes(frame, board)],
+        "notes": [*found.told, *shown.notes(frame, board)],
         "pairs": _pairs(frame),
         "ranks": _ranks(frame),
         "published": _published(frame),
@@ -266,7 +266,7 @@ def _means(group: pd.DataFrame) -> Iterable[Any]:
 
 
 def _board_table(group: pd.DataFrame, heading: str) -> Table:
-    ends = aggregate.between(group["mean_low"], group["mean_high"])
+    ends = shown.between(group["mean_low"], group["mean_high"])
     rows = []
     for row, interval in zip(group.to_dict("records"), ends, strict=True):
         counts = [Cell(str(row[name]), float(row[name])) for name in ("n", "failed", "unscored")]
@@ -309,14 +309,14 @@ def _pairs(frame: pd.DataFrame) -> tuple[Table, list[str]] | None:
     pairs = aggregate.improvements(frame)
     if pairs.empty:
         return None
-    text, told = aggregate.shown_improvements(pairs)
+    text, told = shown.shown_improvements(pairs)
     return _of_texts(text, "Which method beats which"), told
 
 
 def _ranks(frame: pd.DataFrame) -> list[tuple[Table, list[str]]]:
     made = []
     for name, found, missing in aggregate.ranks(frame):
-        text, told = aggregate.shown_ranks(found, missing)
+        text, told = shown.shown_ranks(found, missing)
         made.append((_of_texts(text, f"Ranks by {name}"), told))
     return made
 

@@ -59,7 +59,7 @@ def leaderboard(
     from disbench.benchmark.runs import store
     from disbench.benchmark.runs.keep import keep as keep_results
     from disbench.benchmark.runs.rows import gather, warnings
-    from disbench.leaderboards import aggregate, formats
+    from disbench.leaderboards import aggregate, formats, shown
 
     if check and not readme:
         raise UsageError("--check belongs to --readme; give both or neither.")
@@ -80,13 +80,13 @@ def leaderboard(
         aggregate.check_comparable(frame)
     columns = names(by, "--by") if by else list(aggregate.BY)
     board = aggregate.leaderboard(frame, columns)
-    told += aggregate.pooled(frame, columns) + aggregate.notes(frame, board) + warnings(frame)
+    told += shown.pooled(frame, columns) + shown.notes(frame, board) + warnings(frame)
     whole = len(runs) == 1 and not by and not where and store.is_run(runs[0])
     if whole and kind == "terminal" and out is None:
         write_files(runs[0], frame, board, told)
         told.append(f"written: {runs[0] / 'leaderboard.csv'}, leaderboard.md, scores.csv")
     title = f"Leaderboard of {', '.join(run.name for run in runs)}"
-    deliver(kind, out, console, aggregate.shown(board), board, title, told, {"scores": frame})
+    deliver(kind, out, console, shown.shown(board), board, title, told, {"scores": frame})
     if compare:
         show_comparison(frame, kind, out, console)
     if keep:
@@ -101,14 +101,14 @@ def leaderboard(
 def show_leaderboard(path: Path, console: Console) -> pd.DataFrame:
     """Prints the leaderboard of a run and writes it as CSV and Markdown, the per-seed rows beside it."""
     from disbench.benchmark.runs.rows import gather, warnings
-    from disbench.leaderboards import aggregate
+    from disbench.leaderboards import aggregate, shown
 
     frame, _ = gather([path])
     board = aggregate.leaderboard(frame)
     told = [f"not to be compared: {found}" for found in aggregate.differences(frame)]
-    told += aggregate.notes(frame, board) + warnings(frame)
+    told += shown.notes(frame, board) + warnings(frame)
     write_files(path, frame, board, told)
-    console.print(table(aggregate.shown(board)))
+    console.print(table(shown.shown(board)))
     say(console, [*told, f"written: {path / 'leaderboard.csv'}, leaderboard.md, scores.csv"])
     return board
 
@@ -130,11 +130,11 @@ def say(console: Console, sentences: Sequence[str]) -> None:
 
 
 def write_files(path: Path, frame: pd.DataFrame, board: pd.DataFrame, told: Sequence[str]) -> None:
-    from disbench.leaderboards import aggregate, formats
+    from disbench.leaderboards import formats, shown
 
     write_text(path / "scores.csv", frame.to_csv(index=False))
     write_text(path / "leaderboard.csv", board.to_csv(index=False))
-    write_text(path / "leaderboard.md", formats.markdown(aggregate.shown(board), notes=told))
+    write_text(path / "leaderboard.md", formats.markdown(shown.shown(board), notes=told))
 
 
 def deliver(
@@ -197,15 +197,15 @@ def show_comparison(frame: pd.DataFrame, kind: str, out: Path | None, console: C
     """Which method beats which, with what probability, and the methods' ranks over data sets."""
     import pandas as pd
 
-    from disbench.leaderboards import aggregate
+    from disbench.leaderboards import aggregate, shown
 
     pairs = aggregate.improvements(frame)
-    text, told = aggregate.shown_improvements(pairs)
+    text, told = shown.shown_improvements(pairs)
     title = "Which method beats which"
     place = None if out is None else out.with_name(f"{out.stem}-pairs{out.suffix}")
     deliver(kind, place, console, text, pairs, title, told, {})
     for name, found, missing in aggregate.ranks(frame):
-        ranked, told = aggregate.shown_ranks(found, missing)
+        ranked, told = shown.shown_ranks(found, missing)
         listed = found.mean.sort_values()
         stem = "-".join(name.replace("/", "-").split())
         place = None if out is None else out.with_name(f"{out.stem}-ranks-{stem}{out.suffix}")

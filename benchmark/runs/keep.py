@@ -14,7 +14,7 @@ from disbench.benchmark.runs.environment import ROOT
 from disbench.benchmark.runs.rows import warnings
 from disbench.errors import UsageError, argument
 from disbench.files import replacing_folder
-from disbench.leaderboards import aggregate, formats, plots, results
+from disbench.leaderboards import aggregate, formats, plots, results, shown
 
 
 def results_folder(given: Path | None) -> Path:
@@ -61,12 +61,12 @@ def keep(name: str, runs: Sequence[Path], frame: pd.DataFrame, results_in: Path 
     frame = frame.assign(run=name)
     board, pairs = aggregate.leaderboard(frame), aggregate.improvements(frame)
     facts = provenance.describe(name, runs, frame)
-    notes = aggregate.notes(frame, board) + warnings(frame)
+    notes = shown.notes(frame, board) + warnings(frame)
     with replacing_folder(path) as made:
         (made / "scores.csv").write_text(frame.to_csv(index=False), "utf-8")
         (made / "leaderboard.csv").write_text(board.to_csv(index=False), "utf-8")
         (made / "leaderboard.md").write_text(
-            formats.markdown(aggregate.shown(board), title=name, notes=notes), "utf-8"
+            formats.markdown(shown.shown(board), title=name, notes=notes), "utf-8"
         )
         (made / "pairs.csv").write_text(pairs.to_csv(index=False), "utf-8")
         if board["n"].any():

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from disbench.leaderboards import aggregate, labels, plots
+from disbench.leaderboards import aggregate, labels, plots, shown
 from disbench.leaderboards.report import trainings
 
 
@@ -91,10 +91,10 @@ def test_pairs_ranks_and_notes_hold_two_trainings_of_one_method_apart():
     ((_, ranks, _),) = aggregate.ranks(frame)
     assert ranks.mean.to_dict() == {"vae (high)": 1.0, "betavae": 2.0, "vae (low)": 3.0}
     by = ["method", "metric", "preset"]
-    assert any("pools trainings of another code" in note for note in aggregate.pooled(frame, by))
-    assert not any("another code" in note for note in aggregate.pooled(frame, aggregate.BY))
+    assert any("pools trainings of another code" in note for note in shown.pooled(frame, by))
+    assert not any("another code" in note for note in shown.pooled(frame, aggregate.BY))
     failed = aggregate.scores([*rows, {**rows[0], "seed": 9, "score": None, "state": "failed"}])
-    told = aggregate.notes(failed, aggregate.leaderboard(failed))
+    told = shown.notes(failed, aggregate.leaderboard(failed))
     assert any(note.startswith("vae (low) failed with seed 9") for note in told)
 
 
