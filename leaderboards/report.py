@@ -266,7 +266,7 @@ def _means(group: pd.DataFrame) -> Iterable[Any]:
 
 
 def _board_table(group: pd.DataFrame, heading: str) -> Table:
-    ends = shown.between(group["mean_low"], group["mean_high"])
+    ends = shown.intervals(group["mean_low"], group["mean_high"])
     rows = []
     for row, interval in zip(group.to_dict("records"), ends, strict=True):
         counts = [Cell(str(row[name]), float(row[name])) for name in ("n", "failed", "unscored")]
@@ -309,14 +309,14 @@ def _pairs(frame: pd.DataFrame) -> tuple[Table, list[str]] | None:
     pairs = aggregate.improvements(frame)
     if pairs.empty:
         return None
-    text, told = shown.shown_improvements(pairs)
+    text, told = shown.improvements(pairs)
     return _of_texts(text, "Which method beats which"), told
 
 
 def _ranks(frame: pd.DataFrame) -> list[tuple[Table, list[str]]]:
     made = []
     for name, found, missing in aggregate.ranks(frame):
-        text, told = shown.shown_ranks(found, missing)
+        text, told = shown.ranks(found, missing)
         made.append((_of_texts(text, f"Ranks by {name}"), told))
     return made
 

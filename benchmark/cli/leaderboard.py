@@ -86,7 +86,7 @@ def leaderboard(
         write_files(runs[0], frame, board, told)
         told.append(f"written: {runs[0] / 'leaderboard.csv'}, leaderboard.md, scores.csv")
     title = f"Leaderboard of {', '.join(run.name for run in runs)}"
-    deliver(kind, out, console, shown.shown(board), board, title, told, {"scores": frame})
+    deliver(kind, out, console, shown.leaderboard(board), board, title, told, {"scores": frame})
     if compare:
         show_comparison(frame, kind, out, console)
     if keep:
@@ -108,7 +108,7 @@ def show_leaderboard(path: Path, console: Console) -> pd.DataFrame:
     told = [f"not to be compared: {found}" for found in aggregate.differences(frame)]
     told += shown.notes(frame, board) + warnings(frame)
     write_files(path, frame, board, told)
-    console.print(table(shown.shown(board)))
+    console.print(table(shown.leaderboard(board)))
     say(console, [*told, f"written: {path / 'leaderboard.csv'}, leaderboard.md, scores.csv"])
     return board
 
@@ -134,7 +134,7 @@ def write_files(path: Path, frame: pd.DataFrame, board: pd.DataFrame, told: Sequ
 
     write_text(path / "scores.csv", frame.to_csv(index=False))
     write_text(path / "leaderboard.csv", board.to_csv(index=False))
-    write_text(path / "leaderboard.md", formats.markdown(shown.shown(board), notes=told))
+    write_text(path / "leaderboard.md", formats.markdown(shown.leaderboard(board), notes=told))
 
 
 def deliver(
@@ -200,12 +200,12 @@ def show_comparison(frame: pd.DataFrame, kind: str, out: Path | None, console: C
     from disbench.leaderboards import aggregate, shown
 
     pairs = aggregate.improvements(frame)
-    text, told = shown.shown_improvements(pairs)
+    text, told = shown.improvements(pairs)
     title = "Which method beats which"
     place = None if out is None else out.with_name(f"{out.stem}-pairs{out.suffix}")
     deliver(kind, place, console, text, pairs, title, told, {})
     for name, found, missing in aggregate.ranks(frame):
-        ranked, told = shown.shown_ranks(found, missing)
+        ranked, told = shown.ranks(found, missing)
         listed = found.mean.sort_values()
         stem = "-".join(name.replace("/", "-").split())
         place = None if out is None else out.with_name(f"{out.stem}-ranks-{stem}{out.suffix}")

@@ -66,7 +66,7 @@ def keep(name: str, runs: Sequence[Path], frame: pd.DataFrame, results_in: Path 
         (made / "scores.csv").write_text(frame.to_csv(index=False), "utf-8")
         (made / "leaderboard.csv").write_text(board.to_csv(index=False), "utf-8")
         (made / "leaderboard.md").write_text(
-            formats.markdown(shown.shown(board), title=name, notes=notes), "utf-8"
+            formats.markdown(shown.leaderboard(board), title=name, notes=notes), "utf-8"
         )
         (made / "pairs.csv").write_text(pairs.to_csv(index=False), "utf-8")
         if board["n"].any():

@@ -135,7 +135,7 @@ def gather(runs: Sequence[Path]) -> tuple[pd.DataFrame, list[str]]:
     """
     import pandas as pd
 
-    from disbench.leaderboards import aggregate, results
+    from disbench.leaderboards import aggregate, results, shown
 
     frames = []
     for run in dict.fromkeys(runs):
@@ -147,7 +147,8 @@ def gather(runs: Sequence[Path]) -> tuple[pd.DataFrame, list[str]]:
         if not found:
             raise UsageError(f"{run} holds no seeds yet; train some with `disbench run --out {run}`.")
         frames.append(aggregate.scores(found))
-    return aggregate.deduplicated(aggregate.ordered(pd.concat(frames)))
+    frame, repeated = aggregate.deduplicated(aggregate.ordered(pd.concat(frames)))
+    return frame, shown.repeated(repeated)
 
 
 def warnings(frame: pd.DataFrame) -> list[str]:

@@ -80,7 +80,7 @@ def test_different_settings_presets_and_data_are_never_mixed():
 
 
 def test_missing_is_a_dash_and_idle_columns_are_left_out():
-    text = shown.shown(board(row(0, 0.25), row(0, None, method="ibgan", state="failed")))
+    text = shown.leaderboard(board(row(0, 0.25), row(0, None, method="ibgan", state="failed")))
     assert list(text.columns) == [
         "method",
         "metric",
@@ -94,7 +94,7 @@ def test_missing_is_a_dash_and_idle_columns_are_left_out():
 
 
 def test_settings_are_shown_where_a_method_has_several():
-    text = shown.shown(board(row(0, 0.1), row(0, 0.2, settings="mini, beta=6.0", cell="bbbb")))
+    text = shown.leaderboard(board(row(0, 0.1), row(0, 0.2, settings="mini, beta=6.0", cell="bbbb")))
     assert list(text["settings"]) == ["mini", "mini, beta=6.0"]
 
 
@@ -159,8 +159,8 @@ def test_a_score_that_is_not_a_number_is_shown_with_its_reason_and_not_averaged(
     frame = leaderboards.scores(rows)
     found = leaderboards.leaderboard(frame)
     assert list(found[["n", "failed", "unscored", "mean"]].iloc[0]) == [1, 0, 1, 0.2]
-    assert list(shown.shown(found)["unscored"]) == ["1"]
-    assert "–: no factor_vae of betavae: every code is dead" in shown.notes(frame, found)
+    assert list(shown.leaderboard(found)["unscored"]) == ["1"]
+    assert "factor_vae missing for betavae: every code is dead" in shown.notes(frame, found)
 
 
 def test_notes_name_the_failed_seeds_and_why():
@@ -205,9 +205,11 @@ def test_what_compares_is_not_refused():
 
 def test_a_seed_of_two_runs_counts_once_if_they_agree_and_is_refused_if_not():
     same = [row(0, 0.2), row(0, 0.2, run="runs/b"), row(1, 0.4, run="runs/b")]
-    frame, notes = aggregate.deduplicated(leaderboards.scores(same))
+    frame, repeated = aggregate.deduplicated(leaderboards.scores(same))
     assert leaderboards.leaderboard(frame)["n"].tolist() == [2]
-    assert notes == ["betavae is in runs/a and runs/b with equal scores and counts once: seed 0"]
+    assert shown.repeated(repeated) == [
+        "betavae appears in runs/a and runs/b with equal scores; counted once: seed 0"
+    ]
     for other in (row(0, 0.3, run="runs/b"), row(0, None, state="failed", run="runs/b")):
         with pytest.raises(UsageError, match="betavae seed 0 is in runs/a and runs/b, with different"):
             aggregate.deduplicated(leaderboards.scores([row(0, 0.2), other]))

@@ -107,7 +107,7 @@ def test_a_seed_in_two_runs_counts_once_or_is_refused(disbench, tmp_path):
     one, same = make_run(tmp_path / "one"), make_run(tmp_path / "same")
     code, out, _ = disbench("leaderboard", one, same, "--format", "markdown")
     assert code == 0
-    assert re.search(r"vae is in \S*one and \S*same with equal scores and counts once: seed 0, 1", out)
+    assert re.search(r"vae appears in \S*one and \S*same with equal scores; counted once: seed 0, 1", out)
     other = make_run(tmp_path / "other", score=0.7)
     code, _, err = disbench("leaderboard", one, other)
     assert code == 2
