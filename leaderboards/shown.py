@@ -58,10 +58,8 @@ def notes(frame: pd.DataFrame, board: pd.DataFrame) -> list[str]:
             for name, seeds in cells.groupby("name", sort=False):
                 sentences.append(f"{name} failed with seed {_listed(seeds['seed'])}: {reason}")
         elif state == "done":
-            metrics, names = (
-                ", ".join(dict.fromkeys(group["metric"])),
-                ", ".join(dict.fromkeys(cells["name"])),
-            )
+            metrics = ", ".join(dict.fromkeys(group["metric"]))
+            names = ", ".join(dict.fromkeys(cells["name"]))
             sentences.append(f"{metrics} missing for {names}: {reason}")
     return sentences
 
