@@ -34,6 +34,11 @@ def labels(frame: pd.DataFrame) -> list[str]:
     return [label(method, variant) for method, variant in zip(frame["method"], frame["variant"], strict=True)]
 
 
+def metric(name: object, preset: object) -> str:
+    """A metric under a preset: "mig · dlib"."""
+    return f"{name} · {preset}"
+
+
 def folder(label: str, cell: str) -> str:
     """The folder of a training within a run: "betavae-1a2b3c4d"."""
     return f"{label}-{cell}"

@@ -10,7 +10,7 @@ import io
 import math
 import re
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import matplotlib as mpl
@@ -24,7 +24,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 from numpy.typing import NDArray
 
 from disbench.errors import UsageError
-from disbench.leaderboards import labels
+from disbench.leaderboards import aggregate, journals, labels
 
 Floats = NDArray[np.float64]
 
@@ -114,10 +114,6 @@ def _wrapped(name: str, width: int = 26, lines: int = 2) -> str:
     return "\n".join(textwrap.wrap(name, width, max_lines=lines, placeholder=" …"))
 
 
-def _metric(metric: Any, preset: Any) -> str:
-    return f"{metric} · {preset}"
-
-
 @mpl.rc_context(STYLE)
 def strip(frame: pd.DataFrame, board: pd.DataFrame) -> Figure:
     """Every seed's score as a dot, a row per method and a panel per data set and metric; under the dots the
@@ -147,7 +143,7 @@ def strip(frame: pd.DataFrame, board: pd.DataFrame) -> Figure:
     for axis, key in zip(axes.flat, panels, strict=False):
         _strip(axis, dots[key], boards[key])
         where = f"{key[0]}, {key[1]}: " if several else ""
-        axis.set_title(f"{where}{_metric(key[2], key[3])}", loc="left")
+        axis.set_title(f"{where}{labels.metric(key[2], key[3])}", loc="left")
     for axis in axes.flat[len(panels) :]:
         axis.set_visible(False)
     return figure
@@ -199,25 +195,6 @@ def swarm(values: Floats, near: float, step: float, most: float) -> Floats:
     return found
 
 
-def varying(settings: Mapping[tuple[str, str], Mapping[str, Any]]) -> list[str]:
-    """Fields that differ between the configs of one method, sorted.
-
-    Args:
-        settings: config by label and cell, such as ("betavae", "23e03361").
-    """
-    by_method: dict[str, list[Mapping[str, Any]]] = {}
-    for (label, _), config in settings.items():
-        by_method.setdefault(label, []).append(config)
-    return sorted(
-        {
-            field
-            for configs in by_method.values()
-            for field in configs[0]
-            if len({str(config.get(field)) for config in configs}) > 1
-        }
-    )
-
-
 @mpl.rc_context(STYLE)
 def sweep(frame: pd.DataFrame, field: str) -> Figure:
     """A setting against the score: dots are seeds, lines join medians; a panel per data set and metric.
@@ -267,7 +244,9 @@ def sweep(frame: pd.DataFrame, field: str) -> Figure:
         else:
             axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         several = len({(k[0], k[1]) for k, _ in panels}) > 1
-        axis.set_title((f"{key[0]}, {key[1]}: " if several else "") + _metric(key[2], key[3]), loc="left")
+        axis.set_title(
+            (f"{key[0]}, {key[1]}: " if several else "") + labels.metric(key[2], key[3]), loc="left"
+        )
         axis.set_xlabel(field)
         better = "higher" if group["higher_is_better"].iloc[0] else "lower"
         axis.set_ylabel(f"score ({better} is better)")
@@ -352,7 +331,7 @@ def _step_axis(axis: Axes) -> None:
 
 def _panel(axis: Axes, frame: pd.DataFrame, style: Any, one: str = "", label: str = "") -> int:
     """All lines of a quantity, in one colour or in a colour per rank; how many they are."""
-    steps, values = ranked(frame)
+    steps, values = journals.by_rank(frame)
     every = math.ceil(len(steps) / MOST_POINTS)
     kept = (
         np.arange(len(steps) - 1, -1, -every)[::-1] if every else np.arange(0)
@@ -367,47 +346,6 @@ def _panel(axis: Axes, frame: pd.DataFrame, style: Any, one: str = "", label: st
     return int(values.shape[2])
 
 
-def ranked(frame: pd.DataFrame) -> tuple[Floats, Floats]:
-    """Steps (t,) that all seeds logged, and values (seeds, t, ranks), sorted by each seed's last ones."""
-    table = frame.pivot_table(index="step", columns=["seed", "index"], values="value").dropna()
-    seeds = table.columns.get_level_values("seed").unique()
-    per_seed: Sequence[Floats] = [table[seed].to_numpy() for seed in seeds]
-    sorted_ = [values[:, np.argsort(-values[-1], kind="stable")] for values in per_seed]
-    return table.index.to_numpy(dtype=float), np.stack(sorted_)
-
-
-def rank_correlation(frame: pd.DataFrame) -> tuple[pd.DataFrame, int]:
-    """Spearman's correlation of each two metrics over trained models, and of how many models.
-
-    A model is one seed of one method on one data set; only those with a score in every metric count. A metric
-    that fewer than half of the models have, or that is one value, is left out. Where low is good the sign is
-    turned, so that +1 always says that two metrics prefer the same models.
-
-    Raises:
-        UsageError: fewer than two metrics or three models.
-    """
-    sign = np.where(frame["higher_is_better"], 1.0, -1.0)
-    data = frame.assign(signed=frame["score"] * sign, what=_metrics(frame))
-    table = data.pivot_table(
-        index=["dataset", "protocol", "cell", "seed"], columns="what", values="signed", sort=False
-    )
-    table = table.loc[:, 2 * table.notna().sum() >= len(table)].dropna()
-    table = table.loc[:, table.nunique() > 1]
-    if table.shape[1] < 2 or len(table) < 3:
-        raise UsageError(
-            f"a rank correlation of metrics needs two metrics and three models with scores in both; here are "
-            f"{table.shape[1]} metrics that vary over {len(table)} such models."
-        )
-    return table.corr(method="spearman"), len(table)
-
-
-def _metrics(frame: pd.DataFrame) -> list[str]:
-    """Metric names, with the preset where a metric has several."""
-    presets = frame.groupby("metric")["preset"].nunique()
-    pairs = zip(frame["metric"], frame["preset"], strict=True)
-    return [_metric(metric, preset) if presets[metric] > 1 else str(metric) for metric, preset in pairs]
-
-
 @mpl.rc_context(STYLE)
 def correlation(frame: pd.DataFrame) -> Figure:
     """Heat map of `rank_correlation`, with its numbers.
@@ -415,7 +353,7 @@ def correlation(frame: pd.DataFrame) -> Figure:
     Raises:
         UsageError: fewer than two metrics or three models.
     """
-    table, n = rank_correlation(frame)
+    table, n = aggregate.rank_correlation(frame)
     names = [_wrapped(str(name), 22) for name in table.columns]
     size = 0.55 * len(names)
     figure = Figure(figsize=(max(size + 2.4, 4.4), max(size + 1.7, 3.0)), layout="constrained")
@@ -506,25 +444,6 @@ def importance(values: Floats, codes: Sequence[str], factors: Sequence[str], tit
     _matrix_axes(axis, codes, factors, 0.0)
     axis.set_title(f"{title}\nDCI: share of each code in a factor's prediction (area)", loc="left", pad=10)
     return figure
-
-
-def representatives(frame: pd.DataFrame) -> list[tuple[str, dict[str, Any]]]:
-    """The best, the median and the worst seed of one method by one metric, each once, as ("best", row).
-
-    Of an even number of seeds, the median is the better of the middle two. Two seeds are the best and the
-    worst, a single one is "only".
-    """
-    found = frame[frame["score"].notna()]
-    higher = bool(frame["higher_is_better"].iloc[0]) if len(frame) else True
-    rows = found.sort_values(["score", "seed"], ascending=[not higher, True], kind="stable").to_dict(
-        "records"
-    )
-    if len(rows) < 2:
-        return [("only", {str(k): v for k, v in row.items()}) for row in rows]
-    places = {"best": 0, "median": (len(rows) - 1) // 2, "worst": len(rows) - 1}
-    if len(rows) == 2:
-        del places["median"]
-    return [(what, {str(k): v for k, v in rows[i].items()}) for what, i in places.items()]
 
 
 @mpl.rc_context(STYLE)

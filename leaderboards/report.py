@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from disbench.errors import UsageError
-from disbench.leaderboards import aggregate, labels, plots, shown, tables
+from disbench.leaderboards import aggregate, journals, labels, plots, shown, tables
 
 PICTURE_BYTES = 5_000_000  # of all traversals together; larger ones are shown smaller
 CURVE_BYTES = 2_500_000  # of all training curves together; what is beyond is left out
@@ -398,12 +398,12 @@ def _matrices(found: Findings, draw: Drawer) -> list[tuple[str, list[Figure]]]:
     return made
 
 
-def _curves(journals: pd.DataFrame, draw: Drawer) -> dict[str, Any]:
-    if journals.empty:
+def _curves(logged: pd.DataFrame, draw: Drawer) -> dict[str, Any]:
+    if logged.empty:
         return {"shown": [], "left": []}
     shown: list[tuple[str, Figure]] = []
     left, used = [], 0
-    for title, group in trainings(journals):
+    for title, group in journals.trainings(logged):
         if used > CURVE_BYTES:
             left.append(title)
             continue
@@ -411,15 +411,6 @@ def _curves(journals: pd.DataFrame, draw: Drawer) -> dict[str, Any]:
         used += len(figure.svg)
         shown.append((title, figure))
     return {"shown": shown, "left": left}
-
-
-def trainings(journals: pd.DataFrame) -> Iterable[tuple[str, pd.DataFrame]]:
-    """The logged values of each training, under a name with its settings."""
-    named = journals.assign(name=labels.names(journals), label=labels.labels(journals))
-    for _, group in named.groupby(["label", "cell"], sort=False):
-        first = group.iloc[0]
-        name = first["name"] if first["name"] != first["label"] else f"{first['label']} ({first['settings']})"
-        yield str(name), group
 
 
 def _failed(frame: pd.DataFrame) -> Table | None:

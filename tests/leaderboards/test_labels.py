@@ -2,8 +2,7 @@
 
 import pandas as pd
 
-from disbench.leaderboards import aggregate, labels, plots, shown
-from disbench.leaderboards.report import trainings
+from disbench.leaderboards import aggregate, journals, labels, plots, shown
 
 
 def row(method="vae", settings="mini", cell="aaaa", plugin="", dataset="dsprites-32", variant="", **rest):
@@ -106,5 +105,5 @@ def test_a_strip_has_a_line_for_each_training():
 
 
 def test_training_curves_of_two_trainings_are_two_pictures():
-    journals = pd.DataFrame([row(step=1), row(cell="b", step=1), row(method="gan", cell="c", step=1)])
-    assert [name for name, _ in trainings(journals)] == ["vae (aaaa)", "vae (b)", "gan (mini)"]
+    logged = pd.DataFrame([row(step=1), row(cell="b", step=1), row(method="gan", cell="c", step=1)])
+    assert [name for name, _ in journals.trainings(logged)] == ["vae (aaaa)", "vae (b)", "gan (mini)"]
