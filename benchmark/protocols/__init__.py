@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Mapping
-from importlib.resources import files
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
 from disbench import metrics
-from disbench.errors import UsageError, unknown
-
-FOLDER = files("disbench.benchmark") / "protocols"
-
-
-class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+from disbench.errors import UsageError
+from disbench.strict import Folder, Strict
 
 
 class MetricChoice(Strict):
-    """One column of a leaderboard: a metric, its preset, and settings that differ from the preset's."""
+    """One column of a leaderboard.
+
+    Attributes:
+        name: of the metric.
+        preset: its preset; None for the metric's default.
+        settings: settings that differ from the preset's.
+    """
 
     name: str
     preset: str | None = None
-    settings: dict[str, Any] = {}
+    settings: dict[str, Any] = Field(default_factory=dict)
 
     def resolved(self) -> MetricChoice:
         """With the default preset filled in.
@@ -49,11 +48,13 @@ class Protocol(Strict):
     Attributes:
         name: also the file's name.
         summary: one line for people.
-        meaningful: False where the scores only prove that everything runs; said wherever they are shown.
-        dataset, size: the data set and its pixels a side.
-        config: which of its named configs each method uses.
-        every: changes to every method's config; `methods`: to one method's.
-        metrics: what is scored.
+        meaningful: False if the scores only prove that everything runs, which every table of them says.
+        dataset: name of the data set.
+        size: image size in pixels; None for the data set's default.
+        config: name of the config that each method uses.
+        every: changes to every method's config.
+        methods: changes to the config of single methods, by name.
+        metrics: the metrics that are scored.
     """
 
     name: str
@@ -62,16 +63,21 @@ class Protocol(Strict):
     dataset: str
     size: int | None = None
     config: str
-    every: dict[str, Any] = {}
-    methods: dict[str, dict[str, Any]] = {}
+    every: dict[str, Any] = Field(default_factory=dict)
+    methods: dict[str, dict[str, Any]] = Field(default_factory=dict)
     metrics: Annotated[tuple[MetricChoice, ...], Field(min_length=1)]
 
     def changes(self, method: str) -> Mapping[str, Any]:
+        """The protocol's changes to a method's config."""
         return {**self.every, **self.methods.get(method, {})}
 
 
+FOLDER = Folder("protocol", Protocol, "disbench.benchmark", "protocols")
+
+
 def names() -> list[str]:
-    return sorted(entry.name[: -len(".toml")] for entry in FOLDER.iterdir() if entry.name.endswith(".toml"))
+    """The protocols, sorted."""
+    return FOLDER.names()
 
 
 def get(name: str) -> Protocol:
@@ -80,15 +86,7 @@ def get(name: str) -> Protocol:
     Raises:
         UsageError: there is none; names the nearest.
     """
-    if name not in names():
-        raise unknown("protocol", name, names())
-    values = tomllib.loads((FOLDER / f"{name}.toml").read_text("utf-8"))
-    try:
-        protocol = Protocol(name=name, **values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise UsageError(f"protocol {name!r}: {where}: {first['msg']}") from None
+    protocol = FOLDER.read(name)
     return protocol.model_copy(update={"metrics": tuple(m.resolved() for m in protocol.metrics)})
 
 
