@@ -17,7 +17,7 @@ from disbench import models, plugins
 from disbench.benchmark import datasets, protocols
 from disbench.benchmark.datasets import loading
 from disbench.benchmark.runs import store
-from disbench.benchmark.runs.rows import score_rows, standing
+from disbench.benchmark.runs.rows import score_rows
 from disbench.benchmark.runs.store import Status
 from disbench.benchmark.scoring import scoring, sources
 from disbench.benchmark.scoring.entries import ScoreEntry
@@ -72,12 +72,15 @@ class Run:
         """One row per seed: method, seed, state (done, running, stopped or failed) and, if it failed, why."""
         import pandas as pd
 
-        rows = []
-        for cell, folder in store.cells(self.path):
-            state = standing(folder)
-            failed = state == "failed"
-            error = Status.read(folder).why if failed else ""
-            rows.append({"method": cell.label, "seed": cell.seed, "state": state, "error": error})
+        rows = [
+            {
+                "method": record.cell.label,
+                "seed": record.cell.seed,
+                "state": record.status.state,
+                "error": record.status.why if record.status.state == "failed" else "",
+            }
+            for record in store.records(self.path)
+        ]
         return pd.DataFrame(rows, columns=["method", "seed", "state", "error"])
 
     def checkpoints(self) -> list[Path]:

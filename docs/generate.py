@@ -451,7 +451,7 @@ def results_page() -> str:
         text.append(f"## {name}\n")
         if f"results/{name}.png" in drawn:
             text.append(f"![Every seed's scores](results/{name}.png)\n")
-        text += ["```sh", *made["commands"], "```\n", board + "\n"]
+        text += ["```sh", *made.commands, "```\n", board + "\n"]
     text.append(
         "## Short checks\n\nHow every method learns on one core, one seed each, and what does not work: "
         "`leaderboards/results/learning-checks.md`.\n"

@@ -57,6 +57,11 @@ class Environment:
     def read(cls, values: Mapping[str, Any]) -> Environment:
         return cls({name: value for name, value in values.items() if name != "seeds"}, values.get("seeds", 0))
 
+    @property
+    def packages(self) -> list[tuple[str, str | None]]:
+        """Names and versions without device and commit."""
+        return [item for item in self.versions.items() if item[0] not in ("device", "commit")]
+
     def plain(self) -> dict[str, str | int | None]:
         return {**self.versions, "seeds": self.seeds}
 

@@ -125,7 +125,7 @@ def _traversals(frame: pd.DataFrame, metric: str) -> dict[str, Figure]:
         )
     figures = {}
     for label, shown in found.items():
-        pictures = [(f"{t.what}: seed {t.seed}, {t.score:.3f}", findings.pixels(t.path)) for t in shown]
+        pictures = [(f"{t.place}: seed {t.seed}, {t.score:.3f}", findings.pixels(t.path)) for t in shown]
         stem = re.sub(r"\W+", "-", label).strip("-")
         figures[f"traversals-{stem}"] = plots.side_by_side(pictures, f"{label} by {name} · {preset}")
     return figures

@@ -207,21 +207,19 @@ def status(
     import pandas as pd
 
     from disbench.benchmark.runs import store
-    from disbench.benchmark.runs.rows import standing
-    from disbench.benchmark.runs.store import Status
     from disbench.benchmark.sweep import progress
 
     store.check_run(run)
     console = terminal()
-    found = sorted(store.cells(run), key=lambda entry: entry[0].seed)
     seeds, reasons = [], []
-    for cell, folder in found:
+    for record in sorted(store.records(run), key=lambda record: record.cell.seed):
+        cell, status = record.cell, record.status
         seed = progress.Seed(cell)
-        seed.look(folder)
-        seed.state = standing(folder)
+        seed.look(record.folder)
+        seed.state = status.state
         seeds.append(seed)
         if seed.state == "failed":
-            reasons.append(f"{cell.label} seed {cell.seed} failed: {Status.read(folder).why}")
+            reasons.append(f"{cell.label} seed {cell.seed} failed: {status.why}")
     running = sum(seed.state == "running" for seed in seeds)
     left = progress.remaining(seeds, running) if running else None
     rows = []

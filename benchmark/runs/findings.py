@@ -1,10 +1,9 @@
-"""What plots and reports show beside scores: settings that vary, matrices of codes and factors, pictures."""
+"""The findings of runs that reports show beside scores: best seeds, pictures, logged values."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,91 +15,21 @@ from disbench.benchmark.runs import provenance
 from disbench.benchmark.runs.matrices import PARTS, stored
 from disbench.benchmark.runs.rows import journal_rows
 from disbench.benchmark.runs.settings import settings, swept, varying
+from disbench.benchmark.runs.store import Record
 from disbench.errors import UsageError, unknown
 from disbench.leaderboards import aggregate, labels, results
+from disbench.leaderboards.provenance import Provenance
 from disbench.leaderboards.report import Findings, Matrix, Traversal
 
 
-def judge(frame: pd.DataFrame, metric: str = "") -> tuple[str, str]:
-    """The metric and preset by which seeds are told best from worst: the one asked for, else factor_vae's,
-    else the first that has scores.
-
-    Raises:
-        UsageError: no such metric, or no score.
-    """
-    scored = frame[frame["score"].notna()]
-    pairs = list(dict.fromkeys(zip(scored["metric"], scored["preset"], strict=True)))
-    if not pairs:
-        raise UsageError("no seed has a score yet, so none is the best; train and score some first.")
-    wanted, _, preset = (metric or "factor_vae").partition(":")
-    found = [pair for pair in pairs if pair[0] == wanted and preset in ("", pair[1])]
-    if metric and not found:
-        raise unknown("metric of this run", metric, [f"{name}:{label}" for name, label in pairs])
-    return (found or pairs)[0]
-
-
-def traversals(frame: pd.DataFrame, metric: str, preset: str) -> dict[str, list[Traversal]]:
-    """By training, the pictures of its best, median and worst seed by a metric; a seed without a picture is
-    left out."""
-    found = {}
-    for name, group in _trainings(frame, metric, preset):
-        made = []
-        for what, row in aggregate.representatives(group):
-            path = Path(row["run"]) / row["folder"] / "traversal.png"
-            if path.exists():
-                made.append(Traversal(what, int(row["seed"]), float(row["score"]), path))
-        if made:
-            found[name] = made
-    return found
-
-
-def matrices(frame: pd.DataFrame, metric: str, preset: str) -> dict[str, dict[str, Matrix]]:
-    """By training, the matrices by kind that the scores of its best seed hold."""
-    found = {}
-    for name, group in _trainings(frame, metric, preset):
-        for _, row in aggregate.representatives(group)[:1]:
-            folder = Path(row["run"]) / row["folder"]
-            of_seed = {kind: made for kind in PARTS if (made := stored(folder, kind)) is not None}
-            if of_seed:
-                found[name] = of_seed
-    return found
-
-
-def _trainings(frame: pd.DataFrame, metric: str, preset: str) -> Iterator[tuple[str, pd.DataFrame]]:
-    """The rows of each training with one metric, under its name; where needed, with data set and protocol."""
-    named = frame.assign(name=labels.names(frame))
-    mine = named[(named["metric"] == metric) & (named["preset"] == preset)]
-    for (dataset, protocol, name), group in mine.groupby(["dataset", "protocol", "name"], sort=False):
-        on = f" on {dataset}" if frame["dataset"].nunique() > 1 else ""
-        under = f" under {protocol}" if frame["protocol"].nunique() > 1 else ""
-        yield f"{name}{on}{under}", group
-
-
-def pixels(path: Path) -> NDArray[np.uint8]:
-    """A picture as (h, w, 3).
-
-    Raises:
-        UsageError: it cannot be read.
-    """
-    try:
-        with Image.open(path) as image:
-            return np.asarray(image.convert("RGB"))
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
-        raise UsageError(f"{path} is no picture that can be read: {error}") from None
-
-
-def journals(runs: Sequence[Path]) -> pd.DataFrame:
-    """Every logged value of the runs, one row per (seed, step, quantity, index) of each cell; of kept results
-    there are none."""
-    return pd.DataFrame([row for run in runs if not results.is_kept(run) for row in journal_rows(run)])
-
-
-def findings(runs: Sequence[Path], frame: pd.DataFrame, told: Sequence[str], metric: str = "") -> Findings:
-    """Everything that a report of runs or kept results shows.
+def findings(runs: Sequence[Path], frame: pd.DataFrame, notes: Sequence[str], metric: str = "") -> Findings:
+    """Everything that a report of runs or saved results shows.
 
     Args:
-        frame: their per-seed rows. told: what a reader must know about them.
-        metric: by which the best seed is chosen, see `judge`.
+        runs: folders of runs or of saved results.
+        frame: their per-seed rows.
+        notes: sentences about these rows.
+        metric: the metric that picks the best seed, see `judge`.
 
     Raises:
         UsageError: there is no such metric.
@@ -118,17 +47,113 @@ def findings(runs: Sequence[Path], frame: pd.DataFrame, told: Sequence[str], met
         runs=[run.resolve().name for run in runs],
         frame=frame,
         protocols={n: (p.summary, p.meaningful) if p else ("", True) for n, p in named.items()},
-        told=told,
+        notes=notes,
         journals=journals(runs),
         swept=enough,
         judge=judged,
         traversals=traversals(frame, *judged) if judged else {},
         matrices=matrices(frame, *judged) if judged else {},
-        facts=[_facts(run, frame) for run in runs],
+        provenance=[_provenance(run, frame) for run in runs],
     )
 
 
-def _facts(run: Path, frame: pd.DataFrame) -> dict[str, Any]:
+def _provenance(run: Path, frame: pd.DataFrame) -> Provenance:
     if results.is_kept(run):
         return results.provenance(run)
     return provenance.describe(run.resolve().name, [run], frame[frame["run"] == str(run)])
+
+
+def judge(frame: pd.DataFrame, metric: str = "") -> tuple[str, str]:
+    """The metric and preset by which seeds are ranked.
+
+    Args:
+        frame: per-seed rows.
+        metric: such as "mig" or "factor_vae:ibgan"; by default factor_vae, or else the first with scores.
+
+    Raises:
+        UsageError: no such metric, or no score.
+    """
+    scored = frame[frame["score"].notna()]
+    pairs = list(dict.fromkeys(zip(scored["metric"], scored["preset"], strict=True)))
+    if not pairs:
+        raise UsageError("no seed has a score yet, so none is the best; train and score some first.")
+    wanted, _, preset = (metric or "factor_vae").partition(":")
+    matching = [pair for pair in pairs if pair[0] == wanted and preset in ("", pair[1])]
+    if metric and not matching:
+        raise unknown("metric of this run", metric, [f"{name}:{label}" for name, label in pairs])
+    return (matching or pairs)[0]
+
+
+def traversals(frame: pd.DataFrame, metric: str, preset: str) -> dict[str, list[Traversal]]:
+    """The pictures of the best, median and worst seed of each training, by its name.
+
+    Args:
+        frame: per-seed rows.
+        metric: the metric that ranks the seeds.
+        preset: its preset.
+
+    Returns:
+        Only seeds that have a picture, and only trainings that have such seeds.
+    """
+    by_training = {}
+    for name, group in _trainings(frame, metric, preset):
+        pictures = []
+        for place, row in aggregate.representatives(group):
+            path = Path(row["run"]) / row["folder"] / "traversal.png"
+            if path.exists():
+                pictures.append(Traversal(place, int(row["seed"]), float(row["score"]), path))
+        if pictures:
+            by_training[name] = pictures
+    return by_training
+
+
+def matrices(frame: pd.DataFrame, metric: str, preset: str) -> dict[str, dict[str, Matrix]]:
+    """The matrices of the best seed of each training, by its name and their kind.
+
+    Args:
+        frame: per-seed rows.
+        metric: the metric that ranks the seeds.
+        preset: its preset.
+
+    Returns:
+        Only matrices that the scores hold.
+    """
+    by_training = {}
+    for name, group in _trainings(frame, metric, preset):
+        for _, row in aggregate.representatives(group)[:1]:
+            record = Record.read(Path(row["run"]) / row["folder"])
+            kinds = {kind: stored(record, kind) for kind in PARTS} if record is not None else {}
+            of_seed = {kind: matrix for kind, matrix in kinds.items() if matrix is not None}
+            if of_seed:
+                by_training[name] = of_seed
+    return by_training
+
+
+def _trainings(frame: pd.DataFrame, metric: str, preset: str) -> Iterator[tuple[str, pd.DataFrame]]:
+    """The rows of each training with one metric, under its name."""
+    places = list(zip(frame["dataset"], frame["protocol"], strict=True))
+    named = frame.assign(name=labels.with_places(labels.names(frame), places))
+    mine = named[(named["metric"] == metric) & (named["preset"] == preset)]
+    for name, group in mine.groupby("name", sort=False):
+        yield str(name), group
+
+
+def pixels(path: Path) -> NDArray[np.uint8]:
+    """A picture as (h, w, 3).
+
+    Raises:
+        UsageError: it cannot be read.
+    """
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image.convert("RGB"))
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        raise UsageError(f"{path} is not a picture that can be read: {error}") from None
+
+
+def journals(runs: Sequence[Path]) -> pd.DataFrame:
+    """Every logged value of the runs: one row per (training, seed, step, quantity, index).
+
+    Saved results have none.
+    """
+    return pd.DataFrame([row for run in runs if not results.is_kept(run) for row in journal_rows(run)])

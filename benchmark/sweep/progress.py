@@ -17,8 +17,7 @@ from rich.progress import Progress, TaskID
 from rich.text import Text
 from rich.tree import Tree
 
-from disbench.benchmark.runs.rows import abandoned
-from disbench.benchmark.runs.store import Cell, Status
+from disbench.benchmark.runs.store import Cell, Status, abandoned
 
 LINE_EVERY = 15.0  # seconds between plain lines
 LOOK_EVERY = 0.5  # seconds between looks at the cells' files on a terminal

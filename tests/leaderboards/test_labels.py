@@ -93,8 +93,8 @@ def test_pairs_ranks_and_notes_hold_two_trainings_of_one_method_apart():
     assert any("pools trainings of another code" in note for note in shown.pooled(frame, by))
     assert not any("another code" in note for note in shown.pooled(frame, aggregate.BY))
     failed = aggregate.scores([*rows, {**rows[0], "seed": 9, "score": None, "state": "failed"}])
-    told = shown.notes(failed, aggregate.leaderboard(failed))
-    assert any(note.startswith("vae (low) failed with seed 9") for note in told)
+    notes = shown.notes(failed, aggregate.leaderboard(failed))
+    assert any(note.startswith("vae (low) failed with seed 9") for note in notes)
 
 
 def test_a_strip_has_a_line_for_each_training():

@@ -220,7 +220,7 @@ def test_two_trainings_of_one_method_are_never_one(disbench, tmp_path, first, se
         (["RUN", "--out", "x.docx"], "add --format"),
         (["RUN", "--check"], "--check belongs to --readme"),
         (["RUN", "--readme"], "without runs"),
-        (["RUN", "--keep", "../x"], "is no plain name"),
+        (["RUN", "--keep", "../x"], "is not a valid name"),
         (["RUN", "--keep", "x", "--mixed"], "without --mixed"),
         (["nowhere"], "nowhere is not a disbench run"),
     ],
