@@ -6,7 +6,6 @@ import itertools
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -321,51 +320,53 @@ def ranks(frame: pd.DataFrame) -> list[tuple[str, statistics.Ranks, list[str]]]:
 
 
 def rank_correlation(frame: pd.DataFrame) -> tuple[pd.DataFrame, int]:
-    """Spearman's correlation of each two metrics over trained models, and of how many models.
+    """Spearman's correlation of each pair of metrics over trained models, and the number of models.
 
-    A model is one seed of one method on one data set; only those with a score in every metric count. A metric
-    that fewer than half of the models have, or that is one value, is left out. Where low is good the sign is
-    turned, so that +1 always says that two metrics prefer the same models.
+    A model is one seed of one method on one data set; only models with a score in every metric count. A
+    metric that fewer than half of the models have, or that does not vary, is left out. The sign of metrics
+    for which lower is better is turned, so that +1 always means that two metrics prefer the same models.
 
     Raises:
         UsageError: fewer than two metrics or three models.
     """
     sign = np.where(frame["higher_is_better"], 1.0, -1.0)
-    data = frame.assign(signed=frame["score"] * sign, what=_metric_names(frame))
+    data = frame.assign(signed=frame["score"] * sign, name=_metric_names(frame))
     table = data.pivot_table(
-        index=["dataset", "protocol", "cell", "seed"], columns="what", values="signed", sort=False
+        index=["dataset", "protocol", "cell", "seed"], columns="name", values="signed", sort=False
     )
     table = table.loc[:, 2 * table.notna().sum() >= len(table)].dropna()
     table = table.loc[:, table.nunique() > 1]
     if table.shape[1] < 2 or len(table) < 3:
         raise UsageError(
-            f"a rank correlation of metrics needs two metrics and three models with scores in both; here are "
+            "a rank correlation of metrics needs two metrics and three models with scores in both; there are "
             f"{table.shape[1]} metrics that vary over {len(table)} such models."
         )
     return table.corr(method="spearman"), len(table)
 
 
 def _metric_names(frame: pd.DataFrame) -> list[str]:
-    """Metric names, with the preset where a metric has several."""
+    """Names of the metrics, with the preset if a metric has several."""
     presets = frame.groupby("metric")["preset"].nunique()
     pairs = zip(frame["metric"], frame["preset"], strict=True)
     return [labels.metric(metric, preset) if presets[metric] > 1 else str(metric) for metric, preset in pairs]
 
 
-def representatives(frame: pd.DataFrame) -> list[tuple[str, dict[str, Any]]]:
-    """The best, the median and the worst seed of one method by one metric, each once, as ("best", row).
+def representatives(frame: pd.DataFrame) -> list[tuple[str, pd.Series]]:
+    """The rows of the best, the median and the worst seed, each under "best", "median" or "worst".
 
     Of an even number of seeds, the median is the better of the middle two. Two seeds are the best and the
     worst, a single one is "only".
+
+    Args:
+        frame: per-seed rows of one method with one metric.
     """
-    found = frame[frame["score"].notna()]
+    scored = frame[frame["score"].notna()]
     higher = bool(frame["higher_is_better"].iloc[0]) if len(frame) else True
-    rows = found.sort_values(["score", "seed"], ascending=[not higher, True], kind="stable").to_dict(
-        "records"
-    )
-    if len(rows) < 2:
-        return [("only", {str(k): v for k, v in row.items()}) for row in rows]
-    places = {"best": 0, "median": (len(rows) - 1) // 2, "worst": len(rows) - 1}
-    if len(rows) == 2:
+    ranked = scored.sort_values(["score", "seed"], ascending=[not higher, True], kind="stable")
+    n = len(ranked)
+    places = {"best": 0, "median": (n - 1) // 2, "worst": n - 1}
+    if n < 2:
+        places = {"only": 0} if n else {}
+    elif n == 2:
         del places["median"]
-    return [(what, {str(k): v for k, v in rows[i].items()}) for what, i in places.items()]
+    return [(place, ranked.iloc[i]) for place, i in places.items()]

@@ -14,7 +14,7 @@ Floats = NDArray[np.float64]
 
 
 def trainings(journals: pd.DataFrame) -> Iterable[tuple[str, pd.DataFrame]]:
-    """The logged values of each training, under a name with its settings."""
+    """The logged values of each training, under its name; settings follow a name that is only a label."""
     named = journals.assign(name=labels.names(journals), label=labels.labels(journals))
     for _, group in named.groupby(["label", "cell"], sort=False):
         first = group.iloc[0]

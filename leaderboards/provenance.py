@@ -6,10 +6,9 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
 
 from disbench.errors import UsageError
-from disbench.files import write_text
+from disbench.files import Json, write_text
 
 FILE = "provenance.json"
 NEEDED = ("commands", "environments", "protocols", "seconds")
@@ -38,6 +37,7 @@ class Cost:
     what: str = COST
 
     def plain(self) -> dict[str, object]:
+        """As JSON."""
         return {"what": self.what, **{name: value for name, value in vars(self).items() if name != "what"}}
 
 
@@ -54,7 +54,8 @@ class Environment:
     seeds: int
 
     @classmethod
-    def read(cls, values: Mapping[str, Any]) -> Environment:
+    def read(cls, values: Json) -> Environment:
+        """From JSON."""
         return cls({name: value for name, value in values.items() if name != "seeds"}, values.get("seeds", 0))
 
     @property
@@ -63,6 +64,7 @@ class Environment:
         return [item for item in self.versions.items() if item[0] not in ("device", "commit")]
 
     def plain(self) -> dict[str, str | int | None]:
+        """As JSON."""
         return {**self.versions, "seeds": self.seeds}
 
 
@@ -83,6 +85,7 @@ class Settings:
     plugin: str = ""
 
     def plain(self) -> dict[str, object]:
+        """As JSON, without a plug-in if there is none."""
         return {name: value for name, value in vars(self).items() if name != "plugin" or value}
 
 
@@ -139,6 +142,7 @@ class Provenance:
         return cls(**known)
 
     def write(self, folder: Path) -> None:
+        """Into the folder of a saved result."""
         write_text(folder / FILE, json.dumps(self.plain(), indent=1, allow_nan=False) + "\n")
 
     def plain(self) -> dict[str, object]:
