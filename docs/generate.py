@@ -61,13 +61,13 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 def filled(text: str) -> str:
     """A page with its `<!-- table: NAME -->` and `<!-- file: PATH -->` lines replaced."""
 
-    def quoted(found: re.Match[str]) -> str:
-        path = ROOT / found[1]
+    def quoted(line: re.Match[str]) -> str:
+        path = ROOT / line[1]
         kind = {".py": "python", ".toml": "toml"}[path.suffix]
-        return f'```{kind} title="{found[1]}"\n{path.read_text("utf-8")}```'
+        return f'```{kind} title="{line[1]}"\n{path.read_text("utf-8")}```'
 
     text = re.sub(r"^<!-- file: (\S+) -->$", quoted, text, flags=re.MULTILINE)
-    return re.sub(r"^<!-- table: (\w+) -->$", lambda found: measured(found[1]), text, flags=re.MULTILINE)
+    return re.sub(r"^<!-- table: (\w+) -->$", lambda line: measured(line[1]), text, flags=re.MULTILINE)
 
 
 def measured(name: str) -> str:
@@ -188,7 +188,7 @@ def prose(text: str) -> str:
 def symbols(block: str) -> str:
     """A docstring's table of symbols as a real one; any other indented block as it is."""
     lines = textwrap.dedent(block).splitlines()
-    starts = [found.start() for found in re.finditer(r"(?<!\S)\w", lines[0])]
+    starts = [word.start() for word in re.finditer(r"(?<!\S)\w", lines[0])]
     aligned = all(line[at - 1 : at] in ("", " ") for line in lines for at in starts[1:])
     if not re.match(r"(paper|symbol)\s+here", lines[0]) or not aligned:
         return block
@@ -213,7 +213,7 @@ def _method_module(name: str) -> ModuleType:
 
 def comments(kind: type) -> dict[str, str]:
     """The end-of-line comment of each field of a data class, those it inherits included."""
-    found: dict[str, str] = {}
+    texts: dict[str, str] = {}
     for base in reversed(kind.__mro__):
         if not dataclasses.is_dataclass(base):
             continue
@@ -224,8 +224,8 @@ def comments(kind: type) -> dict[str, str]:
         assert isinstance(body, ast.ClassDef)
         for node in body.body:
             if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-                found[node.target.id] = by_line.get(node.end_lineno or 0, "")
-    return found
+                texts[node.target.id] = by_line.get(node.end_lineno or 0, "")
+    return texts
 
 
 def methods_index() -> str:

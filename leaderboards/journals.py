@@ -13,19 +13,31 @@ from disbench.leaderboards import labels
 Floats = NDArray[np.float64]
 
 
+def named(journals: pd.DataFrame) -> pd.DataFrame:
+    """The journals with the name of each training in a column `name`."""
+    places = list(zip(journals["dataset"], journals["protocol"], strict=True))
+    return journals.assign(name=labels.with_places(labels.names(journals), places))
+
+
 def trainings(journals: pd.DataFrame) -> Iterable[tuple[str, pd.DataFrame]]:
     """The logged values of each training, under its name; settings follow a name that is only a label."""
-    named = journals.assign(name=labels.names(journals), label=labels.labels(journals))
-    for _, group in named.groupby(["label", "cell"], sort=False):
-        first = group.iloc[0]
-        name = first["name"] if first["name"] != first["label"] else f"{first['label']} ({first['settings']})"
-        yield str(name), group
+    titled = named(journals).assign(label=labels.labels(journals))
+    for _, group in titled.groupby(["label", "cell"], sort=False):
+        name, label, settings = group[["name", "label", "settings"]].iloc[0]
+        yield (f"{label} ({settings})" if name == label else str(name)), group
 
 
-def by_rank(frame: pd.DataFrame) -> tuple[Floats, Floats]:
-    """Steps (t,) that all seeds logged, and values (seeds, t, ranks), sorted by each seed's last ones."""
-    table = frame.pivot_table(index="step", columns=["seed", "index"], values="value").dropna()
+def by_rank(journals: pd.DataFrame) -> tuple[Floats, Floats]:
+    """The logged values of a quantity, with the latents of each seed sorted by their last values.
+
+    Args:
+        journals: rows of one quantity of one training.
+
+    Returns:
+        Steps (t,) that all seeds logged, and values (seeds, t, ranks), the largest last value first.
+    """
+    table = journals.pivot_table(index="step", columns=["seed", "index"], values="value").dropna()
     seeds = table.columns.get_level_values("seed").unique()
     per_seed: Sequence[Floats] = [table[seed].to_numpy() for seed in seeds]
-    sorted_ = [values[:, np.argsort(-values[-1], kind="stable")] for values in per_seed]
-    return table.index.to_numpy(dtype=float), np.stack(sorted_)
+    ranked = [values[:, np.argsort(-values[-1], kind="stable")] for values in per_seed]
+    return table.index.to_numpy(dtype=float), np.stack(ranked)

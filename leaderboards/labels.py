@@ -149,7 +149,7 @@ def over_splits(frame: pd.DataFrame) -> pd.DataFrame:
 
 def by_value(text: str) -> str:
     """A sort key of a text in which numbers sort by value: steps=9000 before steps=18000."""
-    return NUMBER.sub(lambda found: f"{float(found[0]):040.20f}", text)
+    return NUMBER.sub(lambda number: f"{float(number[0]):040.20f}", text)
 
 
 def _several(pairs: Iterable[tuple[K, str]]) -> set[K]:

@@ -89,7 +89,7 @@ def _curves(runs: Sequence[Path], quantity: str) -> dict[str, Figure]:
     known = sorted(set(frame["quantity"]))
     if quantity not in known:
         raise unknown("quantity", quantity, known)
-    return {quantity: plots.compared(frame.assign(name=labels.names(frame)), quantity)}
+    return {quantity: plots.compared(journals.named(frame), quantity)}
 
 
 def _of_scores(runs: Sequence[Path], kind: str, field: str, metric: str) -> dict[str, Figure]:

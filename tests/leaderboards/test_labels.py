@@ -107,3 +107,24 @@ def test_a_strip_has_a_line_for_each_training():
 def test_training_curves_of_two_trainings_are_two_pictures():
     logged = pd.DataFrame([row(step=1), row(cell="b", step=1), row(method="gan", cell="c", step=1)])
     assert [name for name, _ in journals.trainings(logged)] == ["vae (aaaa)", "vae (b)", "gan (mini)"]
+
+
+def test_trainings_on_two_data_sets_are_two_pictures_and_two_lines():
+    logged = pd.DataFrame([row(step=1), row(dataset="mnist-28", cell="b", step=1)])
+    assert [name for name, _ in journals.trainings(logged)] == ["vae on dsprites-32", "vae on mnist-28"]
+    values = [
+        {**row, "seed": 0, "quantity": "kl", "index": 0, "value": 1.0} for row in logged.to_dict("records")
+    ]
+    (axis,) = plots.compared(journals.named(pd.DataFrame(values)), "kl").axes
+    assert [line.get_label() for line in axis.lines] == ["vae on dsprites-32", "vae on mnist-28"]
+
+
+def test_places_are_in_a_name_only_where_they_differ():
+    places = [("a", "mini"), ("b", "mini"), ("a", "paper")]
+    assert labels.with_places(["vae", "gan"], [("a", "mini")] * 2) == ["vae", "gan"]
+    assert labels.with_places(["vae", "gan"], places[:2]) == ["vae on a", "gan on b"]
+    assert labels.with_places(["vae"] * 3, places) == [
+        "vae on a under mini",
+        "vae on b under mini",
+        "vae on a under paper",
+    ]
