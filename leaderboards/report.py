@@ -21,6 +21,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 from PIL import Image
 
+from disbench import units
 from disbench.errors import UsageError
 from disbench.leaderboards import aggregate, labels, plots, tables
 
@@ -482,7 +483,9 @@ def _facts(fact: Mapping[str, Any]) -> dict[str, Any]:
             }
         )
     seconds = fact.get("seconds", {})
-    cost = [(f"{_duration(seconds['total'])} of wall time, summed over seeds")] if "total" in seconds else []
+    cost = (
+        [f"{units.duration(seconds['total'])} of wall time, summed over seeds"] if "total" in seconds else []
+    )
     for unit in ("core", "gpu"):
         if seconds.get(unit):
             name = {"core": "core-seconds", "gpu": "GPU-seconds"}[unit]
@@ -496,9 +499,3 @@ def _facts(fact: Mapping[str, Any]) -> dict[str, Any]:
         "protocols": {n: json.dumps(v, indent=1, default=str) for n, v in fact.get("protocols", {}).items()},
         "settings": {n: json.dumps(v, indent=1, default=str) for n, v in fact.get("settings", {}).items()},
     }
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:,.0f} s"
-    return f"{seconds / 60:,.0f} min" if seconds < 7200 else f"{seconds / 3600:,.1f} h"
