@@ -131,7 +131,7 @@ def _line(describe: Callable[[str], str], name: str) -> str:
     try:
         return describe(name)
     except UsageError as error:
-        return str(error)
+        return error.told(option)
 
 
 def option(argument: str) -> str:
