@@ -535,8 +535,8 @@ def cli_page() -> str:
     from disbench.benchmark.cli.main import app
 
     text = [
-        "# Command line\n\nEvery command accepts `--help` and, repeatedly, `--plugin FILE.py`. A usage error is "
-        "one sentence with exit code 2; a run with failed seeds exits with 1.\n"
+        "# Command line\n\nEvery command accepts `--help` and, repeatedly, `--plugin FILE.py`. A usage error "
+        "is one sentence with exit code 2; a run with failed seeds exits with 1.\n"
     ]
     text += _commands(typer.main.get_command(app), "disbench")
     return "\n".join(text)
