@@ -53,7 +53,7 @@ def train(
         raise UsageError(f"--seeds {seeds!r} is no list of numbers; give some such as 1,2,4,8.")
     use_one_core()
     where = torch.device(choose_device(device))
-    choose_tuning(where.type, precision, False)
+    tuning = choose_tuning(where.type, precision, False)
     data = datasets.load("dsprites", size=size, data_dir=data_dir)
     bandwidth = speed.bandwidth(where)
     time_of = "CPU time" if where.type == "cpu" else "wall time"
@@ -67,7 +67,7 @@ def train(
         settings = models.configure(name, config)
         method = models.build(name, settings, data.info, stream(0, "weights"))
         floor = speed.traffic(method, data) / bandwidth
-        found = speed.ways(name, settings, data, counts, where, precision)
+        found = speed.ways(name, settings, data, counts, where, tuning.precision)
         speed.take_turns(found, seconds, where)
         plain = found[0].cost(where)
         for way in found:
@@ -202,7 +202,8 @@ def step_milliseconds(name: str, size: int, data_dir: Path | None) -> float:
     from disbench import models
     from disbench.benchmark import datasets
     from disbench.benchmark.training import speed
-    from disbench.benchmark.training.trainer import Single, use_one_core
+    from disbench.benchmark.training.strategies import Single
+    from disbench.benchmark.training.trainer import use_one_core
 
     use_one_core()
     loaded = datasets.load(name, size=size, data_dir=data_dir)

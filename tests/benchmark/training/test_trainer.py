@@ -5,17 +5,10 @@ import torch
 from disbench import models
 from disbench.benchmark.datasets import cache
 from disbench.benchmark.datasets.dataset import ArrayStorage, Dataset, FileStorage
-from disbench.benchmark.training.gpu import Recording, Resident, Tuning
-from disbench.benchmark.training.trainer import (
-    PLAIN,
-    Branches,
-    Fused,
-    Order,
-    Single,
-    State,
-    StoppedError,
-    stream,
-)
+from disbench.benchmark.training.gpu import PLAIN, Recording, Resident, Tuning
+from disbench.benchmark.training.seeds import StoppedError, stream
+from disbench.benchmark.training.strategies import Branches, Fused, Single
+from disbench.benchmark.training.trainer import Order, State
 from disbench.models.checkpoint import load_tensors, save_tensors
 
 CPU = torch.device("cpu")
@@ -187,16 +180,6 @@ def test_seeds_side_by_side_are_the_seeds_alone_bit_for_bit(name):
         assert all(same(weights[i], go(one, 5)[0]) for i, one in enumerate(alone))
 
 
-@pytest.mark.parametrize("name", models.names())
-def test_convolutions_as_matrix_products_change_nothing(name, doubles):
-    fused = [trainer(name, 4, 9, data=doubles, tuning=Tuning(unfold=unfold)) for unfold in (False, True)]
-    for _ in range(2):
-        (_, expected), (_, found) = (one.advance() for one in fused)
-        torch.testing.assert_close(found, expected, rtol=1e-7, atol=1e-9)
-    for i in (0, 1):
-        close(fused[1].state(i).weights, fused[0].state(i).weights)
-
-
 @pytest.mark.parametrize("name", ["betavae", "ibgan"])
 def test_a_state_goes_on_in_either_strategy(name, doubles):
     whole = [go(trainer(name, seed, data=doubles), 4)[0] for seed in (4, 9)]
@@ -348,7 +331,7 @@ CUDA = torch.device("cuda")
 @pytest.mark.gpu
 @gpu
 @pytest.mark.parametrize("name", models.names())
-@pytest.mark.parametrize("tuning", [PLAIN, Tuning(unfold=True), Tuning(graph=True), Tuning(resident=True)])
+@pytest.mark.parametrize("tuning", [PLAIN, Tuning(graph=True), Tuning(resident=True)])
 def test_on_a_gpu_fused_seeds_are_the_seeds_alone(name, tuning):
     """Eager, one by one and from the host, against each way to compute them together.
 
