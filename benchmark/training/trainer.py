@@ -11,7 +11,6 @@ import ctypes
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -69,19 +68,20 @@ def use_one_core() -> None:
         libc.mallopt(m_trim_threshold, 256 << 20)
 
 
-@dataclass(frozen=True)
 class Order:
     """Which images each step reads: a fresh shuffle each epoch, without the incomplete last batch.
 
-    Attributes:
+    The shuffle of the epoch at hand is kept, so that seeds which train together draw one each per epoch.
+
+    Args:
         n: number of images.
         batch: images a step.
         seed: of the shuffles.
     """
 
-    n: int
-    batch: int
-    seed: int
+    def __init__(self, n: int, batch: int, seed: int) -> None:
+        self.n, self.batch, self.seed = n, batch, seed
+        self._epoch, self._shuffled = -1, np.empty(0, np.int32)
 
     def rows(self, step: int) -> Ints:
         per_epoch = max(self.n // self.batch, 1)
@@ -89,11 +89,13 @@ class Order:
         # a set smaller than a batch is drawn from with replacement
         if self.n < self.batch:
             return np.random.default_rng([self.seed, epoch]).integers(self.n, size=self.batch)
-        return _shuffle(self.n, self.seed, epoch)[at * self.batch : (at + 1) * self.batch]
+        if epoch != self._epoch:
+            # half the memory of int64: 94 MB for 32 seeds on dSprites
+            self._epoch, self._shuffled = epoch, shuffle(self.n, self.seed, epoch).astype(np.int32)
+        return self._shuffled[at * self.batch : (at + 1) * self.batch].astype(np.int64)
 
 
-@lru_cache(maxsize=2)
-def _shuffle(n: int, seed: int, epoch: int) -> Ints:
+def shuffle(n: int, seed: int, epoch: int) -> Ints:
     return np.random.default_rng([seed, epoch]).permutation(n)
 
 

@@ -5,6 +5,7 @@ import torch
 from disbench import models
 from disbench.benchmark.datasets import cache
 from disbench.benchmark.datasets.dataset import ArrayStorage, Dataset, FileStorage
+from disbench.benchmark.training import trainer as trainer_module
 from disbench.benchmark.training.gpu import PLAIN, Recording, Resident, Tuning
 from disbench.benchmark.training.seeds import StoppedError, stream
 from disbench.benchmark.training.strategies import Branches, Fused, Single
@@ -65,6 +66,19 @@ def test_a_set_smaller_than_a_batch_is_drawn_from_with_replacement():
     rows = Order(n=3, batch=8, seed=0).rows(5)
     assert len(rows) == 8
     assert set(rows) <= {0, 1, 2}
+
+
+def test_seeds_that_train_together_draw_one_shuffle_each_per_epoch(monkeypatch):
+    """32 seeds over two epochs, each step read twice as by a monitor: 64 permutations, the rows as ever."""
+    drawn = []
+    permute = trainer_module.shuffle
+    monkeypatch.setattr(trainer_module, "shuffle", lambda *of: drawn.append(of) or permute(*of))
+    orders = [Order(n=20, batch=4, seed=seed) for seed in range(32)]
+    steps = [[[order.rows(step).tolist() for order in orders] for _ in range(2)][1] for step in range(10)]
+    assert len(drawn) == len(set(drawn)) == 64
+    for seed in (0, 31):
+        expected = np.concatenate([np.random.default_rng([seed, epoch]).permutation(20) for epoch in (0, 1)])
+        assert np.concatenate([rows[seed] for rows in steps]).tolist() == expected.tolist()
 
 
 def test_streams_differ_by_name_and_seed_and_stay_what_they_are():
