@@ -49,7 +49,7 @@ def train(
         raise UsageError(f"--seeds {seeds!r} is not a list of numbers; give some such as 1,2,4,8.")
     use_one_core()
     where = torch.device(choose_device(device))
-    choose_tuning(where.type, precision, False)
+    tuning = choose_tuning(where.type, precision, False)
     data = datasets.load("dsprites", size=size, data_dir=data_dir)
     bandwidth = speed.bandwidth(where)
     time_of = "CPU time" if where.type == "cpu" else "wall time"
@@ -63,7 +63,7 @@ def train(
         settings = models.configure(name, config)
         method = models.build(name, settings, data.info, stream(0, "weights"))
         floor = speed.traffic(method, data) / bandwidth
-        ways = speed.ways(name, settings, data, counts, where, precision)
+        ways = speed.ways(name, settings, data, counts, where, tuning.precision)
         speed.take_turns(ways, seconds, where)
         plain = ways[0].cost(where)
         for way in ways:
@@ -157,7 +157,8 @@ def step_milliseconds(name: str, size: int, data_dir: Path | None) -> float:
     from disbench import models
     from disbench.benchmark import datasets
     from disbench.benchmark.training import speed
-    from disbench.benchmark.training.trainer import Single, use_one_core
+    from disbench.benchmark.training.strategies import Single
+    from disbench.benchmark.training.trainer import use_one_core
 
     use_one_core()
     loaded = datasets.load(name, size=size, data_dir=data_dir)

@@ -1,4 +1,7 @@
-"""Data sets by name: `load("dsprites")`, `load("mnist:imbalanced-7")`, `load("my/own.npz")`."""
+"""Names become images, rows and factors: `load("dsprites")`, `load("mnist:imbalanced-7")`, `load("own.npz")`.
+
+May import protocols.
+"""
 
 import os
 from typing import TYPE_CHECKING, Any

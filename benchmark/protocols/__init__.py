@@ -1,4 +1,8 @@
-"""Protocols: what a leaderboard holds fixed so that it compares like with like. One TOML file each."""
+"""Protocols: what a leaderboard holds fixed so that it compares like with like, one TOML file each, and their
+reader.
+
+May import no other room.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from disbench import metrics
 from disbench.errors import UsageError, unknown
 
-FOLDER = files("disbench.benchmark") / "protocols"
+FOLDER = files("disbench.benchmark.protocols")
 
 
 class Strict(BaseModel):

@@ -27,7 +27,8 @@ from disbench.benchmark.scoring import scoring
 from disbench.benchmark.sweep import memory
 from disbench.benchmark.sweep.plan import Options
 from disbench.benchmark.training.seeds import StoppedError, stream
-from disbench.benchmark.training.trainer import DivergedError, Fused, Single, State, use_one_core
+from disbench.benchmark.training.strategies import Fused, Single
+from disbench.benchmark.training.trainer import DivergedError, State, use_one_core
 from disbench.errors import UsageError
 from disbench.files import disk_is_full, now, unwritable
 from disbench.models.checkpoint import (

@@ -29,7 +29,8 @@ from disbench.benchmark.sweep.plan import Options, groups
 from disbench.benchmark.sweep.progress import ends
 from disbench.benchmark.sweep.request import Prepared
 from disbench.benchmark.training.seeds import stream
-from disbench.benchmark.training.trainer import Fused, Single, use_one_core
+from disbench.benchmark.training.strategies import Fused, Single
+from disbench.benchmark.training.trainer import use_one_core
 from disbench.errors import UsageError, argument
 
 if TYPE_CHECKING:
