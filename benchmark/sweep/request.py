@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -79,12 +79,12 @@ class Request:
     max_seconds: float = 0.0
     scheduler: str = ""
     plugin: PathLike | Sequence[PathLike] = ()
-    console: Console | None = None
+    console: Console | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         # an iterator can be read only once
         object.__setattr__(self, "seeds", seed_numbers(self.seeds))
-        names(self.methods, "methods")
+        object.__setattr__(self, "methods", names(self.methods, "methods"))
         for name, value, usual in (("jobs", self.jobs, "one per core"), ("fuse", self.fuse, "the default")):
             if value < 0:
                 raise UsageError(f"{argument(name)} {value} was given; give 1 or more, or 0 for {usual}.")
@@ -135,7 +135,7 @@ class Request:
             scoring.check_classifier(loaded, protocol.metrics, data_dir)
         on = ", ".join(f"{d.name} {d.shape[1]}x{d.shape[2]}" for d in data)
         where = f"workers of {self.scheduler}" if self.scheduler else device
-        one_per_core = 0 if self.scheduler else 1 if device == "cuda" else joblib.cpu_count()
+        default_jobs = 0 if self.scheduler else 1 if device == "cuda" else joblib.cpu_count()
         return Prepared(
             request=self,
             title=f"{', '.join(methods)} x {len(seeds)} seeds on {on}, "
@@ -143,14 +143,14 @@ class Request:
             cells=plan.plan(protocol, entries, seeds, data),
             protocol=protocol,
             options=plan.Options(device, data_dir, self.retry_failed, tuning=tuning),
-            jobs=self.jobs or one_per_core,
+            jobs=self.jobs or default_jobs,
             fuse=self.fuse or (len(seeds) if device == "cuda" else 1),
         )
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A request whose names and data are found and whose cells are planned.
+    """A request with its names and data looked up and its cells planned.
 
     Attributes:
         request: the arguments.

@@ -151,6 +151,11 @@ def test_seeds_are_a_number_or_a_list_in_both_doors(seeds, numbers):
     assert disbench.Request("vae", seeds=(seed for seed in numbers)).seeds == numbers
 
 
+def test_methods_are_a_list_or_a_text_in_both_doors():
+    for methods in ("vae, betavae,vae", ["vae", "betavae"], iter(["vae", "betavae"])):
+        assert disbench.Request(methods).methods == ["vae", "betavae"]
+
+
 FAST = {"protocol": "smoke", "settings": {"betavae": {"steps": 6, "batch": 4}, "vae": {"steps": 6}}}
 
 
