@@ -19,7 +19,7 @@ from disbench.benchmark.datasets import loading
 from disbench.benchmark.runs import store
 from disbench.benchmark.runs.rows import score_rows, standing
 from disbench.benchmark.runs.store import Status
-from disbench.benchmark.scoring import scoring, sources
+from disbench.benchmark.scoring import classifier, sources
 from disbench.benchmark.scoring.entries import ScoreEntry
 from disbench.benchmark.scoring.tables import CodesTable
 from disbench.benchmark.sweep import dask, memory, plan, progress, stop, workers
@@ -276,7 +276,7 @@ def prepare(
         for name in dict.fromkeys(str(name) for name in _several(dataset or setting.dataset))
     ]
     for loaded in data:
-        scoring.check_classifier(loaded, setting.metrics, folder)
+        classifier.check_classifier(loaded, setting.metrics, folder)
     return Prepared(
         f"{', '.join(chosen)} x {len(numbers)} seeds on "
         f"{', '.join(f'{d.name} {d.shape[1]}x{d.shape[2]}' for d in data)}, "

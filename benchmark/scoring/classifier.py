@@ -12,7 +12,7 @@ its weights.
 import hashlib
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from torch.nn import functional as F
 
 from disbench.benchmark.datasets import cache, derived, loading, manifest
 from disbench.benchmark.datasets.dataset import Dataset, Ints
+from disbench.benchmark.protocols import MetricChoice, need_classifier
 from disbench.errors import UsageError
 
 FORMAT = "disbench classifier 1"
@@ -101,6 +102,12 @@ def load_classifier(
             f"delete it and run `disbench data classifier {whole(name)}`"
         ) from error
     return Classifier(net.eval(), kept["data"], tuple(kept["classes"]), kept["accuracy"], kept["sha256"])
+
+
+def check_classifier(data: Dataset, choices: Sequence[MetricChoice], data_dir: Path | None) -> None:
+    """Raises UsageError before any training where a metric will need a classifier that is not there yet."""
+    if data.labels is not None and need_classifier(choices):
+        load_classifier(data.name, size=data.shape[1], data_dir=data_dir)
 
 
 def place(name: str, *, size: int | None = None, data_dir: str | os.PathLike[str] | None = None) -> Path:

@@ -24,9 +24,10 @@ from disbench.benchmark import datasets
 from disbench.benchmark.datasets import manifest
 from disbench.benchmark.datasets.dataset import Dataset
 from disbench.benchmark.datasets.loading import split_name
-from disbench.benchmark.scoring import pt2, scoring, torchscript
+from disbench.benchmark.scoring import pt2, torchscript
 from disbench.benchmark.scoring.files import members, short
 from disbench.benchmark.scoring.scoring import Floats, Ints, Progress
+from disbench.benchmark.scoring.trained import encode
 from disbench.errors import UsageError, unknown
 from disbench.metrics import ContingencyTable
 from disbench.models.checkpoint import load_tensors
@@ -238,7 +239,7 @@ class Encoder:
         return represent(self.network, self.reading, images)
 
     def codes(self, rows: Ints, progress: Progress | None = None) -> Floats:
-        found = scoring.encode(self.represent, self.data, rows, progress)
+        found = encode(self.represent, self.data, rows, progress)
         if (found == found[:1]).all():
             raise UsageError(
                 f"{self.network.path}: its {found.shape[1]} codes are the same for all {len(rows):,} images, "

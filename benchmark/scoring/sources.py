@@ -22,6 +22,7 @@ from disbench.benchmark.scoring import encoders, files, scoring, tables
 from disbench.benchmark.scoring.encoders import Wanted as Wanted
 from disbench.benchmark.scoring.entries import ScoreEntry
 from disbench.benchmark.scoring.scoring import Progress, Source
+from disbench.benchmark.scoring.trained import Trained
 from disbench.benchmark.training import gpu
 from disbench.errors import UsageError, argument, unknown
 from disbench.models.checkpoint import KIND, Checkpoint, load_tensors
@@ -121,7 +122,7 @@ def open_encoder(encoder: Callable[[Tensor], Any], options: SourceOptions) -> Op
         if data.shape != encoder.data.shape:
             raise UsageError(f"{path} takes images {encoder.data.shape}, but {data.name} has {data.shape}.")
         where = torch.device(gpu.choose_device(options.device))
-        source = scoring.Trained(encoder.to(where).eval(), data, where, options.data_dir)
+        source = Trained(encoder.to(where).eval(), data, where, options.data_dir)
         return _of_images(path, f"{name} in memory", source, data, "module", ())
     if isinstance(encoder, torch.nn.Module):
         encoder.eval()
@@ -140,7 +141,7 @@ def _checkpoint(path: Path, options: SourceOptions) -> Opened:
     return Opened(
         path,
         f"{saved.method}, seed {saved.seed}, {saved.step:,} steps",
-        scoring.Trained(method, data, device, options.data_dir),
+        Trained(method, data, device, options.data_dir),
         data,
         {"checkpoint": str(path), "method": saved.method, "seed": saved.seed, "step": saved.step},
         dict(saved.dataset),
@@ -211,7 +212,7 @@ def _state_dict(path: Path, options: SourceOptions) -> Opened:
     method = models.build(options.method, config, data.info, seed=0)
     encoders.load_strictly(method, weights, path, f"--method {options.method}")
     where = torch.device(gpu.choose_device(options.device))
-    source = scoring.Trained(method.to(where).eval(), data, where, options.data_dir)
+    source = Trained(method.to(where).eval(), data, where, options.data_dir)
     told = f"config {options.config or 'paper'} on images of {data.shape[1]} pixels (--config, --set, --size)"
     title = f"{options.method} with a state dict"
     return _of_images(path, title, source, data, "state dict", (*assumed, told))

@@ -21,7 +21,8 @@ from disbench.benchmark import datasets
 from disbench.benchmark.protocols import Protocol
 from disbench.benchmark.runs import store
 from disbench.benchmark.runs.store import Cell, Status
-from disbench.benchmark.scoring import scoring
+from disbench.benchmark.scoring import draws, scoring
+from disbench.benchmark.scoring.trained import CHUNK, Trained
 from disbench.benchmark.sweep import memory
 from disbench.benchmark.sweep.plan import Options, groups
 from disbench.benchmark.sweep.progress import ends
@@ -188,8 +189,8 @@ def trial(cell: Cell, protocol: Protocol, options: Options, fuse: int) -> Cost:
             steps += 1
         step = (time.perf_counter() - started) / steps
         trainer.state(0)
-        source = scoring.Trained(methods[0], data, device, options.data_dir)
-        few = np.arange(min(len(data), scoring.CHUNK))
+        source = Trained(methods[0], data, device, options.data_dir)
+        few = np.arange(min(len(data), CHUNK))
         source.codes(few)
         started = time.perf_counter()
         codes = source.codes(few)
@@ -201,8 +202,8 @@ def trial(cell: Cell, protocol: Protocol, options: Options, fuse: int) -> Cost:
     return Cost(step, image * encoded, private, measured=True)
 
 
-def needed(data: datasets.Dataset, protocol: Protocol, source: scoring.Source) -> scoring.Ints:
+def needed(data: datasets.Dataset, protocol: Protocol, source: scoring.Source) -> draws.Ints:
     """The rows that scoring will encode."""
     plans = [scoring.plan(choice, source, data, 1) for choice in protocol.metrics]
-    rows = [scoring.table_rows(data), *(drawn for plan in plans for drawn in plan.draws)]
-    return scoring.distinct(len(data), *rows)
+    rows = [draws.table_rows(data), *(drawn for plan in plans for drawn in plan.draws)]
+    return draws.distinct(len(data), *rows)

@@ -13,7 +13,7 @@ from torch import nn
 from disbench import metrics
 from disbench.benchmark import datasets, protocols
 from disbench.benchmark.protocols import choose_metrics
-from disbench.benchmark.scoring import scoring
+from disbench.benchmark.scoring import draws
 from disbench.benchmark.scoring.encoders import Reading
 from disbench.benchmark.scoring.sources import SourceOptions as Options
 from disbench.benchmark.scoring.sources import Wanted, choose, open_source
@@ -44,10 +44,10 @@ def direct(home):
     """The scores by calling the metrics on the codes, without any of this."""
     codes, scores = np.load(home / "order.npy"), []
     data = datasets.load(str(home / "grid.npz"), data_dir=home / "cache")
-    rows = scoring.table_rows(data)
+    rows = draws.table_rows(data)
     for choice in choose_metrics(METRICS):
         metric = metrics.get(choice.name)
-        extra = {"rng": scoring.generator(choice)} if metric.takes("rng") else {}
+        extra = {"rng": draws.generator(choice)} if metric.takes("rng") else {}
         if metric.takes("split"):
             extra["split"] = (np.arange(10_000), np.arange(10_000, 15_000))
         given = (codes, GRID) if metric.kind == "sampling" else (codes[rows], FACTORS[rows])
@@ -250,7 +250,7 @@ def test_layout_type_and_the_dict_s_key_are_found(score, home, tmp_path):
     torch.export.save(torch.export.export(Upside(), given, dynamic_shapes=free), tmp_path / "odd.pt2")
     found = score(tmp_path / "odd.pt2", "--metrics", "mig")
     codes = images[:, 3:15:4, 3:15:4].astype(np.float32).sum(2)
-    rows = np.random.default_rng(scoring.stream(0, "table")).integers(len(GRID), size=15_000)
+    rows = np.random.default_rng(draws.stream(0, "table")).integers(len(GRID), size=15_000)
     assert scores(found) == [metrics.mig(codes[rows], FACTORS[rows]).score]
     told = " ".join(found["assumed"])
     assert "nhwc" in told
@@ -305,12 +305,12 @@ def test_a_run_s_own_codes_file(disbench, home, tmp_path):
     """As the sweep writes it: some rows of a named data set; voting metrics find exactly their rows."""
     data = datasets.load(str(home / "grid.npz"), data_dir=home / "cache")
     codes, (choice,) = np.load(home / "order.npy"), choose_metrics("factor_vae")
-    rows = np.unique(metrics.get("factor_vae").rows(data.grid, scoring.generator(choice), choice.preset))
+    rows = np.unique(metrics.get("factor_vae").rows(data.grid, draws.generator(choice), choice.preset))
     values = {"codes": codes[rows], "rows": rows, "dataset": data.name, "size": 16, "sha256": data.sha256}
     np.savez(tmp_path / "codes.npz", **values)
     code, out, err = disbench(
         "score", tmp_path / "codes.npz", "--metrics", "factor_vae", "--data-dir", home / "cache", "--json"
     )
     assert code == 0, err
-    expected = metrics.factor_vae(codes, data.grid, rng=scoring.generator(choice)).score
+    expected = metrics.factor_vae(codes, data.grid, rng=draws.generator(choice)).score
     assert scores(json.loads(out)) == [expected]
