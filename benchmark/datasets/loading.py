@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from disbench.benchmark.datasets import cache, derived, fetching, manifest, readers
+from disbench.benchmark.datasets import cache, derived, fetching, manifest, readers, streams
 from disbench.benchmark.datasets.cache import Ints
 from disbench.benchmark.datasets.dataset import Dataset, FileStorage
 from disbench.errors import UsageError
@@ -80,13 +80,13 @@ def from_npz(path: Path, size: int | None, folder: Path) -> Dataset:
 
 
 def _npz_content(path: Path, size: int | None) -> cache.Content:
-    keys = readers.npz_keys(path)
+    keys = streams.npz_keys(path)
     if "images" not in keys or not keys & {"labels", "factors"}:
         raise UsageError(f"{path} holds {sorted(keys)}; expected 'images' and 'labels' or 'factors'")
     content = readers.Npz(kind="npz", images="images").content({"data": path}, size or 0)
     labels = _integers(path, "labels", 1) if "labels" in keys else None
     factors = _integers(path, "factors", 2) if "factors" in keys else None
-    given = readers.npz_array(path, "factor_names") if "factor_names" in keys else None
+    given = streams.npz_array(path, "factor_names") if "factor_names" in keys else None
     if factors is None:
         names: tuple[str, ...] = ()
     elif given is None:
@@ -99,7 +99,7 @@ def _npz_content(path: Path, size: int | None) -> cache.Content:
 
 
 def _integers(path: Path, key: str, dimensions: int) -> Ints:
-    array: NDArray[Any] = readers.npz_array(path, key)
+    array: NDArray[Any] = streams.npz_array(path, key)
     if array.ndim != dimensions or not np.issubdtype(array.dtype, np.integer) or array.min(initial=0) < 0:
         raise UsageError(
             f"{path}: {key} {array.shape} of {array.dtype} must be {dimensions}-dimensional integers from 0"

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
-from disbench.benchmark.datasets import cache, loading, manifest, readers
+from disbench.benchmark.datasets import cache, loading, manifest, readers, streams
 from disbench.errors import UsageError
 
 
@@ -80,7 +80,7 @@ def test_npz_never_unpickles(tmp_path):
 
 
 def test_npz_in_the_layout_of_mpi3d(tmp_path, monkeypatch):
-    monkeypatch.setattr(readers, "BLOCK", 5 * 64 * 64 * 3)  # several blocks
+    monkeypatch.setattr(streams, "BLOCK", 5 * 64 * 64 * 3)  # several blocks
     path = tmp_path / "m.npz"
     pixels = constant(range(24), 64, 64, 3)
     pixels[:, :, :, 1] += 100
@@ -408,7 +408,7 @@ def test_members_that_are_no_plain_files_inside_the_archive_are_refused(make, tm
 
 
 def test_members_that_are_too_large_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(readers, "MEMBER", 100)
+    monkeypatch.setattr(streams, "MEMBER", 100)
     with pytest.raises(UsageError, match="at most"):
         read(FACES, faces(tmp_path / "c.zip"), 64)
 

@@ -1,0 +1,151 @@
+"""Files read piece by piece: what the readers share.
+
+Nothing here unpickles, and nothing unpacks an archive onto the disk.
+"""
+
+import contextlib
+import gzip
+import re
+import stat
+import struct
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import IO, Any, Self, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from disbench.errors import UsageError
+
+BLOCK = 2**24  # bytes of images read at a time, where the file's own layout does not ask for more
+MEMBER = 2**26  # bytes of one archive member: far above any image here, far below a decompression bomb
+
+
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turns what the libraries say about a broken file into one sentence."""
+    try:
+        yield
+    except UsageError:
+        raise
+    except (OSError, EOFError, KeyError, ValueError, struct.error, zlib.error) as error:
+        raise _broken(path, error) from error
+    except (zipfile.BadZipFile, tarfile.TarError, NotImplementedError) as error:
+        raise _broken(path, error) from error
+
+
+def _broken(path: Path, error: Exception) -> UsageError:
+    what = str(error) or type(error).__name__
+    return UsageError(
+        f"{path} cannot be read: {what}; the file is damaged or another version, fetch it again"
+    )
+
+
+def steps(n: int, each: int) -> Iterator[tuple[int, int]]:
+    """First and last-plus-one of runs of items that hold about `BLOCK` bytes."""
+    step = max(1, BLOCK // max(1, each))
+    for start in range(0, n, step):
+        yield start, min(n, start + step)
+
+
+def exactly(source: IO[bytes], n: int) -> bytes:
+    """The next n bytes; a read may deliver fewer than asked for before the end."""
+    parts, missing = [], n
+    while missing:
+        part = source.read(missing)
+        if not part:
+            raise EOFError(f"it ends {missing} bytes early")
+        parts.append(part)
+        missing -= len(part)
+    return b"".join(parts)
+
+
+def unzipped(path: Path) -> IO[bytes]:
+    with path.open("rb") as file:
+        zipped = file.read(2) == b"\x1f\x8b"
+    return cast(IO[bytes], gzip.open(path)) if zipped else path.open("rb")
+
+
+def npy_header(member: IO[bytes], key: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    version = np.lib.format.read_magic(member)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, by_column, dtype = read(member)
+    if dtype.hasobject or by_column or not shape:
+        raise UsageError(f"array {key!r} of shape {shape} and type {dtype} is not a plain row-major array")
+    return shape, dtype
+
+
+def npz_blocks(path: Path, key: str) -> Iterator[NDArray[Any]]:
+    """An array of an npz file in slabs along its first axis. Refuses Python objects."""
+    with reading(path), zipfile.ZipFile(path) as archive, archive.open(f"{key}.npy") as member:
+        shape, dtype = npy_header(member, key)
+        each = int(np.prod(shape[1:])) * dtype.itemsize
+        for start, stop in steps(shape[0], each):
+            yield np.frombuffer(exactly(member, (stop - start) * each), dtype).reshape(-1, *shape[1:])
+        member.read(1)  # reaching the end makes zipfile compare its checksum
+
+
+def npz_array(path: Path, key: str) -> NDArray[Any]:
+    """A whole array of an npz file, without pickle."""
+    return np.concatenate(list(npz_blocks(path, key)))
+
+
+def npz_keys(path: Path) -> set[str]:
+    with reading(path), zipfile.ZipFile(path) as archive:
+        return {name.removesuffix(".npy") for name in archive.namelist()}
+
+
+class Archive:
+    """A zip or tar file read in place; nothing is ever unpacked onto the disk.
+
+    Only regular files whose names match are seen, in the archive's order. A matching name that leaves the
+    archive, a matching link, and a member of more than `MEMBER` bytes are refused.
+    """
+
+    def __init__(self, path: Path, pattern: str) -> None:
+        self.path = path
+        self._open: zipfile.ZipFile | tarfile.TarFile
+        self.sizes: dict[str, int] = {}
+        with reading(path):
+            if zipfile.is_zipfile(path):
+                self._open = zipfile.ZipFile(path)
+                for entry in self._open.infolist():
+                    link = stat.S_ISLNK(entry.external_attr >> 16)
+                    self._see(entry.filename, entry.file_size, pattern, regular=not (link or entry.is_dir()))
+            else:
+                self._open = tarfile.open(path)  # noqa: SIM115 (closed by __exit__)
+                for member in self._open.getmembers():
+                    self._see(member.name, member.size, pattern, regular=member.isfile())
+        if not self.sizes:
+            raise UsageError(f"{path} holds no file like {pattern!r}; is it another archive?")
+
+    def _see(self, name: str, size: int, pattern: str, *, regular: bool) -> None:
+        if not re.search(pattern, name):
+            return
+        inside = not PurePosixPath(name).is_absolute() and ".." not in PurePosixPath(name).parts
+        if not (regular and inside and size <= MEMBER):
+            raise UsageError(
+                f"{self.path}: {name!r} is no plain file of at most {MEMBER >> 20} MiB inside the archive; "
+                "this is another archive, fetch the published one"
+            )
+        self.sizes[name] = size
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._open.close()
+
+    def read(self, name: str) -> bytes:
+        with reading(self.path):
+            if isinstance(self._open, zipfile.ZipFile):
+                with self._open.open(name) as source:
+                    return exactly(source, self.sizes[name])
+            member = self._open.extractfile(name)
+            if member is None:
+                raise KeyError(name)
+            with member:
+                return exactly(member, self.sizes[name])
