@@ -12,8 +12,9 @@ from pydantic import Field, InstanceOf, SerializeAsAny, ValidationError, field_v
 
 from disbench import plugins
 from disbench.benchmark.datasets.cache import Store
-from disbench.benchmark.datasets.readers import PluginReader, Reader, Strict
+from disbench.benchmark.datasets.readers import PluginReader, Reader
 from disbench.errors import UsageError, unknown
+from disbench.strict import Strict
 
 FOLDER = files("disbench.data_manifests")
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]

@@ -14,7 +14,7 @@ from typing import IO, Annotated, Any, Literal
 import h5py
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from disbench.benchmark.datasets import dsprites
 from disbench.benchmark.datasets.cache import Bytes, Content, Ints
@@ -22,23 +22,18 @@ from disbench.benchmark.datasets.streams import (
     BLOCK,
     Archive,
     exactly,
-    npy_header,
     npz_blocks,
+    plain_header,
     reading,
     steps,
     unzipped,
 )
 from disbench.errors import UsageError
+from disbench.strict import Strict
 
 MOST = 2**28  # bytes of images held at a time, whatever the layout asks for
 
 Files = Mapping[str, Path]  # by role
-
-
-class Strict(BaseModel):
-    """An unknown field is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Renderer(Strict):
@@ -75,7 +70,7 @@ class Npz(Strict):
     def content(self, files: Files, size: int) -> Content:
         path = files[self.file]
         with reading(path), zipfile.ZipFile(path) as archive, archive.open(f"{self.images}.npy") as member:
-            shape, _ = npy_header(member, self.images)
+            shape, _ = plain_header(member, f"{path}: {self.images}")
         return _content(npz_blocks(path, self.images), shape, size, packed=self.packed)
 
 

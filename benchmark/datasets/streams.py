@@ -3,45 +3,29 @@
 Nothing here unpickles, and nothing unpacks an archive onto the disk.
 """
 
-import contextlib
 import gzip
 import re
 import stat
-import struct
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from disbench import files
 from disbench.errors import UsageError
 
 BLOCK = 2**24  # bytes of images read at a time, where the file's own layout does not ask for more
 MEMBER = 2**26  # bytes of one archive member: far above any image here, far below a decompression bomb
 
 
-@contextlib.contextmanager
-def reading(path: Path) -> Iterator[None]:
-    """Turns what the libraries say about a broken file into one sentence."""
-    try:
-        yield
-    except UsageError:
-        raise
-    except (OSError, EOFError, KeyError, ValueError, struct.error, zlib.error) as error:
-        raise _broken(path, error) from error
-    except (zipfile.BadZipFile, tarfile.TarError, NotImplementedError) as error:
-        raise _broken(path, error) from error
-
-
-def _broken(path: Path, error: Exception) -> UsageError:
-    what = str(error) or type(error).__name__
-    return UsageError(
-        f"{path} cannot be read: {what}; the file is damaged or another version, fetch it again"
-    )
+def reading(path: Path) -> AbstractContextManager[None]:
+    """As `files.reading`, for a published file, which can be fetched again."""
+    return files.reading(path, again="fetch it again")
 
 
 def steps(n: int, each: int) -> Iterator[tuple[int, int]]:
@@ -69,19 +53,45 @@ def unzipped(path: Path) -> IO[bytes]:
     return cast(IO[bytes], gzip.open(path)) if zipped else path.open("rb")
 
 
-def npy_header(member: IO[bytes], key: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    version = np.lib.format.read_magic(member)
+def npy_header(source: IO[bytes], where: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Reads the beginning of an array in numpy's format.
+
+    Args:
+        source: stands at the array's first byte, and afterwards at its first number.
+        where: what errors call the array.
+
+    Returns:
+        The shape, whether the first axis is the fastest (Fortran's order), and the type.
+
+    Raises:
+        UsageError: it holds Python objects, which only a pickle can make.
+        ValueError: it is not an array in numpy's format.
+    """
+    version = np.lib.format.read_magic(source)
+    if version not in ((1, 0), (2, 0)):
+        raise ValueError(f"format {version}")
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, by_column, dtype = read(member)
-    if dtype.hasobject or by_column or not shape:
-        raise UsageError(f"array {key!r} of shape {shape} and type {dtype} is not a plain row-major array")
+    shape, by_column, dtype = read(source)
+    if dtype.hasobject:
+        raise UsageError(
+            f"{where} holds Python objects, which could run code when loaded, and was not read; write plain "
+            "numbers, with allow_pickle=False."
+        )
+    return shape, by_column, dtype
+
+
+def plain_header(source: IO[bytes], where: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Shape and type, as `npy_header`; refuses what cannot be read along its first axis."""
+    shape, by_column, dtype = npy_header(source, where)
+    if by_column or not shape:
+        raise UsageError(f"{where} of shape {shape} is not a plain row-major array")
     return shape, dtype
 
 
 def npz_blocks(path: Path, key: str) -> Iterator[NDArray[Any]]:
     """An array of an npz file in slabs along its first axis. Refuses Python objects."""
     with reading(path), zipfile.ZipFile(path) as archive, archive.open(f"{key}.npy") as member:
-        shape, dtype = npy_header(member, key)
+        shape, dtype = plain_header(member, f"{path}: {key}")
         each = int(np.prod(shape[1:])) * dtype.itemsize
         for start, stop in steps(shape[0], each):
             yield np.frombuffer(exactly(member, (stop - start) * each), dtype).reshape(-1, *shape[1:])

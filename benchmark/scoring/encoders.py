@@ -25,10 +25,11 @@ from disbench.benchmark.datasets import manifest
 from disbench.benchmark.datasets.dataset import Dataset
 from disbench.benchmark.datasets.loading import split_name
 from disbench.benchmark.scoring import pt2, torchscript
-from disbench.benchmark.scoring.files import members, short
+from disbench.benchmark.scoring.files import members
 from disbench.benchmark.scoring.scoring import Floats, Ints, Progress
 from disbench.benchmark.scoring.trained import encode
 from disbench.errors import UsageError, unknown
+from disbench.files import short
 from disbench.metrics import ContingencyTable
 from disbench.models.checkpoint import load_tensors
 

@@ -14,43 +14,11 @@ from pathlib import Path
 from typing import Literal
 
 from disbench.errors import UsageError
+from disbench.files import reading
 
 LIMIT = 2**31  # bytes that a file may hold or unpack to: 1.8 million codes of 150 numbers; any encoder here
 
 Kind = Literal["npz", "npy", "hdf5", "parquet", "csv", "torch", "torchscript", "pt2", "onnx"]
-
-
-@contextlib.contextmanager
-def reading(path: Path, kind: str) -> Iterator[None]:
-    """Turns what a library says about a file into one sentence.
-
-    Damaged input reaches code of numpy, HDF5, Arrow, pandas, torch and onnxruntime that raises whatever it
-    likes, so every exception counts here; only calls into these libraries stand under it.
-    """
-    try:
-        yield
-    except UsageError:
-        raise
-    except OSError as error:
-        if error.errno is not None and error.strerror and not isinstance(error, BlockingIOError):
-            raise UsageError(f"cannot read {path}: {error.strerror}.") from None
-        raise _broken(path, kind, error) from None
-    except Exception as error:
-        raise _broken(path, kind, error) from None
-
-
-def _broken(path: Path, kind: str, error: Exception) -> UsageError:
-    return UsageError(
-        f"{path} cannot be read as {kind} ({short(error)}); it is damaged, cut short or of another version: "
-        "get a whole copy of it or write it again."
-    )
-
-
-def short(error: object, most: int = 160) -> str:
-    """The first words of an error on one line, without control characters: it may quote a hostile file."""
-    words = " ".join(str(error).split()) or type(error).__name__
-    line = "".join(letter if letter.isprintable() else "?" for letter in words)
-    return line if len(line) <= most else f"{line[: most - 3]}..."
 
 
 def recognise(path: Path) -> Kind:

@@ -24,8 +24,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from disbench.benchmark.scoring.files import members, reading, short
+from disbench.benchmark.scoring.files import members
 from disbench.errors import UsageError
+from disbench.files import reading, short
 from disbench.models.checkpoint import check_tensors
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")

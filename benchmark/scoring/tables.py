@@ -19,10 +19,11 @@ from disbench.benchmark import datasets
 from disbench.benchmark.datasets import manifest
 from disbench.benchmark.datasets.dataset import Dataset
 from disbench.benchmark.datasets.loading import split_name
-from disbench.benchmark.scoring import files
-from disbench.benchmark.scoring.files import LIMIT, Kind, reading
+from disbench.benchmark.datasets.streams import npy_header
+from disbench.benchmark.scoring.files import LIMIT, Kind, open_zip
 from disbench.benchmark.scoring.scoring import Progress
 from disbench.errors import UsageError
+from disbench.files import reading, short
 from disbench.metrics import ContingencyTable
 
 Array = NDArray[Any]
@@ -126,7 +127,7 @@ def _whole(path: Path, what: str, array: Array, dimensions: int) -> Ints:
 
 
 def _npz(path: Path) -> CodesTable:
-    with files.open_zip(path) as archive:
+    with open_zip(path) as archive:
         sizes = {entry.filename: entry.file_size for entry in archive.infolist()}
 
         def array(name: str) -> Array:
@@ -143,16 +144,7 @@ def _npy(path: Path) -> CodesTable:
 
 def _npy_array(path: Path, name: str, source: IO[bytes], size: int) -> Array:
     """One array of numpy's format, never unpickled, its declared shape compared with the bytes there are."""
-    version = np.lib.format.read_magic(source)
-    if version not in ((1, 0), (2, 0)):
-        raise ValueError(f"format {version}")
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, by_column, dtype = read(source)
-    if dtype.hasobject:
-        raise UsageError(
-            f"{path}: {name} holds Python objects, which could run code when loaded, and was not read; write "
-            "it with dtype float32 and allow_pickle=False."
-        )
+    shape, by_column, dtype = npy_header(source, f"{path}: {name}")
     count = 1
     for length in shape:
         count *= length
@@ -197,7 +189,7 @@ def _of_arrays(path: Path, names: list[str], array: Callable[[str], Array]) -> C
         assumed = (f"the codes are its only other array, {chosen!r}",)
     else:
         raise UsageError(
-            f"{path} holds {files.short(sorted(names))}; name the table (n, d) 'codes', and beside it 'rows' "
+            f"{path} holds {short(sorted(names))}; name the table (n, d) 'codes', and beside it 'rows' "
             "(n,) or 'factors' (n, k)."
         )
     words = {word: _word(path, word, array(word)) for word in WORDS if word in names}
@@ -247,7 +239,7 @@ def _csv(path: Path) -> CodesTable:
             if "convert string" not in str(error):
                 raise
             raise UsageError(
-                f"{path} holds text where numbers belong ({files.short(error)}); a CSV has one line of "
+                f"{path} holds text where numbers belong ({short(error)}); a CSV has one line of "
                 "column names and then numbers."
             ) from None
     columns = [f"code_{i}" for i in range(frame.shape[1])] if bare else [str(name) for name in frame.columns]
@@ -268,7 +260,7 @@ def _parquet(path: Path) -> CodesTable:
         for column in file.schema_arrow:
             if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
                 raise UsageError(
-                    f"{path}: column {files.short(column.name)!r} holds {column.type}, not numbers; write "
+                    f"{path}: column {short(column.name)!r} holds {column.type}, not numbers; write "
                     "numbers only."
                 )
         read = file.read()
@@ -288,7 +280,7 @@ def _of_columns(path: Path, columns: Mapping[str, Array]) -> CodesTable:
     codes = [name for name in columns if name not in (*row, *factors)]
     if not codes or len(row) > 1:
         raise UsageError(
-            f"{path} has the columns {files.short(list(columns))}; expected one per code, and at most one "
+            f"{path} has the columns {short(list(columns))}; expected one per code, and at most one "
             "named 'row'."
         )
     return CodesTable(
@@ -359,7 +351,7 @@ def place(
     data = _factors_of(named, size or table.size, data_dir)
     if table.sha256 and data.sha256 and table.sha256 != data.sha256:
         raise UsageError(
-            f"{path} has codes of {named} with sha256 {files.short(table.sha256, 12)}, which is "
+            f"{path} has codes of {named} with sha256 {short(table.sha256, 12)}, which is "
             f"{data.sha256[:12]}... here: scores would not compare; use the same data."
         )
     table = _named_factors(table, path, data)

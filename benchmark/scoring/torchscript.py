@@ -22,8 +22,9 @@ from typing import Any
 import torch
 
 from disbench.benchmark.scoring import pt2
-from disbench.benchmark.scoring.files import members, reading, short
+from disbench.benchmark.scoring.files import members
 from disbench.errors import UsageError
+from disbench.files import reading, short
 
 LIBRARIES = ("aten", "prim", "quantized")  # of operators
 STORED = {
