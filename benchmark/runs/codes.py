@@ -16,10 +16,11 @@ import numpy as np
 from disbench.benchmark.datasets import Dataset
 from disbench.benchmark.datasets.reference import DataRef
 from disbench.benchmark.scoring import draws, scoring
-from disbench.benchmark.scoring.scoring import Floats, Ints, Progress
+from disbench.benchmark.scoring.scoring import Progress
 from disbench.benchmark.scoring.trained import Trained
 from disbench.files import write_atomically
 from disbench.metrics import ContingencyTable
+from disbench.metrics.arrays import Floats, Ints
 
 
 class KeptCodes:

@@ -26,11 +26,12 @@ from disbench.benchmark.datasets.dataset import Dataset
 from disbench.benchmark.datasets.loading import split_name
 from disbench.benchmark.scoring import pt2, torchscript
 from disbench.benchmark.scoring.files import members
-from disbench.benchmark.scoring.scoring import Floats, Ints, Progress
+from disbench.benchmark.scoring.scoring import Progress
 from disbench.benchmark.scoring.trained import encode
 from disbench.errors import UsageError, unknown
 from disbench.files import short
 from disbench.metrics import ContingencyTable
+from disbench.metrics.arrays import Floats, Ints
 from disbench.models.checkpoint import load_tensors
 
 RANGES = ("0,1", "-1,1", "0,255", "uint8")

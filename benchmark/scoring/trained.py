@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from disbench.benchmark.datasets import Dataset
@@ -18,16 +16,22 @@ from disbench.benchmark.scoring.scoring import Progress
 from disbench.benchmark.training.seeds import stream
 from disbench.errors import UsageError
 from disbench.metrics import ContingencyTable
+from disbench.metrics.arrays import Floats, Ints
 from disbench.models import Method
 
-Ints = NDArray[np.integer[Any]]
-Floats = NDArray[np.float32]
 CHUNK = 256  # images encoded at a time: what a layer gives for them fits into a core's cache
 
 
 @dataclass(frozen=True)
 class Trained:
-    """The codes of a trained method."""
+    """A trained method on a data set, as a `scoring.Source`.
+
+    Attributes:
+        method: the method, on `device`.
+        data: the data set whose images it encodes.
+        device: where it encodes them.
+        data_dir: folder of the data sets, and of the classifiers of generated images.
+    """
 
     method: Method
     data: Dataset
@@ -36,9 +40,11 @@ class Trained:
 
     @property
     def rows(self) -> Ints | None:
+        """None: it has codes of all images."""
         return None
 
     def codes(self, rows: Ints, progress: Progress | None = None) -> Floats:
+        """The codes (len(rows), d) that `represent` gives in evaluation mode."""
         self.method.eval()
 
         def represent(images: Tensor) -> Tensor:
@@ -47,31 +53,37 @@ class Trained:
         return encode(represent, self.data, rows, progress)
 
     def contingency(self) -> tuple[ContingencyTable, str] | str:
+        """See `contingency`."""
         return contingency(self.method, self.data, self.device, self.data_dir)
 
 
 def encode(
     represent: Callable[[Tensor], Tensor], data: Dataset, rows: Ints, progress: Progress | None = None
 ) -> Floats:
-    """The codes (len(rows), d) of images, from a function of images (b, c, h, w) to codes (b, d).
+    """The codes (len(rows), d) of the images in these rows.
+
+    Args:
+        represent: from images (b, c, h, w) to codes (b, d).
+        data: has the images.
+        rows: (n,) row numbers.
+        progress: called after each part.
 
     Raises:
         UsageError: a code is not a number, or some images have more codes than others.
     """
+    # One array for all: the parts, kept one by one, would keep a network's memory from being used again.
     codes: Floats = np.empty((0, 0), np.float32)
     with torch.no_grad():
         for start in range(0, len(rows), CHUNK):
-            found = represent(data.images(rows[start : start + CHUNK])).float().cpu().numpy()
-            if (
-                start == 0
-            ):  # one array for all: kept apart, the parts would keep a network's memory from reuse
-                codes = np.empty((len(rows), *found.shape[1:]), np.float32)
-            if found.shape[1:] != codes.shape[1:]:
+            part = represent(data.images(rows[start : start + CHUNK])).float().cpu().numpy()
+            if start == 0:
+                codes = np.empty((len(rows), *part.shape[1:]), np.float32)
+            if part.shape[1:] != codes.shape[1:]:
                 raise UsageError(
                     f"the encoder gave codes of shape {codes.shape[1:]} for the first images and of shape "
-                    f"{found.shape[1:]} from row {rows[start]:,} on; it must give the same for all."
+                    f"{part.shape[1:]} from row {rows[start]:,} on; it must give the same for all."
                 )
-            codes[start : start + CHUNK] = found
+            codes[start : start + CHUNK] = part
             if progress:
                 progress("encoding", min(start + CHUNK, len(rows)), len(rows))
     if not np.isfinite(codes).all():
@@ -85,16 +97,23 @@ def contingency(
 ) -> tuple[ContingencyTable, str] | str:
     """Counts of 1,000 generated images of each category by the class that the frozen classifier gives them.
 
-    Categories are hard one-hot codes, all with the same noise (Ojha et al. 2020). Beside the table, what
-    names the classifier; instead of both, the reason why there can be none.
+    Categories are hard one-hot codes, all with the same noise (Ojha et al. 2020).
+
+    Returns:
+        The counts, and the classifier with its accuracy and hash in words; or the reason why the method or
+        the data set cannot have them.
+
+    Raises:
+        UsageError: the classifier of this data set is not there.
     """
     if data.labels is None:
         return f"{data.name} has no classes"
     generator = torch.Generator(device).manual_seed(stream(0, "categories"))
     method.eval()
     with torch.no_grad():
-        drawn = [method.categories(method.noise(100, generator)) for _ in range(10)]
-    rounds = [found[1] for found in drawn if found is not None]  # (categories, 100, c, h, w) each
+        generated = [method.categories(method.noise(100, generator)) for _ in range(10)]
+    # (categories, 100, c, h, w) each
+    rounds = [named[1] for named in generated if named is not None]
     if not rounds:
         return "the method has no categorical code"
     classifier = load_classifier(data.name, size=data.shape[1], data_dir=data_dir)
@@ -106,5 +125,4 @@ def contingency(
     prior = method.class_prior()
     latent_prior = np.full(k, 1 / k) if prior is None else prior.detach().cpu().double().numpy()
     table = ContingencyTable(counts, latent_prior / latent_prior.sum(), data.class_prior)
-    named = f"{classifier.data}, {classifier.accuracy:.2%} right, sha256 {classifier.sha256[:12]}"
-    return table, named
+    return table, f"{classifier.data}, {classifier.accuracy:.2%} right, sha256 {classifier.sha256[:12]}"

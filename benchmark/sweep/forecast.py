@@ -29,6 +29,7 @@ from disbench.benchmark.sweep.progress import ends
 from disbench.benchmark.training.seeds import stream
 from disbench.benchmark.training.trainer import Fused, Single, use_one_core
 from disbench.errors import UsageError
+from disbench.metrics.arrays import Ints
 
 TRIAL_SECONDS = 1.0  # of steps, after three to warm up
 BEYOND = 5  # arrays of the codes' size that scoring holds at a time, about
@@ -202,7 +203,7 @@ def trial(cell: Cell, protocol: Protocol, options: Options, fuse: int) -> Cost:
     return Cost(step, image * encoded, private, measured=True)
 
 
-def needed(data: datasets.Dataset, protocol: Protocol, source: scoring.Source) -> draws.Ints:
+def needed(data: datasets.Dataset, protocol: Protocol, source: scoring.Source) -> Ints:
     """The rows that scoring will encode."""
     plans = [scoring.plan(choice, source, data, 1) for choice in protocol.metrics]
     rows = [draws.table_rows(data), *(drawn for plan in plans for drawn in plan.draws)]
