@@ -18,9 +18,9 @@ from disbench.benchmark import datasets, protocols
 from disbench.benchmark.datasets.dataset import Dataset
 from disbench.benchmark.datasets.reference import DataRef
 from disbench.benchmark.protocols import MetricChoice
-from disbench.benchmark.scoring import encoders, files, scoring, tables
-from disbench.benchmark.scoring.encoders import Wanted as Wanted
+from disbench.benchmark.scoring import encoders, files, interface, scoring, tables
 from disbench.benchmark.scoring.entries import ScoreEntry
+from disbench.benchmark.scoring.interface import Wanted as Wanted
 from disbench.benchmark.scoring.scoring import Progress, Source
 from disbench.benchmark.scoring.trained import Trained
 from disbench.benchmark.training import gpu
@@ -177,7 +177,7 @@ def _placed(table: tables.CodesTable, path: Path, kind: str, options: SourceOpti
 
 def _encoder(network: encoders.Network, kind: str, title: str, options: SourceOptions) -> Opened:
     dataset = _named(network.path, options)
-    encoder, assumed = encoders.fit(network, options.wanted, dataset, options.data_dir)
+    encoder, assumed = interface.fit(network, options.wanted, dataset, options.data_dir)
     return _of_images(network.path, title, encoder, encoder.data, kind, assumed)
 
 
@@ -204,7 +204,7 @@ def _state_dict(path: Path, options: SourceOptions) -> Opened:
         )
     dataset, size = _named(path, options), options.wanted.size
     if options.factory:
-        channels, sizes = encoders.offered(dataset, size, options.data_dir)
+        channels, sizes = interface.offered(dataset, size, options.data_dir)
         network = encoders.from_factory(path, options.factory, (channels, sizes[0], sizes[0]))
         return _encoder(network, "state dict", f"{options.factory} with a state dict", options)
     data = datasets.load(dataset, size=size, data_dir=options.data_dir)

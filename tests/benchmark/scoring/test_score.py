@@ -14,7 +14,7 @@ from disbench import metrics
 from disbench.benchmark import datasets, protocols
 from disbench.benchmark.protocols import choose_metrics
 from disbench.benchmark.scoring import draws
-from disbench.benchmark.scoring.encoders import Reading
+from disbench.benchmark.scoring.interface import Reading
 from disbench.benchmark.scoring.sources import SourceOptions as Options
 from disbench.benchmark.scoring.sources import Wanted, choose, open_source
 from disbench.metrics import Grid
