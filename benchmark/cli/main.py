@@ -83,7 +83,7 @@ app.command("table")(leaderboard.table_)
 app.add_typer(data_app, name="data")
 app.add_typer(bench_app, name="bench")
 
-SPELLED = {"settings": "set"}  # where an option is called otherwise than the argument
+SPELLED = {"settings": "set", "sources": "from"}  # where an option is called otherwise than the argument
 LISTS = ("methods", "metrics", "datasets", "protocols", "tables")
 
 

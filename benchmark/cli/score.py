@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from disbench.benchmark.cli.terminal import DataDir, Device, table, terminal
-from disbench.errors import UsageError
+from disbench.errors import UsageError, spelled
 from disbench.files import unwritable
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ def score(
     from rich.console import Console
 
     from disbench.benchmark import api
+    from disbench.benchmark.cli.main import option
     from disbench.benchmark.scoring import sources
 
     options = sources.SourceOptions(
@@ -79,7 +80,7 @@ def score(
     scored = api.score_all(opened, metrics=metrics, preset=preset, repeats=repeats, console=told)
     found = [one.scores for one in scored]
     if json_:
-        whole = [sources.as_json(one, entries) for one, entries in zip(opened, found, strict=True)]
+        whole = [sources.as_json(one, entries, option) for one, entries in zip(opened, found, strict=True)]
         print(json.dumps(whole[0] if len(whole) == 1 else whole, indent=1, default=list))
         return
     console = terminal()
@@ -148,8 +149,10 @@ def _show_several(console: Console, opened: Sequence[Opened], found: Sequence[Se
 
 
 def _show_assumed(console: Console, one: Opened, before: str = "") -> None:
-    for line in one.assumed:
-        console.print(f"{before}{line}", highlight=False, soft_wrap=True, markup=False)
+    from disbench.benchmark.cli.main import option
+
+    for note in one.notes:
+        console.print(f"{before}{spelled(note, option)}", highlight=False, soft_wrap=True, markup=False)
 
 
 def _show_settings(console: Console, entry: ScoreEntry) -> None:

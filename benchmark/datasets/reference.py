@@ -66,6 +66,6 @@ class DataRef:
         if data.sha256 != self.sha256:
             raise UsageError(
                 f"the data set {data.name} here has sha256 {data.sha256[:12]}..., "
-                f"this model was trained on {self.sha256[:12]}...: scores would not compare; "
+                f"this model was trained on {self.sha256[:12]}...: scores would not be comparable; "
                 "use the same data set."
             )

@@ -1,8 +1,8 @@
-"""Encoders that someone trained, as functions of images: exported networks and state dicts.
+"""Encoders that someone trained, as functions of image tensors: exported networks and state dicts.
 
-How an encoder wants its images and which of its outputs is the code is read from the file where it says so,
-found by trying where that cannot mislead, and assumed otherwise; `Encoder.assumed` says which, in sentences
-for the user.
+A new format needs three things: its first bytes in `files.recognise`, a function here that gives a `Network`,
+and an entry in `FORMATS`. What reads the file without trusting it has a file of its own: `torchscript`,
+`pt2`, `onnx`. How the network takes images, and which output is the code, is found out by `interface`.
 """
 
 from __future__ import annotations
@@ -15,14 +15,13 @@ import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from disbench.benchmark.scoring import pt2, torchscript
-from disbench.benchmark.scoring.files import members
-from disbench.errors import UsageError
+from disbench.benchmark.scoring.files import Kind, members
+from disbench.errors import UsageError, argument
 from disbench.files import short
 from disbench.models.checkpoint import load_tensors
 
@@ -34,15 +33,21 @@ class Network:
     """A network as a function of an image tensor in its own layout.
 
     Attributes:
+        path: of its file, or what errors call it.
+        run: from images to a tensor, or to a tuple, list or dict of tensors.
         shape: the input's sizes, batch first, None where free; None where the file does not say.
         dtype: the input's type where the file says.
+        assumed: sentences for the user, see `errors.spelled`.
     """
 
     path: Path
-    run: Callable[[Tensor], Any]
+    run: Callable[[Tensor], object]
     shape: tuple[int | None, ...] | None = None
     dtype: torch.dtype | None = None
     assumed: tuple[str, ...] = ()
+
+
+# --- Exported networks: one function per format ---
 
 
 def scripted(path: Path) -> Network:
@@ -57,10 +62,22 @@ def exported(path: Path) -> Network:
 
 
 def onnx(path: Path) -> Network:
+    """An ONNX model, run by onnxruntime."""
+    # onnxruntime is an extra
     from disbench.benchmark.scoring.onnx import Model
 
     model = Model(path)
     return Network(path, model, model.shape, model.dtype)
+
+
+FORMATS: Mapping[Kind, tuple[str, Callable[[Path], Network]]] = {
+    "torchscript": ("a TorchScript encoder", scripted),
+    "pt2": ("a torch.export encoder", exported),
+    "onnx": ("an ONNX encoder", onnx),
+}
+
+
+# --- State dicts: weights, and the module that they belong to ---
 
 
 def state_dict(path: Path) -> tuple[dict[str, Tensor], tuple[str, ...]]:
@@ -70,100 +87,111 @@ def state_dict(path: Path) -> tuple[dict[str, Tensor], tuple[str, ...]]:
         UsageError: unreadable, hostile, or no weights in it.
     """
     if zipfile.is_zipfile(path):
-        members(path, "a torch file")  # compares the checksums, which torch does not
-    found, assumed = load_tensors(path), []
-    if isinstance(found, Mapping) and not _is_weights(found):
-        inside = [key for key in WRAPPED if _is_weights(found.get(key))]
+        # compares the checksums, which torch does not
+        members(path, "a torch file")
+    content: object = load_tensors(path)
+    weights, assumed = _weights(content), []
+    if weights is None and isinstance(content, Mapping):
+        inside = {key: part for key in WRAPPED if (part := _weights(content.get(key))) is not None}
         if len(inside) == 1:
-            found = found[inside[0]]
-            assumed.append(f"the weights are its entry {inside[0]!r}")
-    if not _is_weights(found):
-        held = _held(found)
+            ((key, weights),) = inside.items()
+            assumed.append(f"the weights are its entry {key!r}")
+    if weights is None:
         raise UsageError(
-            f"{path} is not a disbench checkpoint or a state dict but {held}; write "
+            f"{path} is not a disbench checkpoint or a state dict but {_described(content)}; write "
             "torch.save(model.state_dict(), path)."
         )
-    if all(name.startswith("module.") for name in found):
-        found = {name.removeprefix("module."): tensor for name, tensor in found.items()}
+    if all(name.startswith("module.") for name in weights):
+        weights = {name.removeprefix("module."): tensor for name, tensor in weights.items()}
         assumed.append("'module.' before all names is DataParallel's and was left out")
-    return dict(found), tuple(assumed)
+    return weights, tuple(assumed)
 
 
-def _held(found: Any) -> str:
+def _weights(value: object) -> dict[str, Tensor] | None:
+    """The value if it is a dict of tensors by name, and not empty."""
+    if not isinstance(value, Mapping) or not value:
+        return None
+    weights = {
+        name: tensor for name, tensor in value.items() if isinstance(name, str) and isinstance(tensor, Tensor)
+    }
+    return weights if len(weights) == len(value) else None
+
+
+def _described(content: object) -> str:
     """What a torch file holds instead of weights, in words."""
-    if isinstance(found, Mapping):
-        return f"a dict of {short(sorted(map(str, found)))}" if found else "an empty dict"
-    return f"a {type(found).__name__}"
-
-
-def _is_weights(value: Any) -> bool:
-    return (
-        isinstance(value, Mapping)
-        and bool(value)
-        and all(isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in value.items())
-    )
+    if isinstance(content, Mapping):
+        return f"a dict of {short(sorted(map(str, content)))}" if content else "an empty dict"
+    return f"a {type(content).__name__}"
 
 
 def from_factory(path: Path, factory: str, shape: tuple[int, int, int]) -> Network:
-    """A state dict loaded into the module that the user's own function makes.
+    """A state dict loaded into the module that the user's own function builds.
 
     Args:
+        path: of the state dict.
         factory: `package.module:function`; it is called with the images' shape (c, h, w) if it takes an
             argument, and returns an `nn.Module`. Its `encode` is used where it has one, else its `forward`.
+        shape: (c, h, w) of the images.
 
     Raises:
         UsageError: no such function, it fails, or its weights are not those of the file.
     """
     weights, assumed = state_dict(path)
-    make = _imported(factory)
+    build, name = _imported(factory), f"{argument('factory')} {factory}"
     try:
-        module = make(shape) if inspect.signature(make).parameters else make()
-    except Exception as error:  # the user's code may raise anything
-        raise UsageError(f"--factory {factory} failed: {type(error).__name__}: {short(error)}") from error
+        module = build(shape) if inspect.signature(build).parameters else build()
+    except Exception as error:
+        # the user's code may raise anything
+        raise UsageError(f"{name} failed: {type(error).__name__}: {short(error)}") from error
     if not isinstance(module, nn.Module):
-        raise UsageError(f"--factory {factory} returned a {type(module).__name__}; return an nn.Module.")
-    load_strictly(module, weights, path, f"--factory {factory}")
+        raise UsageError(f"{name} returned a {type(module).__name__}; return an nn.Module.")
+    load_strictly(module, weights, path, name)
     module.eval()
     encode = getattr(module, "encode", None)
     called = encode if callable(encode) else module
-    told = f"called its {'encode' if called is encode else 'forward'}"
-    return Network(path, called, assumed=(*assumed, told))
+    note = f"called its {'encode' if called is encode else 'forward'}"
+    return Network(path, called, assumed=(*assumed, note))
 
 
 def load_strictly(module: nn.Module, weights: Mapping[str, Tensor], path: Path, of: str) -> None:
-    """Every weight of the module from the file and no other; `of` is what made the module, in words.
+    """Loads every weight of a module, and accepts no other.
+
+    Args:
+        module: gets the weights.
+        weights: of the file, by name.
+        path: of the file.
+        of: what built the module, in words.
 
     Raises:
         UsageError: names or shapes differ; says which.
     """
     known = module.state_dict()
-    lacking = [name for name in known if name not in weights]
-    foreign = [name for name in weights if name not in known]
-    wrong = [n for n in known if n in weights and known[n].shape != weights[n].shape]
-    told = [
-        f"{what} {short(names, 120)}"
-        for what, names in (("it lacks", lacking), ("unknown are", foreign), ("of another shape are", wrong))
-        if names
-    ]
-    if told:
-        raise UsageError(f"the weights in {path} are not those of {of}: {'; '.join(told)}; all must fit.")
+    differences = (
+        ("it lacks", [name for name in known if name not in weights]),
+        ("unknown are", [name for name in weights if name not in known]),
+        ("of another shape are", [n for n in known if n in weights and known[n].shape != weights[n].shape]),
+    )
+    sentence = "; ".join(f"{what} {short(names, 120)}" for what, names in differences if names)
+    if sentence:
+        raise UsageError(f"the weights in {path} are not those of {of}: {sentence}; all must fit.")
     module.load_state_dict(dict(weights), strict=True)
 
 
-def _imported(factory: str) -> Callable[..., Any]:
+def _imported(factory: str) -> Callable[..., object]:
     """The function that `package.module:function` names; modules of the working folder count."""
-    module, _, name = factory.partition(":")
+    name = f"{argument('factory')} {factory}"
+    module, _, function = factory.partition(":")
     if not re.fullmatch(r"[\w.]+:\w+", factory):
-        raise UsageError(f"--factory {factory!r} must be package.module:function.")
+        raise UsageError(f"{argument('factory')} {factory!r} must be package.module:function.")
     here = str(Path.cwd())
     sys.path.insert(0, here)
     try:
-        found = getattr(importlib.import_module(module), name, None)
-    except Exception as error:  # the user's code may raise anything
-        raise UsageError(f"--factory {factory}: cannot import {module}: {short(error)}") from error
+        build: object = getattr(importlib.import_module(module), function, None)
+    except Exception as error:
+        # the user's code may raise anything
+        raise UsageError(f"{name}: cannot import {module}: {short(error)}") from error
     finally:
         sys.path.remove(here)
-    if not callable(found):
-        raise UsageError(f"--factory {factory}: {module} has no function {name!r}.")
-    made: Callable[..., Any] = found
-    return made
+    if not callable(build):
+        raise UsageError(f"{name}: {module} has no function {function!r}.")
+    return build

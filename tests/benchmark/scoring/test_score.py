@@ -14,7 +14,7 @@ from disbench import metrics
 from disbench.benchmark import datasets, protocols
 from disbench.benchmark.protocols import choose_metrics
 from disbench.benchmark.scoring import draws
-from disbench.benchmark.scoring.interface import Reading
+from disbench.benchmark.scoring.interface import Interface
 from disbench.benchmark.scoring.sources import SourceOptions as Options
 from disbench.benchmark.scoring.sources import Wanted, choose, open_source
 from disbench.metrics import Grid
@@ -269,13 +269,13 @@ def test_layout_type_and_the_dict_s_key_are_found(score, home, tmp_path):
 )
 def test_images_of_three_channels_by_hand(layout, span, expected):
     images = torch.linspace(0, 1, 6).reshape(1, 3, 1, 2)
-    made = Reading(layout, 3, span).prepare(images, None)
+    made = Interface(layout, 3, span).prepare(images, None)
     torch.testing.assert_close(made, torch.tensor(expected, dtype=made.dtype))
     assert (made.dtype == torch.uint8) == (span == "uint8")
 
 
 def test_grey_images_for_three_channels():
-    made = Reading("nchw", 3, "0,1").prepare(torch.tensor([[[[0.25, 0.5]]]]), None)
+    made = Interface("nchw", 3, "0,1").prepare(torch.tensor([[[[0.25, 0.5]]]]), None)
     assert made.tolist() == [[[[0.25, 0.5]], [[0.25, 0.5]], [[0.25, 0.5]]]]
 
 
