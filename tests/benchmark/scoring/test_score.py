@@ -17,6 +17,7 @@ from disbench.benchmark.scoring import draws
 from disbench.benchmark.scoring.interface import Interface
 from disbench.benchmark.scoring.sources import SourceOptions as Options
 from disbench.benchmark.scoring.sources import Wanted, choose, open_source
+from disbench.errors import UsageError
 from disbench.metrics import Grid
 
 SIZES = (3, 4, 5)
@@ -110,6 +111,26 @@ def test_factors_that_make_a_grid_need_no_data_set(score, direct):
     found = score("factors.npz", "--metrics", METRICS, dataset=None)
     assert scores(found) == direct
     assert "complete grid of 3 x 4 x 5" in " ".join(found["assumed"])
+
+
+def test_a_note_names_the_option_or_the_argument(score, home):
+    """`--input-range` on the command line, `input_range` in Python."""
+    options = Options(dataset=str(home / "grid.npz"), data_dir=home / "cache")
+    assert any("(input_range)" in sentence for sentence in open_source(home / "traced.pt", options).assumed)
+    assert any("(--input-range)" in line for line in score("traced.pt", "--metrics", "mig")["assumed"])
+
+
+def test_a_refusal_that_quotes_another_names_arguments_too(home, tmp_path):
+    torch.jit.trace(Double(), torch.rand(2, 1, 16, 16)).save(str(tmp_path / "double.pt"))
+    wanted = Wanted(output="mu")
+    options = Options(dataset=str(home / "grid.npz"), wanted=wanted, data_dir=home / "cache")
+    with pytest.raises(UsageError) as refused:
+        open_source(tmp_path / "double.pt", options)
+    sentence = str(refused.value)
+    assert ": output mu is no table" in sentence
+    assert sentence.endswith("see size, layout and output)")
+    assert sentence.isprintable()
+    assert ": --output mu is no table" in refused.value.told(lambda name: f"--{name}")
 
 
 def test_the_codes_are_those_of_the_module(home):
