@@ -1,7 +1,11 @@
-"""From a data set's own files to stored images. A reader is named by `reader.kind` in a manifest.
+"""From a data set's own files to stored images: one class per format, named by `reader.kind` in a manifest.
 
-Each streams: memory stays at a few hundred megabytes however large the files are. None unpickles, and none
-unpacks an archive onto the disk. What a reader cannot make sense of is a UsageError that names the file.
+Its fields are what the manifest's table `reader` sets, and its `content(files, size)` gives the images, from
+the manifest's files by role. Each streams: memory stays at a few hundred megabytes however large the files
+are. None unpickles, and none unpacks an archive onto the disk (`streams`). A file that a reader cannot make
+sense of is a UsageError that names it.
+
+A new format is a class here and its name in `Reader`; a plug-in brings a `PluginReader`.
 """
 
 import io
@@ -13,11 +17,10 @@ from typing import IO, Annotated, Any, Literal
 
 import h5py
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from disbench.benchmark.datasets import dsprites
-from disbench.benchmark.datasets.cache import Bytes, Content, Ints
+from disbench.benchmark.datasets.cache import Bytes, Content
 from disbench.benchmark.datasets.streams import (
     BLOCK,
     Archive,
@@ -29,6 +32,7 @@ from disbench.benchmark.datasets.streams import (
     unzipped,
 )
 from disbench.errors import UsageError
+from disbench.metrics.arrays import Array, Ints
 from disbench.strict import Strict
 
 MOST = 2**28  # bytes of images held at a time, whatever the layout asks for
@@ -60,7 +64,14 @@ class Digits(Strict):
 
 
 class Npz(Strict):
-    """One array of an npz file, streamed. Others are never opened: the metadata of dSprites is a pickle."""
+    """One array of an npz file, streamed. Others are never opened: the metadata of dSprites is a pickle.
+
+    Attributes:
+        kind: "npz".
+        images: name of the array.
+        packed: whether the images are black and white and stored as bits.
+        file: role of the file.
+    """
 
     kind: Literal["npz"]
     images: str
@@ -75,7 +86,14 @@ class Npz(Strict):
 
 
 class Hdf5(Strict):
-    """One array of an HDF5 file, read in slabs of whole chunks."""
+    """One array of an HDF5 file, read in slabs of whole chunks.
+
+    Attributes:
+        kind: "hdf5".
+        images: name of the array.
+        packed: whether the images are black and white and stored as bits.
+        file: role of the file.
+    """
 
     kind: Literal["hdf5"]
     images: str
@@ -100,7 +118,13 @@ class Hdf5(Strict):
 
 
 class Idx(Strict):
-    """Pairs of idx files, gzipped or not: magic 2051, big-endian sizes, pixels; magic 2049, size, labels."""
+    """Pairs of idx files, gzipped or not: magic 2051, big-endian sizes, pixels; magic 2049, size, labels.
+
+    Attributes:
+        kind: "idx".
+        images: roles of the files of images, in order.
+        labels: roles of the files of labels, in the same order.
+    """
 
     kind: Literal["idx"]
     images: tuple[str, ...]
@@ -127,7 +151,15 @@ class Idx(Strict):
 
 
 class Mat(Strict):
-    """MATLAB files, version 5: images (h, w, c, n), labels (n, 1); `zero` is the label of class 0."""
+    """MATLAB files, version 5: images (h, w, c, n), labels (n, 1).
+
+    Attributes:
+        kind: "mat".
+        files: roles of the files, in order.
+        images: name of the images' array.
+        labels: name of the labels' array.
+        zero: the label of class 0.
+    """
 
     kind: Literal["mat"]
     files: tuple[str, ...]
@@ -143,11 +175,11 @@ class Mat(Strict):
         shape = (sum(s[3] for s in shapes), c, h, w)
         return _content(self._blocks(files), shape, size, labels=labels)
 
-    def _load(self, path: Path, key: str) -> NDArray[Any]:
+    def _load(self, path: Path, key: str) -> Array:
         from scipy.io import loadmat
 
         with reading(path):
-            array: NDArray[Any] = loadmat(path, variable_names=[key])[key]
+            array: Array = loadmat(path, variable_names=[key])[key]
             return array
 
     def _shape(self, path: Path) -> tuple[int, ...]:
@@ -168,6 +200,11 @@ class Cars(Strict):
 
     The grid is (elevation, azimuth, car), cars in the order of their names. All images are held at the size
     asked for (216 MB at 64x64), because the files come car by car and the car is the fastest factor.
+
+    Attributes:
+        kind: "cars3d".
+        member: regular expression for the names of the cars' files in the archive.
+        file: role of the archive.
     """
 
     kind: Literal["cars3d"]
@@ -194,9 +231,12 @@ class Cars(Strict):
 class Norb(Strict):
     """SmallNORB, the first camera, sorted into the grid (category, instance, elevation, azimuth, lighting).
 
-    `parts` are roles: a part p has the files p_dat, p_cat and p_info. Factor values become ranks: azimuths
-    are even numbers and a part has only some of the ten instances. The images are held at the size asked
-    for, 100 MB a part.
+    Factor values become ranks: azimuths are even numbers and a part has only some of the ten instances. The
+    images are held at the size asked for, 100 MB a part.
+
+    Attributes:
+        kind: "norb".
+        parts: beginnings of roles; a part p has the files p_dat, p_cat and p_info.
     """
 
     kind: Literal["norb"]
@@ -230,9 +270,15 @@ class Norb(Strict):
 class Pictures(Strict):
     """Pictures in a zip or tar archive, in the order of their names, cut to the central square and resized.
 
-    The square has `crop` pixels a side, or as many as fit. `table` is the role of a text file with a line of
-    names and a line per picture: its name, then -1 or 1 for each. `folders` reads the first part of the name
-    as the first factor and the place within it as the second.
+    Attributes:
+        kind: "pictures".
+        member: regular expression for the names of the pictures in the archive.
+        mode: "L" for grey images, "RGB" for colours.
+        crop: width of the square in pixels; None for as many as fit.
+        table: role of a text file with attributes: a line of names, then a line per picture with its name and
+            -1 or 1 for each. None if there is none.
+        folders: names of two factors: the folder of a picture, and its place in that folder.
+        file: role of the archive.
     """
 
     kind: Literal["pictures"]
@@ -289,9 +335,12 @@ Reader = Annotated[
 
 
 class PluginReader(Strict):
-    """The base of a plug-in's own reader. Its fields are what the manifest's `reader` may set; those and
-    the manifest's files decide whether a converted data set is made again, so raise `version` whenever the
-    images change.
+    """The base of a plug-in's own reader. Its fields are what the manifest's `reader` may set.
+
+    These fields and the manifest's files decide whether a converted data set is made again.
+
+    Attributes:
+        version: to be raised whenever the images change.
     """
 
     version: int = 1
@@ -327,7 +376,12 @@ def _content(
     Args:
         blocks: (b, h, w), (b, h, w, c) or (b, c, h, w), c being 1 or 3.
         shape: of all images together, in the same layout.
-        size: pixels a side; 0 leaves the images as they are.
+        size: of the images, in pixels; 0 leaves them as they are.
+        packed: whether the images are black and white and stored as bits.
+        labels: (n,) classes.
+
+    Raises:
+        UsageError: images of another type, shape or range.
     """
     n = shape[0]
     _, c, h, w = _channels_first(np.empty((0, *shape[1:]), np.uint8)).shape
@@ -351,7 +405,7 @@ def _content(
     return Content(whole, stored(), packed=packed, labels=labels)
 
 
-def _channels_first(images: NDArray[Any]) -> NDArray[Any]:
+def _channels_first(images: Array) -> Array:
     if images.ndim == 3:
         return images[:, None]
     if images.ndim == 4 and images.shape[-1] in (1, 3):
@@ -359,11 +413,6 @@ def _channels_first(images: NDArray[Any]) -> NDArray[Any]:
     if images.ndim == 4 and images.shape[1] in (1, 3):
         return images
     raise UsageError(f"images {images.shape} must be (n, h, w), (n, h, w, c) or (n, c, h, w) with c = 1 or 3")
-
-
-def _as_file(raw: bytes) -> Any:
-    """A file in memory; scipy reads it, though its type hints know only paths."""
-    return io.BytesIO(raw)
 
 
 def _idx_header(source: IO[bytes], dimensions: int) -> tuple[int, ...]:
@@ -378,10 +427,18 @@ def _idx_sizes(path: Path) -> tuple[int, ...]:
         return _idx_header(source, 3)
 
 
+def _as_file(raw: bytes) -> Any:
+    """A file in memory; scipy reads it, though its type hints know only paths."""
+    return io.BytesIO(raw)
+
+
 def _norb_header(source: IO[bytes]) -> tuple[np.dtype[Any], tuple[int, ...]]:
     """Type and sizes. At least three sizes are stored; those beyond the number of dimensions are padding."""
     magic, dimensions = struct.unpack("<ii", exactly(source, 8))
-    types: dict[int, np.dtype[Any]] = {0x1E3D4C55: np.dtype(np.uint8), 0x1E3D4C54: np.dtype("<i4")}
+    types: dict[int, np.dtype[Any]] = {
+        0x1E3D4C55: np.dtype(np.uint8),
+        0x1E3D4C54: np.dtype("<i4"),
+    }
     if magic not in types or not 1 <= dimensions <= 4:
         raise ValueError(f"it begins with {magic:#x} and {dimensions} dimensions")
     stored = max(3, dimensions)

@@ -14,10 +14,10 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any, Self, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from disbench import files
 from disbench.errors import UsageError
+from disbench.metrics.arrays import Array
 
 BLOCK = 2**24  # bytes of images read at a time, where the file's own layout does not ask for more
 MEMBER = 2**26  # bytes of one archive member: far above any image here, far below a decompression bomb
@@ -48,6 +48,7 @@ def exactly(source: IO[bytes], n: int) -> bytes:
 
 
 def unzipped(path: Path) -> IO[bytes]:
+    """A file's content, unpacked if it is gzipped."""
     with path.open("rb") as file:
         zipped = file.read(2) == b"\x1f\x8b"
     return cast(IO[bytes], gzip.open(path)) if zipped else path.open("rb")
@@ -88,22 +89,28 @@ def plain_header(source: IO[bytes], where: str) -> tuple[tuple[int, ...], np.dty
     return shape, dtype
 
 
-def npz_blocks(path: Path, key: str) -> Iterator[NDArray[Any]]:
-    """An array of an npz file in slabs along its first axis. Refuses Python objects."""
+def npz_blocks(path: Path, key: str) -> Iterator[Array]:
+    """An array of an npz file in slabs along its first axis.
+
+    Raises:
+        UsageError: no such file or array, a damaged one, or one of Python objects.
+    """
     with reading(path), zipfile.ZipFile(path) as archive, archive.open(f"{key}.npy") as member:
         shape, dtype = plain_header(member, f"{path}: {key}")
         each = int(np.prod(shape[1:])) * dtype.itemsize
         for start, stop in steps(shape[0], each):
             yield np.frombuffer(exactly(member, (stop - start) * each), dtype).reshape(-1, *shape[1:])
-        member.read(1)  # reaching the end makes zipfile compare its checksum
+        # reaching the end makes zipfile compare its checksum
+        member.read(1)
 
 
-def npz_array(path: Path, key: str) -> NDArray[Any]:
+def npz_array(path: Path, key: str) -> Array:
     """A whole array of an npz file, without pickle."""
     return np.concatenate(list(npz_blocks(path, key)))
 
 
 def npz_keys(path: Path) -> set[str]:
+    """The names of the arrays in an npz file."""
     with reading(path), zipfile.ZipFile(path) as archive:
         return {name.removesuffix(".npy") for name in archive.namelist()}
 
@@ -113,12 +120,25 @@ class Archive:
 
     Only regular files whose names match are seen, in the archive's order. A matching name that leaves the
     archive, a matching link, and a member of more than `MEMBER` bytes are refused.
+
+    Args:
+        path: of the archive.
+        pattern: regular expression that is searched in the members' names.
+
+    Attributes:
+        path: of the archive.
+        sizes: length of each member that matches, in bytes, by name.
+
+    Raises:
+        UsageError: a damaged archive, none that matches, or a member that is refused.
     """
 
+    path: Path
+    sizes: dict[str, int]
+
     def __init__(self, path: Path, pattern: str) -> None:
-        self.path = path
+        self.path, self.sizes = path, {}
         self._open: zipfile.ZipFile | tarfile.TarFile
-        self.sizes: dict[str, int] = {}
         with reading(path):
             if zipfile.is_zipfile(path):
                 self._open = zipfile.ZipFile(path)
@@ -126,7 +146,8 @@ class Archive:
                     link = stat.S_ISLNK(entry.external_attr >> 16)
                     self._see(entry.filename, entry.file_size, pattern, regular=not (link or entry.is_dir()))
             else:
-                self._open = tarfile.open(path)  # noqa: SIM115 (closed by __exit__)
+                # closed by __exit__
+                self._open = tarfile.open(path)  # noqa: SIM115
                 for member in self._open.getmembers():
                     self._see(member.name, member.size, pattern, regular=member.isfile())
         if not self.sizes:
@@ -138,8 +159,8 @@ class Archive:
         inside = not PurePosixPath(name).is_absolute() and ".." not in PurePosixPath(name).parts
         if not (regular and inside and size <= MEMBER):
             raise UsageError(
-                f"{self.path}: {name!r} is no plain file of at most {MEMBER >> 20} MiB inside the archive; "
-                "this is another archive, fetch the published one"
+                f"{self.path}: {name!r} is not a plain file of at most {MEMBER >> 20} MiB inside the "
+                "archive; this is another archive, fetch the published one"
             )
         self.sizes[name] = size
 
@@ -150,6 +171,7 @@ class Archive:
         self._open.close()
 
     def read(self, name: str) -> bytes:
+        """The content of a member."""
         with reading(self.path):
             if isinstance(self._open, zipfile.ZipFile):
                 with self._open.open(name) as source:

@@ -38,7 +38,6 @@ class Model:
         path: of the file.
 
     Attributes:
-        session: runs the model.
         name: of the input.
         type: of the input, for numpy.
         dtype: of the input, for torch.
@@ -49,6 +48,12 @@ class Model:
         UsageError: onnxruntime is not installed, or the file is damaged, has weights in other files, or takes
             anything but one tensor of images.
     """
+
+    name: str
+    type: type[np.generic]
+    dtype: torch.dtype
+    shape: tuple[int | None, ...]
+    returned: list[str]
 
     def __init__(self, path: Path) -> None:
         try:

@@ -403,7 +403,7 @@ def tar_link(path, kind):
 )
 def test_members_that_are_no_plain_files_inside_the_archive_are_refused(make, tmp_path):
     make(tmp_path / "c.zip")
-    with pytest.raises(UsageError, match="no plain file"):
+    with pytest.raises(UsageError, match="not a plain file"):
         read(FACES, {"data": tmp_path / "c.zip"}, 64)
 
 
@@ -507,7 +507,7 @@ def test_an_own_file_with_factors_is_a_grid_only_in_row_major_order(shuffled, tm
                 "factors": np.zeros((3, 2), int),
                 "factor_names": np.array(["a"]),
             },
-            "one a column",
+            "one per column",
         ),
         ({"images": np.zeros((3, 8, 8), np.uint8), "labels": np.array([{}] * 3)}, "object"),
     ],
