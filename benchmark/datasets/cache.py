@@ -20,7 +20,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import h5py
 import numpy as np
@@ -29,7 +29,10 @@ from numpy.typing import NDArray
 
 from disbench import files
 from disbench.errors import UsageError
-from disbench.metrics.arrays import Ints
+
+if TYPE_CHECKING:
+    # disbench.metrics takes long to load, and manifests need none of it
+    from disbench.metrics.arrays import Ints
 
 FORMAT = "disbench data"
 VERSION = 1

@@ -8,12 +8,14 @@ sense of is a UsageError that names it.
 A new format is a class here and its name in `Reader`; a plug-in brings a `PluginReader`.
 """
 
+from __future__ import annotations
+
 import io
 import struct
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
-from typing import IO, Annotated, Any, Literal
+from typing import IO, TYPE_CHECKING, Annotated, Any, Literal
 
 import h5py
 import numpy as np
@@ -32,8 +34,10 @@ from disbench.benchmark.datasets.streams import (
     unzipped,
 )
 from disbench.errors import UsageError
-from disbench.metrics.arrays import Array, Ints
 from disbench.strict import Strict
+
+if TYPE_CHECKING:
+    from disbench.metrics.arrays import Array, Ints
 
 MOST = 2**28  # bytes of images held at a time, whatever the layout asks for
 

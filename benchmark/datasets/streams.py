@@ -3,6 +3,8 @@
 Nothing here unpickles, and nothing unpacks an archive onto the disk.
 """
 
+from __future__ import annotations
+
 import gzip
 import re
 import stat
@@ -11,13 +13,15 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, Self, cast
+from typing import IO, TYPE_CHECKING, Any, Self, cast
 
 import numpy as np
 
 from disbench import files
 from disbench.errors import UsageError
-from disbench.metrics.arrays import Array
+
+if TYPE_CHECKING:
+    from disbench.metrics.arrays import Array
 
 BLOCK = 2**24  # bytes of images read at a time, where the file's own layout does not ask for more
 MEMBER = 2**26  # bytes of one archive member: far above any image here, far below a decompression bomb

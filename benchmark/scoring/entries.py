@@ -159,7 +159,7 @@ FIELDS = tuple(f.name for f in fields(ScoreEntry))
 
 
 def read_entries(values: object) -> list[ScoreEntry] | None:
-    """The entries of a `scores.json`, from its JSON; None where these are no entries."""
+    """The entries of a `scores.json`, from its JSON; None for any other content."""
     if not isinstance(values, list) or not all(isinstance(entry, dict) for entry in values):
         return None
     try:

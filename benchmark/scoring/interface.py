@@ -192,14 +192,14 @@ def choose_code(path: Path, returned: object, output: str, batch: int) -> tuple[
         table = tables.get(name)
         if table is None:
             raise UsageError(
-                f"{path}: {argument('output')} {output} is no table (b, d) among its outputs: {known}."
+                f"{path}: {argument('output')} {output} is not a table (b, d) among its outputs: {known}."
             )
         return table, f"the code is output {name!r} of: {known}"
     given = {name: table for name, table in tables.items() if table is not None}
     if not given:
         raise UsageError(
-            f"{path} returns {known or 'nothing'} for b = {batch} images, which is no table (b, d) of codes; "
-            "export the encoder alone."
+            f"{path} returns {known or 'nothing'} for b = {batch} images, which is not a table (b, d) of "
+            "codes; export the encoder alone."
         )
     named = [name for name in given if name.lower() in MEANS]
     if len(given) == 1 or len(named) == 1:

@@ -341,7 +341,7 @@ def _inputs(
 ) -> tuple[dict[str, object], list[str]]:
     """The inputs of a graph: weights and constants by name, and the names of those that the user gives.
 
-    An input of the user's that is no tensor has the name of its kind, `as_...`.
+    An input of the user's that is not a tensor has the name of its kind, `as_...`.
     """
     held: dict[str, object] = {}
     images: list[str] = []

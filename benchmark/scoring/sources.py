@@ -117,7 +117,7 @@ def open_codes(table: tables.CodesTable, options: SourceOptions) -> Opened:
     """Codes in memory.
 
     Raises:
-        UsageError: they are no finite numbers, or do not fit the data.
+        UsageError: they are not finite numbers, or do not fit the data.
     """
     path = Path("the array")
     return _codes(tables.checked(table, path), path, "array", options)

@@ -4,7 +4,7 @@ That reader knows TorchScript's types alone, so nothing of Python runs. But it b
 in the file say of their tensors, and the code may call any operator. So here, before it sees the file: every
 checksum, every tensor against the bytes that there are for it, and every operator that the code names
 (`pt2.REFUSED`). The archive that torch reads is written anew from the checked members. This keeps
-damaged files out, and files and Python out of reach; it is no sandbox for the operators themselves.
+damaged files out, and files and Python out of reach; it is not a sandbox for the operators themselves.
 """
 
 from __future__ import annotations

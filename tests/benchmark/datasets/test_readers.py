@@ -122,6 +122,17 @@ def test_npz_with_flipped_bits(tmp_path):
         read(readers.Npz(kind="npz", images="images"), {"data": path}, 8)
 
 
+def test_npz_of_another_order_or_format(tmp_path):
+    path = tmp_path / "m.npz"
+    np.savez(path, images=np.asfortranarray(constant(range(9), 8, 8)))
+    with pytest.raises(UsageError, match=r"images of shape .* is not a plain row-major array"):
+        read(readers.Npz(kind="npz", images="images"), {"data": path}, 8)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("images.npy", b"\x93NUMPY\x03\x00" + bytes(100))
+    with pytest.raises(UsageError, match=r"m\.npz cannot be read \(format \(3, 0\)\)"):
+        read(readers.Npz(kind="npz", images="images"), {"data": path}, 8)
+
+
 # --- HDF5 ---
 
 

@@ -127,10 +127,10 @@ def test_a_refusal_that_quotes_another_names_arguments_too(home, tmp_path):
     with pytest.raises(UsageError) as refused:
         open_source(tmp_path / "double.pt", options)
     sentence = str(refused.value)
-    assert ": output mu is no table" in sentence
+    assert ": output mu is not a table" in sentence
     assert sentence.endswith("see size, layout and output)")
     assert sentence.isprintable()
-    assert ": --output mu is no table" in refused.value.told(lambda name: f"--{name}")
+    assert ": --output mu is not a table" in refused.value.told(lambda name: f"--{name}")
 
 
 def test_the_codes_are_those_of_the_module(home):

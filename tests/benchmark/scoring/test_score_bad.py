@@ -407,9 +407,9 @@ BAD = {
     "the same code for all": (traced(Still()), "its 3 codes are the same for all 60 images"),
     "codes that are infinite": (traced(Infinite()), "codes hold NaN or infinite values"),
     "three outputs": (traced(Three()), "choose one with --output"),
-    "an output that is not there": (traced(Three()), "--output mu is no table", "--output", "mu"),
+    "an output that is not there": (traced(Three()), "--output mu is not a table", "--output", "mu"),
     "half of three columns": (traced(Odd()), "even number of columns", "--output", "first-half"),
-    "no table": (traced(Total()), "which is no table (b, d) of codes"),
+    "no table": (traced(Total()), "which is not a table (b, d) of codes"),
     # options
     "an unknown range": (good("traced.pt"), "value of --input-range", "--input-range", "0,2"),
     "an unknown layout": (good("traced.pt"), "value of --layout", "--layout", "chw"),
