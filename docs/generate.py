@@ -411,7 +411,7 @@ def images(metric: Any) -> str:
     """How many images the default preset asks for, on dSprites' grid."""
     import numpy as np
 
-    from disbench.benchmark.scoring.scoring import TEST_ROWS, TRAIN_ROWS
+    from disbench.benchmark.scoring.draws import TEST_ROWS, TRAIN_ROWS
 
     if metric.kind == "sampling":
         return f"{len(metric.rows(GRID, np.random.default_rng(0))):,} draws on dSprites, each image once"

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from disbench.benchmark.cli.main import option
-from disbench.errors import MARK, UsageError, argument, unknown
+from disbench.benchmark.cli.terminal import option
+from disbench.errors import MARK, UsageError, argument, spelled, unknown
 
 ROOT = Path(__file__).resolve().parents[1]
 # The folders that keep the rule.
@@ -19,7 +19,9 @@ FOLDERS = (
     "models",
     "metrics",
     "benchmark/protocols",
+    "benchmark/datasets",
     "benchmark/training",
+    "benchmark/scoring",
     "benchmark/sweep",
 )
 FILES = ("benchmark/api.py",)
@@ -102,3 +104,23 @@ def test_an_error_of_a_worker_process_still_knows_its_arguments():
     for copied in (error, pickle.loads(pickle.dumps(UsageError(SENTENCE)))):
         assert str(copied) == "max_memory 'x' was given; omit settings."
         assert copied.told(option) == "--max-memory 'x' was given; omit --set."
+
+
+def test_an_argument_is_named_as_it_is_typed():
+    error = UsageError(f"{argument('data_dir')} x does not exist; see {argument('settings')}.")
+    assert str(error) == "data_dir x does not exist; see settings."
+    assert error.told(option) == "--data-dir x does not exist; see --set."
+    assert spelled("no argument in it", option) == "no argument in it"
+
+
+def test_a_sentence_that_quotes_another_keeps_its_arguments():
+    inner = UsageError(f"{argument('size')} 3 is too small")
+    outer = UsageError(f"{inner.marked} (see {argument('layout')})")
+    assert outer.told(option) == "--size 3 is too small (see --layout)"
+    assert str(outer) == "size 3 is too small (see layout)"
+
+
+def test_the_nearest_name_is_shown():
+    error = unknown(f"value of {argument('layout')}", "nchv", ["nchw", "flat"])
+    assert str(error) == "unknown value of layout 'nchv'; did you mean 'nchw'?"
+    assert error.told(option).startswith("unknown value of --layout")

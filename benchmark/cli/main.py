@@ -15,6 +15,7 @@ from disbench import plugins
 from disbench.benchmark.cli import leaderboard, plot, report, run, score
 from disbench.benchmark.cli.bench import app as bench_app
 from disbench.benchmark.cli.data import app as data_app
+from disbench.benchmark.cli.terminal import option
 from disbench.errors import UsageError, unknown
 from disbench.files import disk_is_full, unwritable
 
@@ -87,8 +88,6 @@ app.command("table")(leaderboard.table_)
 app.add_typer(data_app, name="data")
 app.add_typer(bench_app, name="bench")
 
-# options whose names differ from those of the arguments
-SPELLED = {"settings": "set"}
 LISTS = ("methods", "metrics", "datasets", "protocols", "tables")
 
 
@@ -132,11 +131,6 @@ def _line(describe: Callable[[str], str], name: str) -> str:
         return describe(name)
     except UsageError as error:
         return error.told(option)
-
-
-def option(argument: str) -> str:
-    """An argument of the library as the command line spells it."""
-    return f"--{SPELLED.get(argument, argument.replace('_', '-'))}"
 
 
 def fail(sentence: str) -> NoReturn:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from disbench.benchmark.cli.terminal import DataDir, Device, table, terminal
+from disbench.benchmark.cli.terminal import DataDir, Device, option, table, terminal
 from disbench.console import say
-from disbench.errors import UsageError
+from disbench.errors import UsageError, spelled
 from disbench.files import unwritable
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def score(
     scored = api.score_all(opened, metrics=metrics, preset=preset, repeats=repeats, console=progress)
     scores = [one.scores for one in scored]
     if json_:
-        whole = [sources.as_json(one, entries) for one, entries in zip(opened, scores, strict=True)]
+        whole = [sources.as_json(one, entries, option) for one, entries in zip(opened, scores, strict=True)]
         print(json.dumps(whole[0] if len(whole) == 1 else whole, indent=1, default=list))
         return
     console = terminal()
@@ -164,7 +164,7 @@ def _show_several(console: Console, opened: Sequence[Opened], scores: Sequence[S
 
 
 def _show_assumed(console: Console, one: Opened, before: str = "") -> None:
-    say(console, *(f"{before}{sentence}" for sentence in one.assumed))
+    say(console, *(f"{before}{spelled(note, option)}" for note in one.notes))
 
 
 def _show_settings(console: Console, entry: ScoreEntry) -> None:

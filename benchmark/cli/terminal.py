@@ -19,6 +19,14 @@ DataDir = Annotated[
     typer.Option(help="Folder of the data sets (default: $DISBENCH_DATA, or else the user's cache folder)."),
 ]
 
+# options whose names differ from those of the arguments
+SPELLED = {"settings": "set", "sources": "from"}
+
+
+def option(argument: str) -> str:
+    """An argument of the library as the command line spells it."""
+    return f"--{SPELLED.get(argument, argument.replace('_', '-'))}"
+
 
 def terminal() -> Console:
     """The console on standard output; in a pipe or a file it is at least 120 columns wide."""

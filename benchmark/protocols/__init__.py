@@ -9,26 +9,30 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterable, Mapping
 from importlib.resources import files
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from disbench import metrics
 from disbench.errors import UsageError, unknown
+from disbench.metrics.registry import Scalar, Setting
+from disbench.strict import Strict
 
 FOLDER = files("disbench.benchmark.protocols")
 
 
-class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
 class MetricChoice(Strict):
-    """One column of a leaderboard: a metric, its preset, and settings that differ from the preset's."""
+    """One column of a leaderboard.
+
+    Attributes:
+        name: of the metric.
+        preset: of its settings; None for its default preset.
+        settings: those that differ from the preset's.
+    """
 
     name: str
     preset: str | None = None
-    settings: dict[str, Any] = {}
+    settings: dict[str, Setting | list[Scalar]] = Field(default_factory=dict)
 
     def resolved(self) -> MetricChoice:
         """With the default preset filled in.
@@ -54,9 +58,11 @@ class Protocol(Strict):
         name: also the file's name.
         summary: one line for people.
         meaningful: False where the scores only prove that everything runs; said wherever they are shown.
-        dataset, size: the data set and its pixels a side.
+        dataset: the data set's name.
+        size: of its images, in pixels; None for the data set's default.
         config: which of its named configs each method uses.
-        every: changes to every method's config; `methods`: to one method's.
+        every: changes to every method's config.
+        methods: changes to the config of single methods, by name.
         metrics: what is scored.
     """
 
@@ -66,15 +72,17 @@ class Protocol(Strict):
     dataset: str
     size: int | None = None
     config: str
-    every: dict[str, Any] = {}
-    methods: dict[str, dict[str, Any]] = {}
+    every: dict[str, object] = Field(default_factory=dict)
+    methods: dict[str, dict[str, object]] = Field(default_factory=dict)
     metrics: Annotated[tuple[MetricChoice, ...], Field(min_length=1)]
 
-    def changes(self, method: str) -> Mapping[str, Any]:
+    def changes(self, method: str) -> Mapping[str, object]:
+        """What this protocol changes in a method's config."""
         return {**self.every, **self.methods.get(method, {})}
 
 
 def names() -> list[str]:
+    """Every protocol, sorted."""
     return sorted(entry.name[: -len(".toml")] for entry in FOLDER.iterdir() if entry.name.endswith(".toml"))
 
 
@@ -97,7 +105,11 @@ def get(name: str) -> Protocol:
 
 
 def choose_metrics(text: str) -> tuple[MetricChoice, ...]:
-    """Metrics from `factor_vae,mig` or, with presets, `factor_vae:ibgan,mig`."""
+    """Metrics from `factor_vae,mig` or, with presets, `factor_vae:ibgan,mig`.
+
+    Raises:
+        UsageError: no name, or an unknown metric or preset.
+    """
     chosen = [part.strip().partition(":") for part in text.split(",") if part.strip()]
     if not chosen:
         raise UsageError(f"no metric in {text!r}; give names separated by commas, such as factor_vae,mig.")

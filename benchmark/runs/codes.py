@@ -15,10 +15,12 @@ import numpy as np
 
 from disbench.benchmark.datasets import Dataset
 from disbench.benchmark.datasets.reference import DataRef
-from disbench.benchmark.scoring import scoring
-from disbench.benchmark.scoring.scoring import Floats, Ints, Progress
+from disbench.benchmark.scoring import draws, scoring
+from disbench.benchmark.scoring.scoring import Progress
+from disbench.benchmark.scoring.trained import Trained
 from disbench.files import write_atomically
 from disbench.metrics import ContingencyTable
+from disbench.metrics.arrays import Floats, Ints
 
 
 class KeptCodes:
@@ -31,9 +33,7 @@ class KeptCodes:
         trained: gives the trained method; called only if it is needed.
     """
 
-    def __init__(
-        self, path: Path, about: DataRef, data: Dataset, trained: Callable[[], scoring.Trained]
-    ) -> None:
+    def __init__(self, path: Path, about: DataRef, data: Dataset, trained: Callable[[], Trained]) -> None:
         self.path, self.about, self.data, self.trained = path, about, data, trained
 
     @property
@@ -41,10 +41,10 @@ class KeptCodes:
         return None
 
     def codes(self, rows: Ints, progress: Progress | None = None) -> Floats:
-        n, table = len(self.data), scoring.table_rows(self.data)
-        wanted, further = scoring.distinct(n, rows, table), np.setdiff1d(table, rows)
+        n, table = len(self.data), draws.table_rows(self.data)
+        wanted, further = draws.distinct(n, rows, table), np.setdiff1d(table, rows)
         found = read(self.path, self.about)
-        if found is None or scoring.lacking(wanted, found[0]):
+        if found is None or draws.lacking(wanted, found[0]):
             source = self.trained()
             # by themselves first, in the batches in which `disbench score` would encode them
             codes = np.concatenate([source.codes(part, progress) for part in (rows, further) if len(part)])

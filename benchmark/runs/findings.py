@@ -19,7 +19,8 @@ from disbench.benchmark.protocols import MetricChoice, choose_metrics
 from disbench.benchmark.runs import provenance, store
 from disbench.benchmark.runs.rows import journal_rows
 from disbench.benchmark.runs.store import CellFile
-from disbench.benchmark.scoring import scoring
+from disbench.benchmark.scoring import draws, scoring
+from disbench.benchmark.scoring.trained import Trained
 from disbench.errors import UsageError, unknown
 from disbench.files import plain
 from disbench.leaderboards import labels, plots, results
@@ -125,8 +126,8 @@ def _of_model(
     method, data, where = sources.revive(loaded, device, data_dir)
     if where.type == "cpu":
         torch.set_num_threads(1)
-    rows = scoring.distinct(len(data), scoring.table_rows(data))
-    codes = scoring.Trained(method, data, where, data_dir).codes(rows)
+    rows = draws.distinct(len(data), draws.table_rows(data))
+    codes = Trained(method, data, where, data_dir).codes(rows)
     title = f"{loaded.method}, seed {loaded.seed} ({choice.preset})"
     return _of_rows(data, rows, codes, choice, part, title)
 
@@ -140,7 +141,7 @@ def _of_rows(
     title: str,
 ) -> Matrix:
     """Measured on the rows of a table metric, of those (ascending) that have codes."""
-    wanted = scoring.table_rows(data, having=rows)
+    wanted = draws.table_rows(data, having=rows)
     looked_up = scoring.Codes(rows, codes, len(data))(wanted)
     return _measured(choice, part, looked_up, data.factors(wanted), data.factor_names, title)
 
@@ -154,7 +155,7 @@ def _measured(
     title: str,
 ) -> Matrix:
     measured = metrics.get(choice.name)
-    extra: dict[str, Any] = {"rng": scoring.generator(choice)} if measured.takes("rng") else {}
+    extra: dict[str, Any] = {"rng": draws.generator(choice)} if measured.takes("rng") else {}
     found = measured(codes, factors, preset=choice.preset, **choice.settings, **extra)
     kept_names = [name for i, name in enumerate(names) if i not in found.dropped_factors]
     return _labelled(np.asarray(found.parts[part], float), kept_names, title)

@@ -24,6 +24,7 @@ from disbench.benchmark.runs.codes import KeptCodes
 from disbench.benchmark.runs.environment import environment
 from disbench.benchmark.runs.store import Cell, CellFile, Failure, Journal, Status
 from disbench.benchmark.scoring import scoring
+from disbench.benchmark.scoring.trained import Trained
 from disbench.benchmark.sweep import memory
 from disbench.benchmark.sweep.plan import Options
 from disbench.benchmark.training.seeds import StoppedError, stream
@@ -267,9 +268,9 @@ class Group:
         self.files[cell].update("scoring", cell.steps)
 
         @functools.cache
-        def trained() -> scoring.Trained:
+        def trained() -> Trained:
             method = load_checkpoint(folder / "checkpoint.pt").build(device)
-            return scoring.Trained(method, data, device, self.options.data_dir)
+            return Trained(method, data, device, self.options.data_dir)
 
         source = KeptCodes(folder / "codes.npz", cell.dataset, data, trained)
         stop = self.options.asked_to_stop

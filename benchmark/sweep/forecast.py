@@ -23,7 +23,8 @@ from disbench.benchmark.protocols import Protocol
 from disbench.benchmark.runs import store
 from disbench.benchmark.runs.rows import describe
 from disbench.benchmark.runs.store import Cell, Status
-from disbench.benchmark.scoring import scoring
+from disbench.benchmark.scoring import draws, scoring
+from disbench.benchmark.scoring.trained import CHUNK, Trained
 from disbench.benchmark.sweep import memory
 from disbench.benchmark.sweep.plan import Options, groups
 from disbench.benchmark.sweep.progress import ends
@@ -32,6 +33,7 @@ from disbench.benchmark.training.seeds import stream
 from disbench.benchmark.training.strategies import Fused, Single
 from disbench.benchmark.training.trainer import use_one_core
 from disbench.errors import UsageError, argument
+from disbench.metrics.arrays import Ints
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -301,8 +303,8 @@ def trial(cell: Cell, protocol: Protocol, options: Options, fuse: int) -> Cost:
             steps += 1
         step = (time.perf_counter() - started) / steps
         trainer.state(0)
-        source = scoring.Trained(methods[0], data, device, options.data_dir)
-        few = np.arange(min(len(data), scoring.CHUNK))
+        source = Trained(methods[0], data, device, options.data_dir)
+        few = np.arange(min(len(data), CHUNK))
         source.codes(few)
         started = time.perf_counter()
         codes = source.codes(few)
@@ -314,8 +316,8 @@ def trial(cell: Cell, protocol: Protocol, options: Options, fuse: int) -> Cost:
     return Cost(step, image * encoded, private, measured=True)
 
 
-def needed(data: datasets.Dataset, protocol: Protocol, source: scoring.Source) -> scoring.Ints:
+def needed(data: datasets.Dataset, protocol: Protocol, source: scoring.Source) -> Ints:
     """The rows of the data set that scoring will encode."""
     plans = [scoring.plan(choice, source, data, 1) for choice in protocol.metrics]
-    rows = [scoring.table_rows(data), *(drawn for plan in plans for drawn in plan.draws)]
-    return scoring.distinct(len(data), *rows)
+    rows = [draws.table_rows(data), *(drawn for plan in plans for drawn in plan.draws)]
+    return draws.distinct(len(data), *rows)

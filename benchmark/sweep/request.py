@@ -13,7 +13,7 @@ from disbench import plugins, units
 from disbench.benchmark import datasets, protocols
 from disbench.benchmark.datasets import loading
 from disbench.benchmark.runs.store import Cell
-from disbench.benchmark.scoring import scoring
+from disbench.benchmark.scoring import classifier
 from disbench.benchmark.sweep import plan
 from disbench.benchmark.training import gpu
 from disbench.errors import UsageError, argument, unknown
@@ -132,7 +132,7 @@ class Request:
             for name in dict.fromkeys(map(str, several(self.dataset or protocol.dataset)))
         ]
         for loaded in data:
-            scoring.check_classifier(loaded, protocol.metrics, data_dir)
+            classifier.check_classifier(loaded, protocol.metrics, data_dir)
         on = ", ".join(f"{d.name} {d.shape[1]}x{d.shape[2]}" for d in data)
         where = f"workers of {self.scheduler}" if self.scheduler else device
         default_jobs = 0 if self.scheduler else 1 if device == "cuda" else joblib.cpu_count()

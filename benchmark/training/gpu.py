@@ -14,8 +14,9 @@ from torch import Tensor
 
 from disbench.benchmark.datasets import Dataset
 from disbench.benchmark.datasets.cache import Bytes
-from disbench.benchmark.datasets.dataset import FileStorage, Ints
+from disbench.benchmark.datasets.dataset import FileStorage
 from disbench.errors import UsageError, argument, unknown
+from disbench.metrics.arrays import Ints
 
 Arguments = tuple[Tensor, dict[str, Tensor], Tensor]
 Losses = tuple[list[str], Tensor]  # names, "loss.term", and values (terms, seeds) of a step's updates

@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 
 from disbench.benchmark.datasets import Dataset
-from disbench.benchmark.datasets.dataset import Ints
 from disbench.benchmark.training.gpu import PLAIN, Arguments, Losses, Recording, Tuning, resident
 from disbench.benchmark.training.seeds import StoppedError, stream
+from disbench.metrics.arrays import Ints
 from disbench.models.method import Method, Noise
 
 LOGGED_STEPS = 200  # lines that a whole run leaves in its journal

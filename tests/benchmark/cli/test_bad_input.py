@@ -187,7 +187,7 @@ def changed(checkpoint, **values):
         ({"weights": "none"}, "wrong types"),
         ({"shape": [1, 32]}, "wrong types"),
         ({"config": {"beta": 3.0}}, "settings do not fit"),
-        ({"dataset": {"name": "dsprites", "size": 32, "sha256": "0" * 64}}, "would not compare"),
+        ({"dataset": {"name": "dsprites", "size": 32, "sha256": "0" * 64}}, "would not be comparable"),
         ({"dataset": {"name": "nowhere", "size": 32, "sha256": "0" * 64}}, "'nowhere'"),
         ({"protocol": "nowhere"}, "'nowhere'"),
     ],

@@ -161,6 +161,6 @@ def test_the_rows_that_will_be_encoded_are_those_that_are(quick_run):
     cell, folder = store.cells(quick_run)[0]
     setting = protocols.get(cell.protocol)
     data = forecast.datasets.load("dsprites", size=32)
-    source = forecast.scoring.Trained(None, data, None)
+    source = forecast.Trained(None, data, None)
     with np.load(folder / "codes.npz") as file:
         np.testing.assert_array_equal(forecast.needed(data, setting, source), file["rows"])
