@@ -1,51 +1,56 @@
-"""Sweeps and scores as functions: `disbench.run`, `disbench.score`, and what these commands call."""
+"""The Python door: `disbench.run`, `forecast`, `score` and `load`, which the commands call as well."""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
+import inspect
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, ParamSpec, Protocol, TypeVar, cast, overload
 
-import joblib
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from disbench import models, plugins
-from disbench.benchmark import datasets, protocols
-from disbench.benchmark.datasets import loading
 from disbench.benchmark.runs import store
-from disbench.benchmark.runs.rows import score_rows
+from disbench.benchmark.runs.rows import gather, score_rows
 from disbench.benchmark.runs.store import Status
-from disbench.benchmark.scoring import scoring, sources
+from disbench.benchmark.scoring import sources
 from disbench.benchmark.scoring.entries import ScoreEntry
 from disbench.benchmark.scoring.tables import CodesTable
-from disbench.benchmark.sweep import dask, memory, plan, progress, stop, workers
+from disbench.benchmark.sweep import dask, plan, progress, stop, workers
+from disbench.benchmark.sweep.forecast import Forecast
+from disbench.benchmark.sweep.forecast import forecast as forecast_of
+from disbench.benchmark.sweep.request import Names, PathLike, Request, several
 from disbench.benchmark.training import gpu
-from disbench.benchmark.training.gpu import choose_tuning
-from disbench.errors import UsageError, unknown
+from disbench.console import say
+from disbench.errors import UsageError, argument, unknown
 
 if TYPE_CHECKING:
     import pandas as pd
     import torch
     from rich.console import Console
 
-Names = str | Sequence[str]
-PathLike = str | Path
+__all__ = ["Forecast", "Request", "Run", "Scored", "forecast", "load", "run", "score", "score_all"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run's folder: what was trained there, and how it scored.
+    """The folder of a run: what was trained there, and its scores.
 
     Attributes:
         path: the folder.
-        outcomes: how many seeds of the last call are "done", "failed", "stopped", "busy" (another process is
-            at them) or "full" (the disk was). All 0 for a run that was only opened.
+        outcomes: how many seeds of the last call are "done", "failed", "stopped", "busy" (another process
+            trains them) or "full" (the disk was full). All 0 for a run that was only opened.
         interrupted: whether Ctrl-C or SIGTERM stopped the last call.
-        time_is_up: whether `max_seconds` did.
+        time_is_up: whether `max_seconds` stopped the last call.
     """
 
     path: Path
@@ -57,7 +62,7 @@ class Run:
         store.check_run(self.path)
 
     def scores(self) -> pd.DataFrame:
-        """One row per seed and metric, failed seeds included, with the settings of each."""
+        """One row per seed and metric, with the settings; failed seeds are included."""
         from disbench import leaderboards
 
         return leaderboards.scores(score_rows(self.path))
@@ -69,236 +74,147 @@ class Run:
         return leaderboards.leaderboard(self.scores())
 
     def status(self) -> pd.DataFrame:
-        """One row per seed: method, seed, state (done, running, stopped or failed) and, if it failed, why."""
+        """One row per seed: method, seed, state (done, running, stopped or failed), error of a failed one."""
         import pandas as pd
 
         rows = [
-            {
-                "method": record.cell.label,
-                "seed": record.cell.seed,
-                "state": record.status.state,
-                "error": record.status.why if record.status.state == "failed" else "",
-            }
-            for record in store.records(self.path)
+            (seed.cell.label, seed.cell.seed, seed.state, seed.error if seed.state == "failed" else "")
+            for seed in progress.of_run(self.path)
         ]
         return pd.DataFrame(rows, columns=["method", "seed", "state", "error"])
 
     def checkpoints(self) -> list[Path]:
-        """Of the seeds that are trained, sorted by method and seed."""
-        found = [folder / "checkpoint.pt" for _, folder in store.cells(self.path)]
-        return [path for path in found if path.is_file()]
+        """The checkpoints of the trained seeds, sorted by method and seed."""
+        paths = [folder / "checkpoint.pt" for _, folder in store.cells(self.path)]
+        return [path for path in paths if path.is_file()]
+
+    def keep(self, name: str, *, results: PathLike | None = None) -> list[Path]:
+        """Saves the leaderboard to the repository with its provenance, in place of an earlier one.
+
+        Args:
+            name: name of the saved result: lower-case letters, digits, dots and dashes.
+            results: folder of the saved results (default: leaderboards/results of this checkout).
+
+        Returns:
+            The files.
+
+        Raises:
+            UsageError: an invalid name, a run without seeds or with results that are not comparable, or no
+                folder to write to.
+        """
+        from disbench.benchmark.runs.keep import keep
+        from disbench.leaderboards import aggregate
+
+        frame, _ = gather([self.path])
+        aggregate.check_comparable(frame)
+        return keep(name, [self.path], frame, None if results is None else Path(results))
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """A sweep, checked and ready to begin; nothing is written in its folder so far.
+class ByRequest(Protocol[P, T_co]):
+    """A function that takes a request, or the arguments of one."""
 
-    Attributes:
-        chosen: what is trained on what, in words.
-        jobs, fuse: groups of seeds at a time, and seeds in a group.
-        scheduler: of the Dask cluster that trains them; "" for this machine.
-    """
-
-    chosen: str
-    cells: list[store.Cell]
-    protocol: protocols.Protocol
-    options: plan.Options
-    jobs: int
-    fuse: int
-    scheduler: str = ""
+    @overload
+    def __call__(self, request: Request, /) -> T_co: ...
+    @overload
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T_co: ...
 
 
-def run(
-    methods: Names,
-    *,
-    seeds: int | Iterable[int] = 1,
-    protocol: str = "mini",
-    dataset: Names | None = None,
-    size: int | None = None,
-    config: str | None = None,
-    settings: Mapping[str, Mapping[str, object]] | None = None,
-    variants: Names = (),
-    out: PathLike = "runs/default",
-    device: str = "auto",
-    jobs: int = 0,
-    fuse: int = 0,
-    precision: str = "float32",
-    cuda_graph: bool = False,
-    data_dir: PathLike | None = None,
-    retry_failed: bool = False,
-    max_memory: int | str | None = None,
-    max_seconds: float = 0.0,
-    scheduler: str = "",
-    plugin: PathLike | Sequence[PathLike] = (),
-    console: Console | None = None,
-) -> Run:
-    """Trains and scores methods over seeds. Called again with the same folder, it goes on where it stopped.
+def by_request(build: Callable[P, Request]) -> Callable[[Callable[[Request], T]], ByRequest[P, T]]:
+    """Gives a function of a request the signature of `Request`, so that its arguments are written once."""
 
-    Call it from the main thread: the first Ctrl-C stops after the step at hand and saves, and what was done
-    stays done.
+    def decorate(function: Callable[[Request], T]) -> ByRequest[P, T]:
+        @functools.wraps(function)
+        def call(*args: P.args, **kwargs: P.kwargs) -> T:
+            if len(args) == 1 and not kwargs and isinstance(args[0], Request):
+                return function(args[0])
+            return function(build(*args, **kwargs))
 
-    Args:
-        methods: one or several names, see `disbench.models.names()`.
-        seeds: how many (32 is seeds 0 to 31), or which.
-        protocol: fixes data set, image size, networks, budget and metrics.
-        dataset: one or several, instead of the protocol's.
-        size: pixels a side; else the protocol's, else the data set's.
-        config: another named config than the protocol's.
-        settings: changes to the methods' settings, such as {"betavae": {"beta": 6}}.
-        variants: names of variants of the methods, or "all".
-        out: the run's folder.
-        device: "auto", "cpu" or "cuda".
-        jobs: seeds trained at a time, one thread each; 0 is one per core.
-        fuse: seeds trained in one program; 0 is all on a GPU, one on a CPU.
-        precision: of products and convolutions on a GPU: "float32", "tf32" or "bf16".
-        cuda_graph: on a GPU, record a step once and replay it.
-        data_dir: where data sets are kept; else $DISBENCH_DATA, else the user's cache folder.
-        retry_failed: train failed seeds again.
-        max_memory: bytes, or a text such as "6G", that all jobs together may have to themselves: takes fewer
-            jobs where that is needed.
-        max_seconds: stop after so long, as Ctrl-C does; 0 is never.
-        scheduler: address of a Dask scheduler whose workers train the seeds, such as "tcp://10.0.0.1:8786".
-        plugin: Python files with methods, metrics or data sets.
-        console: where to tell what happens; by default nowhere.
+        returned = inspect.signature(function).return_annotation
+        vars(call)["__signature__"] = inspect.signature(build).replace(return_annotation=returned)
+        return cast("ByRequest[P, T]", call)
+
+    return decorate
+
+
+@by_request(Request)
+def run(request: Request) -> Run:
+    """Trains and scores methods over seeds. Called again with the same folder, it resumes from there.
+
+    The arguments are those of `Request`, such as `run("betavae", seeds=32)`; a request can also be given as
+    a whole. Call it from the main thread: the first Ctrl-C stops after the current step and saves, and what
+    is done stays done.
+
+    Returns:
+        The run, with the outcomes of this call.
 
     Raises:
-        UsageError: an unknown name, a setting that does not fit, data that are not here, a folder that
-            cannot be written, a full disk. A seed that fails does not raise: see `Run.outcomes`.
+        UsageError: an unknown name, a setting that does not fit, data that are missing, a folder that
+            cannot be written, or a full disk. A seed that fails does not raise: see `Run.outcomes`.
     """
-    for path in _several(plugin):
-        plugins.load(path)
-    prepared = prepare(
-        methods,
-        seeds=seeds,
-        protocol=protocol,
-        dataset=dataset,
-        size=size,
-        config=config,
-        settings=settings,
-        variants=variants,
-        device=device,
-        jobs=jobs,
-        fuse=fuse,
-        precision=precision,
-        cuda_graph=cuda_graph,
-        data_dir=data_dir,
-        retry_failed=retry_failed,
-        scheduler=scheduler,
-    )
-    return carry_out(prepared, Path(out), max_memory, max_seconds, console)
-
-
-def carry_out(
-    found: Prepared,
-    out: Path,
-    max_memory: int | str | None = None,
-    max_seconds: float = 0.0,
-    console: Console | None = None,
-) -> Run:
-    """Trains and scores what was prepared; arguments as of `run`."""
     from rich.console import Console
 
-    console = console or Console(quiet=True)
-    if not 0 <= max_seconds < 1e9:
-        raise UsageError(
-            f"--max-seconds {max_seconds:g} was given; give a number of seconds, or 0 for no end."
-        )
-    limit = memory.parse_size(max_memory, "--max-memory") if max_memory is not None else None
-    if limit is not None and found.scheduler:
-        raise UsageError(
-            "--max-memory is of this machine, and with --scheduler the workers do the work; "
-            "leave it away, or limit the groups at a time with --jobs."
-        )
+    prepared = request.prepare()
+    out, cells, jobs = request.folder, prepared.cells, prepared.jobs
+    console = request.console or Console(quiet=True)
     store.open_run(out)
-    plan.check_precision(out, found.cells, found.options.tuning.precision)
-    cells, jobs = found.cells, found.jobs
-    if limit is not None:
-        from disbench.benchmark.sweep import forecast
-
-        expected = forecast.forecast(out, cells, found.protocol, found.options, found.fuse)
-        jobs = expected.jobs_within(limit, jobs)
-        if jobs < found.jobs:
-            _say(console, f"{jobs} instead of {found.jobs} at a time: {expected.why(limit)}")
+    plan.check_precision(out, cells, prepared.options.tuning.precision)
+    if request.limit is not None:
+        expected = forecast_of(prepared)
+        jobs = expected.jobs
+        if expected.fewer_jobs:
+            say(console, expected.fewer_jobs)
     at_a_time = f"{min(jobs, len(cells))} at a time" if jobs else "as many at a time as they take"
-    _say(console, f"{found.chosen}, {at_a_time}, in {out}")
+    say(console, f"{prepared.title}, {at_a_time}, in {out}")
     outcomes: Counter[str] = Counter()
-    with stop.stoppable(out, max_seconds) as (stop_file, stopped):
-        options = dataclasses.replace(found.options, stop_file=stop_file)
-        with progress.watched(out, cells, console, jobs * found.fuse) as tally:
-            if found.scheduler:
-                ended = dask.sweep(out, cells, found.protocol, options, found.scheduler, jobs, found.fuse)
+    with stop.stoppable(out, request.max_seconds) as (stop_file, stopped):
+        options = dataclasses.replace(prepared.options, stop_file=stop_file)
+        with progress.watched(out, cells, console, jobs * prepared.fuse) as tally:
+            work = (out, cells, prepared.protocol, options)
+            if request.scheduler:
+                ended = dask.sweep(*work, request.scheduler, jobs, prepared.fuse)
             else:
-                ended = workers.sweep(out, cells, found.protocol, options, jobs, found.fuse)
+                ended = workers.sweep(*work, jobs, prepared.fuse)
             for cell, outcome in ended:
                 outcomes[outcome] += 1
                 tally.end(cell, outcome)
                 if outcome in ("failed", "full"):
                     why = Status.read(out / cell.folder).why or "the disk is full"
-                    _say(console, f"{cell.label} seed {cell.seed} failed: {why}")
+                    say(console, f"{cell.label} seed {cell.seed} failed: {why}")
         reason = stopped()
     if outcomes["full"] and not outcomes["done"]:
         raise UsageError(
-            f"the disk that holds {out} is full; free some space and run again with --retry-failed."
+            f"the disk that holds {out} is full; free some space and run again with "
+            f"{argument('retry_failed')}."
         )
     return Run(out, outcomes, reason == stop.SIGNAL, reason == stop.TIME)
 
 
-def prepare(
-    methods: Names,
-    *,
-    seeds: int | Iterable[int] = 1,
-    protocol: str = "mini",
-    dataset: Names | None = None,
-    size: int | None = None,
-    config: str | None = None,
-    settings: Mapping[str, Mapping[str, object]] | None = None,
-    variants: Names = (),
-    device: str = "auto",
-    jobs: int = 0,
-    fuse: int = 0,
-    precision: str = "float32",
-    cuda_graph: bool = False,
-    data_dir: PathLike | None = None,
-    retry_failed: bool = False,
-    scheduler: str = "",
-) -> Prepared:
-    """Checks the arguments of `run` and makes its cells."""
-    chosen, numbers = [str(name) for name in _several(methods)], _seeds(seeds)
-    for option, value, usual in (("jobs", jobs, "one per core"), ("fuse", fuse, "the default")):
-        if value < 0:
-            raise UsageError(f"--{option} {value} was given; give 1 or more, or 0 for {usual}.")
-    folder = None if data_dir is None else Path(data_dir)
-    setting = protocols.get(protocol)
-    if device not in gpu.DEVICES:
-        raise unknown("device", device, gpu.DEVICES)
-    where = device if scheduler else gpu.choose_device(device)  # a worker has devices of its own
-    tuning = choose_tuning(where, precision, cuda_graph)
-    entries = plan.entries(setting, chosen, settings or {}, [str(v) for v in _several(variants)], config)
-    data = [
-        datasets.load(name, size=size or loading.usual_size(name, setting.size), data_dir=folder)
-        for name in dict.fromkeys(str(name) for name in _several(dataset or setting.dataset))
-    ]
-    for loaded in data:
-        scoring.check_classifier(loaded, setting.metrics, folder)
-    return Prepared(
-        f"{', '.join(chosen)} x {len(numbers)} seeds on "
-        f"{', '.join(f'{d.name} {d.shape[1]}x{d.shape[2]}' for d in data)}, "
-        f"protocol {protocol} ({setting.summary}), {f'workers of {scheduler}' if scheduler else where}",
-        plan.plan(setting, entries, numbers, data),
-        setting,
-        plan.Options(where, folder, retry_failed, tuning=tuning),
-        jobs or (0 if scheduler else 1 if where == "cuda" else joblib.cpu_count()),
-        fuse or (len(numbers) if where == "cuda" else 1),
-        scheduler,
-    )
+@by_request(Request)
+def forecast(request: Request) -> Forecast:
+    """Estimates time and memory of `run` with the same arguments, those of `Request`; writes nothing.
+
+    A method without a finished seed in the run is measured with a few steps and images.
+
+    Returns:
+        A table of methods, and the total; print it, or see `Forecast.table`.
+
+    Raises:
+        UsageError: as `run` does, or a scheduler, whose workers cannot be measured from here.
+    """
+    if request.scheduler:
+        raise UsageError(f"a forecast measures on this machine; omit {argument('scheduler')}.")
+    prepared = request.prepare()
+    store.check_free(request.folder)
+    plan.check_precision(request.folder, prepared.cells, prepared.options.tuning.precision)
+    return forecast_of(prepared)
 
 
 @dataclass(frozen=True)
 class Scored:
-    """What one model or table of codes scored.
+    """The scores of one model or table of codes.
 
     Attributes:
-        opened: what was scored, on which data, and what was assumed of it.
+        opened: the source, its data, and the assumptions about it.
         scores: one entry per metric: score, preset, settings, parts, warnings; or the reason for none.
     """
 
@@ -306,24 +222,24 @@ class Scored:
     scores: tuple[ScoreEntry, ...]
 
     def __getitem__(self, metric: str) -> float | None:
-        """The score of a metric; None where it cannot have one."""
-        found = {entry.metric: entry.score for entry in self.scores}
-        if metric not in found:
-            raise unknown("metric of this score", metric, found)
-        return found[metric]
+        """The score of a metric; None if it cannot be computed."""
+        scores = {entry.metric: entry.score for entry in self.scores}
+        if metric not in scores:
+            raise unknown("metric of this score", metric, scores)
+        return scores[metric]
 
     @property
-    def entries(self) -> tuple[Mapping[str, Any], ...]:
+    def entries(self) -> tuple[Mapping[str, object], ...]:
         """The scores as plain values, as `disbench score --json` prints them."""
         return tuple(entry.plain() for entry in self.scores)
 
     @property
     def assumed(self) -> tuple[str, ...]:
-        """Sentences on what was found out or assumed: how images are taken, which output is the code."""
+        """Sentences about what was detected or assumed: the form of the images, the output with the code."""
         return self.opened.assumed
 
     def table(self) -> pd.DataFrame:
-        """One row per metric: metric, preset, score, and the reason where there is none."""
+        """One row per metric: metric, preset, score, and the reason for a missing score."""
         import pandas as pd
 
         rows = [(e.metric, e.label, e.score, e.reason or "") for e in self.scores]
@@ -331,7 +247,7 @@ class Scored:
 
 
 def score(
-    source: PathLike | NDArray[Any] | Callable[[torch.Tensor], Any],
+    source: PathLike | NDArray[np.generic] | Callable[[torch.Tensor], object],
     *,
     metrics: Names = "",
     preset: str = "",
@@ -358,27 +274,33 @@ def score(
         source: a file: `checkpoint.pt` of a run, codes (npz, npy, HDF5, CSV, Parquet), an encoder
             (TorchScript, torch.export, ONNX), or a state dict with `method` or `factory`. Or in memory: codes
             (n, d), or a module or function that takes images (b, c, h, w).
-        metrics: names, with presets after a colon ("factor_vae:ibgan"); else the protocol's, or some quick
-            ones.
-        preset: of every metric that has it.
-        dataset: for what does not say it itself.
-        rows: (n,) rows of the data set, of codes in memory that are not all in its order.
+        metrics: names, optionally with a preset ("factor_vae:ibgan"); default: the protocol's, or else some
+            quick ones.
+        preset: preset, for every metric that has one of this name.
+        dataset: data set of the codes or the encoder, unless the file names it.
+        rows: (n,) rows of the data set, for codes in memory that are not in its order.
         factors: (n, k) factor values of codes in memory, instead of rows or of a data set.
-        repeats: independent draws of each metric.
-        method, config, settings: of a state dict that is a method's, with its named config and changes.
-        factory: "package.module:function" that makes the module of a state dict.
-        input_range, layout, size, output: of an encoder: how it takes images, and which output is the code;
-            else what fits, see `Scored.assumed`.
-        device: "auto", "cpu" or "cuda"; of a checkpoint.
-        data_dir: where data sets are kept; else $DISBENCH_DATA, else the user's cache folder.
-        plugin: Python files with methods, metrics or data sets.
-        console: where to tell how far it is; by default nowhere.
+        repeats: number of independent repetitions of each metric.
+        method: disbench method to which a state dict belongs.
+        config: named config of the method (default: paper).
+        settings: changes to the settings of the method.
+        factory: "package.module:function" that builds the module for a state dict.
+        input_range: pixel range that the encoder expects: "0,1" (assumed by default), "-1,1", "0,255" or
+            "uint8".
+        layout: image layout: "nchw", "nhwc" or "flat" (default: the first that fits).
+        size: image size in pixels (default: the first that fits).
+        output: output that is the code: a name, a number or "first-half" (default: detected, see
+            `Scored.assumed`).
+        device: "auto", "cpu" or "cuda", for a checkpoint.
+        data_dir: folder of the data sets (default: $DISBENCH_DATA, or else the user's cache folder).
+        plugin: Python files with your own methods, metrics or data sets.
+        console: rich console that shows the progress (default: nothing is printed).
 
     Raises:
         UsageError: a source that cannot be read or does not fit the data, unknown names, or no metric that
             can be computed.
     """
-    for path in _several(plugin):
+    for path in several(plugin):
         plugins.load(path)
     options = sources.SourceOptions(
         dataset=dataset,
@@ -415,11 +337,11 @@ def score_all(
     from rich.console import Console
 
     if not 1 <= repeats <= 1000:
-        raise UsageError(f"--repeats {repeats} was given; give 1 to 1000.")
-    choices = sources.choose(opened, ",".join(map(str, _several(metrics))), preset)
-    with progress.told(console or Console(quiet=True)) as told:
-        found = sources.score(opened, choices, draws=repeats, progress=told, jobs=-1)
-    return [Scored(one, tuple(entries)) for one, entries in zip(opened, found, strict=True)]
+        raise UsageError(f"{argument('repeats')} {repeats} was given; give 1 to 1000.")
+    choices = sources.choose(opened, ",".join(map(str, several(metrics))), preset)
+    with progress.counted(console or Console(quiet=True)) as count:
+        scores = sources.score(opened, choices, draws=repeats, progress=count, jobs=-1)
+    return [Scored(one, tuple(entries)) for one, entries in zip(opened, scores, strict=True)]
 
 
 def load(
@@ -431,31 +353,12 @@ def load(
 
     Args:
         checkpoint: a `checkpoint.pt` that `run` wrote.
-        device: of the weights: "auto", "cpu" or "cuda".
-        plugin: the Python file of the method, if it comes from one.
+        device: device of the weights: "auto", "cpu" or "cuda".
+        plugin: Python file of the method, if it comes from one.
 
     Raises:
         UsageError: no such file, or one that is damaged, hostile or does not fit.
     """
-    for path in _several(plugin):
+    for path in several(plugin):
         plugins.load(path)
     return models.load_checkpoint(Path(checkpoint)).build(gpu.choose_device(device))
-
-
-def _several(value: PathLike | Sequence[PathLike]) -> list[PathLike]:
-    return [value] if isinstance(value, str | Path) else list(value)
-
-
-def _seeds(seeds: int | Iterable[int]) -> list[int]:
-    if isinstance(seeds, int):
-        if seeds < 1:
-            raise UsageError(f"--seeds {seeds} asks for no seed; give 1 or more, or name them (3,7).")
-        return list(range(seeds))
-    numbers = sorted(set(seeds))
-    if not numbers or numbers[0] < 0:
-        raise UsageError(f"--seeds {numbers} names no seed or a negative one; seeds are 0 or more.")
-    return numbers
-
-
-def _say(console: Console, sentence: str) -> None:
-    console.print(sentence, highlight=False, soft_wrap=True, markup=False)

@@ -426,7 +426,7 @@ def images(metric: Metric) -> str:
     """How many images the default preset asks for, on dSprites' grid."""
     import numpy as np
 
-    from disbench.benchmark.scoring.scoring import TEST_ROWS, TRAIN_ROWS
+    from disbench.benchmark.scoring.draws import TEST_ROWS, TRAIN_ROWS
 
     if metric.kind == "sampling":
         return f"{len(metric.rows(GRID, np.random.default_rng(0))):,} draws on dSprites, each image once"
@@ -552,8 +552,8 @@ def cli_page() -> str:
     from disbench.benchmark.cli.main import app
 
     text = [
-        "# Command line\n\nEvery command takes `--help`, and `--plugin FILE.py` as often as needed. What a "
-        "user did wrong is one sentence and exit code 2; a run with failed seeds ends with 1.\n"
+        "# Command line\n\nEvery command accepts `--help` and, repeatedly, `--plugin FILE.py`. A usage error "
+        "is one sentence with exit code 2; a run with failed seeds exits with 1.\n"
     ]
     text += _commands(typer.main.get_command(app), "disbench")
     return "\n".join(text)

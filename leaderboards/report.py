@@ -23,6 +23,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
+from disbench import units
 from disbench.errors import UsageError
 from disbench.leaderboards import aggregate, journals, labels, plots, shown, tables
 from disbench.leaderboards.provenance import Cost, Provenance
@@ -581,14 +582,8 @@ def _facts(provenance: Provenance) -> Facts:
 
 
 def _cost(seconds: Cost) -> list[str]:
-    cost = [f"{_duration(seconds.total)} of wall time, summed over seeds"] if seconds.total else []
+    cost = [f"{units.duration(seconds.total)} of wall time, summed over seeds"] if seconds.total else []
     for unit, used in (("core-seconds", seconds.core), ("GPU-seconds", seconds.gpu)):
         if used:
             cost.append(f"{used:,.0f} {unit} ({used / 3600:,.2f} h)")
     return cost
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:,.0f} s"
-    return f"{seconds / 60:,.0f} min" if seconds < 7200 else f"{seconds / 3600:,.1f} h"

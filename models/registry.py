@@ -25,11 +25,10 @@ from disbench.models.optimizer import KINDS
 @functools.cache
 def built_in() -> list[str]:
     """Names of the methods of this package: its modules that define METHOD."""
-    import disbench.models
-
-    found = [module.name for module in pkgutil.iter_modules(disbench.models.__path__)]
+    package = importlib.import_module(__package__)
+    modules = [module.name for module in pkgutil.iter_modules(package.__path__)]
     return sorted(
-        name for name in found if hasattr(importlib.import_module(f"disbench.models.{name}"), "METHOD")
+        name for name in modules if hasattr(importlib.import_module(f"{__package__}.{name}"), "METHOD")
     )
 
 

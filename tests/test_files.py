@@ -8,10 +8,12 @@ import filelock
 import pytest
 
 from disbench import files
+from disbench.errors import UsageError
 
 HOLDS = """
 import pathlib, sys
 from disbench import files
+from disbench.errors import UsageError
 with files.locked(pathlib.Path(sys.argv[1])) as ours:
     print(ours)
 """
@@ -78,3 +80,26 @@ def test_a_folder_takes_the_place_of_the_one_before_or_leaves_it(tmp_path):
     with pytest.raises(ZeroDivisionError), files.replacing_folder(tmp_path / "f") as made:
         raise ZeroDivisionError
     assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")] == ["f", "f/second"]
+
+
+def broken(path, error, **words):
+    with pytest.raises(UsageError) as refused, files.reading(path, **words):
+        raise error
+    return str(refused.value)
+
+
+def test_what_a_library_says_about_a_file_is_one_sentence(tmp_path):
+    path = tmp_path / "a.h5"
+    assert broken(path, KeyError("x\ny\x00" + 200 * "z"), kind="HDF5", again="fetch it again") == (
+        f"{path} cannot be read as HDF5 ('x\\ny\\x00{148 * 'z'}...); it is damaged, cut short or of another "
+        "version: fetch it again."
+    )
+    assert "cannot be read (EOFError); it is damaged" in broken(path, EOFError())
+    assert broken(path, PermissionError(13, "Permission denied")) == f"cannot read {path}: Permission denied."
+    assert broken(path, UsageError("as it was")) == "as it was"
+
+
+def test_the_first_words_of_an_error_are_printable():
+    assert files.short(" a\n\tb \x1b[31m") == "a b ?[31m"
+    assert files.short("abcdef", 5) == "ab..."
+    assert files.short(ValueError()) == "ValueError"

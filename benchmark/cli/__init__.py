@@ -1,1 +1,4 @@
-"""The commands of `disbench`, one file for what belongs together."""
+"""The command line: every command with its options, and nothing but commands.
+
+May import everything; nothing imports it.
+"""

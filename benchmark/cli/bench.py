@@ -2,36 +2,32 @@
 
 from __future__ import annotations
 
-import time
-import tracemalloc
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from disbench.benchmark.cli.terminal import Precision
+from disbench.benchmark.cli.terminal import DataDir, Device, Precision
 from disbench.errors import UsageError
+from disbench.units import MIB
 
 app = typer.Typer(help="Measure speed: training steps, metrics, data.", no_args_is_help=True)
-
-SIZES = (3, 6, 40, 32, 32)  # of dSprites
-CODES = 10
-TRAIN, TEST = 10_000, 5_000
-MINUTES = ("dci",)  # measured when named only
 
 
 @app.command()
 def train(
     methods: Annotated[str, typer.Option(help="Methods, separated by commas.")] = "betavae,ibgan",
-    seeds: Annotated[str, typer.Option(help="Numbers of seeds to train at once.")] = "1,2,4,8,16,32",
+    seeds: Annotated[
+        str, typer.Option(help="Numbers of seeds to train at once, separated by commas.")
+    ] = "1,2,4,8,16,32",
     config: Annotated[str, typer.Option(help="Named config: mini or paper.")] = "mini",
-    size: Annotated[int, typer.Option(help="Pixels a side.")] = 32,
+    size: Annotated[int, typer.Option(help="Image size in pixels.")] = 32,
     seconds: Annotated[float, typer.Option(help="Length of each measurement.")] = 5.0,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    device: Device = "auto",
     precision: Precision = "float32",
-    data_dir: Annotated[Path | None, typer.Option(help="Where data sets are kept.")] = None,
+    data_dir: DataDir = None,
 ) -> None:
-    """Training by hand, as `disbench run` does it, and S seeds fused; all take turns in one run.
+    """Compare a hand-written training loop, `disbench run`, and S fused seeds, in alternating measurements.
 
     "x plain" is the throughput against S seeds one after another in the hand-written loop. "of floor" is the
     share of the time that the memory alone would need (see `speed.traffic`).
@@ -50,10 +46,10 @@ def train(
     except ValueError:
         counts = []
     if not counts or min(counts) < 1:
-        raise UsageError(f"--seeds {seeds!r} is no list of numbers; give some such as 1,2,4,8.")
+        raise UsageError(f"--seeds {seeds!r} is not a list of numbers; give some such as 1,2,4,8.")
     use_one_core()
     where = torch.device(choose_device(device))
-    choose_tuning(where.type, precision, False)
+    tuning = choose_tuning(where.type, precision, False)
     data = datasets.load("dsprites", size=size, data_dir=data_dir)
     bandwidth = speed.bandwidth(where)
     time_of = "CPU time" if where.type == "cpu" else "wall time"
@@ -67,10 +63,10 @@ def train(
         settings = models.configure(name, config)
         method = models.build(name, settings, data.info, stream(0, "weights"))
         floor = speed.traffic(method, data) / bandwidth
-        found = speed.ways(name, settings, data, counts, where, precision)
-        speed.take_turns(found, seconds, where)
-        plain = found[0].cost(where)
-        for way in found:
+        ways = speed.ways(name, settings, data, counts, where, tuning.precision)
+        speed.take_turns(ways, seconds, where)
+        plain = ways[0].cost(where)
+        for way in ways:
             cost = way.cost(where)
             print(
                 f"{name:<16} {way.name:<21} {way.seeds:>3} {1 / way.seconds:>8.2f} "
@@ -84,12 +80,12 @@ def train(
 def cores(
     methods: Annotated[str, typer.Option(help="Methods, separated by commas.")] = "betavae,ibgan",
     config: Annotated[str, typer.Option(help="Named config: mini or paper.")] = "mini",
-    size: Annotated[int, typer.Option(help="Pixels a side.")] = 32,
+    size: Annotated[int, typer.Option(help="Image size in pixels.")] = 32,
     seconds: Annotated[float, typer.Option(help="Length of each measurement.")] = 20.0,
-    count: Annotated[int, typer.Option("--cores", help="How many; 0: all of this machine's.")] = 0,
-    data_dir: Annotated[Path | None, typer.Option(help="Where data sets are kept.")] = None,
+    count: Annotated[int, typer.Option("--cores", help="Number of cores (0: all of this machine).")] = 0,
+    data_dir: DataDir = None,
 ) -> None:
-    """Seeds an hour: one process per core with one thread, against one process with all threads."""
+    """Seeds per hour with one single-threaded process per core, compared with one process on all cores."""
     import joblib
 
     from disbench import models
@@ -109,81 +105,40 @@ def cores(
 
 @app.command()
 def metrics(
-    only: Annotated[str, typer.Option("--metrics", help="Some of them, separated by commas.")] = "",
+    only: Annotated[
+        str, typer.Option("--metrics", help="Metrics, separated by commas (default: all but dci).")
+    ] = "",
 ) -> None:
-    """CPU seconds and peak memory of the metrics on codes of dSprites' size, codes given; dci when named."""
-    from disbench import metrics as library
+    """CPU seconds and peak memory of the metrics on given codes of the size of dSprites.
 
-    usual = [name for name in library.names() if name not in MINUTES]
+    The slow dci is measured only if it is named.
+    """
+    from disbench import metrics as library
+    from disbench.benchmark.scoring import speed
+
+    usual = [name for name in library.names() if name not in speed.SLOW]
     chosen = [name.strip() for name in only.split(",") if name.strip()] or usual
-    print(f"{CODES} codes of the grid {SIZES}; tables of {TRAIN:,} + {TEST:,} rows; one thread unless said")
+    rows = f"{speed.TRAIN:,} + {speed.TEST:,} rows"
+    print(f"{speed.CODES} codes of the grid {speed.SIZES}; tables of {rows}; one thread unless said")
     print("metric                       preset        CPU-s   peak MiB    score")
     total = 0.0
     for name in chosen:
-        entry = library.get(name)
-        print(f"{name:<28} {entry.default_preset:<12}", end=" ", flush=True)
-        arguments, extra = inputs(name)
-        started = time.process_time()
-        found = entry(*arguments, **fresh(extra))
-        spent = time.process_time() - started
-        if spent > 20:  # tracing would take several times as long
-            total += spent
-            print(f"{spent:>6.2f} {'–':>10} {found.score:>8.3f}", flush=True)
-            continue
-        tracemalloc.start()
-        entry(*arguments, **fresh(extra))
-        peak = tracemalloc.get_traced_memory()[1] / 2**20
-        tracemalloc.stop()
-        total += spent
-        print(f"{spent:>6.2f} {peak:>10.1f} {found.score:>8.3f}", flush=True)
+        print(f"{name:<28} {library.get(name).default_preset:<12}", end=" ", flush=True)
+        cost = speed.measure(name)
+        peak = "–" if cost.peak is None else f"{cost.peak / MIB:.1f}"
+        total += cost.seconds
+        print(f"{cost.seconds:>6.2f} {peak:>10} {cost.score:>8.3f}", flush=True)
     print(f"together {total:.1f} CPU-s")
-
-
-def fresh(extra: dict[str, Any]) -> dict[str, Any]:
-    import numpy as np
-
-    return {**extra, **({"rng": np.random.default_rng(0)} if "rng" in extra else {})}
-
-
-def inputs(name: str) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Arguments for a metric: noisy copies of the factors in half of the codes, noise in the others."""
-    import numpy as np
-
-    from disbench import metrics as library
-
-    entry, grid = library.get(name), library.Grid(SIZES)
-    rng = np.random.default_rng(0)
-    extra: dict[str, Any] = {"rng": rng} if entry.takes("rng") else {}
-    if entry.takes("n_jobs"):
-        extra["n_jobs"] = 1  # the CPU time of worker processes could not be seen
-    rows = np.arange(len(grid)) if entry.kind == "sampling" else rng.integers(len(grid), size=TRAIN + TEST)
-    factors = grid.factors(rows)
-    scaled = factors / np.array(SIZES)
-    codes = rng.normal(0, 0.1, (len(rows), CODES)) + np.pad(scaled, ((0, 0), (0, CODES - len(SIZES))))
-    if entry.kind == "sampling":
-        return (codes, grid), extra
-    if entry.kind == "unsupervised":
-        return (codes,), extra
-    if entry.kind == "models":
-        return ([codes[:2000] + 0.01 * i for i in range(6)],), extra
-    if entry.kind == "clustering":
-        prior = np.full(10, 0.1)
-        return (library.ContingencyTable(rng.integers(1, 100, (10, 10)), prior, prior),), extra
-    if entry.takes("split"):
-        extra["split"] = (np.arange(TRAIN), np.arange(TRAIN, TRAIN + TEST))
-    if entry.kind == "posterior":
-        return (codes[:2000], np.full((2000, CODES), -4.0), factors[:2000]), extra
-    return (codes, factors), extra
 
 
 @app.command()
 def data(
     names: Annotated[str, typer.Option(help="Data sets, separated by commas.")] = "dsprites,digits",
-    size: Annotated[int, typer.Option(help="Pixels a side.")] = 32,
-    batch: Annotated[int, typer.Option(help="Images a batch.")] = 64,
-    data_dir: Annotated[Path | None, typer.Option(help="Where data sets are kept.")] = None,
+    size: Annotated[int, typer.Option(help="Image size in pixels.")] = 32,
+    batch: Annotated[int, typer.Option(help="Images per batch.")] = 64,
+    data_dir: DataDir = None,
 ) -> None:
-    """Batches per second from each storage, beside the time that one beta-VAE step of their size takes."""
+    """Batches per second from each storage, relative to a beta-VAE training step at the same image size."""
     from disbench.benchmark.datasets.speed import bench
 
     print("data set          storage             size   batches/s   ms a batch   share of a step")
@@ -202,7 +157,8 @@ def step_milliseconds(name: str, size: int, data_dir: Path | None) -> float:
     from disbench import models
     from disbench.benchmark import datasets
     from disbench.benchmark.training import speed
-    from disbench.benchmark.training.trainer import Single, use_one_core
+    from disbench.benchmark.training.strategies import Single
+    from disbench.benchmark.training.trainer import use_one_core
 
     use_one_core()
     loaded = datasets.load(name, size=size, data_dir=data_dir)

@@ -1,41 +1,45 @@
-"""The command line. Heavy imports stand inside the commands, so that `disbench --help` is quick."""
+"""The command line. Heavy imports are inside the commands, so that `disbench --help` is quick."""
 
 from __future__ import annotations
 
 import copy
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from disbench import plugins
 from disbench.benchmark.cli import leaderboard, plot, report, run, score
 from disbench.benchmark.cli.bench import app as bench_app
 from disbench.benchmark.cli.data import app as data_app
+from disbench.benchmark.cli.terminal import option
 from disbench.errors import UsageError, unknown
 from disbench.files import disk_is_full, unwritable
 
 
 class PluginGroup(TyperGroup):
-    """The program with its option `--plugin` on every command, since every command looks up names."""
+    """The program with the option `--plugin` on every command, because every command looks up names."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         for option in self.params:
             hidden = copy.copy(option)
-            hidden.expose_value = False  # its callback does all
+            # its callback loads the files
+            hidden.expose_value = False
             for command in _leaves(self):
                 command.params.append(hidden)
 
 
-def _leaves(group: Any) -> list[Any]:
-    found = []
+def _leaves(group: TyperGroup) -> Iterator[TyperCommand]:
+    """All commands of a group, those of its groups included."""
     for command in group.commands.values():
-        found += _leaves(command) if hasattr(command, "commands") else [command]
-    return found
+        if isinstance(command, TyperGroup):
+            yield from _leaves(command)
+        elif isinstance(command, TyperCommand):
+            yield command
 
 
 app = typer.Typer(
@@ -50,6 +54,7 @@ app = typer.Typer(
 
 
 def load_plugins(paths: list[Path] | None) -> list[Path] | None:
+    """Callback of `--plugin`."""
     for path in paths or ():
         plugins.load(path)
     return paths
@@ -61,7 +66,7 @@ def root(
         list[Path] | None,
         typer.Option(
             metavar="FILE.py",
-            help="A Python file with a method, metrics or a data set of yours. Repeatable.",
+            help="Python file with your own methods, metrics or data sets. Repeatable.",
             callback=load_plugins,
         ),
     ] = None,
@@ -83,7 +88,6 @@ app.command("table")(leaderboard.table_)
 app.add_typer(data_app, name="data")
 app.add_typer(bench_app, name="bench")
 
-SPELLED = {"settings": "set"}  # where an option is called otherwise than the argument
 LISTS = ("methods", "metrics", "datasets", "protocols", "tables")
 
 
@@ -91,7 +95,7 @@ LISTS = ("methods", "metrics", "datasets", "protocols", "tables")
 def list_(
     what: Annotated[str, typer.Argument(help="methods, metrics, datasets, protocols or tables")],
 ) -> None:
-    """List what there is, one line each."""
+    """List the available names, one per line."""
     if what not in LISTS:
         raise unknown("list", what, LISTS)
     for name, line in _listed(what):
@@ -99,6 +103,7 @@ def list_(
 
 
 def _listed(what: str) -> list[tuple[str, str]]:
+    """Names with their descriptions."""
     if what == "methods":
         from disbench import models
 
@@ -121,25 +126,21 @@ def _listed(what: str) -> list[tuple[str, str]]:
 
 
 def _line(describe: Callable[[str], str], name: str) -> str:
-    """What a name stands for, or why it cannot be used: a broken plug-in must not hide the other names."""
+    """The description of a name, or the error of a broken plug-in, which must not hide the other names."""
     try:
         return describe(name)
     except UsageError as error:
-        return str(error)
-
-
-def option(argument: str) -> str:
-    """An argument of the library as the command line spells it."""
-    return f"--{SPELLED.get(argument, argument.replace('_', '-'))}"
+        return error.told(option)
 
 
 def fail(sentence: str) -> NoReturn:
+    """Ends the program with a usage error."""
     print(f"disbench: {sentence}", file=sys.stderr)
     raise SystemExit(2)
 
 
 def main() -> None:
-    """The program: what a user did wrong is one sentence and exit code 2."""
+    """The program: a usage error is one sentence and exit code 2."""
     try:
         app()
     except UsageError as error:

@@ -24,25 +24,32 @@ OF_MODELS = ("mi", "dci")
 def plot(
     targets: Annotated[
         list[Path],
-        typer.Argument(help="Folders that `disbench run --out` wrote; for mi and dci a seed's, or an .npz."),
+        typer.Argument(
+            help="Run folders written by `disbench run --out`; for mi and dci, a seed's folder or an .npz."
+        ),
     ],
     kind: Annotated[str, typer.Option(help=f"{', '.join((*OF_RUNS, *OF_MODELS))}.")] = "curves",
     quantity: Annotated[
-        str, typer.Option(help="For curves: one quantity of all methods in one picture.")
+        str, typer.Option(help="With --kind curves: plot this quantity for all methods in one picture.")
     ] = "",
-    field: Annotated[
-        str, typer.Option(help="For sweep: the setting to draw the scores against, such as beta.")
-    ] = "",
+    field: Annotated[str, typer.Option(help="With --kind sweep: setting on the x axis, such as beta.")] = "",
     metric: Annotated[
-        str, typer.Option(help="Only this one, such as mig or factor_vae:ibgan; for traversals, who is best.")
+        str,
+        typer.Option(
+            help="Plot only this metric, such as mig or factor_vae:ibgan; with --kind traversals, the metric "
+            "that picks the seeds."
+        ),
     ] = "",
     out: Annotated[
-        Path | None, typer.Option(help="Folder for the pictures; else that of the first target.")
+        Path | None, typer.Option(help="Folder for the pictures (default: that of the first target).")
     ] = None,
     device: Device = "auto",
     data_dir: DataDir = None,
 ) -> None:
-    """Draw runs or models as PNG and SVG: curves, scores per seed, settings, correlations, codes."""
+    """Plot runs or models as PNG and SVG.
+
+    Training curves, scores per seed, scores against a setting, rank correlations, traversals, codes.
+    """
     if kind not in (*OF_RUNS, *OF_MODELS):
         raise unknown("kind of plot", kind, (*OF_RUNS, *OF_MODELS))
     if kind in OF_MODELS:

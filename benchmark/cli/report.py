@@ -12,31 +12,42 @@ from disbench.files import unwritable, write_text
 
 def report(
     runs: Annotated[
-        list[Path], typer.Argument(help="Folders that `disbench run --out` wrote, or kept results.")
+        list[Path], typer.Argument(help="Run folders written by `disbench run --out`, or saved results.")
     ],
     out: Annotated[
-        Path | None, typer.Option(help="The file to write; else report.html in the run's folder.")
+        Path | None, typer.Option(help="File to write (default: report.html in the run's folder).")
     ] = None,
     metric: Annotated[
-        str, typer.Option(help="Who is best, for the pictures: a metric such as mig or factor_vae:ibgan.")
+        str,
+        typer.Option(
+            help="Metric that picks the best, median and worst seed for the pictures, such as mig or "
+            "factor_vae:ibgan."
+        ),
     ] = "",
     mixed: Annotated[
-        bool, typer.Option("--mixed", help="Show results together that do not compare, and say why not.")
+        bool,
+        typer.Option(
+            "--mixed",
+            help="Show results that are not comparable in one table, with the differences listed.",
+        ),
     ] = False,
 ) -> None:
-    """Write one HTML file with everything: leaderboard, published numbers, plots, traversals, provenance."""
+    """Write a self-contained HTML report.
+
+    It has the leaderboard, published numbers, plots, traversals and the provenance.
+    """
     from disbench.benchmark.runs import findings, store
     from disbench.benchmark.runs.rows import gather
     from disbench.leaderboards import aggregate
     from disbench.leaderboards.report import render
 
     runs = list(dict.fromkeys(runs))
-    frame, told = gather(runs)
+    frame, notes = gather(runs)
     if mixed:
-        told += [f"shown together, not to be compared: {found}" for found in aggregate.differences(frame)]
+        notes += [f"not comparable: {difference}" for difference in aggregate.differences(frame)]
     else:
         aggregate.check_comparable(frame)
-    text = render(findings.findings(runs, frame, told, metric))
+    text = render(findings.findings(runs, frame, notes, metric))
     path = out or (runs[0] / "report.html" if store.is_run(runs[0]) else Path("report.html"))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from disbench.benchmark.cli.terminal import DataDir, Device, table, terminal
-from disbench.errors import UsageError
+from disbench.benchmark.cli.terminal import DataDir, Device, option, table, terminal
+from disbench.console import say
+from disbench.errors import UsageError, spelled
 from disbench.files import unwritable
 
 if TYPE_CHECKING:
@@ -25,32 +26,46 @@ def score(
         typer.Argument(
             metavar="FILE...",
             help="checkpoint.pt of a run; codes as npz, npy, HDF5, CSV or Parquet; an encoder as "
-            "TorchScript, torch.export (pt2), ONNX or a state dict. Several make one table.",
+            "TorchScript, torch.export (pt2), ONNX or a state dict. Several files are shown in one table.",
         ),
     ],
     metrics: Annotated[
-        str, typer.Option(help="Metrics, with presets after a colon (factor_vae:ibgan); else the protocol's.")
+        str,
+        typer.Option(help="Metrics, optionally with a preset (factor_vae:ibgan); default: the protocol's."),
     ] = "",
-    preset: Annotated[str, typer.Option(help="The preset of every metric that has it.")] = "",
-    dataset: Annotated[str, typer.Option(help="The data set, for what is no checkpoint.")] = "",
+    preset: Annotated[str, typer.Option(help="Preset, for every metric that has one of this name.")] = "",
+    dataset: Annotated[
+        str, typer.Option(help="Data set of the codes or the encoder, unless the file names it.")
+    ] = "",
     repeats: Annotated[
-        int, typer.Option(help="Independent draws of each metric: mean, std, min and max over them.")
+        int,
+        typer.Option(
+            help="Number of independent repetitions of each metric; reports mean, std, min and max."
+        ),
     ] = 1,
-    method: Annotated[str, typer.Option(help="The disbench method that a state dict is of.")] = "",
-    config: Annotated[str, typer.Option(help="Its named config; paper by default.")] = "",
+    method: Annotated[str, typer.Option(help="disbench method to which a state dict belongs.")] = "",
+    config: Annotated[str, typer.Option(help="Named config of --method (default: paper).")] = "",
     set_: Annotated[
-        list[str] | None, typer.Option("--set", help="field=value of its config; repeatable.")
+        list[str] | None, typer.Option("--set", help="Change a setting of --method: field=value. Repeatable.")
     ] = None,
     factory: Annotated[
-        str, typer.Option(help="package.module:function that makes the module of a state dict.")
+        str, typer.Option(help="package.module:function that builds the module for a state dict.")
     ] = "",
     input_range: Annotated[
-        str, typer.Option(help="Pixels of an encoder: 0,1 (assumed), -1,1, 0,255 or uint8.")
+        str,
+        typer.Option(
+            help="Pixel range that the encoder expects: 0,1 (assumed by default), -1,1, 0,255 or uint8."
+        ),
     ] = "",
-    layout: Annotated[str, typer.Option(help="nchw, nhwc or flat; else what fits.")] = "",
-    size: Annotated[int | None, typer.Option(help="Pixels a side; else what fits.")] = None,
+    layout: Annotated[
+        str, typer.Option(help="Image layout: nchw, nhwc or flat (default: the first that fits).")
+    ] = "",
+    size: Annotated[
+        int | None, typer.Option(help="Image size in pixels (default: the first that fits).")
+    ] = None,
     output: Annotated[
-        str, typer.Option(help="Which output is the code: its name or number, or first-half; else what fits.")
+        str,
+        typer.Option(help="Output that is the code: a name, a number or first-half (default: detected)."),
     ] = "",
     json_: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
     device: Device = "auto",
@@ -75,21 +90,22 @@ def score(
         data_dir=data_dir,
     )
     opened = [sources.open_source(path, options) for path in files]
-    told = Console(stderr=True)
-    scored = api.score_all(opened, metrics=metrics, preset=preset, repeats=repeats, console=told)
-    found = [one.scores for one in scored]
+    progress = Console(stderr=True)
+    scored = api.score_all(opened, metrics=metrics, preset=preset, repeats=repeats, console=progress)
+    scores = [one.scores for one in scored]
     if json_:
-        whole = [sources.as_json(one, entries) for one, entries in zip(opened, found, strict=True)]
+        whole = [sources.as_json(one, entries, option) for one, entries in zip(opened, scores, strict=True)]
         print(json.dumps(whole[0] if len(whole) == 1 else whole, indent=1, default=list))
         return
     console = terminal()
     if len(opened) == 1:
-        _show_one(console, opened[0], found[0])
+        _show_one(console, opened[0], scores[0])
         return
-    _show_several(console, opened, found)
+    _show_several(console, opened, scores)
 
 
 def _changes(given: list[str], method: str) -> dict[str, str]:
+    """`codes=10` as {"codes": "10"}."""
     if given and not method:
         raise UsageError("--set changes the config of --method, which was not given.")
     pairs = [text.partition("=") for text in given]
@@ -100,7 +116,7 @@ def _changes(given: list[str], method: str) -> dict[str, str]:
 
 
 def _number(entry: ScoreEntry, brief: bool = False) -> str:
-    """The score, or over several draws its mean, std and range; or why there is none."""
+    """The score, or its mean, std and range over several draws, or the reason for a missing score."""
     if entry.score is None:
         return f"– ({entry.reason})"
     draws = entry.draws
@@ -114,7 +130,7 @@ def _show_one(console: Console, one: Opened, entries: Sequence[ScoreEntry]) -> N
     import pandas as pd
 
     rows = [{"metric": e.metric, "preset": e.label, "score": _number(e)} for e in entries]
-    console.print(f"{one.title} on {one.data.name}", highlight=False, markup=False)
+    say(console, f"{one.title} on {one.data.name}")
     _show_assumed(console, one)
     console.print(table(pd.DataFrame(rows)))
     for entry in entries:
@@ -122,58 +138,56 @@ def _show_one(console: Console, one: Opened, entries: Sequence[ScoreEntry]) -> N
         _show_warnings(console, entry)
 
 
-def _show_several(console: Console, opened: Sequence[Opened], found: Sequence[Sequence[ScoreEntry]]) -> None:
-    """One row a model, one column a metric."""
+def _show_several(console: Console, opened: Sequence[Opened], scores: Sequence[Sequence[ScoreEntry]]) -> None:
+    """One row per model, one column per metric."""
     import pandas as pd
 
-    names = [entry.metric for entry in found[0]]
-    columns = [e.metric if names.count(e.metric) == 1 else f"{e.metric}:{e.preset}" for e in found[0]]
+    names = [entry.metric for entry in scores[0]]
+    columns = [e.metric if names.count(e.metric) == 1 else f"{e.metric}:{e.preset}" for e in scores[0]]
     rows = [
         {
             "model": str(one.path),
             "is": one.title,
             **{column: _number(entry, brief=True) for column, entry in zip(columns, entries, strict=True)},
         }
-        for one, entries in zip(opened, found, strict=True)
+        for one, entries in zip(opened, scores, strict=True)
     ]
-    console.print(f"{len(opened)} models on {opened[0].data.name}", highlight=False, markup=False)
+    say(console, f"{len(opened)} models on {opened[0].data.name}")
     for one in opened:
         _show_assumed(console, one, f"{one.path}: ")
     console.print(table(pd.DataFrame(rows)))
-    for entry in found[0]:
+    for entry in scores[0]:
         _show_settings(console, entry)
-    for one, entries in zip(opened, found, strict=True):
+    for one, entries in zip(opened, scores, strict=True):
         for entry in entries:
             _show_warnings(console, entry, f"{one.path}: ")
 
 
 def _show_assumed(console: Console, one: Opened, before: str = "") -> None:
-    for line in one.assumed:
-        console.print(f"{before}{line}", highlight=False, soft_wrap=True, markup=False)
+    say(console, *(f"{before}{spelled(note, option)}" for note in one.notes))
 
 
 def _show_settings(console: Console, entry: ScoreEntry) -> None:
     if entry.settings:
         used = ", ".join(f"{name}={value}" for name, value in entry.settings.items())
-        console.print(f"{entry.metric}: {used}", highlight=False, soft_wrap=True, markup=False)
+        say(console, f"{entry.metric}: {used}")
 
 
 def _show_warnings(console: Console, entry: ScoreEntry, before: str = "") -> None:
-    for warning in entry.warnings:
-        console.print(f"{before}{entry.metric}: {warning}", highlight=False, soft_wrap=True, markup=False)
+    say(console, *(f"{before}{entry.metric}: {warning}" for warning in entry.warnings))
 
 
 def traverse(
-    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint.pt that `disbench run` wrote.")],
+    checkpoint: Annotated[Path, typer.Argument(help="checkpoint.pt that `disbench run` wrote.")],
     out: Annotated[
-        Path | None, typer.Option(help="Path of the pictures without ending; else beside the checkpoint.")
+        Path | None,
+        typer.Option(help="Path of the pictures, without file extension (default: beside the checkpoint)."),
     ] = None,
     steps: Annotated[int, typer.Option(help="Pictures per code.")] = 10,
     device: Device = "auto",
     data_dir: DataDir = None,
 ) -> None:
     """Draw latent traversals as PNG and GIF."""
-
     from disbench import models
     from disbench.benchmark.runs import pictures
     from disbench.benchmark.scoring import sources

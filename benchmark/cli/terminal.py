@@ -1,35 +1,35 @@
-"""What several commands share: options, lists of names, tables on the terminal."""
+"""Options, tables and the console that several commands share."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-
-from disbench.errors import UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
+    from rich.table import Table
 
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda; auto takes the GPU where there is one.")]
-Precision = Annotated[str, typer.Option(help="Of products on a GPU: float32, tf32 or bf16.")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda; auto uses a GPU if one is available.")]
+Precision = Annotated[str, typer.Option(help="Precision of matrix products on a GPU: float32, tf32 or bf16.")]
 DataDir = Annotated[
     Path | None,
-    typer.Option(help="Where data sets are kept; else $DISBENCH_DATA, else the user's cache folder."),
+    typer.Option(help="Folder of the data sets (default: $DISBENCH_DATA, or else the user's cache folder)."),
 ]
 
+# options whose names differ from those of the arguments
+SPELLED = {"settings": "set", "sources": "from"}
 
-def names(text: str, option: str) -> list[str]:
-    """`a,b,c` as a list without repeats."""
-    found = list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
-    if not found:
-        raise UsageError(f"{option} {text!r} names nothing; give names separated by commas.")
-    return found
+
+def option(argument: str) -> str:
+    """An argument of the library as the command line spells it."""
+    return f"--{SPELLED.get(argument, argument.replace('_', '-'))}"
 
 
 def terminal() -> Console:
+    """The console on standard output; in a pipe or a file it is at least 120 columns wide."""
     from rich.console import Console
 
     plain = Console()
@@ -62,12 +62,13 @@ NUMBERS = (
 )
 
 
-def table(frame: pd.DataFrame) -> Any:
+def table(frame: pd.DataFrame) -> Table:
+    """A frame of texts as a table, columns of `NUMBERS` at the right."""
     from rich.table import Table
 
-    made = Table()
+    drawn = Table()
     for column in frame.columns:
-        made.add_column(column, justify="right" if column in NUMBERS else "left", overflow="fold")
+        drawn.add_column(column, justify="right" if column in NUMBERS else "left", overflow="fold")
     for row in frame.itertuples(index=False):
-        made.add_row(*row)
-    return made
+        drawn.add_row(*row)
+    return drawn

@@ -1,7 +1,10 @@
-"""Data sets by name: `load("dsprites")`, `load("mnist:imbalanced-7")`, `load("my/own.npz")`."""
+"""Names become images, rows and factors: `load("dsprites")`, `load("mnist:imbalanced-7")`, `load("own.npz")`.
+
+May import protocols.
+"""
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from disbench.benchmark.datasets.dataset import Dataset
@@ -15,8 +18,8 @@ def load(name: str, *, size: int | None = None, data_dir: str | os.PathLike[str]
     Args:
         name: one of `names()`, or the path of an npz file with `images` and `labels` or `factors`; after it,
             options such as `:train`, `:classes-0,1,6`, `:imbalanced-7` (see `derived`).
-        size: pixels a side; the manifest's first size by default.
-        data_dir: where data sets are kept; else $DISBENCH_DATA, else the user's cache folder.
+        size: of the images, in pixels; the manifest's first size by default.
+        data_dir: folder of the data sets (default: $DISBENCH_DATA, or else the user's cache folder).
 
     Raises:
         UsageError: an unknown name, size or option; files that were not fetched or are wrong; a full disk.
@@ -33,7 +36,7 @@ def names() -> list[str]:
     return manifest.names()
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     # So that a command line that only lists names does not load torch.
     if name == "Dataset":
         from disbench.benchmark.datasets.dataset import Dataset

@@ -9,6 +9,8 @@ chunks of one image. The file appears by an atomic rename, complete or not at al
 format, the recipe that made it and the sha256 of its content.
 """
 
+from __future__ import annotations
+
 import contextlib
 import hashlib
 import json
@@ -18,7 +20,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import h5py
 import numpy as np
@@ -28,11 +30,14 @@ from numpy.typing import NDArray
 from disbench import files
 from disbench.errors import UsageError
 
+if TYPE_CHECKING:
+    # disbench.metrics takes long to load, and manifests need none of it
+    from disbench.metrics.arrays import Ints
+
 FORMAT = "disbench data"
 VERSION = 1
 
 Bytes = NDArray[np.uint8]
-Ints = NDArray[np.int64]
 Store = Literal["mapped", "compressed"]
 
 
@@ -63,7 +68,18 @@ class Content:
 
 @dataclass(frozen=True)
 class Stored:
-    """A checked cache file. `offset` is where the images begin in the file, None if they are compressed."""
+    """A checked cache file.
+
+    Attributes:
+        path: of the file.
+        sha256: of its content.
+        shape: of the images as they are stored, see `Content`.
+        packed: eight pixels a byte.
+        offset: where the images begin in the file, in bytes; None if they are compressed.
+        labels: (n,) classes.
+        factors: (n, k) factor values that form no known grid.
+        factor_names: of the columns of `factors`.
+    """
 
     path: Path
     sha256: str
@@ -76,7 +92,7 @@ class Stored:
 
 
 def folder(data_dir: str | os.PathLike[str] | None = None) -> Path:
-    """Where data sets are kept: the argument, else $DISBENCH_DATA, else the user's cache folder."""
+    """Folder of the data sets: the argument, or else $DISBENCH_DATA, or else the user's cache folder."""
     chosen = data_dir or os.environ.get("DISBENCH_DATA") or platformdirs.user_cache_dir("disbench")
     return Path(chosen).expanduser().absolute()
 
@@ -88,16 +104,27 @@ def obtain(
     store: Store = "mapped",
     expected: str | None = None,
 ) -> Stored:
-    """The cache file at `path`, made by `make` if it is missing, damaged, of another recipe or content.
+    """A cache file, made if it is missing, damaged, of another recipe or of other content.
 
     Processes that arrive together wait for the one that makes it.
+
+    Args:
+        path: of the file.
+        recipe: names everything that its content depends on.
+        make: gives the content.
+        store: how the images are stored.
+        expected: sha256 of the content; None if it is not known.
+
+    Raises:
+        UsageError: it cannot be written, or the content has another sha256.
     """
     with contextlib.suppress(UnusableError):
         return inspect(path, recipe, expected)
     _make_folder(path.parent)
     with _lock(path):
         try:
-            return inspect(path, recipe, expected)  # made by another process meanwhile
+            # made by another process meanwhile
+            return inspect(path, recipe, expected)
         except UnusableError as why:
             if path.exists():
                 warnings.warn(f"{why}; making it again", stacklevel=2)
@@ -142,9 +169,10 @@ def verify(path: Path) -> Stored:
         with h5py.File(path, "r") as file:
             for start in range(0, stored.shape[0], step):
                 digest.update(np.ascontiguousarray(file["images"][start : start + step]).data)
-    except OSError as error:  # a damaged chunk does not decompress
+    except OSError as error:
+        # a damaged chunk does not decompress
         raise UnusableError(f"{path} is damaged: {error}") from error
-    _update(digest, stored.labels, stored.factors)
+    _update(digest.update, stored.labels, stored.factors)
     if digest.hexdigest() != stored.sha256:
         raise UnusableError(f"{path} is damaged: sha256 {digest.hexdigest()}, made as {stored.sha256}")
     return stored
@@ -154,6 +182,13 @@ def write(
     path: Path, recipe: str, content: Content, store: Store = "mapped", expected: str | None = None
 ) -> None:
     """Writes beside its place, then renames. On any failure nothing is left and an old file stays.
+
+    Args:
+        path: of the file.
+        recipe: names everything that its content depends on.
+        content: images, labels and factors.
+        store: how the images are stored.
+        expected: sha256 of the content; None if it is not known.
 
     Raises:
         UsageError: a full disk, other images than announced, or a sha256 other than expected.
@@ -181,7 +216,7 @@ def write(
                     digest.update(block.data)
                     file["images"][start : start + len(block)] = block
                     start += len(block)
-        _update(digest, content.labels, content.factors)
+        _update(digest.update, content.labels, content.factors)
         if expected is not None and digest.hexdigest() != expected:
             raise UsageError(
                 f"the content made for {path} has sha256 {digest.hexdigest()}, expected {expected}; "
@@ -248,7 +283,8 @@ def _create(file: h5py.File, recipe: str, content: Content, store: Store) -> Non
     if store == "mapped":
         layout = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
         layout.set_layout(h5py.h5d.CONTIGUOUS)
-        layout.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)  # so that the offset is known at once
+        # so that the offset is known at once
+        layout.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
         layout.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
         space = h5py.h5s.create_simple(content.shape)
         h5py.h5d.create(file.id, b"images", h5py.h5t.NATIVE_UINT8, space, layout)
@@ -280,7 +316,7 @@ def _counted(content: Content) -> Iterator[Bytes]:
         raise UsageError(f"expected {content.shape[0]} images, got {total}; another version of the file?")
 
 
-def _update(digest: Any, labels: Ints | None, factors: Ints | None) -> None:
+def _update(update: Callable[[memoryview], object], labels: Ints | None, factors: Ints | None) -> None:
     for table in (labels, factors):
         if table is not None:
-            digest.update(np.ascontiguousarray(table, dtype="<i8").data)
+            update(np.ascontiguousarray(table, dtype="<i8").data)

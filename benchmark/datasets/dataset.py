@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import h5py
 import numpy as np
@@ -18,10 +18,10 @@ from torch import Tensor
 
 from disbench.benchmark.datasets import cache
 from disbench.errors import UsageError
+from disbench.metrics.arrays import Ints
 from disbench.metrics.registry import Grid
 from disbench.models.method import DataInfo
 
-Ints = NDArray[np.integer[Any]]
 Pixels = NDArray[np.float32]
 
 
@@ -39,7 +39,14 @@ class Storage(Protocol):
 
 
 class ArrayStorage:
-    """Images (n, c, h, w) as uint8 in memory; pickles with its array."""
+    """Images in memory; pickles with its array.
+
+    Args:
+        array: (n, c, h, w) of uint8.
+
+    Raises:
+        UsageError: another shape or type.
+    """
 
     def __init__(self, array: NDArray[np.uint8]) -> None:
         if array.dtype != np.uint8 or array.ndim != 4:
@@ -48,15 +55,21 @@ class ArrayStorage:
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
+        """(n, c, h, w)."""
         n, c, h, w = self.array.shape
         return n, c, h, w
 
     def read(self, rows: Ints) -> Pixels:
+        """See `Storage`."""
         return np.divide(self.array[rows], np.float32(255), dtype=np.float32)
 
 
 class FileStorage:
-    """Images in a cache file: mapped into memory and so shared by all processes, or compressed one by one."""
+    """Images in a cache file: mapped into memory and so shared by all processes, or compressed one by one.
+
+    Args:
+        stored: the file, checked.
+    """
 
     def __init__(self, stored: cache.Stored) -> None:
         self.stored = stored
@@ -66,6 +79,7 @@ class FileStorage:
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
+        """(n, c, h, w)."""
         if self.stored.packed:
             n, h, columns = self.stored.shape
             return n, 1, h, columns * 8
@@ -80,13 +94,15 @@ class FileStorage:
         return np.memmap(self.stored.path, np.uint8, "r", self.stored.offset, self.stored.shape)
 
     def read(self, rows: Ints) -> Pixels:
+        """See `Storage`."""
         if self.stored.packed:
             return np.unpackbits(self.mapped[rows], axis=-1).astype(np.float32)[:, None]
         raw = self._decompressed(rows) if self.stored.offset is None else self.mapped[rows]
         return np.divide(raw, np.float32(255), dtype=np.float32)
 
     def _decompressed(self, rows: Ints) -> NDArray[np.uint8]:
-        distinct, position = np.unique(rows, return_inverse=True)  # each image once, in the order of the file
+        # each image once, in the order of the file
+        distinct, position = np.unique(rows, return_inverse=True)
         images = _open(self.stored.path, self.stored.sha256, os.getpid())["images"]
         raw = np.empty((len(distinct), *self.stored.shape[1:]), np.uint8)
         corner = (0,) * (len(self.stored.shape) - 1)
@@ -119,7 +135,7 @@ class Dataset:
     """Images and what is known about them. Row i of a factor grid shows `np.unravel_index(i, factor_sizes)`.
 
     Attributes:
-        name: under which `load` finds it.
+        name: what `load` finds it by, with its options.
         sha256: of the content: the stored image bytes, then labels and factor table as little-endian int64.
         storage: where the images lie.
         factor_names: one per factor; ("class",) for a labelled set; () where nothing is known.
@@ -171,7 +187,7 @@ class Dataset:
 
     @property
     def info(self) -> DataInfo:
-        """What a method is built from."""
+        """What a method is built from: shape, number of images, share of each class of a labelled set."""
         prior = None if self.labels is None else tuple(float(share) for share in self.class_prior)
         return DataInfo(self.shape, len(self), prior)
 

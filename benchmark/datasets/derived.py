@@ -11,25 +11,36 @@ has as many images as the smallest class has at all. The published 50 splits wer
 rule; these are 50 of our own.
 """
 
+from __future__ import annotations
+
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from disbench.benchmark.datasets.dataset import Dataset, Ints, Pixels, Storage
+from disbench.benchmark.datasets.dataset import Dataset, Pixels, Storage
 from disbench.benchmark.datasets.manifest import Manifest
 from disbench.errors import UsageError, unknown
+from disbench.metrics.arrays import Ints
 
 SPLITS = 50
 
 
 def derive(dataset: Dataset, option: str, facts: Manifest | None = None) -> Dataset:
-    """The data set that an option (the text after a colon) makes of another."""
+    """The data set that an option makes of another.
+
+    Args:
+        dataset: the other one.
+        option: the text after a colon, see the head of this file.
+        facts: its manifest, which has the splits; None for a user's file.
+
+    Raises:
+        UsageError: an unknown option, or one that does not fit the data set.
+    """
     kind, _, argument = option.partition("-")
     splits = facts.splits if facts else {}
     if option in splits:
@@ -69,7 +80,8 @@ def only_classes(dataset: Dataset, option: str, classes: list[int]) -> Dataset:
         raise UsageError(f"{dataset.name}:{option}: name two or more of the classes {known.tolist()}")
     kept = np.unique(classes)
     chosen = select(dataset, option, np.flatnonzero(np.isin(labels, kept)))
-    assert chosen.labels is not None  # checked by _labels
+    # checked by _labels
+    assert chosen.labels is not None
     return replace(
         chosen,
         labels=np.searchsorted(kept, chosen.labels),
@@ -121,7 +133,12 @@ def _labels(dataset: Dataset) -> Ints:
 
 
 class Rows:
-    """Some rows of another storage."""
+    """Some rows of another storage.
+
+    Args:
+        base: the other storage.
+        rows: (n,) row numbers there.
+    """
 
     def __init__(self, base: Storage, rows: Ints) -> None:
         self.base = base
@@ -129,9 +146,11 @@ class Rows:
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
+        """(n, c, h, w)."""
         return len(self.rows), *self.base.shape[1:]
 
     def read(self, rows: Ints) -> Pixels:
+        """See `Storage`."""
         return self.base.read(self.rows[rows])
 
 
@@ -146,6 +165,11 @@ class Styled:
         noisy   the background becomes noise U(0, 1) in every pixel and channel
         scream  the background becomes a random patch of the picture averaged with a colour U(0, 1)^3, and the
                 sprite shows the inverse of that background
+
+    Attributes:
+        base: the sprites.
+        style: one of these names.
+        picture: file of the picture; None for the other styles.
     """
 
     base: Storage
@@ -154,10 +178,12 @@ class Styled:
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
+        """(n, 3, h, w)."""
         n, _, h, w = self.base.shape
         return n, 3, h, w
 
     def read(self, rows: Ints) -> Pixels:
+        """See `Storage`."""
         sprites = self.base.read(rows)
         draw = {"color": self._color, "noisy": self._noisy, "scream": self._scream}[self.style]
         drawn = [draw(image, _row_rng(row)) for image, row in zip(sprites, rows.tolist(), strict=True)]
@@ -178,10 +204,12 @@ class Styled:
 
     @cached_property
     def _scene(self) -> Pixels:
-        assert self.picture is not None  # `loading` sees to it
+        # `loading` gives one for this style
+        assert self.picture is not None
         return scene(self.picture, self.shape[2])
 
-    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+    def __reduce__(self) -> tuple[Callable[..., Styled], tuple[Storage, str, Path | None]]:
+        # without the picture's pixels, which are cached
         return Styled, (self.base, self.style, self.picture)
 
 

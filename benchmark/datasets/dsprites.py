@@ -16,9 +16,9 @@ sub-pixel grid of the graphics hardware that drew the originals. A centre exactl
 left or bottom edge and not to a right or top one. After the rounding everything is integer arithmetic, hence
 exact.
 
-Agreement with the published file, as measured: 358 genuine images out of 358 are equal bit for bit, and the
-grid has 128,328,864 white pixels where the published mean implies 128,328,862. Equality of all 737,280
-images is not proven: the originals went through 32-bit floats, and emulating such pipelines moves one
+Agreement with the published file: all 358 genuine images that could be compared are equal bit for bit, and
+the grid has 128,328,864 white pixels where the published mean implies 128,328,862. Equality of all 737,280
+images is not proven: the originals were computed in 32-bit floats, and emulating such pipelines changes one
 boundary pixel in at most 203 images. So this is dSprites re-rendered, not the published bytes.
 
 Known degeneracy, kept because the published grid has it: orientation 39 is a full turn, so its 18,432 images
@@ -73,7 +73,7 @@ def rasterise(x: Ints, y: Ints, size: int) -> NDArray[np.uint8]:
     Args:
         x: (m, k) vertex columns in 1/256 px; vertices in order, the last joined to the first.
         y: (n, k) vertex rows in 1/256 px; every sprite lies inside the frame.
-        size: pixels a side: 8, 16, 32 or 64.
+        size: of the images, in pixels: 8, 16, 32 or 64.
 
     Even-odd rule by scan lines: each edge that crosses the line through a row's centres flips all pixels from
     its crossing to the right, and a row of pixels is one machine word.
@@ -126,6 +126,7 @@ def render(size: int = 64) -> Iterator[NDArray[np.uint8]]:
 
 
 def check_size(size: int) -> None:
+    """Raises UsageError for a size that is not one of `RESOLUTIONS`."""
     if size not in RESOLUTIONS:
         raise UsageError(
             f"dSprites is drawn at 32x32 or 64x64 pixels, not {size}x{size}; ask for size 32 or 64"

@@ -1,8 +1,8 @@
-"""Published files: downloaded or taken from the user, checked, kept in `downloads/` of the data folder.
+"""Published files: downloaded or copied from the user, checked, stored in `downloads/` of the data folder.
 
-A file is checked before it gets its name, so what lies there is whole; a file that was there before stays
-until its successor is complete. Checked means: its length and its SHA-256 where published, else the
-published MD5, else nothing was published and the person who fetches is told so.
+A file is checked before it gets its name, so that every file there is whole; an older one stays until its
+successor is complete. A check compares the length and the SHA-256 if they are published, or else the
+published MD5; if nothing is published, a sentence says so.
 """
 
 import gzip
@@ -12,12 +12,11 @@ import shutil
 import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
 from disbench.benchmark.datasets.cache import folder as data_folder
 from disbench.benchmark.datasets.cache import replacing, require_space
 from disbench.benchmark.datasets.manifest import File, Manifest
-from disbench.errors import UsageError
+from disbench.errors import UsageError, argument
 
 TIMEOUT = 30.0  # seconds without a byte before a server counts as stalled
 
@@ -25,30 +24,34 @@ Say = Callable[[str], None]
 
 
 def place(file: File, folder: Path) -> Path:
-    """Where a published file is kept."""
+    """Where a published file is stored."""
     return folder / "downloads" / file.name
 
 
 def verified(facts: Manifest, folder: Path) -> dict[str, Path]:
-    """Every file the reader needs, by role, checked. Raises UsageError where one is missing or wrong."""
-    found = {}
+    """Every file that the reader needs, by role, checked.
+
+    Raises:
+        UsageError: one is missing or wrong.
+    """
+    paths = {}
     for file in facts.files:
         path = place(file, folder)
         if not path.exists() and file.installed is not None and Path(file.installed).exists():
             path = Path(file.installed)
         if path.exists():
             check(file, path)
-            found[file.role] = path
+            paths[file.role] = path
         elif not file.optional:
             raise UsageError(
                 f"data set {facts.name!r} needs {file.name!r}, which is not in {folder / 'downloads'}; "
                 + how_to_get(facts, file)
             )
-    return found
+    return paths
 
 
 def how_to_get(facts: Manifest, file: File) -> str:
-    """What to type to have a missing file."""
+    """What to type to get a missing file."""
     if file.urls:
         return f"run `disbench data fetch {facts.name}`"
     fetch = f"`disbench data fetch {facts.name} --from FILE`"
@@ -56,7 +59,11 @@ def how_to_get(facts: Manifest, file: File) -> str:
 
 
 def check(file: File, path: Path) -> str:
-    """Compares a file with what is published and says how. Raises UsageError if it differs."""
+    """Compares a file with the published one, and says how.
+
+    Raises:
+        UsageError: it differs.
+    """
     size, again = path.stat().st_size, "get it again, or check that it is the published version"
     if file.unpacked_sha256 is not None and _unpacked_sha256(path) == file.unpacked_sha256:
         return "sha256 of the unpacked content"
@@ -64,9 +71,9 @@ def check(file: File, path: Path) -> str:
         raise UsageError(f"{path} has {size:,} bytes, the published {file.name} has {file.bytes:,}; {again}")
     for kind, expected in (("sha256", file.sha256), ("md5", file.md5)):
         if expected is not None:
-            given = digest(path, kind)
-            if given != expected:
-                raise UsageError(f"{path} has {kind} {given}, published is {expected}; {again}")
+            actual = digest(path, kind)
+            if actual != expected:
+                raise UsageError(f"{path} has {kind} {actual}, published is {expected}; {again}")
             return kind
     if file.unpacked_sha256 is not None:
         raise UsageError(f"{path} does not unpack to the published content of {file.name}; {again}")
@@ -74,6 +81,7 @@ def check(file: File, path: Path) -> str:
 
 
 def digest(path: Path, kind: str) -> str:
+    """The checksum of a file, of the kind "sha256" or "md5"."""
     with path.open("rb") as source:
         return hashlib.file_digest(source, kind).hexdigest()
 
@@ -94,23 +102,29 @@ def fetch(
     sources: Iterable[Path] = (),
     again: bool = False,
     say: Say = print,
-    progress: Any = False,
+    progress: object = False,
 ) -> None:
     """Puts every file of a data set in its place, from the user's files first, then from its URLs.
 
     Args:
-        sources: files or folders; a file is recognised by its name, or by being the only one that is needed.
+        facts: the data set's manifest.
+        data_dir: folder of the data sets (default: $DISBENCH_DATA, or else the user's cache folder).
+        sources: the user's files, or folders of them; a file is recognised by its name, or by being the only
+            one that is needed.
         again: replace files that are there and correct.
-        say: is told one line per file.
-        progress: shown while downloading; True or an object with pooch's progress protocol.
+        say: is called with a line per file.
+        progress: shown during a download: True, or an object with pooch's progress protocol.
+
+    Raises:
+        UsageError: a file is missing, differs from the published one, or cannot be downloaded or stored.
     """
     folder = data_folder(data_dir)
     offered = list(_files(sources))
     for file in facts.files:
         target = place(file, folder)
-        given = _offered(file, facts, offered)
-        if given is not None:
-            _copy(file, given, target)
+        own = _offered(file, facts, offered)
+        if own is not None:
+            _copy(file, own, target)
         elif target.exists() and not again and _is_right(file, target, say):
             say(f"{file.name}: already here")
             continue
@@ -122,8 +136,8 @@ def fetch(
                 continue
             if offered:
                 raise UsageError(
-                    f"{facts.name!r} needs {Path(file.name).name!r}, and none of the {len(offered)} files "
-                    "given has that name; give it too, or leave --from away to download it"
+                    f"{facts.name!r} needs {Path(file.name).name!r}, which is not among the {len(offered)} "
+                    f"files given; add it, or omit {argument('sources')} to download it"
                 )
             raise UsageError(f"{facts.name!r} needs {file.name!r}; {how_to_get(facts, file)}")
         else:
@@ -134,8 +148,18 @@ def fetch(
         )
 
 
-def download(file: File, target: Path, *, say: Say = print, progress: Any = False) -> None:
-    """One file from the first of its URLs that delivers it whole. A UsageError names what each one did."""
+def download(file: File, target: Path, *, say: Say = print, progress: object = False) -> None:
+    """One file from the first of its URLs that delivers it whole.
+
+    Args:
+        file: the published file.
+        target: where to store it.
+        say: is called with a line for a URL that fails.
+        progress: as in `fetch`.
+
+    Raises:
+        UsageError: none does; says for each one why.
+    """
     import pooch
     import requests
 
@@ -157,7 +181,10 @@ def download(file: File, target: Path, *, say: Say = print, progress: Any = Fals
             failures.append(f"{url}: {error}")
             if url != file.urls[-1]:
                 say(f"{failures[-1]}; trying the next address")
-    raise UsageError(f"no luck with {file.name!r}: {'; '.join(failures)}; try later or use --from FILE")
+    raise UsageError(
+        f"could not download {file.name!r}: {'; '.join(failures)}; try again later, or give a local copy "
+        f"with {argument('sources')} FILE"
+    )
 
 
 def _reason(error: Exception) -> str:

@@ -1,22 +1,21 @@
-"""A data set from its name: from the cache, else made from the files; then the options after the colons."""
+"""A data set from its name: from the cache, or else made from files; then the options after the colons."""
 
 import hashlib
 import os
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from disbench.benchmark.datasets import cache, derived, fetching, manifest, readers
-from disbench.benchmark.datasets.cache import Ints
+from disbench.benchmark.datasets import cache, derived, fetching, manifest, readers, streams
 from disbench.benchmark.datasets.dataset import Dataset, FileStorage
 from disbench.errors import UsageError
+from disbench.metrics.arrays import Ints
 
-INFLATED_FROM = 64  # pixels a side: below, inflating an image takes over a twentieth of a training step
+INFLATED_FROM = 64  # pixels: of smaller images, inflating an image takes over a twentieth of a training step
 
 
 def load(name: str, *, size: int | None = None, data_dir: str | os.PathLike[str] | None = None) -> Dataset:
+    """See `disbench.datasets.load`."""
     folder = cache.folder(data_dir)
     base, options = split_name(name)
     if base.endswith(".npz"):
@@ -39,12 +38,17 @@ def split_name(name: str) -> tuple[str, list[str]]:
 
 
 def usual_size(name: str, size: int | None) -> int | None:
-    """A protocol's size where the data set is offered at it, else None: the data set's own."""
+    """A protocol's image size if the data set is offered at it, or else None, for the data set's own."""
     base, _ = split_name(name)
     return size if not base.endswith(".npz") and size in manifest.read(base).sizes else None
 
 
 def from_manifest(facts: manifest.Manifest, size: int | None, folder: Path) -> Dataset:
+    """A data set by its manifest, without options.
+
+    Raises:
+        UsageError: another size than those on offer; files that were not fetched or are wrong.
+    """
     size = size or facts.sizes[0]
     if size not in facts.sizes:
         offered = ", ".join(map(str, facts.sizes))
@@ -67,6 +71,9 @@ def from_npz(path: Path, size: int | None, folder: Path) -> Dataset:
 
     Images are uint8 (n, h, w), (n, h, w, c) or (n, c, h, w); labels (n,) and factors (n, k) are integers
     from 0. Factors that run through a complete grid in row-major order are recognised as one.
+
+    Raises:
+        UsageError: no such file, or other arrays in it.
     """
     if not path.is_file():
         raise UsageError(f"the data file {str(path)!r} does not exist; give the path of an npz file")
@@ -80,26 +87,28 @@ def from_npz(path: Path, size: int | None, folder: Path) -> Dataset:
 
 
 def _npz_content(path: Path, size: int | None) -> cache.Content:
-    keys = readers.npz_keys(path)
+    keys = streams.npz_keys(path)
     if "images" not in keys or not keys & {"labels", "factors"}:
         raise UsageError(f"{path} holds {sorted(keys)}; expected 'images' and 'labels' or 'factors'")
     content = readers.Npz(kind="npz", images="images").content({"data": path}, size or 0)
     labels = _integers(path, "labels", 1) if "labels" in keys else None
     factors = _integers(path, "factors", 2) if "factors" in keys else None
-    given = readers.npz_array(path, "factor_names") if "factor_names" in keys else None
+    words = streams.npz_array(path, "factor_names") if "factor_names" in keys else None
     if factors is None:
         names: tuple[str, ...] = ()
-    elif given is None:
+    elif words is None:
         names = tuple(f"factor_{k}" for k in range(factors.shape[1]))
-    elif given.shape == (factors.shape[1],):
-        names = tuple(map(str, given))
+    elif words.shape == (factors.shape[1],):
+        names = tuple(map(str, words))
     else:
-        raise UsageError(f"{path}: {given.shape} factor names for factors {factors.shape}; give one a column")
+        raise UsageError(
+            f"{path}: {words.shape} factor names for factors {factors.shape}; give one per column"
+        )
     return cache.Content(content.shape, content.blocks, labels=labels, factors=factors, factor_names=names)
 
 
 def _integers(path: Path, key: str, dimensions: int) -> Ints:
-    array: NDArray[Any] = readers.npz_array(path, key)
+    array = streams.npz_array(path, key)
     if array.ndim != dimensions or not np.issubdtype(array.dtype, np.integer) or array.min(initial=0) < 0:
         raise UsageError(
             f"{path}: {key} {array.shape} of {array.dtype} must be {dimensions}-dimensional integers from 0"
@@ -108,7 +117,8 @@ def _integers(path: Path, key: str, dimensions: int) -> Ints:
 
 
 def _content(facts: manifest.Manifest, size: int, folder: Path) -> cache.Content:
-    assert facts.reader is not None  # a manifest has a reader or a wrapper
+    # a manifest has a reader or a wrapper
+    assert facts.reader is not None
     content = facts.reader.content(fetching.verified(facts, folder), size)
     if facts.count is not None and content.shape[0] != facts.count:
         raise UsageError(

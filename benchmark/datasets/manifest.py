@@ -12,8 +12,9 @@ from pydantic import Field, InstanceOf, SerializeAsAny, ValidationError, field_v
 
 from disbench import plugins
 from disbench.benchmark.datasets.cache import Store
-from disbench.benchmark.datasets.readers import PluginReader, Reader, Strict
+from disbench.benchmark.datasets.readers import PluginReader, Reader
 from disbench.errors import UsageError, unknown
+from disbench.strict import Strict
 
 FOLDER = files("disbench.data_manifests")
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
@@ -28,7 +29,9 @@ class File(Strict):
         role: what the reader calls it.
         name: path below the folder of downloads; manifests may share a file by sharing its name.
         urls: tried in this order; none where a person has to get the file.
-        bytes, sha256, md5: of the whole file as published.
+        bytes: length of the file as published.
+        sha256: of the file as published.
+        md5: of the file as published.
         unpacked_sha256: of the content of a gzip file, which another compressor does not change.
         installed: where a Linux distribution's package puts it; needs `unpacked_sha256`.
         optional: the reader does without it.
@@ -60,14 +63,24 @@ class File(Strict):
 
 
 class Wrapper(Strict):
-    """A data set drawn from another one image by image: see `derived`."""
+    """A data set drawn from another one image by image: see `derived`.
+
+    Attributes:
+        base: name of the other data set.
+        style: what is drawn on its images.
+    """
 
     base: str
     style: Literal["color", "noisy", "scream"]
 
 
 class ClassifierFacts(Strict):
-    """How long the evaluation classifier is trained, and the least accuracy at which it is kept."""
+    """How the classifier of generated images is trained.
+
+    Attributes:
+        epochs: passes over the training images.
+        accuracy: the least on unseen images with which it is saved; None for any.
+    """
 
     epochs: Annotated[int, Field(gt=0)] = 10
     accuracy: Annotated[float, Field(gt=0, lt=1)] | None = None
@@ -78,17 +91,21 @@ class Manifest(Strict):
 
     Attributes:
         name: also the file's name.
-        title, paper, licence, notes: for people. A licence that has not been established is absent.
+        title: for people.
+        paper: who published it, for people.
+        licence: for people; absent if it has not been established.
+        notes: for people.
         count: number of images; absent where it is not known beforehand.
         channels: 1 or 3.
-        sizes: pixels a side on offer, the default first.
+        sizes: image sizes on offer, in pixels, the default first.
         factors: name and number of values of each factor of a complete grid, in row-major order.
         classes: names of the classes 0, 1, ...
         splits: name and (first, last plus one) row.
         files: what `reader` needs.
         reader: how the images are made from the files. Either this or `wrapper`.
-        store: `mapped` (uncompressed, shared by all processes), or `compressed` for what would fill a disk
-            at 64 pixels a side and more.
+        wrapper: how the images are drawn from those of another data set.
+        store: `mapped` (uncompressed, shared by all processes), or `compressed` for a data set that would
+            fill a disk at 64 pixels and more.
         classifier: for a labelled data set.
         content_sha256: of the stored content by size, where it has been established.
     """
@@ -125,22 +142,23 @@ class Manifest(Strict):
         return self
 
     def path(self, size: int, folder: Path) -> Path:
-        """Where the converted data set is kept."""
+        """Where the converted data set is stored."""
         return folder / f"{self.name}-{size}.h5"
 
     def recipe(self, size: int) -> str:
         """Names what determines the stored content; a cache file of another recipe is made again."""
         facts = self.model_dump(mode="json", include={"reader", "files", "factors", "count"})
         for file in facts["files"]:
-            del file["urls"]  # where a file came from does not matter
+            # where a file came from does not matter
+            del file["urls"]
         digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
         return f"{self.name} {size} {digest[:16]}"
 
 
 def built_in() -> list[str]:
     """Every data set whose manifest is in this package, sorted."""
-    found = (entry.name for entry in FOLDER.iterdir())
-    return sorted(name.removesuffix(".toml") for name in found if name.endswith(".toml"))
+    files_here = (entry.name for entry in FOLDER.iterdir())
+    return sorted(name.removesuffix(".toml") for name in files_here if name.endswith(".toml"))
 
 
 plugins.announce("datasets", plugins.Registry(built_in))
@@ -152,14 +170,14 @@ def names() -> list[str]:
 
 
 def usable() -> tuple[list[Manifest], list[str]]:
-    """Every manifest, and a sentence for each name that cannot be used: what is broken hides nothing else."""
-    found, sentences = [], []
+    """Every manifest, and a sentence for each name that cannot be used: a broken one hides no other."""
+    manifests, sentences = [], []
     for name in names():
         try:
-            found.append(read(name))
+            manifests.append(read(name))
         except UsageError as error:
             sentences.append(str(error))
-    return found, sentences
+    return manifests, sentences
 
 
 def read(name: str) -> Manifest:
@@ -187,8 +205,12 @@ def parse(name: str, text: str, reader: type[PluginReader] | None = None) -> Man
     """A manifest from its text.
 
     Args:
-        name: of its file, or under which it was asked for.
+        name: of its file, or of the plug-in's data set.
+        text: TOML.
         reader: takes the place of the built-in readers.
+
+    Raises:
+        UsageError: a mistake in it.
     """
     try:
         values = tomllib.loads(text)

@@ -1,42 +1,47 @@
-"""From a data set's own files to stored images. A reader is named by `reader.kind` in a manifest.
+"""From a data set's own files to stored images: one class per format, named by `reader.kind` in a manifest.
 
-Each streams: memory stays at a few hundred megabytes however large the files are. None unpickles, and none
-unpacks an archive onto the disk. What a reader cannot make sense of is a UsageError that names the file.
+Its fields are what the manifest's table `reader` sets, and its `content(files, size)` gives the images, from
+the manifest's files by role. Each streams: memory stays at a few hundred megabytes however large the files
+are. None unpickles, and none unpacks an archive onto the disk (`streams`). A file that a reader cannot make
+sense of is a UsageError that names it.
+
+A new format is a class here and its name in `Reader`; a plug-in brings a `PluginReader`.
 """
 
-import contextlib
-import gzip
+from __future__ import annotations
+
 import io
-import re
-import stat
 import struct
-import tarfile
 import zipfile
-import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
-from typing import IO, Annotated, Any, Literal, Self, cast
+from typing import IO, TYPE_CHECKING, Annotated, Any, Literal
 
 import h5py
 import numpy as np
-from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from disbench.benchmark.datasets import dsprites
-from disbench.benchmark.datasets.cache import Bytes, Content, Ints
+from disbench.benchmark.datasets.cache import Bytes, Content
+from disbench.benchmark.datasets.streams import (
+    BLOCK,
+    Archive,
+    exactly,
+    npz_blocks,
+    plain_header,
+    reading,
+    steps,
+    unzipped,
+)
 from disbench.errors import UsageError
+from disbench.strict import Strict
 
-BLOCK = 2**24  # bytes of images read at a time, where the file's own layout does not ask for more
+if TYPE_CHECKING:
+    from disbench.metrics.arrays import Array, Ints
+
 MOST = 2**28  # bytes of images held at a time, whatever the layout asks for
-MEMBER = 2**26  # bytes of one archive member: far above any image here, far below a decompression bomb
 
 Files = Mapping[str, Path]  # by role
-
-
-class Strict(BaseModel):
-    """An unknown field is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Renderer(Strict):
@@ -63,7 +68,14 @@ class Digits(Strict):
 
 
 class Npz(Strict):
-    """One array of an npz file, streamed. Others are never opened: the metadata of dSprites is a pickle."""
+    """One array of an npz file, streamed. Others are never opened: the metadata of dSprites is a pickle.
+
+    Attributes:
+        kind: "npz".
+        images: name of the array.
+        packed: whether the images are black and white and stored as bits.
+        file: role of the file.
+    """
 
     kind: Literal["npz"]
     images: str
@@ -72,13 +84,20 @@ class Npz(Strict):
 
     def content(self, files: Files, size: int) -> Content:
         path = files[self.file]
-        with _reading(path), zipfile.ZipFile(path) as archive, archive.open(f"{self.images}.npy") as member:
-            shape, _ = _npy_header(member, self.images)
+        with reading(path), zipfile.ZipFile(path) as archive, archive.open(f"{self.images}.npy") as member:
+            shape, _ = plain_header(member, f"{path}: {self.images}")
         return _content(npz_blocks(path, self.images), shape, size, packed=self.packed)
 
 
 class Hdf5(Strict):
-    """One array of an HDF5 file, read in slabs of whole chunks."""
+    """One array of an HDF5 file, read in slabs of whole chunks.
+
+    Attributes:
+        kind: "hdf5".
+        images: name of the array.
+        packed: whether the images are black and white and stored as bits.
+        file: role of the file.
+    """
 
     kind: Literal["hdf5"]
     images: str
@@ -87,12 +106,12 @@ class Hdf5(Strict):
 
     def content(self, files: Files, size: int) -> Content:
         path = files[self.file]
-        with _reading(path), h5py.File(path, "r") as source:
+        with reading(path), h5py.File(path, "r") as source:
             shape = tuple(source[self.images].shape)
         return _content(self._blocks(path), shape, size, packed=self.packed)
 
     def _blocks(self, path: Path) -> Iterator[Bytes]:
-        with _reading(path), h5py.File(path, "r") as source:
+        with reading(path), h5py.File(path, "r") as source:
             images = source[self.images]
             each = int(np.prod(images.shape[1:]))
             deep = images.chunks[0] if images.chunks else 1
@@ -103,7 +122,13 @@ class Hdf5(Strict):
 
 
 class Idx(Strict):
-    """Pairs of idx files, gzipped or not: magic 2051, big-endian sizes, pixels; magic 2049, size, labels."""
+    """Pairs of idx files, gzipped or not: magic 2051, big-endian sizes, pixels; magic 2049, size, labels.
+
+    Attributes:
+        kind: "idx".
+        images: roles of the files of images, in order.
+        labels: roles of the files of labels, in the same order.
+    """
 
     kind: Literal["idx"]
     images: tuple[str, ...]
@@ -117,20 +142,28 @@ class Idx(Strict):
         return _content(blocks, shape, size, labels=np.concatenate(labels))
 
     def _labels(self, path: Path) -> Ints:
-        with _reading(path), _unzipped(path) as source:
+        with reading(path), unzipped(path) as source:
             (n,) = _idx_header(source, 1)
-            return np.frombuffer(_exactly(source, n), np.uint8).astype(np.int64)
+            return np.frombuffer(exactly(source, n), np.uint8).astype(np.int64)
 
     def _blocks(self, path: Path) -> Iterator[Bytes]:
-        with _reading(path), _unzipped(path) as source:
+        with reading(path), unzipped(path) as source:
             n, h, w = _idx_header(source, 3)
-            for start, stop in _steps(n, h * w):
-                raw = _exactly(source, (stop - start) * h * w)
+            for start, stop in steps(n, h * w):
+                raw = exactly(source, (stop - start) * h * w)
                 yield np.frombuffer(raw, np.uint8).reshape(-1, 1, h, w)
 
 
 class Mat(Strict):
-    """MATLAB files, version 5: images (h, w, c, n), labels (n, 1); `zero` is the label of class 0."""
+    """MATLAB files, version 5: images (h, w, c, n), labels (n, 1).
+
+    Attributes:
+        kind: "mat".
+        files: roles of the files, in order.
+        images: name of the images' array.
+        labels: name of the labels' array.
+        zero: the label of class 0.
+    """
 
     kind: Literal["mat"]
     files: tuple[str, ...]
@@ -146,23 +179,23 @@ class Mat(Strict):
         shape = (sum(s[3] for s in shapes), c, h, w)
         return _content(self._blocks(files), shape, size, labels=labels)
 
-    def _load(self, path: Path, key: str) -> NDArray[Any]:
+    def _load(self, path: Path, key: str) -> Array:
         from scipy.io import loadmat
 
-        with _reading(path):
-            array: NDArray[Any] = loadmat(path, variable_names=[key])[key]
+        with reading(path):
+            array: Array = loadmat(path, variable_names=[key])[key]
             return array
 
     def _shape(self, path: Path) -> tuple[int, ...]:
         from scipy.io import whosmat
 
-        with _reading(path):
+        with reading(path):
             return {name: tuple(shape) for name, shape, _ in whosmat(path)}[self.images]
 
     def _blocks(self, files: Files) -> Iterator[Bytes]:
         for role in self.files:
             array = self._load(files[role], self.images).transpose(3, 2, 0, 1)
-            for start, stop in _steps(len(array), array[0].size):
+            for start, stop in steps(len(array), array[0].size):
                 yield array[start:stop]
 
 
@@ -171,6 +204,11 @@ class Cars(Strict):
 
     The grid is (elevation, azimuth, car), cars in the order of their names. All images are held at the size
     asked for (216 MB at 64x64), because the files come car by car and the car is the fastest factor.
+
+    Attributes:
+        kind: "cars3d".
+        member: regular expression for the names of the cars' files in the archive.
+        file: role of the archive.
     """
 
     kind: Literal["cars3d"]
@@ -184,7 +222,7 @@ class Cars(Strict):
         cars: dict[str, Bytes] = {}
         with Archive(path, self.member) as archive:
             for name in archive.sizes:
-                with _reading(path):
+                with reading(path):
                     mesh = loadmat(_as_file(archive.read(name)), variable_names=["im"])["im"]
                     views = mesh.transpose(4, 3, 2, 0, 1)  # (elevation, azimuth, c, h, w)
                 small = resize(views.reshape(-1, *views.shape[2:]), size)
@@ -197,9 +235,12 @@ class Cars(Strict):
 class Norb(Strict):
     """SmallNORB, the first camera, sorted into the grid (category, instance, elevation, azimuth, lighting).
 
-    `parts` are roles: a part p has the files p_dat, p_cat and p_info. Factor values become ranks: azimuths
-    are even numbers and a part has only some of the ten instances. The images are held at the size asked
-    for, 100 MB a part.
+    Factor values become ranks: azimuths are even numbers and a part has only some of the ten instances. The
+    images are held at the size asked for, 100 MB a part.
+
+    Attributes:
+        kind: "norb".
+        parts: beginnings of roles; a part p has the files p_dat, p_cat and p_info.
     """
 
     kind: Literal["norb"]
@@ -223,19 +264,25 @@ class Norb(Strict):
         return _content([grey[np.lexsort(ranks.T[::-1])]], grey.shape, size)
 
     def _blocks(self, path: Path) -> Iterator[Bytes]:
-        with _reading(path), _unzipped(path) as source:
+        with reading(path), unzipped(path) as source:
             dtype, (n, cameras, h, w) = _norb_header(source)
-            for start, stop in _steps(n, cameras * h * w):
-                raw = _exactly(source, (stop - start) * cameras * h * w * dtype.itemsize)
+            for start, stop in steps(n, cameras * h * w):
+                raw = exactly(source, (stop - start) * cameras * h * w * dtype.itemsize)
                 yield np.frombuffer(raw, dtype).reshape(-1, cameras, h, w)[:, :1]
 
 
 class Pictures(Strict):
     """Pictures in a zip or tar archive, in the order of their names, cut to the central square and resized.
 
-    The square has `crop` pixels a side, or as many as fit. `table` is the role of a text file with a line of
-    names and a line per picture: its name, then -1 or 1 for each. `folders` reads the first part of the name
-    as the first factor and the place within it as the second.
+    Attributes:
+        kind: "pictures".
+        member: regular expression for the names of the pictures in the archive.
+        mode: "L" for grey images, "RGB" for colours.
+        crop: width of the square in pixels; None for as many as fit.
+        table: role of a text file with attributes: a line of names, then a line per picture with its name and
+            -1 or 1 for each. None if there is none.
+        folders: names of two factors: the folder of a picture, and its place in that folder.
+        file: role of the archive.
     """
 
     kind: Literal["pictures"]
@@ -261,13 +308,13 @@ class Pictures(Strict):
 
     def _blocks(self, path: Path, names: list[str], size: int) -> Iterator[Bytes]:
         with Archive(path, self.member) as archive:
-            for start, stop in _steps(len(names), 3 * size * size):
+            for start, stop in steps(len(names), 3 * size * size):
                 yield np.stack([self._picture(path, archive.read(name), size) for name in names[start:stop]])
 
     def _picture(self, path: Path, raw: bytes, size: int) -> Bytes:
         from PIL import Image
 
-        with _reading(path), Image.open(io.BytesIO(raw)) as picture:
+        with reading(path), Image.open(io.BytesIO(raw)) as picture:
             side = self.crop or min(picture.size)
             left, top = (picture.width - side) // 2, (picture.height - side) // 2
             square = picture.convert(self.mode).crop((left, top, left + side, top + side))
@@ -275,7 +322,7 @@ class Pictures(Strict):
         return pixels.reshape(size, size, -1).transpose(2, 0, 1)
 
     def _attributes(self, path: Path, names: list[str]) -> tuple[Ints, tuple[str, ...]]:
-        with _reading(path):
+        with reading(path):
             lines = [line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
             header, rows = lines[1], {line[0]: line[1:] for line in lines[2:]}
             values = np.array([rows[PurePosixPath(name).name] for name in names], dtype=np.int64)
@@ -292,9 +339,12 @@ Reader = Annotated[
 
 
 class PluginReader(Strict):
-    """The base of a plug-in's own reader. Its fields are what the manifest's `reader` may set; those and
-    the manifest's files decide whether a converted data set is made again, so raise `version` whenever the
-    images change.
+    """The base of a plug-in's own reader. Its fields are what the manifest's `reader` may set.
+
+    These fields and the manifest's files decide whether a converted data set is made again.
+
+    Attributes:
+        version: to be raised whenever the images change.
     """
 
     version: int = 1
@@ -317,79 +367,6 @@ def resize(images: Bytes, size: int) -> Bytes:
     return out
 
 
-def npz_blocks(path: Path, key: str) -> Iterator[NDArray[Any]]:
-    """An array of an npz file in slabs along its first axis. Refuses Python objects."""
-    with _reading(path), zipfile.ZipFile(path) as archive, archive.open(f"{key}.npy") as member:
-        shape, dtype = _npy_header(member, key)
-        each = int(np.prod(shape[1:])) * dtype.itemsize
-        for start, stop in _steps(shape[0], each):
-            yield np.frombuffer(_exactly(member, (stop - start) * each), dtype).reshape(-1, *shape[1:])
-        member.read(1)  # reaching the end makes zipfile compare its checksum
-
-
-def npz_array(path: Path, key: str) -> NDArray[Any]:
-    """A whole array of an npz file, without pickle."""
-    return np.concatenate(list(npz_blocks(path, key)))
-
-
-def npz_keys(path: Path) -> set[str]:
-    with _reading(path), zipfile.ZipFile(path) as archive:
-        return {name.removesuffix(".npy") for name in archive.namelist()}
-
-
-class Archive:
-    """A zip or tar file read in place; nothing is ever unpacked onto the disk.
-
-    Only regular files whose names match are seen, in the archive's order. A matching name that leaves the
-    archive, a matching link, and a member of more than `MEMBER` bytes are refused.
-    """
-
-    def __init__(self, path: Path, pattern: str) -> None:
-        self.path = path
-        self._open: zipfile.ZipFile | tarfile.TarFile
-        self.sizes: dict[str, int] = {}
-        with _reading(path):
-            if zipfile.is_zipfile(path):
-                self._open = zipfile.ZipFile(path)
-                for entry in self._open.infolist():
-                    link = stat.S_ISLNK(entry.external_attr >> 16)
-                    self._see(entry.filename, entry.file_size, pattern, regular=not (link or entry.is_dir()))
-            else:
-                self._open = tarfile.open(path)  # noqa: SIM115 (closed by __exit__)
-                for member in self._open.getmembers():
-                    self._see(member.name, member.size, pattern, regular=member.isfile())
-        if not self.sizes:
-            raise UsageError(f"{path} holds no file like {pattern!r}; is it another archive?")
-
-    def _see(self, name: str, size: int, pattern: str, *, regular: bool) -> None:
-        if not re.search(pattern, name):
-            return
-        inside = not PurePosixPath(name).is_absolute() and ".." not in PurePosixPath(name).parts
-        if not (regular and inside and size <= MEMBER):
-            raise UsageError(
-                f"{self.path}: {name!r} is no plain file of at most {MEMBER >> 20} MiB inside the archive; "
-                "this is another archive, fetch the published one"
-            )
-        self.sizes[name] = size
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._open.close()
-
-    def read(self, name: str) -> bytes:
-        with _reading(self.path):
-            if isinstance(self._open, zipfile.ZipFile):
-                with self._open.open(name) as source:
-                    return _exactly(source, self.sizes[name])
-            member = self._open.extractfile(name)
-            if member is None:
-                raise KeyError(name)
-            with member:
-                return _exactly(member, self.sizes[name])
-
-
 def _content(
     blocks: Iterable[Bytes],
     shape: tuple[int, ...],
@@ -403,7 +380,12 @@ def _content(
     Args:
         blocks: (b, h, w), (b, h, w, c) or (b, c, h, w), c being 1 or 3.
         shape: of all images together, in the same layout.
-        size: pixels a side; 0 leaves the images as they are.
+        size: of the images, in pixels; 0 leaves them as they are.
+        packed: whether the images are black and white and stored as bits.
+        labels: (n,) classes.
+
+    Raises:
+        UsageError: images of another type, shape or range.
     """
     n = shape[0]
     _, c, h, w = _channels_first(np.empty((0, *shape[1:]), np.uint8)).shape
@@ -427,7 +409,7 @@ def _content(
     return Content(whole, stored(), packed=packed, labels=labels)
 
 
-def _channels_first(images: NDArray[Any]) -> NDArray[Any]:
+def _channels_first(images: Array) -> Array:
     if images.ndim == 3:
         return images[:, None]
     if images.ndim == 4 and images.shape[-1] in (1, 3):
@@ -437,37 +419,16 @@ def _channels_first(images: NDArray[Any]) -> NDArray[Any]:
     raise UsageError(f"images {images.shape} must be (n, h, w), (n, h, w, c) or (n, c, h, w) with c = 1 or 3")
 
 
-def _steps(n: int, each: int) -> Iterator[tuple[int, int]]:
-    """First and last-plus-one of runs of items that hold about `BLOCK` bytes."""
-    step = max(1, BLOCK // max(1, each))
-    for start in range(0, n, step):
-        yield start, min(n, start + step)
+def _idx_header(source: IO[bytes], dimensions: int) -> tuple[int, ...]:
+    (kind,) = struct.unpack(">i", exactly(source, 4))
+    if kind != 0x800 + dimensions:
+        raise ValueError(f"it begins with {kind}, expected {0x800 + dimensions}")
+    return struct.unpack(f">{dimensions}i", exactly(source, 4 * dimensions))
 
 
-@contextlib.contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    """Turns what the libraries say about a broken file into one sentence."""
-    try:
-        yield
-    except UsageError:
-        raise
-    except (OSError, EOFError, KeyError, ValueError, struct.error, zlib.error) as error:
-        raise _broken(path, error) from error
-    except (zipfile.BadZipFile, tarfile.TarError, NotImplementedError) as error:
-        raise _broken(path, error) from error
-
-
-def _broken(path: Path, error: Exception) -> UsageError:
-    what = str(error) or type(error).__name__
-    return UsageError(
-        f"{path} cannot be read: {what}; the file is damaged or another version, fetch it again"
-    )
-
-
-def _unzipped(path: Path) -> IO[bytes]:
-    with path.open("rb") as file:
-        zipped = file.read(2) == b"\x1f\x8b"
-    return cast(IO[bytes], gzip.open(path)) if zipped else path.open("rb")
+def _idx_sizes(path: Path) -> tuple[int, ...]:
+    with reading(path), unzipped(path) as source:
+        return _idx_header(source, 3)
 
 
 def _as_file(raw: bytes) -> Any:
@@ -475,53 +436,23 @@ def _as_file(raw: bytes) -> Any:
     return io.BytesIO(raw)
 
 
-def _exactly(source: IO[bytes], n: int) -> bytes:
-    """The next n bytes; a read may deliver fewer than asked for before the end."""
-    parts, missing = [], n
-    while missing:
-        part = source.read(missing)
-        if not part:
-            raise EOFError(f"it ends {missing} bytes early")
-        parts.append(part)
-        missing -= len(part)
-    return b"".join(parts)
-
-
-def _npy_header(member: IO[bytes], key: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    version = np.lib.format.read_magic(member)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, by_column, dtype = read(member)
-    if dtype.hasobject or by_column or not shape:
-        raise UsageError(f"array {key!r} of shape {shape} and type {dtype} is not a plain row-major array")
-    return shape, dtype
-
-
-def _idx_header(source: IO[bytes], dimensions: int) -> tuple[int, ...]:
-    (kind,) = struct.unpack(">i", _exactly(source, 4))
-    if kind != 0x800 + dimensions:
-        raise ValueError(f"it begins with {kind}, expected {0x800 + dimensions}")
-    return struct.unpack(f">{dimensions}i", _exactly(source, 4 * dimensions))
-
-
-def _idx_sizes(path: Path) -> tuple[int, ...]:
-    with _reading(path), _unzipped(path) as source:
-        return _idx_header(source, 3)
-
-
 def _norb_header(source: IO[bytes]) -> tuple[np.dtype[Any], tuple[int, ...]]:
     """Type and sizes. At least three sizes are stored; those beyond the number of dimensions are padding."""
-    magic, dimensions = struct.unpack("<ii", _exactly(source, 8))
-    types: dict[int, np.dtype[Any]] = {0x1E3D4C55: np.dtype(np.uint8), 0x1E3D4C54: np.dtype("<i4")}
+    magic, dimensions = struct.unpack("<ii", exactly(source, 8))
+    types: dict[int, np.dtype[Any]] = {
+        0x1E3D4C55: np.dtype(np.uint8),
+        0x1E3D4C54: np.dtype("<i4"),
+    }
     if magic not in types or not 1 <= dimensions <= 4:
         raise ValueError(f"it begins with {magic:#x} and {dimensions} dimensions")
     stored = max(3, dimensions)
-    return types[magic], struct.unpack(f"<{stored}i", _exactly(source, 4 * stored))[:dimensions]
+    return types[magic], struct.unpack(f"<{stored}i", exactly(source, 4 * stored))[:dimensions]
 
 
 def _norb_matrix(path: Path) -> Ints:
-    with _reading(path), _unzipped(path) as source:
+    with reading(path), unzipped(path) as source:
         dtype, shape = _norb_header(source)
-        raw = _exactly(source, int(np.prod(shape)) * dtype.itemsize)
+        raw = exactly(source, int(np.prod(shape)) * dtype.itemsize)
         return np.frombuffer(raw, dtype).reshape(shape).astype(np.int64)
 
 

@@ -1,4 +1,4 @@
-"""Which data set a result is of."""
+"""Which data set a result is of, as runs, checkpoints and codes store it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class DataRef:
 
     Attributes:
         name: as `datasets.load` takes it, with its options.
-        size: pixels a side.
+        size: of the images, in pixels.
         sha256: of the content.
     """
 
@@ -30,19 +30,21 @@ class DataRef:
 
     @classmethod
     def of(cls, data: Dataset) -> DataRef:
+        """The reference of a data set."""
         return cls(data.name, data.shape[1], data.sha256)
 
     @classmethod
     def read(cls, values: Mapping[str, object]) -> DataRef:
-        """From a cell's JSON or a checkpoint."""
+        """From the JSON of a cell, a checkpoint or kept codes, see `plain`."""
         return cls(str(values.get("name")), int(str(values.get("size"))), str(values.get("sha256")))
 
     def plain(self) -> dict[str, str | int]:
+        """As JSON."""
         return asdict(self)
 
     @property
     def short(self) -> str:
-        """The name; of a user's file, without the folder that it lies in: its sha256 tells it apart."""
+        """The name; of a user's file, without the folder that it lies in."""
         base, options = loading.split_name(self.name)
         return ":".join([Path(base).name if base.endswith(".npz") else base, *options])
 
@@ -66,6 +68,6 @@ class DataRef:
         if data.sha256 != self.sha256:
             raise UsageError(
                 f"the data set {data.name} here has sha256 {data.sha256[:12]}..., "
-                f"this model was trained on {self.sha256[:12]}...: scores would not compare; "
+                f"this model was trained on {self.sha256[:12]}...: scores would not be comparable; "
                 "use the same data set."
             )

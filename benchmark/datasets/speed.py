@@ -1,4 +1,4 @@
-"""How fast batches come from each kind of storage."""
+"""How fast batches come from each kind of storage, for `disbench bench data`."""
 
 import os
 import tempfile
@@ -17,7 +17,15 @@ SUBSET = 8192  # images in memory and in the compressed file
 
 @dataclass(frozen=True)
 class Speed:
-    """Random batches of one source: `storage` is as stored, in memory (uint8), or compressed HDF5."""
+    """Batches per second of one storage.
+
+    Attributes:
+        data: name of the data set.
+        storage: "as stored", "in memory" (uint8) or "compressed HDF5".
+        size: of the images, in pixels.
+        batch: number of random images that are read at a time.
+        batches_per_second: how many such batches were read.
+    """
 
     data: str
     storage: str
@@ -27,6 +35,7 @@ class Speed:
 
     @property
     def milliseconds(self) -> float:
+        """Time per batch."""
         return 1000 / self.batches_per_second
 
 
@@ -40,8 +49,15 @@ def bench(
 ) -> list[Speed]:
     """Batches per second of each data set as stored, in memory and from compressed HDF5.
 
-    The last two hold the first 8192 images only; as stored, rows are drawn from the whole set, so on a first
-    run the disk is part of the measurement.
+    The last two hold only the first 8192 images; as stored, rows are drawn from the whole set, so that the
+    disk is part of the measurement on a first run.
+
+    Args:
+        names: of the data sets.
+        size: of the images, in pixels; None for the default.
+        batch: number of images that are read at a time.
+        seconds: time per measurement.
+        data_dir: folder of the data sets.
     """
     rows = []
     for name in names:
@@ -60,7 +76,8 @@ def bench(
 
 def _speed(dataset: Dataset, what: str, storage: Storage, batch: int, seconds: float) -> Speed:
     rng = np.random.default_rng(0)
-    storage.read(rng.integers(0, storage.shape[0], batch))  # opens the file
+    # opens the file
+    storage.read(rng.integers(0, storage.shape[0], batch))
     count, start = 0, time.perf_counter()
     while count == 0 or time.perf_counter() - start < seconds:
         storage.read(rng.integers(0, storage.shape[0], batch))

@@ -1,14 +1,19 @@
-"""Protocols: what a leaderboard holds fixed so that it compares like with like. One TOML file each."""
+"""Protocols: what a leaderboard holds fixed so that it compares like with like, one TOML file each, and their
+reader.
+
+May import no other room.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field
 
 from disbench import metrics
 from disbench.errors import UsageError
+from disbench.metrics.registry import Scalar, Setting
 from disbench.strict import Folder, Strict
 
 
@@ -17,13 +22,13 @@ class MetricChoice(Strict):
 
     Attributes:
         name: of the metric.
-        preset: its preset; None for the metric's default.
-        settings: settings that differ from the preset's.
+        preset: of its settings; None for its default preset.
+        settings: those that differ from the preset's.
     """
 
     name: str
     preset: str | None = None
-    settings: dict[str, Any] = Field(default_factory=dict)
+    settings: dict[str, Setting | list[Scalar]] = Field(default_factory=dict)
 
     def resolved(self) -> MetricChoice:
         """With the default preset filled in.
@@ -49,12 +54,12 @@ class Protocol(Strict):
         name: also the file's name.
         summary: one line for people.
         meaningful: False if the scores only prove that everything runs, which every table of them says.
-        dataset: name of the data set.
-        size: image size in pixels; None for the data set's default.
-        config: name of the config that each method uses.
+        dataset: the data set's name.
+        size: of its images, in pixels; None for the data set's default.
+        config: which of its named configs each method uses.
         every: changes to every method's config.
         methods: changes to the config of single methods, by name.
-        metrics: the metrics that are scored.
+        metrics: what is scored.
     """
 
     name: str
@@ -63,12 +68,12 @@ class Protocol(Strict):
     dataset: str
     size: int | None = None
     config: str
-    every: dict[str, Any] = Field(default_factory=dict)
-    methods: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    every: dict[str, object] = Field(default_factory=dict)
+    methods: dict[str, dict[str, object]] = Field(default_factory=dict)
     metrics: Annotated[tuple[MetricChoice, ...], Field(min_length=1)]
 
-    def changes(self, method: str) -> Mapping[str, Any]:
-        """The protocol's changes to a method's config."""
+    def changes(self, method: str) -> Mapping[str, object]:
+        """What this protocol changes in a method's config."""
         return {**self.every, **self.methods.get(method, {})}
 
 
@@ -76,7 +81,7 @@ FOLDER = Folder("protocol", Protocol, "disbench.benchmark", "protocols")
 
 
 def names() -> list[str]:
-    """The protocols, sorted."""
+    """Every protocol, sorted."""
     return FOLDER.names()
 
 
@@ -91,7 +96,11 @@ def get(name: str) -> Protocol:
 
 
 def choose_metrics(text: str) -> tuple[MetricChoice, ...]:
-    """Metrics from `factor_vae,mig` or, with presets, `factor_vae:ibgan,mig`."""
+    """Metrics from `factor_vae,mig` or, with presets, `factor_vae:ibgan,mig`.
+
+    Raises:
+        UsageError: no name, or an unknown metric or preset.
+    """
     chosen = [part.strip().partition(":") for part in text.split(",") if part.strip()]
     if not chosen:
         raise UsageError(f"no metric in {text!r}; give names separated by commas, such as factor_vae,mig.")

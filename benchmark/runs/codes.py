@@ -15,10 +15,12 @@ import numpy as np
 
 from disbench.benchmark.datasets import Dataset
 from disbench.benchmark.datasets.reference import DataRef
-from disbench.benchmark.scoring import scoring
-from disbench.benchmark.scoring.scoring import Floats, Ints, Progress
+from disbench.benchmark.scoring import draws, scoring
+from disbench.benchmark.scoring.scoring import Progress
+from disbench.benchmark.scoring.trained import Trained
 from disbench.files import write_atomically
 from disbench.metrics import ContingencyTable
+from disbench.metrics.arrays import Floats, Ints
 
 
 class KeptCodes:
@@ -31,9 +33,7 @@ class KeptCodes:
         trained: returns the trained method; called only if it is needed.
     """
 
-    def __init__(
-        self, path: Path, about: DataRef, data: Dataset, trained: Callable[[], scoring.Trained]
-    ) -> None:
+    def __init__(self, path: Path, about: DataRef, data: Dataset, trained: Callable[[], Trained]) -> None:
         self.path, self.about, self.data, self.trained = path, about, data, trained
 
     @property
@@ -48,10 +48,10 @@ class KeptCodes:
             rows: row numbers in the data set.
             progress: called while the method encodes.
         """
-        n, table = len(self.data), scoring.table_rows(self.data)
-        wanted, further = scoring.distinct(n, rows, table), np.setdiff1d(table, rows)
+        n, table = len(self.data), draws.table_rows(self.data)
+        wanted, further = draws.distinct(n, rows, table), np.setdiff1d(table, rows)
         stored = read(self.path, self.about)
-        if stored is None or scoring.lacking(wanted, stored[0]):
+        if stored is None or draws.lacking(wanted, stored[0]):
             source = self.trained()
             # These rows on their own first, in the same batches as `disbench score` encodes them.
             codes = np.concatenate([source.codes(part, progress) for part in (rows, further) if len(part)])
@@ -61,7 +61,7 @@ class KeptCodes:
         return stored_codes[np.searchsorted(stored_rows, rows)]
 
     def contingency(self) -> tuple[ContingencyTable, str] | str:
-        """The contingency table of the trained method, see `scoring.Trained`."""
+        """The contingency table of the trained method, see `Trained`."""
         return self.trained().contingency()
 
 

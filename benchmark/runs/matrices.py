@@ -15,11 +15,12 @@ from disbench.benchmark.datasets import Dataset, manifest
 from disbench.benchmark.datasets.reference import DataRef
 from disbench.benchmark.protocols import MetricChoice, choose_metrics
 from disbench.benchmark.runs.store import Record
-from disbench.benchmark.scoring import scoring
-from disbench.benchmark.scoring.scoring import Floats, Ints
+from disbench.benchmark.scoring import draws, scoring
+from disbench.benchmark.scoring.trained import Trained
 from disbench.errors import UsageError, argument
 from disbench.leaderboards import labels
 from disbench.leaderboards.report import Matrix
+from disbench.metrics.arrays import Floats, Ints
 
 # Of each kind of matrix, the metric and the part of its score.
 PARTS = {"mi": ("mig", "mutual_information"), "dci": ("dci", "importance")}
@@ -127,8 +128,8 @@ def _of_model(
     method, data, where = sources.revive(loaded, device, data_dir)
     if where.type == "cpu":
         torch.set_num_threads(1)
-    rows = scoring.distinct(len(data), scoring.table_rows(data))
-    codes = scoring.Trained(method, data, where, data_dir).codes(rows)
+    rows = draws.distinct(len(data), draws.table_rows(data))
+    codes = Trained(method, data, where, data_dir).codes(rows)
     title = f"{labels.label(loaded.method, loaded.variant)}, seed {loaded.seed} ({choice.preset})"
     return _of_rows(data, rows, codes, choice, part, title)
 
@@ -142,7 +143,7 @@ def _of_rows(
     title: str,
 ) -> Matrix:
     """Measured on the rows of a table metric; `codes` (m, d) are those of `rows` (m,), ascending."""
-    wanted = scoring.table_rows(data, having=rows)
+    wanted = draws.table_rows(data, having=rows)
     looked_up = scoring.Codes(rows, codes, len(data))(wanted)
     return _measured(choice, part, looked_up, data.factors(wanted), data.factor_names, title)
 
@@ -156,7 +157,7 @@ def _measured(
     title: str,
 ) -> Matrix:
     metric = metrics.get(choice.name)
-    rng = {"rng": scoring.generator(choice)} if metric.takes("rng") else {}
+    rng = {"rng": draws.generator(choice)} if metric.takes("rng") else {}
     score = metric(codes, factors, preset=choice.preset, **choice.settings, **rng)
     names = [name for i, name in enumerate(names) if i not in score.dropped_factors]
     return _labelled(np.asarray(score.parts[part], float), names, title)

@@ -5,17 +5,16 @@ with momentum 0.5, batches of 64. Images in [0, 1] are scaled to [-1, 1] inside,
 generated images cannot be scaled differently.
 
 Trained once per data set by `disbench data classifier NAME` on its training split (without one, on all but
-every seventh image of each class), measured on the rest, and kept with the measured accuracy and a hash of
+every seventh image of each class), measured on the rest, and saved with the measured accuracy and a hash of
 its weights.
 """
 
 import hashlib
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -23,14 +22,25 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from disbench.benchmark.datasets import cache, derived, loading, manifest
-from disbench.benchmark.datasets.dataset import Dataset, Ints
-from disbench.errors import UsageError
+from disbench.benchmark.datasets.dataset import Dataset
+from disbench.benchmark.protocols import MetricChoice, need_classifier
+from disbench.errors import UsageError, argument
+from disbench.metrics.arrays import Ints
 
 FORMAT = "disbench classifier 1"
 
 
 class LeNet(nn.Module):
-    """Logits (b, classes) of images (b, c, size, size) in [0, 1]."""
+    """Logits (b, classes) of images (b, c, size, size) in [0, 1].
+
+    Args:
+        channels: 1 or 3.
+        size: of the images, in pixels.
+        classes: number of classes.
+
+    Raises:
+        UsageError: images below 16x16.
+    """
 
     def __init__(self, channels: int, size: int, classes: int) -> None:
         super().__init__()
@@ -53,13 +63,22 @@ class LeNet(nn.Module):
         for layer in (self.conv1, self.conv2, self.fc1, self.fc2):
             bound = 1 / math.sqrt(layer.weight[0].numel())
             for parameter in (layer.weight, layer.bias):
-                assert parameter is not None  # all four layers have one
+                # all four layers have a bias
+                assert parameter is not None
                 nn.init.uniform_(parameter, -bound, bound, generator=generator)
 
 
 @dataclass(frozen=True)
 class Classifier:
-    """A trained network; `sha256` is of its weights, `accuracy` on unseen images."""
+    """A trained network.
+
+    Attributes:
+        net: the network, in evaluation mode.
+        data: name of the data set whose classes it tells apart.
+        classes: their names.
+        accuracy: share of unseen images whose class it names.
+        sha256: of its weights.
+    """
 
     net: LeNet = field(repr=False)
     data: str
@@ -77,7 +96,12 @@ class Classifier:
 def load_classifier(
     name: str, *, size: int | None = None, data_dir: str | os.PathLike[str] | None = None
 ) -> Classifier:
-    """The classifier kept for a data set; an imbalanced one has the classifier of the whole set.
+    """The classifier saved for a data set; an imbalanced one has the classifier of the whole set.
+
+    Args:
+        name: of the data set.
+        size: of its images, in pixels; None for the default.
+        data_dir: folder of the data sets.
 
     Raises:
         UsageError: it was not trained yet, or its file is damaged.
@@ -90,21 +114,28 @@ def load_classifier(
             f"`disbench data classifier {whole(name)} --size {train.shape[1]}`"
         )
     try:
-        kept: dict[str, Any] = torch.load(path, weights_only=True)
-        net = LeNet(train.shape[0], train.shape[1], len(kept["classes"]))
-        net.load_state_dict(kept["weights"])
-        if (kept["format"], kept["sha256"]) != (FORMAT, _hash(net)):
-            raise UsageError(f"the weights in {path} do not have the hash they were kept with")
-    except Exception as error:  # torch.load raises whatever a damaged file provokes
+        saved = torch.load(path, weights_only=True)
+        net = LeNet(train.shape[0], train.shape[1], len(saved["classes"]))
+        net.load_state_dict(saved["weights"], strict=True)
+        if (saved["format"], saved["sha256"]) != (FORMAT, _hash(net)):
+            raise UsageError(f"the weights in {path} do not have the hash they were saved with")
+    except Exception as error:
+        # torch.load raises whatever a damaged file provokes
         raise UsageError(
             f"the classifier {path} cannot be read: {error}; "
             f"delete it and run `disbench data classifier {whole(name)}`"
         ) from error
-    return Classifier(net.eval(), kept["data"], tuple(kept["classes"]), kept["accuracy"], kept["sha256"])
+    return Classifier(net.eval(), saved["data"], tuple(saved["classes"]), saved["accuracy"], saved["sha256"])
+
+
+def check_classifier(data: Dataset, choices: Sequence[MetricChoice], data_dir: Path | None) -> None:
+    """Before any training: raises UsageError if a metric will need a classifier that is not there."""
+    if data.labels is not None and need_classifier(choices):
+        load_classifier(data.name, size=data.shape[1], data_dir=data_dir)
 
 
 def place(name: str, *, size: int | None = None, data_dir: str | os.PathLike[str] | None = None) -> Path:
-    """Where the classifier of a data set is kept, or would be."""
+    """Where the classifier of a data set is saved, or would be."""
     train, _ = parts(name, size, data_dir)
     return _path(train, name, data_dir)
 
@@ -118,46 +149,55 @@ def train_classifier(
     data_dir: str | os.PathLike[str] | None = None,
     say: Callable[[str], None] = print,
 ) -> Classifier:
-    """Trains, measures and keeps the classifier of a data set.
+    """Trains, measures and saves the classifier of a data set.
+
+    Args:
+        name: of the data set.
+        size: of its images, in pixels; None for the default.
+        epochs: passes over the training images; None for as many as the manifest says.
+        seed: of the weights and of the order of the images.
+        data_dir: folder of the data sets.
+        say: is called with a sentence after each epoch.
 
     Raises:
-        UsageError: no labels, or an accuracy below what the manifest asks for; then nothing is kept.
+        UsageError: no labels, or an accuracy below what the manifest asks for; then nothing is saved.
     """
     train, test = parts(name, size, data_dir)
-    wanted = _facts(name)
+    facts = _facts(name)
     classes = train.classes or tuple(map(str, range(len(train.class_prior))))
     net = LeNet(train.shape[0], train.shape[1], len(classes))
     net.initialise(torch.Generator().manual_seed(seed))
     accuracy = 0.0
     rng = np.random.default_rng(seed)
     optimiser = sgd(net)
-    for epoch in range(epochs or wanted.epochs):
+    for epoch in range(epochs or facts.epochs):
         train_epoch(net, optimiser, train, rng)
         accuracy = measure(net, test)
         say(f"epoch {epoch + 1}: {100 * accuracy:.2f} % of {len(test):,} unseen images right")
-    if wanted.accuracy is not None and accuracy < wanted.accuracy:
+    if facts.accuracy is not None and accuracy < facts.accuracy:
         raise UsageError(
-            f"the classifier of {name!r} reached {accuracy:.4f} on unseen images, below {wanted.accuracy}, "
-            "so it was not kept; train longer with --epochs"
+            f"the classifier of {name!r} reached {accuracy:.4f} on unseen images, below {facts.accuracy}, "
+            f"so it was not saved; train longer with {argument('epochs')}"
         )
-    kept = Classifier(net.eval(), whole(name), classes, accuracy, _hash(net))
+    classifier = Classifier(net.eval(), whole(name), classes, accuracy, _hash(net))
     with cache.replacing(_path(train, name, data_dir)) as temporary:
         torch.save(
             {
                 "format": FORMAT,
-                "data": kept.data,
+                "data": classifier.data,
                 "data_sha256": train.sha256,
                 "classes": list(classes),
                 "accuracy": accuracy,
-                "sha256": kept.sha256,
+                "sha256": classifier.sha256,
                 "weights": net.state_dict(),
             },
             temporary,
         )
-    return kept
+    return classifier
 
 
 def sgd(net: LeNet) -> torch.optim.SGD:
+    """The optimiser of the evaluation of Elastic-InfoGAN."""
     return torch.optim.SGD(net.parameters(), lr=0.01, momentum=0.5)
 
 
@@ -208,7 +248,7 @@ def parts(name: str, size: int | None, data_dir: str | os.PathLike[str] | None) 
 
 
 def whole(name: str) -> str:
-    """The data set whose classes a classifier tells apart: without the options that leave them alone."""
+    """The data set whose classes a classifier tells apart: without the options that do not change classes."""
     base, options = loading.split_name(name)
     return ":".join([base, *(option for option in options if option.startswith("classes-"))])
 
@@ -226,7 +266,8 @@ def _path(train: Dataset, name: str, data_dir: str | os.PathLike[str] | None) ->
 
 
 def _targets(dataset: Dataset, rows: Ints) -> Tensor:
-    assert dataset.labels is not None  # `parts` sees to it
+    # `parts` returns labelled sets only
+    assert dataset.labels is not None
     return torch.from_numpy(dataset.labels[rows].astype(np.int64))
 
 

@@ -13,7 +13,7 @@ from disbench.benchmark.protocols import MetricChoice
 from disbench.files import plain
 from disbench.metrics import Score
 
-HEAD = ("metric", "preset", "changed", "plugin")  # what was asked
+ASKED = ("metric", "preset", "changed", "plugin")  # the fields that say what was asked
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,10 @@ class Draws:
 
     Attributes:
         scores: one per draw; None where it is not a number.
-        mean, std, min, max: of all of them, std divided by n - 1; None where a score is missing.
+        mean: over the draws; None where a score is missing.
+        std: divided by n - 1; None where a score is missing, and of one draw.
+        min: the smallest score; None where a score is missing.
+        max: the largest score; None where a score is missing.
     """
 
     scores: list[float | None]
@@ -33,6 +36,7 @@ class Draws:
 
     @classmethod
     def of(cls, scores: Sequence[float | None]) -> Draws:
+        """The scores with their mean, spread and range."""
         known = np.array([score for score in scores if score is not None])
         if len(known) < len(scores):
             return cls(list(scores), None, None, None, None)
@@ -42,7 +46,9 @@ class Draws:
 
 @dataclass(frozen=True)
 class ScoreEntry:
-    """One metric: what was asked, and the score with everything that a `Score` carries, or why there is none.
+    """One metric: what was asked, and its score with everything that is known about it, or why there is none.
+
+    It is stored as JSON by `plain` and read by `read`; `measured` makes it from a metric's own `Score`.
 
     Attributes:
         metric: its name.
@@ -67,15 +73,15 @@ class ScoreEntry:
 
     metric: str
     preset: str | None
-    changed: Mapping[str, Any]
+    changed: Mapping[str, object]
     plugin: str | None = None
     score: float | None = None
     label: str = ""
     reason: str | None = None
     higher_is_better: bool = True
     chance: str | None = None
-    parts: Mapping[str, Any] = field(default_factory=dict)
-    settings: Mapping[str, Any] | None = None
+    parts: Mapping[str, object] = field(default_factory=dict)
+    settings: Mapping[str, object] | None = None
     live: Sequence[bool] | None = None
     dropped_factors: Sequence[int] = ()
     warnings: Sequence[str] = ()
@@ -86,46 +92,57 @@ class ScoreEntry:
 
     @classmethod
     def pending(cls, choice: MetricChoice, reason: str | None = None) -> ScoreEntry:
-        """What was asked, without a score."""
-        changes = [f"{name}={value}" for name, value in choice.settings.items()]
-        return cls(**head(choice), label=", ".join([str(choice.preset), *changes]), reason=reason)
+        """What was asked, without a score.
+
+        Raises:
+            UsageError: the metric is of a plug-in that cannot be used.
+        """
+        return cls(
+            metric=choice.name,
+            preset=choice.preset,
+            changed=plain(choice.settings),
+            plugin=plugins.source("metrics", choice.name) or None,
+            label=", ".join([str(choice.preset), *(f"{k}={value}" for k, value in choice.settings.items())]),
+            reason=reason,
+        )
 
     @classmethod
     def measured(
-        cls, choice: MetricChoice, found: Score, classifier: str | None, seconds: float
+        cls, choice: MetricChoice, score: Score, classifier: str | None, seconds: float
     ) -> ScoreEntry:
+        """What a metric computed, in `seconds`; `classifier` named the classes of generated images."""
         metric = metrics.get(choice.name)
-        return cls(
-            **head(choice),
-            score=plain(found.score),
-            label=found.preset,
-            reason=None if np.isfinite(found.score) else "; ".join(found.warnings),
+        return replace(
+            cls.pending(choice),
+            score=plain(score.score),
+            label=score.preset,
+            reason=None if np.isfinite(score.score) else "; ".join(score.warnings),
             higher_is_better=metric.higher_is_better,
             chance=metric.chance,
-            parts=plain(found.parts),
-            settings=plain(found.settings),
-            live=plain(found.live),
-            dropped_factors=plain(found.dropped_factors),
-            warnings=plain(found.warnings),
-            n_encoded=found.n_encoded,
+            parts=plain(score.parts),
+            settings=plain(score.settings),
+            live=plain(score.live),
+            dropped_factors=plain(score.dropped_factors),
+            warnings=plain(score.warnings),
+            n_encoded=score.n_encoded,
             classifier=classifier,
             seconds=round(seconds, 3),
         )
 
     @classmethod
     def read(cls, values: Mapping[str, Any]) -> ScoreEntry:
-        """From JSON; what an older file lacks has its default."""
+        """From JSON; a field that an older file lacks has its default."""
         known = {name: values[name] for name in FIELDS if name in values}
         if known.get("draws"):
             known["draws"] = Draws(**known["draws"])
         return cls(**known)
 
-    def plain(self) -> dict[str, Any]:
+    def plain(self) -> dict[str, object]:
         """As JSON; of an entry without a score only what was asked, and the reason."""
-        shown: tuple[str, ...] = (*HEAD, "score", "label", "reason")
+        shown: tuple[str, ...] = (*ASKED, "score", "label", "reason")
         if self.settings is not None:
             shown = tuple(name for name in FIELDS if name != "draws")
-        values = {name: getattr(self, name) for name in shown}
+        values: dict[str, object] = {name: getattr(self, name) for name in shown}
         return values | ({"draws": vars(self.draws)} if self.draws else {})
 
     def with_draws(self, draws: Draws | None, notes: Sequence[str]) -> ScoreEntry:
@@ -134,19 +151,15 @@ class ScoreEntry:
 
     def answers(self, choice: MetricChoice) -> bool:
         """Whether it is of this metric, preset, settings and code."""
-        return {name: getattr(self, name) for name in HEAD} == head(choice)
+        asked = ScoreEntry.pending(choice)
+        return all(getattr(self, name) == getattr(asked, name) for name in ASKED)
 
 
 FIELDS = tuple(f.name for f in fields(ScoreEntry))
 
 
-def head(choice: MetricChoice) -> dict[str, Any]:
-    asked = {"metric": choice.name, "preset": choice.preset, "changed": plain(choice.settings)}
-    return {**asked, "plugin": plugins.source("metrics", choice.name) or None}
-
-
 def read_entries(values: object) -> list[ScoreEntry] | None:
-    """The entries of a `scores.json`; None where it is none."""
+    """The entries of a `scores.json`, from its JSON; None for any other content."""
     if not isinstance(values, list) or not all(isinstance(entry, dict) for entry in values):
         return None
     try:

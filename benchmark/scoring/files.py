@@ -1,8 +1,8 @@
-"""What kind of file this is, by its content, and archives read without trusting what they declare.
+"""Which kind a file is of, by its content, and archives read without trusting what they declare.
 
 A stranger's file may be cut short, damaged or made to harm. So sizes are checked against `LIMIT` before
 anything is allocated, every member of an archive against its checksum, and whatever a library says about a
-file that it cannot read becomes one sentence.
+file that it cannot read becomes one sentence (`files.reading` of disbench).
 """
 
 from __future__ import annotations
@@ -14,50 +14,18 @@ from pathlib import Path
 from typing import Literal
 
 from disbench.errors import UsageError
+from disbench.files import reading
 
 LIMIT = 2**31  # bytes that a file may hold or unpack to: 1.8 million codes of 150 numbers; any encoder here
 
 Kind = Literal["npz", "npy", "hdf5", "parquet", "csv", "torch", "torchscript", "pt2", "onnx"]
 
 
-@contextlib.contextmanager
-def reading(path: Path, kind: str) -> Iterator[None]:
-    """Turns what a library says about a file into one sentence.
-
-    Damaged input reaches code of numpy, HDF5, Arrow, pandas, torch and onnxruntime that raises whatever it
-    likes, so every exception counts here; only calls into these libraries stand under it.
-    """
-    try:
-        yield
-    except UsageError:
-        raise
-    except OSError as error:
-        if error.errno is not None and error.strerror and not isinstance(error, BlockingIOError):
-            raise UsageError(f"cannot read {path}: {error.strerror}.") from None
-        raise _broken(path, kind, error) from None
-    except Exception as error:
-        raise _broken(path, kind, error) from None
-
-
-def _broken(path: Path, kind: str, error: Exception) -> UsageError:
-    return UsageError(
-        f"{path} cannot be read as {kind} ({short(error)}); it is damaged, cut short or of another version: "
-        "get a whole copy of it or write it again."
-    )
-
-
-def short(error: object, most: int = 160) -> str:
-    """The first words of an error on one line, without control characters: it may quote a hostile file."""
-    words = " ".join(str(error).split()) or type(error).__name__
-    line = "".join(letter if letter.isprintable() else "?" for letter in words)
-    return line if len(line) <= most else f"{line[: most - 3]}..."
-
-
 def recognise(path: Path) -> Kind:
     """The kind of a file, from its first bytes or the names of its members.
 
     Raises:
-        UsageError: no file, an empty one, one above `LIMIT`, or of no kind that can be scored.
+        UsageError: no file, an empty one, one above `LIMIT`, or not of a supported kind.
     """
     with reading(path, "a file"), open(path, "rb") as file:
         head = file.read(4096)
@@ -77,7 +45,8 @@ def recognise(path: Path) -> Kind:
     if head.startswith(b"PAR1"):
         return "parquet"
     if head.startswith(b"\x80"):
-        return "torch"  # a pickle: the way torch saved before it used archives
+        # a pickle: the way torch saved before it used archives
+        return "torch"
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < size:
         raise UsageError(
             f"{path} is a safetensors file, which is not read; load it with safetensors.torch.load_file and "
@@ -85,10 +54,11 @@ def recognise(path: Path) -> Kind:
         )
     if _is_text(head):
         return "csv"
-    if head[0] == 0x08:  # field 1 of a protobuf, a number: an ONNX model's version
+    # field 1 of a protobuf, a number: an ONNX model's version
+    if head[0] == 0x08:
         return "onnx"
     raise UsageError(
-        f"{path} is of no kind that can be scored (it begins with {head[:8]!r}); give a "
+        f"{path} is not of a supported kind (it begins with {head[:8]!r}); give a "
         "disbench checkpoint, codes (npz, npy, HDF5, CSV, Parquet) or an encoder (TorchScript, torch.export, "
         "ONNX, a state dict)."
     )
@@ -96,7 +66,8 @@ def recognise(path: Path) -> Kind:
 
 def _is_text(head: bytes) -> bool:
     with contextlib.suppress(UnicodeDecodeError):
-        text = head[:-3].decode() if len(head) == 4096 else head.decode()  # no letter cut in two
+        # without the last bytes, which may be half a letter
+        text = head[:-3].decode() if len(head) == 4096 else head.decode()
         return all(letter.isprintable() or letter.isspace() for letter in text.removeprefix("\ufeff"))
     return False
 
@@ -161,8 +132,10 @@ def members(path: Path, kind: str) -> dict[str, bytes]:
 
 def _whole(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
     with archive.open(entry) as member:
-        content = member.read(entry.file_size + 1)  # never more than it declares, which was counted
-        member.read(1)  # reaching the end makes zipfile compare the checksum
+        # what it declares, which was counted, and one byte that shows whether there are more
+        content = member.read(entry.file_size + 1)
+        # reaching the end makes zipfile compare the checksum
+        member.read(1)
     if len(content) != entry.file_size:
         raise ValueError(f"{entry.filename!r} has {len(content)} bytes of {entry.file_size}")
     return content

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from disbench.benchmark.scoring.files import reading, short
 from disbench.errors import UsageError
+from disbench.files import reading, short
 
 # Which fields of the messages of onnx.proto lead to tensors, by field number. A tensor with field 13, or with
 # field 14 of 1, lies in another file.
@@ -24,7 +23,7 @@ LEADS_TO = {
     "sparse": {1: "tensor", 2: "tensor"},
     "tensor": {},
 }
-TYPES: dict[str, Any] = {
+TYPES: dict[str, tuple[type[np.generic], torch.dtype]] = {
     "tensor(float)": (np.float32, torch.float32),
     "tensor(double)": (np.float64, torch.float64),
     "tensor(float16)": (np.float16, torch.float16),
@@ -35,9 +34,26 @@ TYPES: dict[str, Any] = {
 class Model:
     """An ONNX model as a function of one image tensor.
 
+    Args:
+        path: of the file.
+
     Attributes:
-        shape: the input's sizes, None where free. dtype: its type.
+        name: of the input.
+        type: of the input, for numpy.
+        dtype: of the input, for torch.
+        shape: the input's sizes, None where free.
+        returned: names of the outputs.
+
+    Raises:
+        UsageError: onnxruntime is not installed, or the file is damaged, has weights in other files, or takes
+            anything but one tensor of images.
     """
+
+    name: str
+    type: type[np.generic]
+    dtype: torch.dtype
+    shape: tuple[int | None, ...]
+    returned: list[str]
 
     def __init__(self, path: Path) -> None:
         try:
@@ -54,8 +70,10 @@ class Model:
                     "external_data=False."
                 )
             options = onnxruntime.SessionOptions()
-            options.log_severity_level = 4  # what is wrong is raised; it would also be printed
-            options.intra_op_num_threads = options.inter_op_num_threads = 1  # the last digits depend on it
+            # an error is raised; it would also be printed
+            options.log_severity_level = 4
+            # the last digits depend on the number of threads
+            options.intra_op_num_threads = options.inter_op_num_threads = 1
             self.session = onnxruntime.InferenceSession(
                 content, options, providers=["CPUExecutionProvider"], enable_fallback=0
             )
@@ -74,9 +92,10 @@ class Model:
         self.returned = [output.name for output in self.session.get_outputs()]
 
     def __call__(self, images: Tensor) -> dict[str, Tensor]:
-        found = self.session.run(None, {self.name: images.numpy().astype(self.type, copy=False)})
+        outputs = self.session.run(None, {self.name: images.numpy().astype(self.type, copy=False)})
         return {
-            name: torch.from_numpy(np.asarray(one)) for name, one in zip(self.returned, found, strict=True)
+            name: torch.from_numpy(np.asarray(output))
+            for name, output in zip(self.returned, outputs, strict=True)
         }
 
 

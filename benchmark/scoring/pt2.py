@@ -16,37 +16,33 @@ import io
 import json
 import operator
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import NoReturn
 
 import torch
 from torch import Tensor
 
-from disbench.benchmark.scoring.files import members, reading, short
+from disbench.benchmark.scoring.files import members
 from disbench.errors import UsageError
+from disbench.files import reading, short
 from disbench.models.checkpoint import check_tensors
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+# Operators that reach files, or memory outside their tensors.
 REFUSED = re.compile(r"save|from_file|_?set_|set_data|.*_unsafe|_test_.*")
-"""Operators that reach files, or memory outside their tensors."""
 
 # Arithmetic on sizes, which an export with a free batch size leaves in the graph.
-ON_SIZES: Mapping[str, Callable[..., Any]] = {
-    **{
-        f"_operator.{name}": getattr(operator, name)
-        for name in ("add", "sub", "mul", "floordiv", "mod", "neg")
-    },
-    **{
-        f"_operator.{name}": getattr(operator, name)
-        for name in ("eq", "ne", "lt", "le", "gt", "ge", "getitem")
-    },
+_ARITHMETIC = ("add", "sub", "mul", "floordiv", "mod", "neg", "eq", "ne", "lt", "le", "gt", "ge", "getitem")
+ON_SIZES: Mapping[str, Callable[..., object]] = {
+    **{f"_operator.{name}": getattr(operator, name) for name in _ARITHMETIC},
     "torch.sym_max": max,
     "torch.sym_min": min,
 }
 # Wrappers around a subgraph, and how many arguments stand before it. This one switches gradients, off here.
 WRAPPERS = {"wrap_with_set_grad_enabled": 1}
+# Numbers of the format.
 DTYPES: Mapping[int, torch.dtype] = {
     1: torch.uint8,
     2: torch.int8,
@@ -68,7 +64,53 @@ MEMORY = {
 
 
 class MalformedError(Exception):
-    """The graph is not as the format wants it; turned into the sentence for a damaged file."""
+    """The file is not as the format prescribes; turned into the sentence for a damaged file."""
+
+
+# --- Reading JSON without trusting its form ---
+
+
+def _dict(value: object) -> Mapping[str, object]:
+    return value if isinstance(value, dict) else _refuse(f"{short(value, 40)} for a table of names")
+
+
+def _list(value: object) -> list[object]:
+    return value if isinstance(value, list) else _refuse(f"{short(value, 40)} for a list")
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else _refuse(f"{short(value, 40)} for a text")
+
+
+def _int(value: object) -> int:
+    return value if isinstance(value, int) else _refuse(f"{short(value, 40)} for a whole number")
+
+
+def _float(value: object) -> float:
+    """A number; infinities may be written as words."""
+    return (
+        float(value) if isinstance(value, int | float | str) else _refuse(f"{short(value, 40)} for a number")
+    )
+
+
+def _only(value: object) -> tuple[str, object]:
+    """Name and value of a table with one entry, the format's way to say of which kind a value is."""
+    (entry,) = _dict(value).items()
+    return entry
+
+
+def _plain(value: object) -> object:
+    """A number, a text, a truth value, or a list of these."""
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    return value if isinstance(value, int | float | str) else _refuse(f"the value {value!r}")
+
+
+def _refuse(what: str) -> NoReturn:
+    raise MalformedError(what)
+
+
+# --- The graph ---
 
 
 @dataclass(frozen=True)
@@ -78,137 +120,158 @@ class Ref:
     name: str
 
 
+def _ref(value: object) -> object:
+    """`{"name": ...}` of a tensor; `{"as_name": ...}` of a size, or `{"as_int": ...}` itself."""
+    entries = _dict(value)
+    if "name" in entries or "as_name" in entries:
+        return Ref(_text(entries.get("name", entries.get("as_name"))))
+    _, constant = _only(entries)
+    return _plain(constant)
+
+
+def _name(value: object) -> str:
+    """The name that an input has in the graph."""
+    ref = _ref(value)
+    return ref.name if isinstance(ref, Ref) else _refuse("an input without a name")
+
+
 @dataclass(frozen=True)
 class Call:
-    """One node: `function(*arguments, **named)`, its values stored under `outputs`."""
+    """One node: `function(*arguments, **named)`, its values stored under `outputs`.
 
-    function: Callable[..., Any]
-    arguments: tuple[Any, ...]
-    named: Mapping[str, Any]
-    outputs: tuple[Any, ...]
+    Attributes:
+        function: a tensor operator, arithmetic on sizes, or a subgraph.
+        arguments: constants, `Ref`s, and lists of both.
+        named: the same, for arguments that are passed by name.
+        outputs: a `Ref` or a list of them for each value; None for a value that nobody uses.
+    """
+
+    function: Callable[..., object]
+    arguments: tuple[object, ...]
+    named: Mapping[str, object]
+    outputs: tuple[object, ...]
 
 
 class Graph:
-    """A list of calls, and what comes out."""
+    """A list of calls, and what comes out.
 
-    def __init__(self, path: Path, graph: Mapping[str, Any]) -> None:
+    Args:
+        path: of the file, for errors.
+        graph: the format's JSON.
+
+    Raises:
+        UsageError: an operator that is not run, or that this version of torch does not have.
+        MalformedError: the JSON is not as the format prescribes.
+    """
+
+    def __init__(self, path: Path, graph: object) -> None:
         self.path = path
-        self.outputs = [self.read(argument) for argument in graph["outputs"]]
-        self.calls = [self.call(node) for node in graph["nodes"]]
+        self.outputs = [self.read(argument) for argument in _list(_dict(graph)["outputs"])]
+        self.calls = [self.call(node) for node in _list(_dict(graph)["nodes"])]
 
-    def run(self, values: dict[str, Any]) -> list[Any]:
+    def run(self, values: dict[str, object]) -> list[object]:
         """The outputs, from the values of the inputs by name."""
         for call in self.calls:
-            given = [_fill(argument, values) for argument in call.arguments]
+            arguments = [_fill(argument, values) for argument in call.arguments]
             named = {name: _fill(argument, values) for name, argument in call.named.items()}
-            found = call.function(*given, **named)
-            _keep(found, call.outputs, values)
+            _store(call.function(*arguments, **named), call.outputs, values)
         return [_fill(output, values) for output in self.outputs]
 
-    def call(self, node: Mapping[str, Any]) -> Call:
-        target, inputs = node["target"], node["inputs"]
-        outputs = tuple(self.read(output) for output in node["outputs"])
+    def call(self, node: object) -> Call:
+        """A node of the format as a call."""
+        target, inputs = _text(_dict(node)["target"]), [_dict(each) for each in _list(_dict(node)["inputs"])]
+        outputs = tuple(self.read(output) for output in _list(_dict(node)["outputs"]))
         wrapper = target.removeprefix("torch.ops.higher_order.")
         if wrapper in WRAPPERS:
             before = WRAPPERS[wrapper]
-            wrapped = inputs[before]["arg"]["as_graph"]["graph"]
-            inner, names = Graph(self.path, wrapped), [_name(argument) for argument in wrapped["inputs"]]
+            wrapped = _dict(_dict(_dict(inputs[before]["arg"])["as_graph"])["graph"])
+            inner = Graph(self.path, wrapped)
+            names = [_name(_only(argument)[1]) for argument in _list(wrapped["inputs"])]
             arguments = tuple(self.read(entry["arg"]) for entry in inputs[before + 1 :])
-            return Call(
-                lambda *given: inner.run(dict(zip(names, given, strict=True))), arguments, {}, outputs
-            )
+
+            def run(*given: object) -> list[object]:
+                return inner.run(dict(zip(names, given, strict=True)))
+
+            return Call(run, arguments, {}, outputs)
         function = self.function(target)
         unnamed = tuple(self.read(entry["arg"]) for entry in inputs if not entry["name"])
-        named = {str(entry["name"]): self.read(entry["arg"]) for entry in inputs if entry["name"]}
+        named = {_text(entry["name"]): self.read(entry["arg"]) for entry in inputs if entry["name"]}
         if target in ON_SIZES:
             return Call(function, (*unnamed, *named.values()), {}, outputs)
         return Call(function, unnamed, named, outputs)
 
-    def function(self, target: str) -> Callable[..., Any]:
+    def function(self, target: str) -> Callable[..., object]:
         """The operator of that name, of those that may be called."""
         if target in ON_SIZES:
             return ON_SIZES[target]
-        found = re.fullmatch(r"torch\.ops\.aten\.(\w+)\.(\w+)", target)
-        if found is None or REFUSED.fullmatch(found[1]) or not all(map(NAME.fullmatch, found.groups())):
+        names = re.fullmatch(r"torch\.ops\.aten\.(\w+)\.(\w+)", target)
+        if names is None or REFUSED.fullmatch(names[1]) or not all(map(NAME.fullmatch, names.groups())):
             raise UsageError(
-                f"{self.path} uses the operator {short(target)!r}, which is not run for a stranger's file; "
-                "export an encoder of plain tensor operators, or score its codes."
+                f"{self.path} uses the operator {short(target)!r}, which is not allowed in a file from "
+                "outside; export an encoder of plain tensor operators, or score its codes."
             )
-        packet = getattr(torch.ops.aten, found[1], None)
-        if packet is None or found[2] not in packet.overloads():
+        name, overload = names.groups()
+        packet = getattr(torch.ops.aten, name, None)
+        if packet is None or overload not in packet.overloads():
             raise UsageError(
-                f"{self.path} uses the operator {short(target)!r}, which torch {torch.__version__} has not; "
-                "export it again with this version."
+                f"{self.path} uses the operator {short(target)!r}, which torch {torch.__version__} does not "
+                "have; export it again with this version."
             )
-        called: Callable[..., Any] = getattr(packet, found[2])
-        return called
+        function: Callable[..., object] = getattr(packet, overload)
+        return function
 
-    def read(self, argument: Mapping[str, Any]) -> Any:
+    def read(self, argument: object) -> object:
         """An argument of the format as a value, with `Ref` for what is known only when the graph runs."""
-        ((kind, value),) = argument.items()
-        if kind == "as_none":
-            return None
-        if kind in ("as_tensor", "as_sym_int", "as_sym_float", "as_sym_bool", "as_optional_tensor"):
-            return self.read(value) if kind == "as_optional_tensor" else _ref(value)
-        if kind in ("as_tensors", "as_sym_ints", "as_sym_floats", "as_sym_bools"):
-            return [_ref(each) for each in value]
-        if kind == "as_optional_tensors":
-            return [self.read(each) for each in value]
-        if kind in ("as_float", "as_floats"):  # infinities may be written as words
-            return [float(each) for each in value] if isinstance(value, list) else float(value)
-        if kind in ("as_int", "as_bool", "as_string", "as_ints", "as_bools", "as_strings"):
-            return _plain(value)
-        if kind == "as_scalar_type":
-            return DTYPES[value]
-        if kind == "as_memory_format":
-            return MEMORY[value]
-        if kind == "as_layout":
-            return torch.strided if value == 7 else _refuse(f"layout {value}")
-        if kind == "as_device":
-            return torch.device("cpu")
+        kind, value = _only(argument)
+        match kind:
+            case "as_none":
+                return None
+            case "as_tensor" | "as_sym_int" | "as_sym_float" | "as_sym_bool":
+                return _ref(value)
+            case "as_optional_tensor":
+                return self.read(value)
+            case "as_tensors" | "as_sym_ints" | "as_sym_floats" | "as_sym_bools":
+                return [_ref(each) for each in _list(value)]
+            case "as_optional_tensors":
+                return [self.read(each) for each in _list(value)]
+            case "as_float" | "as_floats":
+                return [_float(each) for each in value] if isinstance(value, list) else _float(value)
+            case "as_int" | "as_bool" | "as_string" | "as_ints" | "as_bools" | "as_strings":
+                return _plain(value)
+            case "as_scalar_type":
+                return DTYPES[_int(value)]
+            case "as_memory_format":
+                return MEMORY[_int(value)]
+            case "as_layout":
+                return torch.strided if value == 7 else _refuse(f"layout {value}")
+            case "as_device":
+                return torch.device("cpu")
         raise MalformedError(f"an argument of kind {kind!r}")
 
 
-def _refuse(what: str) -> Any:
-    raise MalformedError(what)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_plain(each) for each in value]
-    return value if isinstance(value, int | float | bool | str) else _refuse(f"the value {value!r}")
-
-
-def _name(argument: Mapping[str, Any]) -> str:
-    found = _ref(next(iter(argument.values())))
-    return found.name if isinstance(found, Ref) else _refuse("an input without a name")
-
-
-def _ref(value: Any) -> Any:
-    """`{"name": ...}` of a tensor; `{"as_name": ...}` of a size, or `{"as_int": ...}` itself."""
-    if "name" in value or "as_name" in value:
-        return Ref(str(value.get("name", value.get("as_name"))))
-    ((_, constant),) = value.items()
-    return _plain(constant)
-
-
-def _fill(argument: Any, values: Mapping[str, Any]) -> Any:
+def _fill(argument: object, values: Mapping[str, object]) -> object:
+    """An argument with its references replaced by the values."""
     if isinstance(argument, Ref):
         return values[argument.name]
     return [_fill(each, values) for each in argument] if isinstance(argument, list) else argument
 
 
-def _keep(found: Any, outputs: tuple[Any, ...], values: dict[str, Any]) -> None:
+def _store(returned: object, outputs: Sequence[object], values: dict[str, object]) -> None:
     """Stores what a call returned: one value, a list of tensors, or several values."""
     if len(outputs) == 1 and isinstance(outputs[0], Ref):
-        (one,) = found if isinstance(found, list | tuple) and len(found) == 1 else (found,)
+        (one,) = returned if isinstance(returned, list | tuple) and len(returned) == 1 else (returned,)
         values[outputs[0].name] = one
     elif len(outputs) == 1 and isinstance(outputs[0], list):
-        _keep(found, tuple(outputs[0]), values)
+        _store(returned, outputs[0], values)
     elif outputs:
-        for output, value in zip(outputs, found, strict=True):
+        if not isinstance(returned, list | tuple):
+            raise MalformedError(f"one value for {len(outputs)} outputs")
+        for output, value in zip(outputs, returned, strict=True):
             if isinstance(output, Ref):
                 values[output.name] = value
+
+
+# --- The file ---
 
 
 @dataclass(frozen=True)
@@ -216,23 +279,29 @@ class Program:
     """An exported program as a function of one image tensor.
 
     Attributes:
-        shape: the input's sizes, None where free. dtype: its type.
+        graph: what is run.
+        held: weights and constants by their name in the graph.
+        image: name of the images in the graph.
+        returned: numbers of the graph's outputs that the program returns.
+        names: the keys of the dict that it returns; () where it returns no dict.
+        shape: the input's sizes, None where free.
+        dtype: the input's type.
     """
 
     graph: Graph
-    held: Mapping[str, Any]
+    held: Mapping[str, object]
     image: str
     returned: tuple[int, ...]
     names: tuple[str, ...]
     shape: tuple[int | None, ...]
     dtype: torch.dtype
 
-    def __call__(self, images: Tensor) -> Any:
-        found = self.graph.run({**self.held, self.image: images})
-        kept = [found[i] for i in self.returned]
+    def __call__(self, images: Tensor) -> object:
+        outputs = self.graph.run({**self.held, self.image: images})
+        returned = [outputs[i] for i in self.returned]
         if self.names:
-            return dict(zip(self.names, kept, strict=True))
-        return kept[0] if len(kept) == 1 else tuple(kept)
+            return dict(zip(self.names, returned, strict=True))
+        return returned[0] if len(returned) == 1 else tuple(returned)
 
 
 def load(path: Path) -> Program:
@@ -245,61 +314,74 @@ def load(path: Path) -> Program:
     parts = members(path, "a torch.export program")
     with reading(path, "a torch.export program"):
         whole, weights = _parts(path, parts)
-        module = whole["graph_module"]
-        graph = Graph(path, module["graph"])
-        held: dict[str, Any] = {}
-        images: list[str] = []
-        for spec in module["signature"]["input_specs"]:
-            ((kind, value),) = spec.items()
-            if kind == "user_input":
-                ((form, _),) = value["arg"].items()
-                if form == "as_tensor":
-                    images.append(_name(value["arg"]))
-                else:
-                    images.append(form)
-            elif kind in ("parameter", "buffer", "tensor_constant"):
-                key = next(value[name] for name in value if name.endswith("_name"))
-                held[_name({"": value["arg"]})] = weights[key]
-            elif kind == "constant_input":
-                held[value["name"]] = graph.read(value["value"])
-            else:
-                raise UsageError(f"{path} takes a {short(kind)}, not only images; export the encoder alone.")
+        module = _dict(_dict(whole)["graph_module"])
+        graph, signature = Graph(path, module["graph"]), _dict(module["signature"])
+        held, images = _inputs(path, graph, weights, _list(signature["input_specs"]))
         if len(images) != 1 or images[0].startswith("as_"):
             raise UsageError(
                 f"{path} takes {len(images)} inputs; export an encoder that takes one tensor of images."
             )
-        meta = module["graph"]["tensor_values"][images[0]]
-        outputs = module["signature"]["output_specs"]
-        returned = tuple(i for i, spec in enumerate(outputs) if "user_output" in spec)
+        meta = _dict(_dict(_dict(module["graph"])["tensor_values"])[images[0]])
+        sizes = [_dict(size).get("as_int") for size in _list(meta["sizes"])]
+        outputs = _list(signature["output_specs"])
+        returned = tuple(i for i, spec in enumerate(outputs) if "user_output" in _dict(spec))
         return Program(
             graph,
             held,
             images[0],
             returned,
             _keys(module, len(returned)),
-            tuple(size.get("as_int") for size in meta["sizes"]),
-            DTYPES[meta["dtype"]],
+            tuple(None if size is None else _int(size) for size in sizes),
+            DTYPES[_int(meta["dtype"])],
         )
 
 
-def _keys(module: Mapping[str, Any], count: int) -> tuple[str, ...]:
+def _inputs(
+    path: Path, graph: Graph, weights: Mapping[str, object], specs: list[object]
+) -> tuple[dict[str, object], list[str]]:
+    """The inputs of a graph: weights and constants by name, and the names of those that the user gives.
+
+    An input of the user's that is not a tensor has the name of its kind, `as_...`.
+    """
+    held: dict[str, object] = {}
+    images: list[str] = []
+    for spec in specs:
+        kind, value = _only(spec)
+        entries = _dict(value)
+        if kind == "user_input":
+            form, argument = _only(entries["arg"])
+            images.append(_name(argument) if form == "as_tensor" else form)
+        elif kind in ("parameter", "buffer", "tensor_constant"):
+            key = next(_text(entries[name]) for name in entries if name.endswith("_name"))
+            held[_name(entries["arg"])] = weights[key]
+        elif kind == "constant_input":
+            held[_text(entries["name"])] = graph.read(entries["value"])
+        else:
+            raise UsageError(f"{path} takes a {short(kind)}, not only images; export the encoder alone.")
+    return held, images
+
+
+def _keys(module: Mapping[str, object], count: int) -> tuple[str, ...]:
     """The keys of the dict that the program returns; () where it returns no dict of tensors."""
-    for entry in module.get("module_call_graph", ()):
+    for entry in map(_dict, _list(module.get("module_call_graph", []))):
         if entry["fqn"] == "" and entry["signature"]:
-            tree = json.loads(entry["signature"]["out_spec"])[1]
+            tree = _dict(_list(json.loads(_text(_dict(entry["signature"])["out_spec"])))[1])
             if tree["type"] in ("builtins.dict", "collections.OrderedDict"):
-                keys = json.loads(tree["context"]) if isinstance(tree["context"], str) else tree["context"]
+                context = tree["context"]
+                keys = _list(json.loads(context) if isinstance(context, str) else context)
                 if len(keys) == count and all(isinstance(key, str) for key in keys):
-                    return tuple(keys)
+                    return tuple(map(_text, keys))
     return ()
 
 
-def _parts(path: Path, parts: Mapping[str, bytes]) -> tuple[Mapping[str, Any], dict[str, Tensor]]:
+def _parts(path: Path, parts: Mapping[str, bytes]) -> tuple[object, dict[str, object]]:
     """The program's JSON and its tensors by name, in any of the three layouts."""
     if "serialized_exported_program.json" in parts:
-        whole = json.loads(parts["serialized_exported_program.json"])
-        held = [_tensors(path, parts[f"serialized_{what}.pt"]) for what in ("state_dict", "constants")]
-        return whole, {**held[1], **held[0]}
+        whole: object = json.loads(parts["serialized_exported_program.json"])
+        weights, constants = (
+            _tensors(path, parts[f"serialized_{what}.pt"]) for what in ("state_dict", "constants")
+        )
+        return whole, {**constants, **weights}
     inner = {name.partition("/")[2]: content for name, content in parts.items()}
     models = [name for name in inner if name.startswith("models/") and name.endswith(".json")]
     if len(models) != 1:
@@ -307,36 +389,43 @@ def _parts(path: Path, parts: Mapping[str, bytes]) -> tuple[Mapping[str, Any], d
             f"{path} holds {len(models)} exported programs; write the encoder alone with torch.export.save."
         )
     name = models[0].removeprefix("models/").removesuffix(".json")
-    tensors: dict[str, Tensor] = {}
+    tensors: dict[str, object] = {}
     for folder, what in (("data/constants", "constants"), ("data/weights", "weights")):
         if f"{folder}/{name}.pt" in inner:
             tensors.update(_tensors(path, inner[f"{folder}/{name}.pt"]))
             continue
-        index = json.loads(inner[f"{folder}/{name}_{what}_config.json"])["config"]
-        for key, entry in index.items():
-            content = inner[f"{folder}/{entry['path_name']}"]
+        index = _dict(json.loads(inner[f"{folder}/{name}_{what}_config.json"]))["config"]
+        for key, value in _dict(index).items():
+            entry = _dict(value)
+            content = inner[f"{folder}/{_text(entry['path_name'])}"]
             if entry["use_pickle"]:
                 tensors.update(_tensors(path, content, key))
             else:
-                tensors[key] = _raw(content, entry["tensor_meta"])
+                tensors[key] = _raw(content, _dict(entry["tensor_meta"]))
     check_tensors(path, tensors)
     return json.loads(inner[models[0]]), tensors
 
 
-def _raw(content: bytes, meta: Mapping[str, Any]) -> Tensor:
+def _raw(content: bytes, meta: Mapping[str, object]) -> Tensor:
     """A tensor from its bytes; `as_strided` refuses to reach outside them."""
-    sizes, strides = ([int(each["as_int"]) for each in meta[key]] for key in ("sizes", "strides"))
-    dtype = DTYPES[meta["dtype"]]
+
+    def size(value: object) -> int:
+        return _int(_dict(value)["as_int"])
+
+    sizes, strides = ([size(each) for each in _list(meta[key])] for key in ("sizes", "strides"))
+    dtype = DTYPES[_int(meta["dtype"])]
     if not content:
         return torch.zeros(sizes, dtype=dtype) if 0 in sizes else _refuse("a tensor without bytes")
     flat = torch.frombuffer(bytearray(content), dtype=dtype)
-    return flat.as_strided(sizes, strides, int(meta["storage_offset"]["as_int"]))
+    return flat.as_strided(sizes, strides, size(meta["storage_offset"]))
 
 
-def _tensors(path: Path, content: bytes, key: str = "") -> dict[str, Tensor]:
-    """Tensors by name of a torch file, or its one tensor under `key`; nothing that could run code is "
-    "loaded."""
-    found = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True) if content else {}
-    found = {key: found} if isinstance(found, Tensor) else found
-    check_tensors(path, found)
-    return {str(name): tensor for name, tensor in found.items()}
+def _tensors(path: Path, content: bytes, key: str = "") -> dict[str, object]:
+    """Tensors by name of a torch file, or its one tensor under `key`; what could run code is not loaded."""
+    if not content:
+        return {}
+    values: object = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    if isinstance(values, Tensor):
+        values = {key: values}
+    check_tensors(path, values)
+    return {str(name): tensor for name, tensor in _dict(values).items()}

@@ -1,6 +1,7 @@
 """What `disbench score` takes: a checkpoint of disbench, a file of codes, or an encoder that someone trained.
 
-Each becomes a `scoring.Source` with the data that its codes are of, so that one path scores them all.
+`open_source` and its siblings make an `Opened` of each: a `scoring.Source` with the data that its codes are
+of, so that `score` treats them all alike.
 """
 
 from __future__ import annotations
@@ -8,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,29 +18,32 @@ from disbench.benchmark import datasets, protocols
 from disbench.benchmark.datasets.dataset import Dataset
 from disbench.benchmark.datasets.reference import DataRef
 from disbench.benchmark.protocols import MetricChoice
-from disbench.benchmark.scoring import encoders, files, scoring, tables
-from disbench.benchmark.scoring.encoders import Wanted as Wanted
+from disbench.benchmark.scoring import encoders, files, interface, scoring, tables
 from disbench.benchmark.scoring.entries import ScoreEntry
+from disbench.benchmark.scoring.interface import Wanted as Wanted
 from disbench.benchmark.scoring.scoring import Progress, Source
+from disbench.benchmark.scoring.trained import Trained
 from disbench.benchmark.training import gpu
-from disbench.errors import UsageError, argument, unknown
+from disbench.errors import UsageError, argument, spelled, unknown
 from disbench.models.checkpoint import KIND, Checkpoint, load_tensors
 from disbench.models.method import Method
 
 STANDARD = "beta_vae,factor_vae,mig,sap,modularity"  # quick ones, for what comes without a protocol
-ENCODERS = {"torchscript": encoders.scripted, "pt2": encoders.exported, "onnx": encoders.onnx}
-TITLES = {"torchscript": "a TorchScript encoder", "pt2": "a torch.export encoder", "onnx": "an ONNX encoder"}
 
 
 @dataclass(frozen=True)
 class SourceOptions:
-    """What the user said beside the file; "" or None where nothing was said.
+    """What the user said about a file, array or module that is to be scored; "" or None for nothing.
 
     Attributes:
-        dataset: the data set's name, for what does not say it itself.
-        method, config, changes: the disbench method whose state dict it is, its named config, changed fields.
-        factory: `package.module:function` that makes the module whose state dict it is.
-        wanted: how an encoder wants its images.
+        dataset: the data set's name, for a source that does not name it.
+        method: the disbench method to which a state dict belongs.
+        config: named config of that method.
+        changes: settings that differ from the config's.
+        factory: `package.module:function` that builds the module for a state dict.
+        wanted: how an encoder takes images, and which of its outputs is the code.
+        device: "auto", "cpu" or "cuda"; of a checkpoint, a method or its state dict.
+        data_dir: folder of the data sets; None for the usual one.
     """
 
     dataset: str = ""
@@ -55,24 +58,35 @@ class SourceOptions:
 
 @dataclass(frozen=True)
 class Opened:
-    """Something that can be scored.
+    """A file, array or module that was opened and can be scored, with the data that its codes are of.
 
     Attributes:
+        path: of its file, or what errors call it.
         title: what it is, in words.
+        source: has its codes.
+        data: the data set whose images or factors the codes are of.
         head: what its JSON begins with.
         dataset: name, size and sha256 of the data, as far as they are known.
         protocol: the one that it was trained under, or "".
-        assumed: sentences about what was found out or assumed.
+        notes: sentences about what was found out or assumed, before their arguments are spelled.
     """
 
     path: Path
     title: str
     source: Source
     data: Dataset
-    head: Mapping[str, Any]
-    dataset: Mapping[str, Any]
+    head: Mapping[str, object]
+    dataset: Mapping[str, object]
     protocol: str = ""
-    assumed: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def assumed(self) -> tuple[str, ...]:
+        """Sentences about what was found out or assumed, in the words of Python."""
+        return tuple(spelled(note) for note in self.notes)
+
+
+# --- Opening: one function per kind of source ---
 
 
 def open_source(path: Path, options: SourceOptions) -> Opened:
@@ -83,28 +97,33 @@ def open_source(path: Path, options: SourceOptions) -> Opened:
     """
     kind = files.recognise(path)
     if options.method and options.factory:
-        raise UsageError("--method and --factory both say how to build the model; give one of them.")
+        raise UsageError(
+            f"{argument('method')} and {argument('factory')} both say how to build the model; give one of "
+            "them."
+        )
     if kind == "torch":
         values = load_tensors(path)
         own = isinstance(values, dict) and values.get("kind") == KIND
         return _checkpoint(path, options) if own else _state_dict(path, options)
     if options.method or options.factory:
-        raise UsageError(f"{path} is no state dict, so leave out --method and --factory: nothing is built.")
+        raise UsageError(f"{path} is not a state dict; omit {argument('method')} and {argument('factory')}.")
     if kind in tables.READERS:
-        return _codes(path, kind, options)
-    return _encoder(ENCODERS[kind](path), kind, TITLES[kind], options)
+        return _codes(tables.read(path, kind), path, kind, options)
+    title, read = encoders.FORMATS[kind]
+    return _encoder(read(path), kind, title, options)
 
 
 def open_codes(table: tables.CodesTable, options: SourceOptions) -> Opened:
     """Codes in memory.
 
     Raises:
-        UsageError: they are no finite numbers, or do not fit the data.
+        UsageError: they are not finite numbers, or do not fit the data.
     """
-    return _placed(tables.checked(table, Path("the array")), Path("the array"), "array", options)
+    path = Path("the array")
+    return _codes(tables.checked(table, path), path, "array", options)
 
 
-def open_encoder(encoder: Callable[[Tensor], Any], options: SourceOptions) -> Opened:
+def open_encoder(encoder: Callable[[Tensor], object], options: SourceOptions) -> Opened:
     """A function of images (b, c, h, w), or a module, in memory; a method of disbench among them.
 
     Raises:
@@ -121,7 +140,7 @@ def open_encoder(encoder: Callable[[Tensor], Any], options: SourceOptions) -> Op
         if data.shape != encoder.data.shape:
             raise UsageError(f"{path} takes images {encoder.data.shape}, but {data.name} has {data.shape}.")
         where = torch.device(gpu.choose_device(options.device))
-        source = scoring.Trained(encoder.to(where).eval(), data, where, options.data_dir)
+        source = Trained(encoder.to(where).eval(), data, where, options.data_dir)
         return _of_images(path, f"{name} in memory", source, data, "module", ())
     if isinstance(encoder, torch.nn.Module):
         encoder.eval()
@@ -133,14 +152,14 @@ def _checkpoint(path: Path, options: SourceOptions) -> Opened:
     trained_on = saved.dataset.get("name")
     if options.dataset not in ("", trained_on):
         raise UsageError(
-            f"{path} was trained on {trained_on}; with {argument('dataset')} {options.dataset} it would not "
-            "compare."
+            f"{path} was trained on {trained_on}; scores on {argument('dataset')} {options.dataset} would "
+            "not be comparable."
         )
     method, data, device = revive(saved, options.device, options.data_dir)
     return Opened(
         path,
         f"{saved.method}, seed {saved.seed}, {saved.step:,} steps",
-        scoring.Trained(method, data, device, options.data_dir),
+        Trained(method, data, device, options.data_dir),
         data,
         {"checkpoint": str(path), "method": saved.method, "seed": saved.seed, "step": saved.step},
         dict(saved.dataset),
@@ -149,16 +168,16 @@ def _checkpoint(path: Path, options: SourceOptions) -> Opened:
 
 
 def revive(saved: Checkpoint, device: str, data_dir: Path | None) -> tuple[Method, Dataset, torch.device]:
-    """The method of a checkpoint, the data set that it was trained on, and the device that was asked for."""
+    """The method of a checkpoint, the data set that it was trained on, and the device that was asked for.
+
+    Raises:
+        UsageError: the method or the data set is not here, or is another one; no such device.
+    """
     where = gpu.choose_device(device)
     return saved.build(where), DataRef.read(saved.dataset).load(data_dir), torch.device(where)
 
 
-def _codes(path: Path, kind: files.Kind, options: SourceOptions) -> Opened:
-    return _placed(tables.read(path, kind), path, kind, options)
-
-
-def _placed(table: tables.CodesTable, path: Path, kind: str, options: SourceOptions) -> Opened:
+def _codes(table: tables.CodesTable, path: Path, kind: str, options: SourceOptions) -> Opened:
     size = options.wanted.size or table.size
     source, data, assumed = tables.place(table, path, options.dataset, size, options.data_dir)
     n, d = table.codes.shape
@@ -176,7 +195,7 @@ def _placed(table: tables.CodesTable, path: Path, kind: str, options: SourceOpti
 
 def _encoder(network: encoders.Network, kind: str, title: str, options: SourceOptions) -> Opened:
     dataset = _named(network.path, options)
-    encoder, assumed = encoders.fit(network, options.wanted, dataset, options.data_dir)
+    encoder, assumed = interface.fit(network, options.wanted, dataset, options.data_dir)
     return _of_images(network.path, title, encoder, encoder.data, kind, assumed)
 
 
@@ -189,46 +208,59 @@ def _of_images(
 
 def _named(path: Path, options: SourceOptions) -> str:
     if not options.dataset:
-        raise UsageError(f"{path} does not say which images to encode; name the data set with --dataset.")
+        raise UsageError(
+            f"{path} does not say which images to encode; name the data set with {argument('dataset')}."
+        )
     return options.dataset
 
 
 def _state_dict(path: Path, options: SourceOptions) -> Opened:
-    """Weights for the module that --factory makes, or for a method of disbench."""
+    """Weights for the module that a factory builds, or for a method of disbench."""
     weights, assumed = encoders.state_dict(path)
     if not (options.method or options.factory):
         raise UsageError(
             f"{path} is not a disbench checkpoint but a state dict of {len(weights)} tensors; say what they "
-            "are of with --factory package.module:function or --method NAME."
+            f"belong to with {argument('factory')} package.module:function or {argument('method')} NAME."
         )
     dataset, size = _named(path, options), options.wanted.size
     if options.factory:
-        channels, sizes = encoders.offered(dataset, size, options.data_dir)
+        channels, sizes = interface.offered(dataset, size, options.data_dir)
         network = encoders.from_factory(path, options.factory, (channels, sizes[0], sizes[0]))
         return _encoder(network, "state dict", f"{options.factory} with a state dict", options)
     data = datasets.load(dataset, size=size, data_dir=options.data_dir)
     config = models.configure(options.method, options.config or "paper", options.changes)
     method = models.build(options.method, config, data.info, seed=0)
-    encoders.load_strictly(method, weights, path, f"--method {options.method}")
+    encoders.load_strictly(method, weights, path, f"{argument('method')} {options.method}")
     where = torch.device(gpu.choose_device(options.device))
-    source = scoring.Trained(method.to(where).eval(), data, where, options.data_dir)
-    told = f"config {options.config or 'paper'} on images of {data.shape[1]} pixels (--config, --set, --size)"
+    source = Trained(method.to(where).eval(), data, where, options.data_dir)
+    note = (
+        f"config {options.config or 'paper'} on images of {data.shape[1]} pixels "
+        f"({argument('config')}, {argument('settings')}, {argument('size')})"
+    )
     title = f"{options.method} with a state dict"
-    return _of_images(path, title, source, data, "state dict", (*assumed, told))
+    return _of_images(path, title, source, data, "state dict", (*assumed, note))
+
+
+# --- Scoring what was opened ---
 
 
 def choose(opened: Sequence[Opened], text: str = "", preset: str = "") -> tuple[MetricChoice, ...]:
     """The metrics that all are scored with: those named, else their protocol's, else the standard ones.
 
     Args:
-        text: metrics as in `--metrics`, or "".
+        opened: what will be scored.
+        text: names of metrics, with presets after a colon, separated by commas; or "".
         preset: the preset of every metric that has it and was not given one, or "".
+
+    Raises:
+        UsageError: unknown names, no metric has the preset, or several protocols and no `text`.
     """
     under = {one.protocol for one in opened}
     if len(under) > 1 and not text:
         raise UsageError(
-            f"these are of several protocols ({', '.join(sorted(name or 'none' for name in under))}); say "
-            "what to score with --metrics."
+            "these models were trained under several protocols "
+            f"({', '.join(sorted(name or 'none' for name in under))}); choose the metrics with "
+            f"{argument('metrics')}."
         )
     (protocol,) = under if len(under) == 1 else ("",)
     if text or not protocol:
@@ -261,27 +293,39 @@ def score(
 ) -> list[list[ScoreEntry]]:
     """The entries of `scoring.score` for each; on a CPU by one thread, as in a run.
 
+    Args:
+        opened: what is scored.
+        choices: the metrics.
+        draws: independent draws of each metric.
+        progress: called during long work.
+        jobs: processes for the metrics that can use several.
+
     Raises:
         UsageError: they are of different data, or for one of them no metric can be computed.
     """
     names = sorted({one.data.name for one in opened})
     if len(names) > 1:
-        raise UsageError(f"these are of several data sets ({', '.join(names)}); score those of each apart.")
+        raise UsageError(
+            f"these models are of several data sets ({', '.join(names)}); score each data set separately."
+        )
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # the last digits depend on it
+    # the last digits depend on it
+    torch.set_num_threads(1)
     try:
-        found = [scoring.score(one.source, one.data, choices, progress, jobs, draws) for one in opened]
+        scores = [scoring.score(one.source, one.data, choices, progress, jobs, draws) for one in opened]
     finally:
         torch.set_num_threads(threads)
-    for one, entries in zip(opened, found, strict=True):
+    for one, entries in zip(opened, scores, strict=True):
         if all(entry.score is None for entry in entries):
             raise UsageError(f"{one.path}: no metric can be computed: {entries[0].reason}")
-    return found
+    return scores
 
 
-def as_json(one: Opened, entries: Sequence[ScoreEntry]) -> dict[str, Any]:
-    """Everything as plain values; what was assumed of all but checkpoints."""
-    assumed = {} if "checkpoint" in one.head else {"assumed": list(one.assumed)}
+def as_json(
+    one: Opened, entries: Sequence[ScoreEntry], spell: Callable[[str], str] = str
+) -> dict[str, object]:
+    """Everything as plain values; the notes of all but checkpoints, with arguments spelled by `spell`."""
+    assumed = {} if "checkpoint" in one.head else {"assumed": [spelled(note, spell) for note in one.notes]}
     return {
         **one.head,
         "dataset": dict(one.dataset),

@@ -10,24 +10,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
-from numpy.typing import NDArray
 
 from disbench.benchmark import datasets
 from disbench.benchmark.datasets import manifest
-from disbench.benchmark.datasets.dataset import Dataset
+from disbench.benchmark.datasets.dataset import Dataset, Pixels
 from disbench.benchmark.datasets.loading import split_name
-from disbench.benchmark.scoring import files
-from disbench.benchmark.scoring.files import LIMIT, Kind, reading
+from disbench.benchmark.datasets.streams import npy_header
+from disbench.benchmark.scoring.files import LIMIT, Kind, open_zip
 from disbench.benchmark.scoring.scoring import Progress
-from disbench.errors import UsageError
+from disbench.errors import UsageError, argument
+from disbench.files import reading, short
 from disbench.metrics import ContingencyTable
+from disbench.metrics.arrays import Array, Floats, Ints
 
-Array = NDArray[Any]
-Ints = NDArray[np.integer[Any]]
-Floats = NDArray[np.floating[Any]]
 WORDS = ("dataset", "protocol", "sha256")  # single words that may stand beside the codes
 TEXT = 2**29  # bytes of a CSV file: its numbers take up to four times as much when read
 LINE = 2**20  # bytes of its first line
@@ -36,11 +34,17 @@ KNOWN = ("rows", "factors", "factor_names", "size", *WORDS)
 
 @dataclass(frozen=True)
 class CodesTable:
-    """What a file of codes holds.
+    """What a file of codes holds; None or () for what it does not have.
 
     Attributes:
-        codes: (n, d), as found. rows: (n,) or None. factors: (n, k) or None; factor_names: one per column.
-        dataset, size, protocol, sha256: what the file says of the data, where it does.
+        codes: (n, d), of any type until they are `checked`.
+        rows: (n,), the row of the data set that each code is of.
+        factors: (n, k) factor values.
+        factor_names: one per column of `factors`.
+        dataset: name of the data set.
+        size: of its images, in pixels.
+        protocol: under which the model was trained.
+        sha256: of the data set's content.
         columns: names of the codes, in a table file.
         assumed: sentences for the user.
     """
@@ -67,10 +71,14 @@ def read(path: Path, kind: Kind) -> CodesTable:
 
 
 def checked(table: CodesTable, path: Path) -> CodesTable:
-    """The table with real, finite codes and whole rows and factors; `path` is what errors call it.
+    """The table with real, finite codes, and whole numbers as rows and factors.
+
+    Args:
+        table: as read.
+        path: what errors call it.
 
     Raises:
-        UsageError: it has not.
+        UsageError: codes, rows or factors are of another kind or shape.
     """
     codes = _numbers(path, "codes", table.codes)
     if codes.ndim != 2 or 0 in codes.shape:
@@ -125,8 +133,11 @@ def _whole(path: Path, what: str, array: Array, dimensions: int) -> Ints:
     return whole
 
 
+# --- Formats: one function each, listed in `READERS` ---
+
+
 def _npz(path: Path) -> CodesTable:
-    with files.open_zip(path) as archive:
+    with open_zip(path) as archive:
         sizes = {entry.filename: entry.file_size for entry in archive.infolist()}
 
         def array(name: str) -> Array:
@@ -142,17 +153,8 @@ def _npy(path: Path) -> CodesTable:
 
 
 def _npy_array(path: Path, name: str, source: IO[bytes], size: int) -> Array:
-    """One array of numpy's format, never unpickled, its declared shape compared with the bytes there are."""
-    version = np.lib.format.read_magic(source)
-    if version not in ((1, 0), (2, 0)):
-        raise ValueError(f"format {version}")
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, by_column, dtype = read(source)
-    if dtype.hasobject:
-        raise UsageError(
-            f"{path}: {name} holds Python objects, which could run code when loaded, and was not read; write "
-            "it with dtype float32 and allow_pickle=False."
-        )
+    """One array of numpy's format, never unpickled, its declared shape compared with the bytes there."""
+    shape, by_column, dtype = npy_header(source, f"{path}: {name}")
     count = 1
     for length in shape:
         count *= length
@@ -175,7 +177,8 @@ def _hdf5(path: Path) -> CodesTable:
                 raise UsageError(
                     f"{path}: {name} lies in other files, which are not read; write one whole file."
                 )
-            if stored.dtype.hasobject:  # text of any length
+            # text of any length
+            if stored.dtype.hasobject:
                 return np.asarray(stored.asstr()[()]) if stored.shape == () else np.empty(stored.shape, "U1")
             if stored.size is None or stored.size * stored.dtype.itemsize > LIMIT:
                 raise UsageError(
@@ -197,15 +200,13 @@ def _of_arrays(path: Path, names: list[str], array: Callable[[str], Array]) -> C
         assumed = (f"the codes are its only other array, {chosen!r}",)
     else:
         raise UsageError(
-            f"{path} holds {files.short(sorted(names))}; name the table (n, d) 'codes', and beside it 'rows' "
+            f"{path} holds {short(sorted(names))}; name the table (n, d) 'codes', and beside it 'rows' "
             "(n,) or 'factors' (n, k)."
         )
     words = {word: _word(path, word, array(word)) for word in WORDS if word in names}
     size = array("size") if "size" in names else None
     if size is not None and (size.shape != () or size.dtype.kind not in "iu"):
-        raise UsageError(
-            f"{path}: size {size.shape} of {size.dtype} must be one whole number, pixels a side."
-        )
+        raise UsageError(f"{path}: size {size.shape} of {size.dtype} must be one whole number, in pixels.")
     titles = array("factor_names") if "factor_names" in names else np.empty(0, "U1")
     return CodesTable(
         array(chosen),
@@ -239,7 +240,8 @@ def _csv(path: Path) -> CodesTable:
             )
         separator = "," if "," in first else "\t" if "\t" in first else r"\s+"
         words = first.split(None if separator == r"\s+" else separator)
-        bare = bool(pd.to_numeric(pd.Series(words), errors="coerce").notna().all())  # written without names
+        # whether it was written without names
+        bare = bool(pd.to_numeric(pd.Series(words), errors="coerce").notna().all())
         file.seek(0)
         try:
             frame = pd.read_csv(file, sep=separator, header=None if bare else 0, dtype=np.float64)
@@ -247,7 +249,7 @@ def _csv(path: Path) -> CodesTable:
             if "convert string" not in str(error):
                 raise
             raise UsageError(
-                f"{path} holds text where numbers belong ({files.short(error)}); a CSV has one line of "
+                f"{path} holds text where numbers belong ({short(error)}); a CSV has one line of "
                 "column names and then numbers."
             ) from None
     columns = [f"code_{i}" for i in range(frame.shape[1])] if bare else [str(name) for name in frame.columns]
@@ -268,11 +270,11 @@ def _parquet(path: Path) -> CodesTable:
         for column in file.schema_arrow:
             if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
                 raise UsageError(
-                    f"{path}: column {files.short(column.name)!r} holds {column.type}, not numbers; write "
+                    f"{path}: column {short(column.name)!r} holds {column.type}, not numbers; write "
                     "numbers only."
                 )
-        read = file.read()
-        columns = {name: read.column(i).to_numpy() for i, name in enumerate(read.column_names)}
+        table = file.read()
+        columns = {name: table.column(i).to_numpy() for i, name in enumerate(table.column_names)}
     return _of_columns(path, columns)
 
 
@@ -288,7 +290,7 @@ def _of_columns(path: Path, columns: Mapping[str, Array]) -> CodesTable:
     codes = [name for name in columns if name not in (*row, *factors)]
     if not codes or len(row) > 1:
         raise UsageError(
-            f"{path} has the columns {files.short(list(columns))}; expected one per code, and at most one "
+            f"{path} has the columns {short(list(columns))}; expected one per code, and at most one "
             "named 'row'."
         )
     return CodesTable(
@@ -309,41 +311,61 @@ READERS: Mapping[Kind, Callable[[Path], CodesTable]] = {
 }
 
 
+# --- Which images the codes are of ---
+
+
 @dataclass(frozen=True)
 class Stored:
     """The codes of some rows of a data set, as a `scoring.Source`.
 
     Attributes:
-        table: (m, d), one line per row. rows: (m,) ascending, each once.
+        table: (m, d), one line per row.
+        rows: (m,) ascending, each once.
     """
 
     table: Floats
     rows: Ints = field(repr=False)
 
     def codes(self, rows: Ints, progress: Progress | None = None) -> Floats:
+        """The codes (len(rows), d) of these rows, all of which must be stored."""
         return self.table[np.searchsorted(self.rows, rows)]
 
     def contingency(self) -> tuple[ContingencyTable, str] | str:
+        """The reason why there are no counts of generated images."""
         return "codes alone generate no images"
 
 
 class NoImages:
-    """The storage of a data set of which only the factors are needed."""
+    """The storage of a data set of which only the factors are needed.
+
+    Args:
+        n: number of rows.
+    """
 
     def __init__(self, n: int) -> None:
         self.shape = (n, 0, 0, 0)
 
-    def read(self, rows: Ints) -> NDArray[np.float32]:
-        raise UsageError("these data have factors only and no images; name a data set with --dataset.")
+    def read(self, rows: Ints) -> Pixels:
+        """Always refuses."""
+        raise UsageError(
+            f"these data have factors only and no images; name a data set with {argument('dataset')}."
+        )
 
 
 def place(
     table: CodesTable, path: Path, dataset: str | None, size: int | None, data_dir: Path | None
 ) -> tuple[Stored, Dataset, tuple[str, ...]]:
-    """Which image each code is of: the source, the data, and sentences about what was assumed.
+    """Finds out which image each code is of.
 
     Args:
-        dataset, size: what the user named; else what the file says.
+        table: as checked.
+        path: of its file, or what errors call it.
+        dataset: what the user named; None for the data set that the table names.
+        size: of its images, in pixels; None for the size that the table names, or else the usual one.
+        data_dir: folder of the data sets.
+
+    Returns:
+        The source, the data, and sentences about what was assumed.
 
     Raises:
         UsageError: the rows, factors or number of codes do not fit the data set, or none is known.
@@ -352,15 +374,16 @@ def place(
     if named is None:
         if table.factors is None:
             raise UsageError(
-                f"{path} does not say which data its codes are of; name the data set with --dataset."
+                f"{path} does not say which data its codes are of; name the data set with "
+                f"{argument('dataset')}."
             )
         _same_length(path, table)
         return _own_factors(table, path)
     data = _factors_of(named, size or table.size, data_dir)
     if table.sha256 and data.sha256 and table.sha256 != data.sha256:
         raise UsageError(
-            f"{path} has codes of {named} with sha256 {files.short(table.sha256, 12)}, which is "
-            f"{data.sha256[:12]}... here: scores would not compare; use the same data."
+            f"{path} has codes of {named} with sha256 {short(table.sha256, 12)}, which is "
+            f"{data.sha256[:12]}... here: scores would not be comparable; use the same data."
         )
     table = _named_factors(table, path, data)
     _same_length(path, table)
@@ -400,8 +423,7 @@ def place(
 
 
 def _factors_of(name: str, size: int | None, data_dir: Path | None) -> Dataset:
-    """The data set of that name; of a published grid the factors alone, so that nothing needs to be "
-    "fetched."""
+    """The data set of that name; of a published grid only the factors, so that no file needs to be there."""
     base, options = split_name(name)
     if not options and not base.endswith(".npz"):
         facts = manifest.read(base)
@@ -419,9 +441,9 @@ def _named_factors(table: CodesTable, path: Path, data: Dataset) -> CodesTable:
         return table
     if table.factors is not None or len(here) == len(table.columns):
         raise UsageError(f"{path} has factors under two kinds of names, or no column of codes beside them.")
-    at = [table.columns.index(name) for name in here]
-    rest = [i for i in range(len(table.columns)) if i not in at]
-    factors = _whole(path, "factors", table.codes[:, at], 2)
+    named = [table.columns.index(name) for name in here]
+    rest = [i for i in range(len(table.columns)) if i not in named]
+    factors = _whole(path, "factors", table.codes[:, named], 2)
     return replace(table, codes=table.codes[:, rest], factors=factors, factor_names=tuple(here), columns=())
 
 
@@ -435,8 +457,7 @@ def _same_length(path: Path, table: CodesTable) -> None:
 
 
 def _varying(path: Path, factors: Ints, data: Dataset) -> Ints:
-    """The columns of the data's factors that have more than one value, of a table that may leave out the "
-    "others."""
+    """The columns of the data's factors that have more than one value; a table may omit the other columns."""
     sizes = np.array(data.factor_sizes if data.factor_sizes is not None else [2] * len(data.factor_names))
     if factors.shape[1] == len(sizes):
         return factors[:, sizes > 1]
@@ -444,7 +465,8 @@ def _varying(path: Path, factors: Ints, data: Dataset) -> Ints:
         return factors
     moving = (factors != factors[:1]).any(axis=0)
     if factors.shape[1] > len(sizes) and moving.sum() == (sizes > 1).sum():
-        return factors[:, moving]  # the colour of dSprites, say, which is always white
+        # a further column is constant, such as the colour of dSprites, which is always white
+        return factors[:, moving]
     raise UsageError(
         f"{path} has {factors.shape[1]} factors, but {data.name} has {len(sizes)}: "
         f"{', '.join(data.factor_names)}; are they of another data set?"
@@ -454,9 +476,8 @@ def _varying(path: Path, factors: Ints, data: Dataset) -> Ints:
 def _grid_rows(factors: Ints, path: Path, data: Dataset) -> Ints:
     """The row of the grid that each line of factors names."""
     varying = _varying(path, factors, data)
-    of = [k for k, size in enumerate(data.grid.sizes) if size > 1]
     full = np.zeros((len(factors), len(data.grid.sizes)), np.int64)
-    full[:, of] = varying
+    full[:, data.grid.varying] = varying
     sizes = np.array(data.grid.sizes)
     outside = (full < 0) | (full >= sizes)
     if outside.any():
@@ -476,8 +497,8 @@ def _by_row(codes: Floats, rows: Ints, path: Path) -> Stored:
     different = again[(codes[again] != codes[again - 1]).any(axis=1)]
     if len(different):
         raise UsageError(
-            f"{path}: image {rows[different[0]]} is given twice with different codes ({len(different):,} "
-            "such); give each image once, encoded in evaluation mode."
+            f"{path}: image {rows[different[0]]} occurs twice with different codes ({len(different):,} such "
+            "images); give each image once, encoded in evaluation mode."
         )
     keep = np.ones(len(rows), bool)
     keep[again] = False
@@ -487,8 +508,9 @@ def _by_row(codes: Floats, rows: Ints, path: Path) -> Stored:
 def _own_factors(
     table: CodesTable, path: Path, data: Dataset | None = None
 ) -> tuple[Stored, Dataset, tuple[str, ...]]:
-    """Codes with their own factors: a grid where these run through all combinations once, in any order."""
-    assert table.factors is not None  # both callers looked
+    """Codes with their own factors: a grid if these run through all combinations once, in any order."""
+    # both callers looked
+    assert table.factors is not None
     factors, n = table.factors, len(table.codes)
     if factors.min() < 0:
         raise UsageError(f"{path}: factors must be the index of each value, from 0, but some are negative.")
@@ -502,8 +524,8 @@ def _own_factors(
         rows = np.ravel_multi_index(tuple(factors.T), sizes)
         if len(np.unique(rows)) == n:
             own = Dataset(title, "", storage, names, sizes)
-            told = f"its factors are a complete grid of {' x '.join(map(str, sizes))}"
-            return _by_row(table.codes, rows, path), own, (*assumed, told)
+            note = f"its factors are a complete grid of {' x '.join(map(str, sizes))}"
+            return _by_row(table.codes, rows, path), own, (*assumed, note)
     own = Dataset(title, "", storage, names, factor_table=factors)
-    told = f"its {n:,} lines of factors form no complete grid"
-    return Stored(table.codes, np.arange(n)), own, (*assumed, told)
+    note = f"its {n:,} lines of factors form no complete grid"
+    return Stored(table.codes, np.arange(n)), own, (*assumed, note)

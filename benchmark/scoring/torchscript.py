@@ -4,7 +4,7 @@ That reader knows TorchScript's types alone, so nothing of Python runs. But it b
 in the file say of their tensors, and the code may call any operator. So here, before it sees the file: every
 checksum, every tensor against the bytes that there are for it, and every operator that the code names
 (`pt2.REFUSED`). The archive that torch reads is written anew from the checked members. This keeps
-damaged files out, and files and Python out of reach; it is no sandbox for the operators themselves.
+damaged files out, and files and Python out of reach; it is not a sandbox for the operators themselves.
 """
 
 from __future__ import annotations
@@ -15,17 +15,19 @@ import pickle
 import pickletools
 import warnings
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
+from torch import Tensor
 
 from disbench.benchmark.scoring import pt2
-from disbench.benchmark.scoring.files import members, reading, short
+from disbench.benchmark.scoring.files import members
 from disbench.errors import UsageError
+from disbench.files import reading, short
 
 LIBRARIES = ("aten", "prim", "quantized")  # of operators
+# bytes of one number
 STORED = {
     "FloatStorage": 4,
     "DoubleStorage": 8,
@@ -37,10 +39,10 @@ STORED = {
     "CharStorage": 1,
     "ByteStorage": 1,
     "BoolStorage": 1,
-}  # bytes of one number
+}
 
 
-def load(path: Path) -> Any:
+def load(path: Path) -> Callable[[Tensor], object]:
     """The module in a file, in evaluation mode.
 
     Raises:
@@ -61,8 +63,10 @@ def load(path: Path) -> Any:
                     archive.writestr(f"archive/{name}", content)
         whole.seek(0)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # torch.export is to follow it; files remain
-            return torch.jit.load(whole, map_location="cpu").eval()  # type: ignore[no-untyped-call]
+            # torch.export is to follow it, but files remain
+            warnings.simplefilter("ignore", DeprecationWarning)
+            module: torch.nn.Module = torch.jit.load(whole, map_location="cpu")  # type: ignore[no-untyped-call]
+            return module.eval()
 
 
 def _check_code(path: Path, source: str) -> None:
@@ -86,24 +90,24 @@ def _check_code(path: Path, source: str) -> None:
             name = f"ops.{node.id}"
         if name and (str(name).startswith("ops.") or pt2.REFUSED.fullmatch(str(name))):
             raise UsageError(
-                f"{path} uses {short(name)!r}, which is not run for a stranger's file; export an encoder of "
-                "plain tensor operators, or score its codes."
+                f"{path} uses {short(name)!r}, which is not allowed in a file from outside; export an "
+                "encoder of plain tensor operators, or score its codes."
             )
 
 
 class _Inert:
     """Stands for every object in a pickle; does nothing."""
 
-    def __init__(self, *given: Any) -> None:
+    def __init__(self, *given: object) -> None:
         pass
 
-    def __setstate__(self, state: Any) -> None:
+    def __setstate__(self, state: object) -> None:
         pass
 
-    def __setitem__(self, key: Any, value: Any) -> None:
+    def __setitem__(self, key: object, value: object) -> None:
         pass
 
-    def append(self, value: Any) -> None:
+    def append(self, value: object) -> None:
         pass
 
 
@@ -112,12 +116,14 @@ class _Looker(pickle._Unpickler):
 
     def __init__(self, content: bytes, folder: str, inner: Mapping[str, bytes]) -> None:
         for operation, argument, _ in pickletools.genops(content):
+            # torch would make room for all entries before it
             if operation.name.endswith("PUT") and int(str(argument)) > len(content):
-                raise ValueError("an entry beyond the end")  # torch would make room for all before it
+                raise ValueError("an entry beyond the end")
         super().__init__(io.BytesIO(content))
         self.folder, self.inner = folder, inner
 
-    def find_class(self, module: str, name: str) -> Any:
+    def find_class(self, module: str, name: str) -> object:
+        """What the pickle gets for a class or function: nothing of its own."""
         if name in STORED:
             return name
         if name == "_rebuild_tensor_v2":
@@ -126,20 +132,23 @@ class _Looker(pickle._Unpickler):
             raise ValueError(f"a tensor by {short(name, 40)}")
         return _Inert
 
-    def persistent_load(self, pid: Any) -> int:
+    def persistent_load(self, pid: object) -> int:
         """How many numbers the storage holds of which the pickle speaks."""
-        kind, numbers, key, _, count = pid
-        if kind != "storage" or not 0 <= count * STORED[numbers] <= len(self.inner[f"{self.folder}/{key}"]):
-            raise ValueError(
-                f"a tensor of {count} numbers in {len(self.inner[f'{self.folder}/{key}'])} bytes"
-            )
-        return int(count)
+        match pid:
+            case ("storage", str(numbers), str(key), _, int(count)):
+                stored = len(self.inner[f"{self.folder}/{key}"])
+                if 0 <= count * STORED[numbers] <= stored:
+                    return count
+                raise ValueError(f"a tensor of {count} numbers in {stored} bytes")
+        raise ValueError("a storage of another form")
 
 
-def _check_tensor(held: int, offset: int, sizes: Sequence[int], strides: Sequence[int], *others: Any) -> None:
-    """Raises where a tensor reaches outside its storage of `held` numbers."""
+def _check_tensor(
+    numbers: int, offset: int, sizes: Sequence[int], strides: Sequence[int], *others: object
+) -> None:
+    """Raises ValueError for a tensor that reaches outside its storage of so many numbers."""
     if len(sizes) != len(strides) or min((offset, *sizes, *strides)) < 0:
         raise ValueError("a tensor of negative size")
     last = offset + sum((size - 1) * stride for size, stride in zip(sizes, strides, strict=True))
-    if 0 not in sizes and last >= held:
-        raise ValueError(f"a tensor that reaches to number {last} of {held}")
+    if 0 not in sizes and last >= numbers:
+        raise ValueError(f"a tensor that reaches to number {last} of {numbers}")

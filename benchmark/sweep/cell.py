@@ -1,7 +1,7 @@
-"""Cells at work: one, or several that train fused, trained, scored and drawn, each folder kept up to date.
+"""Trains, scores and draws a cell, or several that train fused, and keeps their folders up to date.
 
-A sweep in the same folder goes on: a cell that is done is skipped, one that was stopped resumes at its last
-saved state, and one that failed stays failed until it is asked for again.
+Another sweep in the same folder skips a finished cell, resumes a stopped one from its last saved state, and
+leaves a failed one alone unless `retry_failed` is set.
 """
 
 from __future__ import annotations
@@ -24,10 +24,12 @@ from disbench.benchmark.runs.codes import KeptCodes
 from disbench.benchmark.runs.environment import environment
 from disbench.benchmark.runs.store import Cell, CellFile, Failure, Journal, Status
 from disbench.benchmark.scoring import scoring
+from disbench.benchmark.scoring.trained import Trained
 from disbench.benchmark.sweep import memory
 from disbench.benchmark.sweep.plan import Options
 from disbench.benchmark.training.seeds import StoppedError, stream
-from disbench.benchmark.training.trainer import DivergedError, Fused, Single, State, use_one_core
+from disbench.benchmark.training.strategies import Fused, Single
+from disbench.benchmark.training.trainer import DivergedError, State, use_one_core
 from disbench.errors import UsageError
 from disbench.files import disk_is_full, now, unwritable
 from disbench.models.checkpoint import (
@@ -42,14 +44,23 @@ STATE_KIND = "disbench training state"
 
 
 def run_group(run: Path, cells: Sequence[Cell], protocol: Protocol, options: Options) -> list[str]:
-    """Trains and scores cells that differ in their seed alone; never raises for what happens inside.
+    """Trains and scores cells that differ in their seed alone; an error of a cell is its outcome.
 
-    Several cells train fused, in one program. Those that stand at different saved steps train one group after
-    another.
+    Several cells train fused, in one program, if they are at the same step; otherwise one group follows the
+    other.
+
+    Args:
+        run: folder of the run.
+        cells: the cells.
+        protocol: their protocol.
+        options: how they are trained.
 
     Returns:
-        Per cell "done", "failed", "full" (failed because the disk is full), "stopped", or "busy" where
-        another process is at work on it.
+        Per cell "done", "failed", "full" (failed because the disk is full), "stopped", or "busy" (another
+        process trains it).
+
+    Raises:
+        UsageError: the folder of the run cannot be written.
     """
     outcomes: dict[Cell, str] = {}
     for path in options.plugins:
@@ -67,15 +78,15 @@ def run_group(run: Path, cells: Sequence[Cell], protocol: Protocol, options: Opt
                 else:
                     try:
                         ready.setdefault(saved_step(folder), []).append(cell)
-                    # a saved state that cannot be read is this cell's trouble alone
                     except UsageError as error:
+                        # a saved state that cannot be read fails this cell alone
                         group = Group(run, [cell], protocol, options)
                         group.fail(cell, error)
                         outcomes |= group.outcomes
             for together in ready.values():
                 outcomes |= Group(run, together, protocol, options).run()
-    # not even a cell's own folder can be written
     except OSError as error:
+        # not even the folder of a cell can be written
         if not disk_is_full(error):
             raise unwritable(run, error) from None
         outcomes |= {cell: "full" for cell in cells if cell not in outcomes}
@@ -83,17 +94,24 @@ def run_group(run: Path, cells: Sequence[Cell], protocol: Protocol, options: Opt
 
 
 def triage(run: Path, cell: Cell, protocol: Protocol, options: Options, locks: contextlib.ExitStack) -> str:
-    """Holds a cell and makes its folder ready.
+    """Locks a cell and makes its folder ready.
+
+    Args:
+        run: folder of the run.
+        cell: the cell.
+        protocol: its protocol.
+        options: how it is trained.
+        locks: takes the lock.
 
     Returns:
-        "busy", "done" or "failed" where there is nothing to do, else "".
+        "busy", "done" or "failed" if there is nothing to do, otherwise "".
     """
     folder = run / cell.folder
     if not locks.enter_context(store.hold(folder)):
         return "busy"
     store.tidy(folder)
     if store.is_done(folder, protocol):
-        # a process may have been killed just before it said so
+        # a process may have been killed before it wrote that
         if Status.read(folder).state != "done":
             StatusFile(folder, cell.steps).finish("done")
         return "done"
@@ -101,7 +119,7 @@ def triage(run: Path, cell: Cell, protocol: Protocol, options: Options, locks: c
 
 
 def saved_step(folder: Path) -> int:
-    """The step at which a cell's training stands: 0, that of its saved state, or -1 where it is trained."""
+    """The step of the saved state; 0 without one, and -1 if the cell is trained."""
     if (folder / "checkpoint.pt").exists():
         return -1
     path = folder / "state.pt"
@@ -109,6 +127,11 @@ def saved_step(folder: Path) -> int:
 
 
 def load_state(path: Path) -> State:
+    """Reads a state.pt.
+
+    Raises:
+        UsageError: it is damaged, or another file.
+    """
     saved = load_tensors(path)
     if not isinstance(saved, dict) or saved.get("kind") != STATE_KIND:
         raise UsageError(f"{path} is not a saved training state; delete it to train this seed again.")
@@ -116,7 +139,14 @@ def load_state(path: Path) -> State:
 
 
 class Group:
-    """Cells that train together: one, or several that differ in their seed alone."""
+    """Cells that train together: one, or several that differ in their seed alone.
+
+    Args:
+        run: folder of the run.
+        cells: the cells.
+        protocol: their protocol.
+        options: how they are trained.
+    """
 
     def __init__(self, run: Path, cells: Sequence[Cell], protocol: Protocol, options: Options) -> None:
         self.cells, self.protocol, self.options = list(cells), protocol, options
@@ -126,12 +156,13 @@ class Group:
         self.outcomes: dict[Cell, str] = {}
 
     def run(self) -> dict[Cell, str]:
-        """Outcome per cell."""
+        """Trains and scores the cells; returns the outcome of each."""
         with self.peak:
             self.work()
         return self.outcomes
 
     def work(self) -> None:
+        """Trains all cells, then scores one after the other."""
         use_one_core()
         device = torch.device(self.options.device)
         try:
@@ -139,14 +170,14 @@ class Group:
                 made_by = environment(self.options.device, self.options.tuning.precision)
                 file = CellFile(cell, made_by, self.options.device, together=len(self.cells))
                 file.write(self.folders[cell])
-                self.files[cell]("preparing", self.files[cell].step)
+                self.files[cell].update("preparing", self.files[cell].step)
             data = self.cells[0].dataset.load(self.options.data_dir)
             self.train(data, device)
         except StoppedError:
             for cell in self.going():
                 self.end(cell, "stopped")
-        # an error of one group must not end the others
         except Exception as error:
+            # an error of one group must not end the others
             for cell in self.going():
                 self.fail(cell, error)
         for cell in self.going():
@@ -159,26 +190,29 @@ class Group:
                 self.fail(cell, error)
 
     def going(self) -> list[Cell]:
+        """The cells without an outcome."""
         return [cell for cell in self.cells if cell not in self.outcomes]
 
     def end(self, cell: Cell, outcome: str, why: Failure | None = None) -> None:
+        """Notes an outcome and writes it."""
         self.outcomes[cell] = outcome
         self.files[cell].finish(outcome, why)
 
     def fail(self, cell: Cell, error: Exception) -> None:
+        """Notes an error as outcome and writes it, if the disk has room."""
         try:
             self.end(cell, "failed", failure(error, self.folders[cell]))
-        # no room even for the reason: the caller tells it
         except OSError:
+            # there is no room even for the reason
             self.outcomes[cell] = "failed"
         if disk_is_full(error):
             self.outcomes[cell] = "full"
 
     def train(self, data: Dataset, device: torch.device) -> None:
-        """Leaves a checkpoint for every cell that does not diverge."""
+        """Writes a checkpoint for every cell that does not diverge."""
         cells = [cell for cell in self.cells if not (self.folders[cell] / "checkpoint.pt").exists()]
         if not cells:
-            # left by a process that was killed between the two
+            # left by a process that was killed between checkpoint and removal
             for folder in self.folders.values():
                 (folder / "state.pt").unlink(missing_ok=True)
             return
@@ -194,7 +228,7 @@ class Group:
 
         def progress(step: int) -> None:
             for cell in cells:
-                self.files[cell]("training", step)
+                self.files[cell].update("training", step)
 
         failed = trainer.run(
             config.steps,
@@ -222,38 +256,33 @@ class Group:
                 weights=trainer.state(i).weights,
                 plugin=cell.plugin,
             )
-            # those of a checkpoint that was deleted
+            # they belong to a checkpoint that was deleted
             for name in ("codes.npz", "scores.json"):
                 (self.folders[cell] / name).unlink(missing_ok=True)
             save_checkpoint(checkpoint, self.folders[cell] / "checkpoint.pt")
             states[i].unlink(missing_ok=True)
 
     def score(self, cell: Cell, data: Dataset, device: torch.device) -> None:
-        """Scores and draws what was saved, not what is in memory; the codes are kept."""
+        """Scores and draws the saved checkpoint, not the method in memory, and saves the codes."""
         folder = self.folders[cell]
-        self.files[cell]("scoring", cell.steps)
+        self.files[cell].update("scoring", cell.steps)
 
         @functools.cache
-        def trained() -> scoring.Trained:
+        def trained() -> Trained:
             method = load_checkpoint(folder / "checkpoint.pt").build(device)
-            return scoring.Trained(method, data, device, self.options.data_dir)
+            return Trained(method, data, device, self.options.data_dir)
 
         source = KeptCodes(folder / "codes.npz", cell.dataset, data, trained)
         stop = self.options.asked_to_stop
         entries = scoring.score(source, data, self.protocol.metrics, stop=stop)
-        # where there are scores, they were drawn before the protocol changed
+        # with scores, the pictures were drawn before the protocol changed
         if not (folder / "scores.json").exists():
             pictures.write_all(trained().method, data, device, folder)
         store.write_scores(folder, entries)
 
 
-def data_info(data: Dataset) -> models.DataInfo:
-    prior = None if data.labels is None else tuple(float(share) for share in data.class_prior)
-    return models.DataInfo(data.shape, len(data), prior)
-
-
 def failure(error: BaseException, folder: Path) -> Failure:
-    """An error as a status file tells it; with a traceback where nobody foresaw it."""
+    """An error for a status file, with a traceback if it was not foreseen."""
     name, message = type(error).__name__, str(error)
     if isinstance(error, DivergedError):
         return Failure(name, message, step=error.step, term=error.term)
@@ -265,35 +294,43 @@ def failure(error: BaseException, folder: Path) -> Failure:
 
 
 class StatusFile:
-    """Keeps a cell's status.json up to date, once a second at most.
+    """Writes the status.json of a cell, at most once a second.
 
-    Seconds are those of all starts of the cell together; "training" are those of its training alone.
+    Its seconds count all starts of the cell together, and so do those of training alone.
+
+    Args:
+        folder: folder of the cell.
+        steps: how many steps it trains.
+        peak: the memory of this process.
     """
 
     def __init__(self, folder: Path, steps: int, peak: memory.Peak | None = None) -> None:
         self.folder, self.steps, self.peak = folder, steps, peak
         before = Status.read(folder)
         self.seconds, self.training = before.seconds or 0.0, before.training or 0.0
-        self.looked = self.written = time.monotonic()
+        self.counted = self.written = time.monotonic()
         self.phase, self.step = "", before.step
 
-    def __call__(self, phase: str, step: int) -> None:
-        self._look()
+    def update(self, phase: str, step: int) -> None:
+        """Notes that the cell is running."""
+        self._count()
         self.step = step
         if phase != self.phase or time.monotonic() - self.written > 1.0:
             self.phase, self.written = phase, time.monotonic()
             self._write("running", phase=phase, process=os.getpid())
 
     def finish(self, state: str, error: Failure | None = None) -> None:
-        self._look()
+        """Writes "done", "stopped" or "failed"."""
+        self._count()
         self._write(state, error=error)
 
-    def _look(self) -> None:
-        at = time.monotonic()
-        self.seconds += at - self.looked
+    def _count(self) -> None:
+        """Adds the seconds since the last call."""
+        moment = time.monotonic()
+        self.seconds += moment - self.counted
         if self.phase == "training":
-            self.training += at - self.looked
-        self.looked = at
+            self.training += moment - self.counted
+        self.counted = moment
 
     def _write(
         self, state: str, phase: str = "", process: int | None = None, error: Failure | None = None

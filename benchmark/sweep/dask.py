@@ -1,13 +1,16 @@
 """Runs the cells of a sweep on a Dask cluster that exists already.
 
 The cluster and this program share no disk. A task carries the files of its cells to a worker, trains them
-there for at most `SLICE` seconds in a temporary folder, and brings all files back; the next task goes on from
-them. So a worker that dies costs its last slice, which Dask gives to another one, and when this program dies
-the run's folder knows every slice that was brought back. Data sets are fetched or rendered by each worker.
+there for at most `SLICE` seconds in a temporary folder, and returns all files; the next task resumes from
+them. So a worker that dies costs its last slice, which Dask gives to another one, and if this program dies
+the run's folder has every slice that was returned. Each worker fetches or renders the data sets itself.
 
-`distributed.Client` itself and not joblib's Dask backend: that one fails all cells when one exhausts its
-workers, gives no word of a cell before it ends, and cannot stop one in the middle.
+This uses `distributed.Client` and not joblib's Dask backend, which fails all cells if one exhausts its
+workers, reports nothing about a cell before it ends, and cannot stop a running one.
 """
+
+# distributed has types, but not for all of its functions
+# mypy: disallow-untyped-calls=False
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from disbench.benchmark import datasets
 from disbench.benchmark.datasets import fetching, loading, manifest
@@ -40,30 +43,43 @@ from disbench.benchmark.training.gpu import choose_device, choose_tuning
 from disbench.errors import UsageError, argument
 from disbench.files import disk_is_full, unwritable, write_bytes
 
+if TYPE_CHECKING:
+    from distributed import Client, Future, Worker
+
 VERSION = importlib.metadata.version("disbench")
-SLICE = 300.0  # seconds that a task trains before it brings its files back
-NEWS_EVERY = 1.0  # seconds between a worker's words on how its cells stand
-LOOK_EVERY = 0.1  # seconds between looks at what has come back
+SLICE = 300.0  # seconds that a task trains before it returns its files
+NEWS_EVERY = 1.0  # seconds between the status reports of a worker
+LOOK_EVERY = 0.1  # seconds between checks for finished tasks
 CONNECT_WITHIN = 10.0  # seconds
-LAST = ("checkpoint.pt", "codes.npz", "scores.json", "status.json")  # to be written, in this order
+# files that are written last, in this order
+LAST = ("checkpoint.pt", "codes.npz", "scores.json", "status.json")
 
 Files = Mapping[str, bytes]
+# outcome and files of each cell of a task
+Results = tuple[list[str], list[Files]]
+# folder and status of several cells
+News = list[tuple[str, dict[str, object]]]
 
-_training = threading.Lock()  # a worker with several threads trains one group at a time all the same
-_halted: set[str] = set()  # sweeps that were asked to stop, in a worker
+# a worker with several threads trains one group at a time
+_training = threading.Lock()
+# in a worker, the sweeps that were asked to stop
+_halted: set[str] = set()
 
 
 @dataclass(frozen=True)
 class Task:
-    """What a task is to do.
+    """The work of one task.
 
     Attributes:
-        sweep: names the sweep that the task belongs to.
-        cells, files: the group, and per cell what its folder holds.
-        seconds: the length of the slice.
-        version: of disbench, which the worker must have too.
+        sweep: name of the sweep that the task belongs to.
+        cells: the group.
+        files: the files of each cell.
+        protocol: the protocol of the cells.
+        options: how they are trained.
+        seconds: length of the slice.
+        version: version of disbench, which the worker must have too.
         plugins: file name and source of each plug-in.
-        judge: the file of the classifier of the data set's classes, where a metric needs it.
+        classifier: file of the classifier of the data set, if a metric needs it.
     """
 
     sweep: str
@@ -74,17 +90,17 @@ class Task:
     seconds: float
     version: str
     plugins: Sequence[tuple[str, bytes]] = ()
-    judge: bytes | None = None
+    classifier: bytes | None = None
 
 
 @dataclass
-class Flight:
-    """A group at work on the cluster, or about to be.
+class Batch:
+    """A group that is trained on the cluster, or waits for that.
 
     Attributes:
         cells: those that still need work.
-        locks: on their folders, from the first take-off to the last landing.
-        slices: how often it has taken off.
+        locks: locks of their folders, from the first sending to the last receiving.
+        slices: how often it was sent.
     """
 
     cells: list[Cell]
@@ -99,7 +115,7 @@ def pack(folder: Path) -> Files:
 
 
 def unpack(files: Files, folder: Path) -> None:
-    """Makes the folder hold these files; killed in between, it is one that a sweep can go on from."""
+    """Replaces the files of a cell, in an order that leaves a valid folder if the program is killed."""
     order = ["metrics.jsonl", *(name for name in files if name not in ("metrics.jsonl", *LAST)), *LAST]
     for path in folder.iterdir() if folder.exists() else ():
         if not path.name.startswith(".") and path.name not in (*files, "state.pt"):
@@ -107,47 +123,48 @@ def unpack(files: Files, folder: Path) -> None:
     for name in order:
         if name in files:
             write_bytes(folder / name, files[name])
-    if "state.pt" not in files:  # it is trained, and the checkpoint is here
+    # without a state the cell is trained, and its checkpoint is here
+    if "state.pt" not in files:
         (folder / "state.pt").unlink(missing_ok=True)
 
 
-def work(order: Task) -> tuple[list[str], list[Files]]:
-    """On a worker: one slice of a group of cells. Outcomes and files, one per cell.
+def work(task: Task) -> Results:
+    """On a worker: one slice of a group of cells. Outcome and files of each cell.
 
     Raises:
-        UsageError: this worker is of another version or lacks the device.
+        UsageError: this worker has another version or lacks the device.
     """
     from distributed import get_worker
 
     worker = get_worker()
-    if order.version != VERSION:
-        raise UsageError(f"the worker {worker.address} has disbench {VERSION}, expected {order.version}.")
+    if task.version != VERSION:
+        raise UsageError(f"the worker {worker.address} has disbench {VERSION}, expected {task.version}.")
     with _training, tempfile.TemporaryDirectory(prefix="disbench-") as temporary:
         run = store.open_run(Path(temporary) / "run")
-        for cell, files in zip(order.cells, order.files, strict=True):
+        for cell, files in zip(task.cells, task.files, strict=True):
             unpack(files, run / cell.folder)
         stop_file = Path(temporary) / "stop"
-        device, tuning = choose_device(order.options.device), order.options.tuning
+        device, tuning = choose_device(task.options.device), task.options.tuning
         options = dataclasses.replace(
-            order.options,
+            task.options,
             device=device,
             tuning=choose_tuning(device, tuning.precision, tuning.graph),
             stop_file=stop_file,
-            plugins=tuple(_placed(Path(worker.local_directory), order.plugins)),
+            plugins=tuple(_placed(Path(worker.local_directory), task.plugins)),
         )
         over = threading.Event()
-        companion = threading.Thread(target=_attend, args=(order, run, stop_file, worker, over), daemon=True)
-        companion.start()
+        attendant = threading.Thread(target=_attend, args=(task, run, stop_file, worker, over), daemon=True)
+        attendant.start()
         try:
-            if order.sweep in _halted:
+            if task.sweep in _halted:
                 stop_file.touch()
             else:
-                _provide(order, options)
-            outcomes = run_group(run, order.cells, order.protocol, options)
+                _provide_data(task, options)
+            outcomes = run_group(run, task.cells, task.protocol, options)
         finally:
             over.set()
-            companion.join()
-        return outcomes, [pack(run / cell.folder) for cell in order.cells]
+            attendant.join()
+        return outcomes, [pack(run / cell.folder) for cell in task.cells]
 
 
 def _placed(folder: Path, plugins: Sequence[tuple[str, bytes]]) -> Iterator[Path]:
@@ -159,43 +176,43 @@ def _placed(folder: Path, plugins: Sequence[tuple[str, bytes]]) -> Iterator[Path
         yield path
 
 
-def _attend(order: Task, run: Path, stop_file: Path, worker: Any, over: threading.Event) -> None:
-    """Beside a task: sends word of its cells, and stops it when asked to or when its slice is over."""
-    started, told = time.monotonic(), ""
-    while not over.wait(min(NEWS_EVERY, order.seconds / 4)):
-        if order.sweep in _halted or time.monotonic() - started > order.seconds:
+def _attend(task: Task, run: Path, stop_file: Path, worker: Worker, over: threading.Event) -> None:
+    """Beside a task: reports the status of its cells, and stops it at the end of its slice or if asked to."""
+    started, reported = time.monotonic(), ""
+    while not over.wait(min(NEWS_EVERY, task.seconds / 4)):
+        if task.sweep in _halted or time.monotonic() - started > task.seconds:
             stop_file.touch()
-        news = [(str(cell.folder), Status.read(run / cell.folder).plain()) for cell in order.cells]
-        if repr(news) != told:
-            told = repr(news)
-            worker.log_event(order.sweep, news)
+        news: News = [(str(cell.folder), Status.read(run / cell.folder).plain()) for cell in task.cells]
+        if repr(news) != reported:
+            reported = repr(news)
+            worker.log_event(task.sweep, news)
 
 
 def halt(sweep: str) -> None:
-    """On a worker: lets every task of a sweep stop after its step."""
+    """On a worker: stops every task of a sweep after its current step."""
     _halted.add(sweep)
 
 
-def _provide(order: Task, options: Options) -> None:
-    """Fetches the data set if it can be had, and keeps the classifier; what is lacking, `run_group` tells."""
-    about = order.cells[0].dataset
+def _provide_data(task: Task, options: Options) -> None:
+    """Fetches data set and classifier as far as possible; `run_group` reports what is missing."""
+    data = task.cells[0].dataset
     with contextlib.suppress(UsageError):
         try:
-            about.load(options.data_dir)
+            data.load(options.data_dir)
         except UsageError:
-            base, _ = loading.split_name(about.name)
+            base, _ = loading.split_name(data.name)
             while not base.endswith(".npz") and base:
                 facts = manifest.read(base)
                 fetching.fetch(facts, data_dir=options.data_dir, say=lambda line: None)
                 base = facts.wrapper.base if facts.wrapper else ""
-        if order.judge is not None:
-            path = classifier.place(about.name, size=about.size, data_dir=options.data_dir)
+        if task.classifier is not None:
+            path = classifier.place(data.name, size=data.size, data_dir=options.data_dir)
             if not path.exists():
-                write_bytes(path, order.judge)
+                write_bytes(path, task.classifier)
 
 
 @contextlib.contextmanager
-def connected(scheduler: str) -> Iterator[Any]:
+def connected(scheduler: str) -> Iterator[Client]:
     """A client of the cluster.
 
     Raises:
@@ -206,7 +223,7 @@ def connected(scheduler: str) -> Iterator[Any]:
     except ModuleNotFoundError:
         raise UsageError(f'{argument("scheduler")} needs Dask: pip install "disbench[dask]"') from None
     try:
-        client: Any = Client(scheduler, timeout=CONNECT_WITHIN, set_as_default=False)  # type: ignore[no-untyped-call]
+        client = Client(scheduler, timeout=CONNECT_WITHIN, set_as_default=False)
     except (OSError, ValueError, TypeError) as error:
         why = " ".join(str(error).split())
         raise UsageError(
@@ -229,124 +246,137 @@ def sweep(
     fuse: int = 1,
     seconds: float = SLICE,
 ) -> Iterator[tuple[Cell, str]]:
-    """Runs the cells on the cluster and yields each with its outcome, as the sweep on this machine does.
+    """Runs the cells on the cluster and yields each with its outcome, like `workers.sweep`.
 
     Args:
-        jobs: groups at work at a time; 0 for as many as the cluster takes, however that changes.
-        seconds: the length of a slice.
+        run: folder of the run.
+        cells: the cells, in the order in which they start.
+        protocol: their protocol.
+        options: how they are trained.
+        scheduler: address of the scheduler.
+        jobs: groups at a time; 0 for as many as the cluster takes at any moment.
+        fuse: cells in a group.
+        seconds: length of a slice.
 
     Raises:
         UsageError: no scheduler, or the connection to it was lost.
     """
-    logging.getLogger("distributed").setLevel(logging.ERROR)  # workers that leave are told of otherwise
+    # its warnings about workers that leave would only disturb
+    logging.getLogger("distributed").setLevel(logging.ERROR)
     with connected(scheduler) as client:
-        yield from _Sweep(run, protocol, options, client, jobs, seconds).over(cells, fuse)
+        yield from _Sweep(run, protocol, options, client, jobs, seconds).train(cells, fuse)
 
 
 class _Sweep:
+    """One sweep on a cluster; arguments as of `sweep`."""
+
     def __init__(
-        self, run: Path, protocol: Protocol, options: Options, client: Any, jobs: int, seconds: float
+        self, run: Path, protocol: Protocol, options: Options, client: Client, jobs: int, seconds: float
     ) -> None:
         self.run, self.protocol, self.options = run, protocol, options
         self.client, self.jobs, self.seconds = client, jobs, seconds
         self.name = f"disbench-{secrets.token_hex(6)}"
         self.plugins = [(path.name, path.read_bytes()) for path in options.plugins]
-        self.news: queue.SimpleQueue[list[tuple[str, dict[str, Any]]]] = queue.SimpleQueue()
-        self.flying: dict[Any, Flight] = {}
-        self.waiting: deque[Flight] = deque()
-        self.called_back: set[str] = set()  # tasks that were cancelled here
-        self.lost = False  # the connection to the scheduler
+        self.news: queue.SimpleQueue[News] = queue.SimpleQueue()
+        self.sent: dict[Future[Results], Batch] = {}
+        self.waiting: deque[Batch] = deque()
+        # keys of the tasks that this program cancelled
+        self.cancelled: set[object] = set()
+        # whether the connection to the scheduler was lost
+        self.lost = False
 
-    def over(self, cells: Sequence[Cell], fuse: int) -> Iterator[tuple[Cell, str]]:
+    def train(self, cells: Sequence[Cell], fuse: int) -> Iterator[tuple[Cell, str]]:
+        """Trains the cells and yields each with its outcome."""
         self.client.subscribe_topic(self.name, lambda event: self.news.put(event[1]))
-        self.waiting.extend(Flight(group) for group in groups(cells, fuse))
+        self.waiting.extend(Batch(group) for group in groups(cells, fuse))
         try:
-            while self.waiting or self.flying:
+            while self.waiting or self.sent:
                 if self.stopping:
                     yield from self.stop()
-                while self.waiting and len(self.flying) < self.room():
-                    yield from self.take_off(self.waiting.popleft())
-                for future in [future for future in self.flying if future.done()]:
-                    yield from self.land(self.flying.pop(future), future)
-                self.tell()
+                while self.waiting and len(self.sent) < self.capacity():
+                    yield from self.send(self.waiting.popleft())
+                for future in [future for future in self.sent if future.done()]:
+                    yield from self.receive(self.sent.pop(future), future)
+                self.write_news()
                 time.sleep(LOOK_EVERY)
         finally:
-            for flight in (*self.flying.values(), *self.waiting):
-                flight.locks.close()
-            if self.flying:
-                self.client.cancel(list(self.flying))
+            for batch in (*self.sent.values(), *self.waiting):
+                batch.locks.close()
+            if self.sent:
+                self.client.cancel(list(self.sent))
             if not self.lost:
                 self.client.unsubscribe_topic(self.name)
         if self.lost:
             raise UsageError(
-                "the connection to the Dask scheduler was lost; the same command goes on where it stopped."
+                "the connection to the Dask scheduler was lost; the same command resumes from there."
             )
 
     @property
     def stopping(self) -> bool:
+        """Whether nothing is sent any more."""
         return self.lost or self.options.asked_to_stop()
 
     def stop(self) -> Iterator[tuple[Cell, str]]:
-        """Sends nothing out any more, and calls back what is out."""
-        for flight in self.waiting:
-            flight.locks.close()
-            yield from ((cell, "stopped") for cell in flight.cells)
+        """Drops the waiting batches and stops those that were sent."""
+        for batch in self.waiting:
+            batch.locks.close()
+            yield from ((cell, "stopped") for cell in batch.cells)
         self.waiting.clear()
-        if self.lost or not self.flying:
+        if self.lost or not self.sent:
             return
         if self.client.nthreads():
-            self.client.run(halt, self.name, on_error="ignore")  # each time: workers come and go
+            # repeated, because workers come and go
+            self.client.run(halt, self.name, on_error="ignore")
         else:
-            for future in self.flying:
-                self.called_back.add(future.key)
-            self.client.cancel(list(self.flying))
+            self.cancelled |= {future.key for future in self.sent}
+            self.client.cancel(list(self.sent))
 
-    def room(self) -> int:
-        """How many groups may be out: two per thread, so that no worker waits for its next one."""
+    def capacity(self) -> int:
+        """How many batches may be sent at a time: two per thread, so that no worker has to wait."""
         return self.jobs or 2 * max(1, sum(self.client.nthreads().values()))
 
-    def take_off(self, flight: Flight) -> Iterator[tuple[Cell, str]]:
-        """Sends a group out; yields those of its cells that need no work, or that another process has."""
-        if not flight.slices:
-            going = []
-            for cell in flight.cells:
-                outcome = self.board(cell, flight.locks)
+    def send(self, batch: Batch) -> Iterator[tuple[Cell, str]]:
+        """Sends a batch; yields those of its cells that need no work or are held by another process."""
+        if not batch.slices:
+            ready = []
+            for cell in batch.cells:
+                outcome = self.claim(cell, batch.locks)
                 if outcome:
                     yield cell, outcome
                 else:
-                    going.append(cell)
-            flight.cells = going
-        if not flight.cells:
-            flight.locks.close()
+                    ready.append(cell)
+            batch.cells = ready
+        if not batch.cells:
+            batch.locks.close()
             return
-        flight.slices += 1
-        first = flight.cells[0]
-        order = Task(
+        batch.slices += 1
+        first = batch.cells[0]
+        task = Task(
             sweep=self.name,
-            cells=flight.cells,
-            files=[pack(self.run / cell.folder) for cell in flight.cells],
+            cells=batch.cells,
+            files=[pack(self.run / cell.folder) for cell in batch.cells],
             protocol=self.protocol,
             options=dataclasses.replace(self.options, stop_file=None, plugins=(), parent=None),
             seconds=self.seconds,
             version=VERSION,
             plugins=self.plugins,
-            judge=self.judge(first),
+            classifier=self.classifier(first),
         )
-        key = f"{self.name}-{first.label}-{first.seed}-{flight.slices}"
+        key = f"{self.name}-{first.label}-{first.seed}-{batch.slices}"
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Sending large graph", category=UserWarning)
-            self.flying[self.client.submit(work, order, key=key, pure=False)] = flight
+            self.sent[self.client.submit(work, task, key=key, pure=False)] = batch
 
-    def board(self, cell: Cell, locks: contextlib.ExitStack) -> str:
-        """Holds a cell's folder and makes it ready; the outcome of a cell where there is nothing to do."""
+    def claim(self, cell: Cell, locks: contextlib.ExitStack) -> str:
+        """Locks the folder of a cell and makes it ready; returns the outcome if there is nothing to do."""
         settled = triage(self.run, cell, self.protocol, self.options, locks)
         folder = self.run / cell.folder
         if not settled and not (folder / "cell.json").exists():
             CellFile(cell).write(folder)
         return settled
 
-    def judge(self, cell: Cell) -> bytes | None:
-        """The classifier of the classes, where a metric needs one."""
+    def classifier(self, cell: Cell) -> bytes | None:
+        """The file of the classifier of the data set, if a metric needs one."""
         if not need_classifier(self.protocol.metrics):
             return None
         name, size = cell.dataset.name, cell.dataset.size
@@ -354,31 +384,31 @@ class _Sweep:
             return None
         return classifier.place(name, size=size, data_dir=self.options.data_dir).read_bytes()
 
-    def land(self, flight: Flight, future: Any) -> Iterator[tuple[Cell, str]]:
-        """Puts away what a task brought back; what its slice did not suffice for takes off again."""
-        going = []
+    def receive(self, batch: Batch, future: Future[Results]) -> Iterator[tuple[Cell, str]]:
+        """Stores the files of a finished task; a batch that needs another slice waits for it."""
+        unfinished = []
         if future.cancelled():
-            self.lost = self.lost or future.key not in self.called_back
-            yield from ((cell, "stopped") for cell in flight.cells)
+            self.lost = self.lost or future.key not in self.cancelled
+            yield from ((cell, "stopped") for cell in batch.cells)
         elif future.status == "error":
-            for cell in flight.cells:
+            for cell in batch.cells:
                 self.fail(cell, reason(future.exception(), self.run / cell.folder))
                 yield cell, "failed"
         else:
-            for cell, outcome, files in zip(flight.cells, *future.result(), strict=True):
-                outcome = self.put_away(cell, outcome, files)
-                if outcome == "stopped" and not self.stopping:
-                    going.append(cell)
+            for cell, outcome, files in zip(batch.cells, *future.result(), strict=True):
+                stored = self.store(cell, outcome, files)
+                if stored == "stopped" and not self.stopping:
+                    unfinished.append(cell)
                 else:
-                    yield cell, outcome
-        flight.cells = going
-        if going:
-            self.waiting.appendleft(flight)
+                    yield cell, stored
+        batch.cells = unfinished
+        if unfinished:
+            self.waiting.appendleft(batch)
         else:
-            flight.locks.close()
+            batch.locks.close()
 
-    def put_away(self, cell: Cell, outcome: str, files: Files) -> str:
-        """Writes a cell's files into its folder; its outcome, which a full disk changes."""
+    def store(self, cell: Cell, outcome: str, files: Files) -> str:
+        """Writes the files of a cell into its folder; returns its outcome, which a full disk changes."""
         folder = self.run / cell.folder
         try:
             unpack(files, folder)
@@ -392,24 +422,26 @@ class _Sweep:
         return outcome
 
     def fail(self, cell: Cell, why: Failure) -> None:
+        """Writes the failure of a cell."""
         StatusFile(self.run / cell.folder, cell.steps).finish("failed", why)
 
-    def tell(self) -> None:
-        """Writes down what the workers said of cells that are out."""
-        out = {str(cell.folder) for flight in self.flying.values() for cell in flight.cells}
-        latest: dict[str, dict[str, Any]] = {}
+    def write_news(self) -> None:
+        """Writes the status that the workers reported for their cells."""
+        folders = {str(cell.folder) for batch in self.sent.values() for cell in batch.cells}
+        latest: dict[str, dict[str, object]] = {}
         with contextlib.suppress(queue.Empty):
             while True:
                 latest |= dict(self.news.get_nowait())
         for name, values in latest.items():
             status = Status.of(values)
-            if name in out and status.state == "running":
-                with contextlib.suppress(OSError):  # the next word comes soon
+            if name in folders and status.state == "running":
+                # the next report comes soon
+                with contextlib.suppress(OSError):
                     status.write(self.run / name)
 
 
 def reason(error: BaseException, folder: Path) -> Failure:
-    """Why a task came to nothing, as a status file tells it."""
+    """The failure of a task, for a status file."""
     from distributed import KilledWorker
 
     if isinstance(error, KilledWorker):

@@ -1,47 +1,58 @@
-"""What a sweep will take: the time and the memory of its cells, before they are trained.
+"""The time and the memory of a run before it begins.
 
-From the cells of the same settings that are done in the run already, else from a trial: a few real steps and
-a few encoded images of each method, in a process of its own as a worker is.
+They come from finished cells of the same training, or else from a trial: a few real steps and a few encoded
+images of each method, in a process of its own like a worker.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from joblib.externals.loky import ProcessPoolExecutor
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-from disbench import models, plugins
+from disbench import models, plugins, units
 from disbench.benchmark import datasets
 from disbench.benchmark.protocols import Protocol
 from disbench.benchmark.runs import store
+from disbench.benchmark.runs.rows import describe
 from disbench.benchmark.runs.store import Cell, Status
-from disbench.benchmark.scoring import scoring
+from disbench.benchmark.scoring import draws, scoring
+from disbench.benchmark.scoring.trained import CHUNK, Trained
 from disbench.benchmark.sweep import memory
 from disbench.benchmark.sweep.plan import Options, groups
 from disbench.benchmark.sweep.progress import ends
+from disbench.benchmark.sweep.request import Prepared
 from disbench.benchmark.training.seeds import stream
-from disbench.benchmark.training.trainer import Fused, Single, use_one_core
-from disbench.errors import UsageError
+from disbench.benchmark.training.strategies import Fused, Single
+from disbench.benchmark.training.trainer import use_one_core
+from disbench.errors import UsageError, argument
+from disbench.metrics.arrays import Ints
 
-TRIAL_SECONDS = 1.0  # of steps, after three to warm up
-BEYOND = 5  # arrays of the codes' size that scoring holds at a time, about
+if TYPE_CHECKING:
+    import pandas as pd
+
+# of training steps, after three that warm up
+TRIAL_SECONDS = 1.0
+# arrays of the size of the codes that scoring holds at a time, roughly
+SCORING_ARRAYS = 5
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a cell costs one worker.
+    """Time and memory of one cell in one worker.
 
     Attributes:
-        step: seconds of a training step; of a fused group's, where seeds train fused.
-        after: seconds of what follows training: encoding, and, where that was measured, the metrics.
-        private: bytes of memory that the worker has to itself at most; None where it is not known.
-        measured: whether a trial measured it, and not a whole cell.
+        step: seconds of a training step, of the whole group if seeds train fused.
+        after: seconds after the training: encoding and, if a whole cell was measured, the metrics.
+        private: largest private memory of the worker in bytes; None if it is unknown.
+        measured: whether it comes from a trial, not from a finished cell.
     """
 
     step: float
@@ -51,124 +62,227 @@ class Cost:
 
 
 @dataclass(frozen=True)
-class Forecast:
-    """What the cells that are to do will take.
+class Estimate:
+    """What the cells that are not settled will take.
 
     Attributes:
-        costs: by the parent of the cells' folders.
-        seconds: per cell, those that one worker still needs for it; 0 for one that is done.
+        costs: by the folder of the training, within the run.
+        seconds: per cell, what one worker still needs for it; 0 for a settled one.
     """
 
-    costs: Mapping[Path, Cost]
+    costs: Mapping[str, Cost]
     seconds: Mapping[Cell, float]
 
     @property
     def private(self) -> int | None:
-        """The most that a worker needs for one cell; None where nothing is known of any."""
+        """The most memory that a worker needs for one cell; None if it is unknown for all of them."""
         return max((cost.private for cost in self.costs.values() if cost.private is not None), default=None)
 
     @property
     def measured(self) -> bool:
-        """Whether a trial had a part in it."""
+        """Whether a part of it comes from a trial."""
         return any(cost.measured for cost in self.costs.values())
 
-    def at(self, jobs: int, fuse: int) -> float:
-        """Seconds until all are done, with so many groups at a time."""
-        open_ = [cell for cell, left in self.seconds.items() if left]
-        together = [max(self.seconds[cell] for cell in group) for group in groups(open_, fuse)]
-        return max(ends(together, jobs), default=0.0)
+    def times(self, cells: Iterable[Cell], fuse: int) -> list[float]:
+        """Seconds of each group of those cells that are not settled."""
+        unsettled = [cell for cell in cells if self.seconds[cell]]
+        return [max(self.seconds[cell] for cell in group) for group in groups(unsettled, fuse)]
+
+    def until_done(self, jobs: int, fuse: int) -> float:
+        """Seconds until all cells are done, with `jobs` groups at a time."""
+        return max(ends(self.times(self.seconds, fuse), jobs), default=0.0)
 
     @property
-    def room(self) -> str:
-        """What a worker needs, in words."""
-        return "memory unknown" if self.private is None else f"about {memory.shown(self.private)} of memory"
+    def memory(self) -> str:
+        """Memory of a worker in words."""
+        return "memory unknown" if self.private is None else f"about {units.memory(self.private)} of memory"
 
-    def why(self, limit: int) -> str:
-        """Why there are fewer jobs than were asked for."""
-        return f"each worker needs {self.room}, --max-memory is {memory.shown(limit)}"
-
-    def jobs_within(self, limit: int, asked: int) -> int:
-        """As many jobs as stay within so many bytes of private memory, at most those that were asked for.
+    def jobs_within(self, limit: int, jobs: int) -> int:
+        """As many jobs as fit into `limit` bytes of private memory, and at most `jobs`.
 
         Raises:
-            UsageError: there is no room for one.
+            UsageError: not even one fits.
         """
         if self.private is None:
-            return asked
+            return jobs
         if self.private > limit:
             raise UsageError(
-                f"one worker needs about {memory.shown(self.private)} of memory of its own, more than the "
-                f"{memory.shown(limit)} of --max-memory; give it more, or a smaller batch with --set."
+                f"one worker needs about {units.memory(self.private)} of memory of its own, more than the "
+                f"{units.memory(limit)} of {argument('max_memory')}; raise it, or use a smaller batch with "
+                f"{argument('settings')}."
             )
-        return min(asked, limit // self.private)
+        return min(jobs, limit // self.private)
 
 
-def forecast(run: Path, cells: Sequence[Cell], protocol: Protocol, options: Options, fuse: int) -> Forecast:
-    """Measures where the run holds no finished cell of the same settings; writes nothing in it."""
-    open_ = [cell for cell in cells if not is_settled(run / cell.folder, protocol, options)]
-    known = costs(run, open_, protocol, options, fuse)
+@dataclass(frozen=True)
+class Forecast:
+    """The time and the memory that a run would take. Printed, it is a table with the sentences below it.
+
+    Attributes:
+        prepared: the run.
+        estimate: seconds and memory of its cells.
+        jobs: groups of seeds at a time, as many as `max_memory` permits.
+    """
+
+    prepared: Prepared
+    estimate: Estimate
+    jobs: int
+
+    @property
+    def seconds(self) -> float:
+        """Wall time until all seeds are done."""
+        return self.estimate.until_done(self.jobs, self.prepared.fuse)
+
+    def table(self) -> pd.DataFrame:
+        """One row per method with its settings and data set.
+
+        Its columns: `method`, `data`, `config`; how many seeds are `to_do` and how many are `done`;
+        `seconds_per_seed`, of the longest one; `memory_per_worker` in bytes; and `seconds`, summed over the
+        groups of seeds to do. A value that is unknown is missing.
+        """
+        import pandas as pd
+
+        trainings: dict[str, list[Cell]] = {}
+        for cell in self.prepared.cells:
+            trainings.setdefault(cell.training, []).append(cell)
+        rows = []
+        for training, cells in trainings.items():
+            cost, times = self.estimate.costs.get(training), [self.estimate.seconds[cell] for cell in cells]
+            to_do = sum(time > 0 for time in times)
+            rows.append(
+                {
+                    "method": cells[0].label,
+                    "data": cells[0].dataset.label,
+                    "config": describe(cells[0]),
+                    "to_do": to_do,
+                    "done": len(cells) - to_do,
+                    "seconds_per_seed": max(times) if to_do else None,
+                    "memory_per_worker": cost.private if cost else None,
+                    "seconds": sum(self.estimate.times(cells, self.prepared.fuse)),
+                }
+            )
+        frame = pd.DataFrame(rows)
+        return frame.astype({"seconds_per_seed": "Float64", "memory_per_worker": "Int64"})
+
+    def shown(self) -> pd.DataFrame:
+        """The table as texts."""
+        import pandas as pd
+
+        frame = self.table().drop(columns="seconds")
+        frame["to_do"], frame["done"] = frame["to_do"].astype(str), frame["done"].astype(str)
+        for column, text in (("seconds_per_seed", units.duration), ("memory_per_worker", units.memory)):
+            frame[column] = ["" if pd.isna(value) else text(value) for value in frame[column]]
+        names = {"to_do": "to do", "seconds_per_seed": "a seed", "memory_per_worker": "memory"}
+        return frame.rename(columns=names)
+
+    def sentences(self) -> list[str]:
+        """Total time and memory in words, and their source."""
+        cells, estimate = self.prepared.cells, self.estimate
+        to_do = sum(seconds > 0 for seconds in estimate.seconds.values())
+        source = (
+            "from a few steps and images on this machine, for methods without a finished seed in this run; "
+            "the time of the metrics is not included"
+            if estimate.measured
+            else "from the finished seeds of this run"
+        )
+        known = [
+            self.prepared.title,
+            f"{to_do} of {len(cells)} seeds to do, {min(self.jobs, max(to_do, 1))} at a time: about "
+            f"{units.duration(self.seconds)}, {estimate.memory} in each worker",
+            f"estimated {source}; nothing was written",
+        ]
+        return [*known, self.fewer_jobs] if self.fewer_jobs else known
+
+    @property
+    def fewer_jobs(self) -> str:
+        """Why fewer jobs are started than were asked for; empty if they are not fewer."""
+        limit = self.prepared.request.limit
+        if limit is None or self.jobs == self.prepared.jobs:
+            return ""
+        return (
+            f"{self.jobs} instead of {self.prepared.jobs} at a time: each worker needs "
+            f"{self.estimate.memory}, the limit is {units.memory(limit)}"
+        )
+
+    def __str__(self) -> str:
+        return "\n".join([self.shown().to_string(index=False), *self.sentences()])
+
+
+def forecast(prepared: Prepared) -> Forecast:
+    """Measures methods without a finished seed in the run; writes nothing in its folder."""
+    request = prepared.request
+    cells, protocol, options = prepared.cells, prepared.protocol, prepared.options
+    expected = estimate(request.folder, cells, protocol, options, prepared.fuse)
+    limit = request.limit
+    jobs = prepared.jobs if limit is None else expected.jobs_within(limit, prepared.jobs)
+    return Forecast(prepared, expected, jobs)
+
+
+def estimate(run: Path, cells: Sequence[Cell], protocol: Protocol, options: Options, fuse: int) -> Estimate:
+    """From finished cells of the same training if the run has some, else from a trial."""
+    unsettled = [cell for cell in cells if not is_settled(run / cell.folder, protocol, options)]
+    known = costs(run, unsettled, protocol, options, fuse)
     seconds = dict.fromkeys(cells, 0.0)
-    for cell in open_:
-        folder, cost = run / cell.folder, known[cell.folder.parent]
+    for cell in unsettled:
+        folder, cost = run / cell.folder, known[cell.training]
         steps = cell.steps
         if (folder / "checkpoint.pt").exists():
             steps = 0
         elif (folder / "state.pt").exists():
             steps -= Status.read(folder).step
         seconds[cell] = steps * cost.step + cost.after
-    return Forecast(known, seconds)
+    return Estimate(known, seconds)
 
 
 def is_settled(folder: Path, protocol: Protocol, options: Options) -> bool:
-    """Whether the sweep would leave the cell as it is."""
+    """Whether a sweep would skip the cell."""
     failed = Status.read(folder).state == "failed" and not options.retry_failed
     return failed or store.is_done(folder, protocol)
 
 
 def costs(
     run: Path, cells: Sequence[Cell], protocol: Protocol, options: Options, fuse: int
-) -> dict[Path, Cost]:
-    """The cost of the cells of each settings."""
-    found: dict[Path, Cost] = {}
-    lacking: dict[Path, Cell] = {}
+) -> dict[str, Cost]:
+    """The cost of a cell of each training."""
+    known: dict[str, Cost] = {}
+    lacking: dict[str, Cell] = {}
     for cell in cells:
-        cost = of_done(run / cell.folder.parent)
+        cost = of_finished(run / cell.training)
         if cost is not None:
-            found[cell.folder.parent] = cost
+            known[cell.training] = cost
         else:
-            lacking.setdefault(cell.folder.parent, cell)
+            lacking.setdefault(cell.training, cell)
     if lacking:
-        with ProcessPoolExecutor(max_workers=1) as pool:  # not here, where other memory is held
-            for group, cell in lacking.items():
+        # in another process, because this one holds other memory
+        with ProcessPoolExecutor(max_workers=1) as pool:
+            for training, cell in lacking.items():
                 try:
-                    found[group] = pool.submit(trial, cell, protocol, options, fuse).result()
+                    known[training] = pool.submit(trial, cell, protocol, options, fuse).result()
                 except TerminatedWorkerError:
                     raise UsageError(
-                        f"a few steps of {cell.label} were tried out, and the process was killed (out of "
-                        "memory?); give it a smaller batch with --set, or more memory."
+                        f"the trial of {cell.label} was killed (out of memory?); use a smaller batch with "
+                        f"{argument('settings')}, or more memory."
                     ) from None
-    return found
+    return known
 
 
-def of_done(group: Path) -> Cost | None:
-    """The mean of the cells that are done, the most memory of them; None where there are none."""
-    told = [Status.read(path.parent) for path in group.glob("seed-*/status.json")]
-    done = [
-        (status, status.training) for status in told if status.state == "done" and status.training is not None
-    ]
+def of_finished(training: Path) -> Cost | None:
+    """The mean time and the largest memory of the finished cells; None if there are none."""
+    statuses = [Status.read(path.parent) for path in training.glob("seed-*/status.json")]
+    done = [(s, s.training) for s in statuses if s.state == "done" and s.training is not None]
     if not done:
         return None
     peaks = [status.peak_private_mb for status, _ in done if status.peak_private_mb]
     return Cost(
-        step=float(np.mean([training / status.steps for status, training in done])),
-        after=float(np.mean([max((status.seconds or 0.0) - training, 0.0) for status, training in done])),
-        private=max(peaks) * memory.MIB if peaks else None,
+        step=float(np.mean([seconds / status.steps for status, seconds in done])),
+        after=float(np.mean([max((status.seconds or 0.0) - seconds, 0.0) for status, seconds in done])),
+        private=max(peaks) * units.MIB if peaks else None,
         measured=False,
     )
 
 
 def trial(cell: Cell, protocol: Protocol, options: Options, fuse: int) -> Cost:
-    """Trains and encodes a little with the cell's settings."""
+    """Measures a few training steps and encoded images with the settings of the cell."""
     use_one_core()
     for path in options.plugins:
         plugins.load(path)
@@ -184,25 +298,26 @@ def trial(cell: Cell, protocol: Protocol, options: Options, fuse: int) -> Cost:
         steps, started = 0, time.perf_counter()
         while not steps or time.perf_counter() - started < TRIAL_SECONDS:
             _, values = trainer.advance()
-            values.tolist()  # as the trainer looks at them; on a GPU this waits
+            # the trainer reads them too; on a GPU this waits for the step
+            values.tolist()
             steps += 1
         step = (time.perf_counter() - started) / steps
         trainer.state(0)
-        source = scoring.Trained(methods[0], data, device, options.data_dir)
-        few = np.arange(min(len(data), scoring.CHUNK))
+        source = Trained(methods[0], data, device, options.data_dir)
+        few = np.arange(min(len(data), CHUNK))
         source.codes(few)
         started = time.perf_counter()
         codes = source.codes(few)
         image = (time.perf_counter() - started) / len(few)
         encoded = len(needed(data, protocol, source))
-        beyond = BEYOND * encoded * codes.shape[1] * codes.itemsize
+        beyond = SCORING_ARRAYS * encoded * codes.shape[1] * codes.itemsize
         most = peak.mb
-    private = None if most is None else most * memory.MIB + beyond
+    private = None if most is None else most * units.MIB + beyond
     return Cost(step, image * encoded, private, measured=True)
 
 
-def needed(data: datasets.Dataset, protocol: Protocol, source: scoring.Source) -> scoring.Ints:
-    """The rows that scoring will encode."""
+def needed(data: datasets.Dataset, protocol: Protocol, source: scoring.Source) -> Ints:
+    """The rows of the data set that scoring will encode."""
     plans = [scoring.plan(choice, source, data, 1) for choice in protocol.metrics]
-    rows = [scoring.table_rows(data), *(drawn for plan in plans for drawn in plan.draws)]
-    return scoring.distinct(len(data), *rows)
+    rows = [draws.table_rows(data), *(drawn for plan in plans for drawn in plan.draws)]
+    return draws.distinct(len(data), *rows)

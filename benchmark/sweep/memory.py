@@ -1,6 +1,6 @@
-"""How much memory a process has to itself: what each further worker costs, beside the files that all map.
+"""The private memory of a process: what each further worker costs, beside the files that all of them map.
 
-Read from Linux' /proc; elsewhere it is not known, and None.
+It is read from Linux' /proc; on other systems it is unknown (None).
 """
 
 from __future__ import annotations
@@ -11,25 +11,23 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from disbench.errors import UsageError
+from disbench.units import MIB
 
-MIB = 2**20
 SAMPLE_EVERY = 0.2  # seconds
-UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
 def private_bytes(process: int | str = "self") -> int | None:
-    """Anonymous resident memory of a process (heap, stacks, written copies of pages): its own alone."""
+    """Anonymous resident memory of a process (heap, stacks, copies of pages that it wrote)."""
     try:
         text = Path(f"/proc/{process}/status").read_text("ascii")
     except OSError:
         return None
-    found = re.search(r"^RssAnon:\s+(\d+) kB$", text, re.MULTILINE)
-    return int(found[1]) * 1024 if found else None
+    line = re.search(r"^RssAnon:\s+(\d+) kB$", text, re.MULTILINE)
+    return int(line[1]) * 1024 if line else None
 
 
 class Peak:
-    """The most private memory of this process within a `with` block, looked at every 0.2 s."""
+    """The largest private memory of this process within a `with` block, sampled every 0.2 s."""
 
     def __init__(self) -> None:
         self.most = private_bytes()
@@ -38,7 +36,7 @@ class Peak:
 
     @property
     def mb(self) -> int | None:
-        """In MiB, rounded up; None where it is not known."""
+        """The peak in MiB, rounded up; None if it is unknown."""
         self._look()
         return None if self.most is None else -(-self.most // MIB)
 
@@ -62,21 +60,3 @@ class Peak:
         now = private_bytes()
         if now is not None and self.most is not None:
             self.most = max(self.most, now)
-
-
-def parse_size(text: str | int, option: str) -> int:
-    """Bytes: a number of them, or of a size such as 6G, 512M or 1.5GiB, where units are powers of 1,024.
-
-    Raises:
-        UsageError: it is none, or is nothing.
-    """
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", str(text).strip(), re.IGNORECASE)
-    size = int(float(found[1]) * UNITS[found[2].upper()]) if found else 0
-    if size < MIB:
-        raise UsageError(f"{option} {text!r} is no amount of memory; give one such as 6G or 800M.")
-    return size
-
-
-def shown(size: int) -> str:
-    """`1.4 GiB` or `350 MiB`."""
-    return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{-(-size // MIB)} MiB"

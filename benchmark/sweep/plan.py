@@ -1,4 +1,4 @@
-"""The cells of a run: which methods, under which settings, with which seeds, on which data."""
+"""The cells of a run: methods, settings, seeds and data sets."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from disbench import models, plugins
 from disbench.benchmark.datasets import Dataset
@@ -20,17 +19,17 @@ from disbench.errors import UsageError, argument, unknown
 
 @dataclass(frozen=True)
 class Options:
-    """How to run, as opposed to what: nothing here changes a result, but for rounding on a GPU.
+    """How cells are trained: nothing here changes a result, except for rounding on a GPU.
 
     Attributes:
-        device: "cpu" or "cuda", already chosen.
-        data_dir: where data sets are kept; None for the default.
+        device: "cpu" or "cuda"; for a cluster also "auto".
+        data_dir: folder of the data sets; None for the default.
         retry_failed: train failed cells again.
         save_every: seconds between saved states.
-        stop_file: when this file appears, training stops after its step.
+        stop_file: when this file appears, training stops after the current step.
         plugins: files that every worker loads.
         tuning: how steps are computed.
-        parent: in a worker, the process that started it: when that one is gone, training stops too.
+        parent: in a worker, the process that started it; training stops when that process is gone.
     """
 
     device: str = "cpu"
@@ -43,20 +42,29 @@ class Options:
     parent: int | None = None
 
     def asked_to_stop(self) -> bool:
+        """Whether training is to stop after the current step."""
         return self.orphaned() or (self.stop_file is not None and self.stop_file.exists())
 
     def orphaned(self) -> bool:
+        """Whether the process that started this worker is gone."""
         return self.parent is not None and os.getppid() != self.parent
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What a run trains with each of its seeds: a method under one setting."""
+    """A method with its settings, which a run trains with each of its seeds.
+
+    Attributes:
+        method: name of the method.
+        variant: variant of the method, or "".
+        config_name: name of the config that the settings started from.
+        config: the settings, complete.
+    """
 
     method: str
     variant: str
     config_name: str
-    config: Mapping[str, Any]
+    config: Mapping[str, object]
 
 
 def entries(
@@ -69,9 +77,11 @@ def entries(
     """The methods with their settings, checked.
 
     Args:
+        protocol: the protocol.
+        methods: names of the methods.
         changes: per method, config field to value, on top of the protocol's.
         variants: names of variants; "all" for every one of each method.
-        config: another named config than the protocol's.
+        config: named config, instead of the protocol's.
 
     Raises:
         UsageError: an unknown method, variant or field, or a value of the wrong type.
@@ -82,7 +92,7 @@ def entries(
                 f"{argument('settings')} names the method {method!r}, which is not among "
                 f"{argument('methods')} {','.join(methods)}."
             )
-    made = []
+    chosen = []
     for method in methods:
         known = models.get(method).VARIANTS
         for variant in variants:
@@ -92,14 +102,14 @@ def entries(
             merged = {**protocol.changes(method), **known.get(variant, {}), **changes.get(method, {})}
             name = config or protocol.config
             settings = dataclasses.asdict(models.configure(method, name, merged))
-            made.append(Entry(method, variant, name, settings))
-    return made
+            chosen.append(Entry(method, variant, name, settings))
+    return chosen
 
 
 def plan(
     protocol: Protocol, chosen: Sequence[Entry], seeds: Sequence[int], data: Sequence[Dataset]
 ) -> list[Cell]:
-    """The cells of a run, seed by seed, so that every method has something early on."""
+    """The cells of a run, seed by seed, so that every method has results early."""
     return [
         Cell(
             entry.method,
@@ -119,21 +129,30 @@ def plan(
 
 def groups(cells: Sequence[Cell], size: int) -> list[list[Cell]]:
     """Cells that may train fused, `size` at a time: those that differ in their seed alone."""
-    alike: dict[Path, list[Cell]] = {}
+    alike: dict[str, list[Cell]] = {}
     for cell in cells:
-        alike.setdefault(cell.folder.parent, []).append(cell)
-    found = [together[i : i + size] for together in alike.values() for i in range(0, len(together), size)]
-    return sorted(found, key=lambda group: cells.index(group[0]))
+        alike.setdefault(cell.training, []).append(cell)
+    parts = [seeds[i : i + size] for seeds in alike.values() for i in range(0, len(seeds), size)]
+    return sorted(parts, key=lambda group: cells.index(group[0]))
 
 
 def check_precision(run: Path, cells: Sequence[Cell], precision: str) -> None:
-    """Raises UsageError where seeds of these methods were begun in another precision: they would be mixed."""
-    for method in dict.fromkeys(run / cell.folder.parent for cell in cells):
-        for path in sorted(method.glob("seed-*/cell.json")):
-            begun = CellFile.read(path.parent)
-            before = begun.environment.get("precision", precision) if begun else precision
+    """Checks that no seed of these methods was started in another precision: their scores would be mixed.
+
+    Args:
+        run: folder of the run.
+        cells: the cells to train.
+        precision: the precision to train them in.
+
+    Raises:
+        UsageError: one was.
+    """
+    for training in dict.fromkeys(cell.training for cell in cells):
+        for path in sorted((run / training).glob("seed-*/cell.json")):
+            earlier = CellFile.read(path.parent)
+            before = earlier.environment.get("precision", precision) if earlier else precision
             if before != precision:
                 raise UsageError(
-                    f"{path.parent} was begun with precision {before}, and now it is {precision}; "
+                    f"{path.parent} was started with precision {before}, but {precision} was given; "
                     f"give {argument('precision')} {before}, or another folder with {argument('out')}."
                 )

@@ -1,4 +1,4 @@
-"""How a sweep is asked to stop: by a signal or by the clock, both told to its processes by a file."""
+"""Stops a sweep at a signal or a time limit; a file passes the request on to its processes."""
 
 from __future__ import annotations
 
@@ -9,15 +9,20 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-SIGNAL, TIME = "by a signal", "because its time was up"  # why a sweep stopped
+# why a sweep stopped
+SIGNAL, TIME = "by a signal", "because the time limit was reached"
 
 
 @contextlib.contextmanager
 def stoppable(run: Path, seconds: float = 0.0) -> Iterator[tuple[Path, Callable[[], str]]]:
-    """A file that appears at the first SIGINT or SIGTERM, or after so many seconds (0: never).
+    """A file that appears at the first SIGINT or SIGTERM or at the time limit, and a function that says why.
 
-    At a second signal the program ends at once. The function beside the file says why it appeared: SIGNAL,
-    TIME, or "" if it did not.
+    At a second signal the program ends at once. The function returns SIGNAL, TIME, or "" if the file did not
+    appear.
+
+    Args:
+        run: folder of the run, in which the file appears.
+        seconds: time limit (0: none).
     """
     stop_file = run / f".stop-{os.getpid()}"
     stop_file.unlink(missing_ok=True)

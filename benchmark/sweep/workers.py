@@ -1,4 +1,4 @@
-"""Seeds side by side: each group of cells in a process of its own, and what happens when one is killed."""
+"""Parallel training: each group of cells in a process of its own, which may be killed."""
 
 from __future__ import annotations
 
@@ -19,13 +19,23 @@ from disbench.benchmark.sweep.cell import StatusFile, run_group
 from disbench.benchmark.sweep.plan import Options, groups
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
-MOST_DEATHS = 2  # of the process that a cell is trained in, before the cell counts as failed
+# deaths of the process that trains a cell, after which the cell counts as failed
+MOST_DEATHS = 2
 
 
 def sweep(
     run: Path, cells: Sequence[Cell], protocol: Protocol, options: Options, jobs: int, fuse: int = 1
 ) -> Iterator[tuple[Cell, str]]:
-    """Runs the cells, `fuse` in one program and `jobs` programs at a time; yields each with its outcome."""
+    """Runs the cells and yields each with its outcome.
+
+    Args:
+        run: folder of the run.
+        cells: the cells, in the order in which they start.
+        protocol: their protocol.
+        options: how they are trained.
+        jobs: groups at a time.
+        fuse: cells in a group.
+    """
     waiting = []
     for cell in cells:
         if store.is_done(run / cell.folder, protocol) and Status.read(run / cell.folder).state == "done":
@@ -45,20 +55,20 @@ def in_workers(
 ) -> Iterator[tuple[Cell, str]]:
     """Runs groups in `jobs` processes.
 
-    Each process is a pool of its own, so that one that is killed takes no other along. What it was at goes on
-    from its saved state in a new one, but not for ever: who dies twice has failed.
+    Each process is a pool of its own, so that the death of one does not end the others. Its group resumes
+    from the saved state in a new process; after the second death it counts as failed.
     """
     options = dataclasses.replace(options, parent=os.getpid())
     waiting, deaths = deque(left), Counter[Cell]()
     idle = [new_worker() for _ in range(min(jobs, len(left)))]
-    at_work: dict[Future[list[tuple[Cell, str]]], tuple[ProcessPoolExecutor, Sequence[Cell]]] = {}
+    running: dict[Future[list[tuple[Cell, str]]], tuple[ProcessPoolExecutor, Sequence[Cell]]] = {}
     try:
-        while waiting or at_work:
+        while waiting or running:
             while waiting and idle:
                 worker, group = idle.pop(), waiting.popleft()
-                at_work[worker.submit(in_worker, run, group, protocol, options)] = worker, group
-            for ended in wait(at_work, return_when=FIRST_COMPLETED).done:
-                worker, group = at_work.pop(ended)
+                running[worker.submit(run_in_worker, run, group, protocol, options)] = worker, group
+            for ended in wait(running, return_when=FIRST_COMPLETED).done:
+                worker, group = running.pop(ended)
                 try:
                     yield from ended.result()
                 except BrokenProcessPool:
@@ -73,28 +83,30 @@ def in_workers(
                             yield cell, "failed"
                 idle.append(worker)
     finally:
-        for worker in (*idle, *(worker for worker, _ in at_work.values())):
+        for worker in (*idle, *(worker for worker, _ in running.values())):
             worker.shutdown(kill_workers=True)
 
 
 def new_worker() -> ProcessPoolExecutor:
-    """A process that starts with its first piece of work, one thread in all its libraries."""
+    """A process that starts with its first task and uses one thread in all its libraries."""
     return ProcessPoolExecutor(max_workers=1, timeout=None, env=dict.fromkeys(THREADS, "1"))
 
 
 def died(folder: Path, steps: int) -> None:
+    """Writes the failure of a cell whose process was killed."""
     why = Failure("WorkerDied", f"its process was killed {MOST_DEATHS} times (out of memory?)")
     with store.hold(folder) as ours:
         if ours:
             StatusFile(folder, steps).finish("failed", why)
 
 
-def in_worker(
+def run_in_worker(
     run: Path, group: Sequence[Cell], protocol: Protocol, options: Options
 ) -> list[tuple[Cell, str]]:
-    """`run_group` in a process of its own: the parent alone answers to Ctrl-C."""
+    """`run_group` in a process of its own, which leaves Ctrl-C to its parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     outcomes = run_group(run, group, protocol, options)
-    if options.orphaned():  # nobody hears the answer, and the pool would wait for minutes
+    # nobody reads the result, and the pool would wait for minutes
+    if options.orphaned():
         os._exit(1)
     return list(zip(group, outcomes, strict=True))

@@ -1,4 +1,4 @@
-"""What only a GPU gains from: the data set kept on it, a step recorded as a graph, coarser arithmetic."""
+"""The device, and what is for GPUs alone: resident data, steps recorded as graphs, lower precision."""
 
 from __future__ import annotations
 
@@ -6,24 +6,30 @@ import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal, cast, get_args
+from typing import Literal, cast, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from disbench.benchmark.datasets import Dataset
+from disbench.benchmark.datasets.cache import Bytes
 from disbench.benchmark.datasets.dataset import FileStorage
 from disbench.errors import UsageError, argument, unknown
+from disbench.metrics.arrays import Ints
 
 Arguments = tuple[Tensor, dict[str, Tensor], Tensor]
-Found = tuple[list[str], Tensor]
+Losses = tuple[list[str], Tensor]  # names, "loss.term", and values (terms, seeds) of a step's updates
 Precision = Literal["float32", "tf32", "bf16"]
 DEVICES = ("auto", "cpu", "cuda")
 
 
 def choose_device(name: str) -> str:
-    """auto: the GPU where there is one."""
+    """The device of a name: "auto" is the GPU where there is one.
+
+    Raises:
+        UsageError: an unknown name, or no GPU where one was asked for.
+    """
     if name not in DEVICES:
         raise unknown("device", name, DEVICES)
     if name == "cuda" and not torch.cuda.is_available():
@@ -39,13 +45,11 @@ class Tuning:
 
     Attributes:
         resident: keep all images of the data set on the device.
-        unfold: stacked seeds' convolutions as batched matrix products (see `convolution.py`).
         graph: record a step as a CUDA graph once, and replay it.
         precision: of products and convolutions on a GPU; weights and optimisers are always float32.
     """
 
     resident: bool = False
-    unfold: bool = False
     graph: bool = False
     precision: Precision = "float32"
 
@@ -55,12 +59,11 @@ class Tuning:
             torch.backends.cudnn.allow_tf32 = self.precision == "tf32"
             torch.set_float32_matmul_precision("high" if self.precision == "tf32" else "highest")
 
-    def arithmetic(self, device: torch.device) -> contextlib.AbstractContextManager[Any]:
+    def arithmetic(self, device: torch.device) -> contextlib.AbstractContextManager[object]:
         if self.precision != "bf16":
             return contextlib.nullcontext()
-        return torch.autocast(
-            device.type, torch.bfloat16, cache_enabled=False
-        )  # a graph must not see a cache
+        # a graph must not see a cache
+        return torch.autocast(device.type, torch.bfloat16, cache_enabled=False)
 
 
 PLAIN = Tuning()
@@ -76,7 +79,7 @@ def choose_tuning(device: str, precision: str, graph: bool) -> Tuning:
         raise unknown("precision", precision, get_args(Precision))
     if device != "cuda" and (graph or precision != "float32"):
         wanted = "a CUDA graph" if graph else f"precision {precision}"
-        raise UsageError(f"{wanted} was asked for, but the device is {device}; leave it out, or use a GPU.")
+        raise UsageError(f"{wanted} was requested, but the device is {device}; omit it, or use a GPU.")
     return Tuning(resident=device == "cuda", graph=graph, precision=cast(Precision, precision))
 
 
@@ -88,19 +91,20 @@ class Resident:
         stored, self.packed = _compact(data)
         self.stored = torch.from_numpy(stored).to(device)  # (n, c, h, w) or, packed, (n, c, h, w / 8)
         self.shifts = torch.arange(7, -1, -1, dtype=torch.uint8, device=device)
-        self.white = torch.tensor(
-            255.0, device=device
-        )  # on the device: a number would be turned into 1 / 255
+        # a tensor, since a number would be turned into a factor of 1 / 255
+        self.white = torch.tensor(255.0, device=device)
 
-    def images(self, rows: np.ndarray[Any, np.dtype[np.int64]]) -> Tensor:
+    def images(self, rows: Ints) -> Tensor:
         """Images of the rows (b,), in that order: (b, c, h, w) in [0, 1], as `Dataset.images` gives them."""
         wanted = torch.from_numpy(rows)
-        if self.device.type == "cuda":  # from pinned memory, so that nobody waits
+        # from pinned memory the copy does not block
+        if self.device.type == "cuda":
             wanted = wanted.pin_memory().to(self.device, non_blocking=True)
-        found = self.stored[wanted]
+        pixels = self.stored[wanted]
         if not self.packed:
-            return found / self.white
-        bits = (found[..., None] >> self.shifts) & 1  # the first pixel is the highest bit
+            return pixels / self.white
+        # the first pixel is the highest bit
+        bits = (pixels[..., None] >> self.shifts) & 1
         return bits.flatten(-2)[..., : self.columns].to(self.white.dtype)
 
 
@@ -110,7 +114,7 @@ def resident(data: Dataset, device: torch.device) -> Resident:
     return Resident(data, device)
 
 
-def _compact(data: Dataset) -> tuple[np.ndarray[Any, np.dtype[np.uint8]], bool]:
+def _compact(data: Dataset) -> tuple[Bytes, bool]:
     """All images as bytes or, where all pixels are black or white, as packed bits; and whether they are."""
     if isinstance(data.storage, FileStorage) and data.storage.stored.packed:
         return np.array(data.storage.mapped)[:, None], True
@@ -133,7 +137,7 @@ class Recording:
 
     def __init__(
         self,
-        compute: Callable[[Tensor, dict[str, Tensor], Tensor], Found],
+        compute: Callable[[Tensor, dict[str, Tensor], Tensor], Losses],
         arguments: Arguments,
         tensors: Callable[[], Sequence[Tensor]],
     ) -> None:
@@ -146,12 +150,13 @@ class Recording:
         before = {id(tensor): (tensor, tensor.clone()) for tensor in tensors()}
         self.warm_up(lambda: compute(*self.arguments))
         with torch.no_grad():
-            for tensor in tensors():  # those that the warm-up made are an optimiser's, which start at zero
+            # tensors that the warm-up made are an optimiser's, which start at zero
+            for tensor in tensors():
                 known = before.get(id(tensor))
                 tensor.zero_() if known is None else tensor.copy_(known[1])
         self.replay, (self.names, self.values) = self.record(lambda: compute(*self.arguments))
 
-    def warm_up(self, step: Callable[[], Found]) -> None:
+    def warm_up(self, step: Callable[[], Losses]) -> None:
         """Some steps on another stream, so that all libraries are set up before recording begins."""
         side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         side.wait_stream(torch.cuda.current_stream())
@@ -160,13 +165,13 @@ class Recording:
                 step()
         torch.cuda.current_stream().wait_stream(side)
 
-    def record(self, step: Callable[[], Found]) -> tuple[Callable[[], None], Found]:
+    def record(self, step: Callable[[], Losses]) -> tuple[Callable[[], None], Losses]:
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
-            found = step()
-        return graph.replay, found
+            losses = step()
+        return graph.replay, losses
 
-    def __call__(self, arguments: Arguments) -> Found:
+    def __call__(self, arguments: Arguments) -> Losses:
         images, noise, step = arguments
         into, drawn, at = self.arguments
         into.copy_(images)
@@ -174,4 +179,5 @@ class Recording:
             drawn[name].copy_(tensor)
         at.copy_(step)
         self.replay()
-        return self.names, self.values.clone()  # the next replay writes over them
+        # the next replay writes over them
+        return self.names, self.values.clone()

@@ -10,24 +10,22 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from disbench import models
 from disbench.benchmark import datasets
-from disbench.benchmark.training.gpu import Tuning
+from disbench.benchmark.training.gpu import Precision, Tuning
 from disbench.benchmark.training.seeds import stream
-from disbench.benchmark.training.trainer import Branches, Fused, Order, Single, Trainer, use_one_core
+from disbench.benchmark.training.strategies import Branches, Fused, Single
+from disbench.benchmark.training.trainer import Order, Trainer, use_one_core
 from disbench.models import layers
 from disbench.models.method import Method
 
 WAYS: Mapping[str, tuple[type[Trainer], Tuning]] = {
     "fused": (Fused, Tuning()),
-    "fused, unfold": (Fused, Tuning(unfold=True)),
     "fused, graph": (Fused, Tuning(graph=True)),
-    "fused, unfold, graph": (Fused, Tuning(unfold=True, graph=True)),
     "branches, graph": (Branches, Tuning(graph=True)),
 }
 ROUNDS = 7
@@ -42,11 +40,15 @@ class PlainLoop:
         self.order = Order(len(data), method.images_per_step, 0)
         self.generator = torch.Generator(device).manual_seed(0)
         self.optimizers = []
-        kinds = {"adam": torch.optim.Adam, "rmsprop": torch.optim.RMSprop, "adagrad": torch.optim.Adagrad}
+        kinds: Mapping[str, Callable[..., torch.optim.Optimizer]] = {
+            "adam": torch.optim.Adam,
+            "rmsprop": torch.optim.RMSprop,
+            "adagrad": torch.optim.Adagrad,
+        }
         for update in method.updates():
             parameters = [p for name in update.modules for p in getattr(method, name).parameters()]
-            kind: Any = kinds[update.optimizer.name]
-            self.optimizers.append((update.loss, kind(parameters, **update.optimizer.settings)))
+            optimizer = kinds[update.optimizer.name](parameters, **update.optimizer.settings)
+            self.optimizers.append((update.loss, optimizer))
         self.step = 0
 
     def advance(self) -> None:
@@ -109,7 +111,8 @@ class Way:
 
 
 def take_turns(ways: Sequence[Way], seconds: float, device: torch.device) -> None:
-    for way in ways:  # libraries choose their algorithms, graphs are recorded
+    # libraries choose their algorithms, graphs are recorded
+    for way in ways:
         way.turn(0.0, device)
         way.turn(0.0, device)
         way.wall.clear()
@@ -121,11 +124,11 @@ def take_turns(ways: Sequence[Way], seconds: float, device: torch.device) -> Non
 
 def ways(
     name: str,
-    config: Any,
+    config: models.Config,
     data: datasets.Dataset,
     counts: Sequence[int],
     device: torch.device,
-    precision: Any = "float32",
+    precision: Precision = "float32",
 ) -> list[Way]:
     """One seed by hand, one seed as `disbench run` trains it, and `counts` seeds together in each way."""
     info, on_gpu = data.info, device.type == "cuda"
@@ -134,9 +137,9 @@ def ways(
         return [models.build(name, config, info, stream(seed, "weights")) for seed in range(count)]
 
     def tuned(way: Tuning) -> Tuning:
-        return Tuning(on_gpu, way.unfold, way.graph, precision)
+        return Tuning(on_gpu, way.graph, precision)
 
-    found = [
+    ways = [
         Way("plain PyTorch", 1, PlainLoop(build(1)[0], data, device).advance),
         Way("disbench", 1, Single(build(1), data, [0], device, tuned(Tuning())).advance),
     ]
@@ -144,8 +147,8 @@ def ways(
         for label, (strategy, way) in WAYS.items():
             if on_gpu or not way.graph:
                 trainer = strategy(build(count), data, range(count), device, tuned(way))
-                found.append(Way(label, count, trainer.advance))
-    return found
+                ways.append(Way(label, count, trainer.advance))
+    return ways
 
 
 def traffic(method: Method, data: datasets.Dataset) -> int:
@@ -158,7 +161,7 @@ def traffic(method: Method, data: datasets.Dataset) -> int:
     """
     outputs = 0
 
-    def count(_: nn.Module, __: Any, output: Tensor) -> None:
+    def count(_: nn.Module, __: tuple[Tensor, ...], output: Tensor) -> None:
         nonlocal outputs
         outputs += output.numel()
 
@@ -197,9 +200,10 @@ def _single(name: str, config: str, size: int, data_dir: Path | None, threads: i
     return trainer
 
 
-def _work(seconds: float, *what: Any) -> float:
+def _work(seconds: float, name: str, config: str, size: int, data_dir: Path | None, threads: int) -> float:
     """Steps per second of one seed, in a process of its own."""
-    trainer, steps, started = _single(*what), 0, time.perf_counter()
+    trainer, steps = _single(name, config, size, data_dir, threads), 0
+    started = time.perf_counter()
     while time.perf_counter() - started < seconds:
         trainer.advance()
         steps += 1

@@ -1,6 +1,7 @@
 """disbench: methods, metrics, sweeps over seeds and leaderboards for disentanglement research.
 
     disbench.run(["vae", "betavae"], seeds=10, out="runs/first").leaderboard()
+    disbench.forecast(["vae", "betavae"], seeds=10, out="runs/first").table()
     disbench.score("codes.npz", dataset="dsprites")["mig"]
     disbench.load("runs/first/vae-0a1b2c3d/seed-0/checkpoint.pt").represent(images)
     disbench.datasets.load("dsprites")
@@ -11,20 +12,23 @@ What a name needs is imported when the name is first used, so that `import disbe
 """
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from disbench import datasets, metrics, models, plugins
-    from disbench.benchmark.api import Run, Scored, load, run, score
+    from disbench.benchmark.api import Forecast, Request, Run, Scored, forecast, load, run, score
     from disbench.errors import UsageError
 
 __version__ = "0.1.0"
 __all__ = [
+    "Forecast",
+    "Request",
     "Run",
     "Scored",
     "UsageError",
     "__version__",
     "datasets",
+    "forecast",
     "load",
     "metrics",
     "models",
@@ -35,16 +39,19 @@ __all__ = [
 
 _MODULES = ("datasets", "metrics", "models", "plugins")
 _HOMES = {
+    "Forecast": "disbench.benchmark.api",
+    "Request": "disbench.benchmark.api",
     "Run": "disbench.benchmark.api",
     "Scored": "disbench.benchmark.api",
     "UsageError": "disbench.errors",
+    "forecast": "disbench.benchmark.api",
     "load": "disbench.benchmark.api",
     "run": "disbench.benchmark.api",
     "score": "disbench.benchmark.api",
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name in _MODULES:
         return importlib.import_module(f"disbench.{name}")
     if name in _HOMES:

@@ -2,7 +2,7 @@
 expected and what to do. The command line prints it and exits with code 2.
 
 The library speaks Python. A sentence names an argument by `argument("max_memory")`, which reads `max_memory`
-in Python; the command line, and only it, prints the same sentence with `--max-memory`.
+in Python; the command line, and only it, prints the same sentence with `--max-memory`, see `spelled`.
 """
 
 import difflib
@@ -17,15 +17,25 @@ def argument(name: str) -> str:
     return f"{MARK}{name}{MARK}"
 
 
+def spelled(sentence: str, spell: Callable[[str], str] = str) -> str:
+    """A sentence with each `argument` called by what `spell` makes of its name; as in Python by default."""
+    return re.sub(f"{MARK}(.*?){MARK}", lambda name: spell(name[1]), sentence)
+
+
 class UsageError(ValueError):
     """Wrong input from outside: a name, a file, an option, an array. Never a bug of ours."""
 
     def __str__(self) -> str:
-        return self.told(lambda name: name)
+        return spelled(self.marked)
 
-    def told(self, named: Callable[[str], str]) -> str:
+    @property
+    def marked(self) -> str:
+        """The sentence before its arguments are spelled, for another sentence that quotes it."""
+        return super().__str__()
+
+    def told(self, spell: Callable[[str], str]) -> str:
         """The sentence, each argument called by what the function makes of its name."""
-        return re.sub(f"{MARK}(.*?){MARK}", lambda found: named(found[1]), super().__str__())
+        return spelled(self.marked, spell)
 
 
 def unknown(kind: str, given: str, known: Iterable[str]) -> UsageError:

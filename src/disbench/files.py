@@ -151,6 +151,46 @@ def _acquired(path: Path, wait: bool) -> filelock.BaseFileLock:
     return soft
 
 
+@contextlib.contextmanager
+def reading(
+    path: Path, kind: str = "", again: str = "get a whole copy of it or write it again"
+) -> Iterator[None]:
+    """Turns what a library says about a file that it cannot read into one sentence.
+
+    Damaged input reaches code of numpy, HDF5, Arrow, pandas, torch, Pillow and others that raises whatever it
+    likes, so every exception counts here; only calls into such libraries stand under it.
+
+    Args:
+        path: of the file.
+        kind: what it is read as, such as "HDF5" or "a zip archive"; "" where that does not matter.
+        again: how to get a good file, the end of the sentence.
+    """
+    try:
+        yield
+    except UsageError:
+        raise
+    except Exception as error:
+        if (
+            isinstance(error, OSError)
+            and not isinstance(error, BlockingIOError)
+            and error.errno is not None
+            and error.strerror
+        ):
+            raise UsageError(f"cannot read {path}: {error.strerror}.") from None
+        wanted = f" as {kind}" if kind else ""
+        raise UsageError(
+            f"{path} cannot be read{wanted} ({short(error)}); it is damaged, cut short or of another "
+            f"version: {again}."
+        ) from None
+
+
+def short(text: object, most: int = 160) -> str:
+    """The first words on one line, without control characters: an error may quote a hostile file."""
+    words = " ".join(str(text).split()) or type(text).__name__
+    line = "".join(letter if letter.isprintable() else "?" for letter in words)
+    return line if len(line) <= most else f"{line[: most - 3]}..."
+
+
 def disk_is_full(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 

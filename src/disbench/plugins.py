@@ -34,7 +34,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
 
-from disbench.errors import UsageError
+from disbench.errors import UsageError, argument
 
 Kind = Literal["methods", "metrics", "datasets"]
 ONE: Mapping[Kind, str] = {"methods": "method", "metrics": "metric", "datasets": "data set"}
@@ -222,7 +222,7 @@ def absent(kind: Kind, name: str, wanted: str) -> UsageError:
     """The error for a result that was made with a plug-in which is not loaded now."""
     return UsageError(
         f"the {ONE[kind]} {name!r} comes from a plug-in ({wanted}) that is not loaded; "
-        "name its file with --plugin, or install its package."
+        f"name its file with {argument('plugin')}, or install its package."
     )
 
 

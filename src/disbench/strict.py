@@ -13,7 +13,7 @@ from disbench.errors import UsageError, unknown
 
 
 class Strict(BaseModel):
-    """A model that refuses unknown fields, and whose values do not change."""
+    """An unknown field is an error, and no field changes after reading."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

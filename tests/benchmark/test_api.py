@@ -1,14 +1,28 @@
 """`import disbench`: the functions behind the commands."""
 
+import inspect
+import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+import typer.main
 
 import disbench
+from disbench.benchmark.cli import main as program
+from disbench.benchmark.runs import store
+from disbench.benchmark.runs.store import Status
 from disbench.errors import UsageError
+
+
+@pytest.fixture
+def command(request):
+    """The program, under another name than the package's."""
+    return request.getfixturevalue("disbench")
+
 
 # What `finished_run` was made with.
 SAME = {
@@ -85,9 +99,17 @@ def test_a_new_seed_is_trained_and_a_failed_one_does_not_raise(quick_run):
     ("wrong", "sentence"),
     [
         ({"methods": "betavea"}, "betavae"),
-        ({"seeds": 0}, "asks for no seed"),
+        ({"seeds": 0}, "^seeds must be at least 1, .* not 0"),
+        ({"seeds": []}, r"^seeds \[\] is empty"),
+        ({"seeds": "x"}, "^seeds 'x' is not a number"),
         ({"seeds": [-1]}, "negative"),
-        ({"jobs": -1}, "1 or more"),
+        ({"jobs": -1}, "^jobs -1 was given; give 1 or more"),
+        ({"fuse": -1}, "^fuse -1 was given"),
+        ({"methods": []}, "^methods is empty"),
+        ({"max_memory": "much"}, "^max_memory 'much'"),
+        ({"max_seconds": -1}, "^max_seconds -1 was given"),
+        ({"scheduler": "tcp://x:1", "max_memory": "6G"}, "^max_memory limits .* with scheduler .* with jobs"),
+        ({"settings": {"vae": {"beta": 1}}}, "^settings names the method 'vae', .* methods betavae"),
         ({"protocol": "smok"}, "smoke"),
         ({"settings": {"betavae": {"gamma": 1}}}, "gamma"),
         ({"device": "tpu"}, "device"),
@@ -99,6 +121,124 @@ def test_what_does_not_fit_is_a_sentence_before_anything_is_written(tmp_path, wr
     with pytest.raises(UsageError, match=sentence):
         disbench.run(given.pop("methods"), **given)
     assert not (tmp_path / "r").exists()
+
+
+def test_the_arguments_of_a_run_are_those_of_a_request():
+    for function in (disbench.run, disbench.forecast):
+        signature = inspect.signature(function)
+        assert signature.parameters == inspect.signature(disbench.Request).parameters
+        assert signature.parameters["seeds"].default == 1
+        assert signature.parameters["seeds"].kind is inspect.Parameter.KEYWORD_ONLY
+        assert "Request" in function.__doc__
+        with pytest.raises(TypeError, match="seed"):
+            function("betavae", seed=1)
+
+
+def test_the_command_can_ask_for_all_that_python_can_and_for_no_more():
+    """The options of `disbench run` are the arguments of a request, but for what only one of them needs."""
+    asked = set(inspect.signature(disbench.Request).parameters)
+    options = {program.option(name) for name in asked - {"console"}} | {"--dry-run"}
+    command = typer.main.get_command(program.app).commands["run"]
+    assert {name for p in command.params for name in p.opts} == options
+
+
+@pytest.mark.parametrize(
+    ("seeds", "numbers"),
+    [(3, (0, 1, 2)), ("3", (0, 1, 2)), ("7,3,3", (3, 7)), ("5,", (5,)), ([7, 3], (3, 7)), (range(2), (0, 1))],
+)
+def test_seeds_are_a_number_or_a_list_in_both_doors(seeds, numbers):
+    assert disbench.Request("vae", seeds=seeds).seeds == numbers
+    assert disbench.Request("vae", seeds=(seed for seed in numbers)).seeds == numbers
+
+
+def test_methods_are_a_list_or_a_text_in_both_doors():
+    for methods in ("vae, betavae,vae", ["vae", "betavae"], iter(["vae", "betavae"])):
+        assert disbench.Request(methods).methods == ["vae", "betavae"]
+
+
+FAST = {"protocol": "smoke", "settings": {"betavae": {"steps": 6, "batch": 4}, "vae": {"steps": 6}}}
+
+
+def test_a_forecast_tells_of_every_method_and_writes_nothing(tmp_path):
+    request = disbench.Request(["betavae", "vae"], seeds=3, jobs=2, out=tmp_path / "r", **FAST)
+    found = disbench.forecast(request)
+    assert list(tmp_path.iterdir()) == []
+    table = found.table()
+    assert list(table["method"]) == ["betavae", "vae"]
+    assert list(table["to_do"]) == [3, 3]
+    assert list(table["done"]) == [0, 0]
+    assert (table["seconds_per_seed"] > 0).all()
+    assert table["seconds"].sum() == pytest.approx(3 * table["seconds_per_seed"].sum())
+    # two at a time: at least half of the whole, at least the longest, never more than the whole
+    assert table["seconds"].sum() / 2 <= found.seconds + 1e-9 < table["seconds"].sum()
+    assert "6 of 6 seeds to do, 2 at a time: about" in str(found)
+    assert all(name in str(found) for name in ("betavae", "a seed", "memory", "nothing was written"))
+
+
+def test_a_forecast_of_a_run_goes_by_its_finished_seeds(quick_run, command):
+    """Its numbers are those of `--dry-run`; the memory limit takes jobs away."""
+    for _, folder in store.cells(quick_run):
+        status = Status.read(folder)
+        replace(status, training=6.0, seconds=8.0, peak_private_mb=300).write(folder)
+    given = {"seeds": 5, "out": quick_run, **SAME, "jobs": 4}
+    (row,) = disbench.forecast("betavae", **given).table().to_dict("records")
+    assert (row["to_do"], row["done"]) == (3, 2)
+    assert row["seconds_per_seed"] == 8.0
+    assert row["memory_per_worker"] == 300 * 2**20
+    assert row["seconds"] == 24.0
+    assert disbench.forecast("betavae", **given).seconds == 8.0
+    limited = disbench.forecast("betavae", max_memory="700M", **given)
+    assert (limited.jobs, limited.seconds) == (2, 16.0)
+    assert "2 instead of 4 at a time: each worker needs about 300 MiB" in str(limited)
+    options = ["--protocol", "smoke", "--set", "betavae.steps=6", "--set", "betavae.batch=4", "--jobs", 4]
+    run = ["run", "--methods", "betavae", "--seeds", 5, "--out", quick_run, *options]
+    code, out, _ = command(*run, "--max-memory", "700M", "--dry-run")
+    assert code == 0
+    assert all(sentence in out for sentence in limited.sentences())
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"scheduler": "tcp://x:1"}, "^a forecast measures on this machine; omit scheduler"),
+        ({"max_memory": "1M"}, "^one worker needs about .* of max_memory; .* with settings"),
+    ],
+)
+def test_a_forecast_that_cannot_be_made(quick_run, wrong, sentence):
+    with pytest.raises(UsageError, match=sentence):
+        disbench.forecast("betavae", seeds=5, out=quick_run, **SAME, **wrong)
+
+
+def test_a_forecast_refuses_a_folder_that_a_run_would(tmp_path):
+    (tmp_path / "thesis.tex").write_text("mine")
+    with pytest.raises(UsageError, match="give out a new or empty folder"):
+        disbench.forecast("betavae", protocol="smoke", out=tmp_path)
+
+
+def test_a_run_is_kept_as_the_command_keeps_it(quick_run, command, tmp_path):
+    files = disbench.Run(quick_run).keep("mine", results=tmp_path / "one")
+    code, out, err = command("leaderboard", quick_run, "--keep", "mine", "--results", tmp_path / "two")
+    assert code == 0, err
+    for path in files:
+        twin = tmp_path / "two" / "mine" / path.name
+        assert f"kept: {twin}" in out
+        if path.suffix == ".csv":
+            assert path.read_text() == twin.read_text()
+    assert {"scores.csv", "leaderboard.csv", "provenance.json"} <= {path.name for path in files}
+    assert disbench.Run(quick_run).keep("mine", results=tmp_path / "one") == files
+
+
+def test_what_cannot_be_kept_is_a_sentence(quick_run, tmp_path):
+    run = disbench.Run(quick_run)
+    with pytest.raises(UsageError, match=r"'\.\./x'"):
+        run.keep("../x", results=tmp_path)
+    (path,) = [folder / "cell.json" for cell, folder in store.cells(quick_run) if cell.seed == 1]
+    told = json.loads(path.read_text())
+    told["cell"]["dataset"]["sha256"] = "0" * 64
+    path.write_text(json.dumps(told))
+    with pytest.raises(UsageError, match="data"):
+        run.keep("mine", results=tmp_path / "results")
+    assert not (tmp_path / "results").exists()
 
 
 def test_a_folder_that_is_no_run(tmp_path):
@@ -164,7 +304,7 @@ def test_a_module_and_a_function_in_memory_score_alike():
         (np.eye(10), {"dataset": "dsprites"}, "the array has 10 codes, but dsprites has 737,280"),
         ("nowhere.npz", {}, "nowhere.npz"),
         ("nowhere.npz", {"rows": [1]}, "belong to codes in memory"),
-        (np.eye(10), {"dataset": "dsprites", "rows": range(10), "repeats": 0}, "--repeats 0"),
+        (np.eye(10), {"dataset": "dsprites", "rows": range(10), "repeats": 0}, "^repeats 0 was given"),
         (torch.nn.Identity(), {}, "the Identity does not say which images"),
     ],
 )

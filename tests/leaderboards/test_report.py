@@ -280,7 +280,7 @@ def test_runs_that_do_not_compare_need_mixed(made_run, maker, write, tmp_path):
     assert "protocols mini and smoke" in error
     assert write(made_run, maker.path, "--out", tmp_path / "r.html", "--mixed")[0] == 0
     texts = Page((tmp_path / "r.html").read_text("utf-8")).texts
-    assert any(text.startswith("shown together, not to be compared") for text in texts)
+    assert any(text.startswith("not comparable: ") for text in texts)
     assert "These scores mean nothing." in texts
 
 

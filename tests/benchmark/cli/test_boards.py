@@ -18,7 +18,7 @@ from disbench.benchmark.datasets import loading
 from disbench.benchmark.datasets.reference import DataRef
 from disbench.benchmark.runs import commands, provenance, store
 from disbench.benchmark.runs.rows import score_rows
-from disbench.benchmark.sweep import plan
+from disbench.benchmark.sweep import plan, request
 from disbench.files import write_json
 from disbench.leaderboards import aggregate, tables
 from disbench.leaderboards import results as kept
@@ -99,7 +99,7 @@ def test_runs_of_different_protocols_are_refused_unless_mixed(disbench, tmp_path
     assert "protocols mini and smoke" in err
     code, out, _ = disbench("leaderboard", one, two, "--mixed")
     assert code == 0
-    assert "shown together, not to be compared: protocols mini and smoke" in out
+    assert "not comparable: protocols mini and smoke" in out
     assert disbench("leaderboard", one, two, "--where", "protocol=mini")[0] == 0
 
 
@@ -375,9 +375,9 @@ def parsed(line):
     setting = protocols.get(given["protocol"])
     chosen = plan.entries(
         setting,
-        run_command.names(given["methods"], "--methods"),
+        request.names(given["methods"], "methods"),
         run_command.changes(given["set_"] or []),
-        run_command.names(given["variants"], "--variants") if given["variants"] else [],
+        request.names(given["variants"], "variants") if given["variants"] else [],
         given["config"],
     )
     return {
@@ -390,7 +390,7 @@ def parsed(line):
         )
         for name in given["dataset"] or [setting.dataset]
         for entry in chosen
-        for seed in run_command.seed_list(given["seeds"])
+        for seed in request.seed_numbers(given["seeds"])
     }
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from disbench.benchmark.cli import data as cli
-from disbench.benchmark.datasets import load, names
+from disbench.benchmark.datasets import load, names, sample
 from disbench.benchmark.datasets.speed import bench
 from disbench.errors import UsageError
 
@@ -121,7 +121,7 @@ def test_sample_varies_one_factor_in_each_row(own, tmp_path):
 
 def test_sample_of_classes(tmp_path):
     dataset = load("digits")
-    rows, what = cli.sample_rows(dataset, 4, np.random.default_rng(0))
+    rows, what = sample.choose(dataset, 4, np.random.default_rng(0))
     assert np.array_equal(dataset.labels[rows], np.repeat(np.arange(10)[:, None], 4, axis=1))
     assert "one class in each row" in what
 

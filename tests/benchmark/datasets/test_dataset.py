@@ -11,6 +11,7 @@ import torch
 from disbench.benchmark.datasets import cache, load
 from disbench.benchmark.datasets.dataset import ArrayStorage, Dataset, FileStorage
 from disbench.errors import UsageError
+from disbench.models import DataInfo
 
 SIZES = (2, 3, 4)
 PIXELS = np.broadcast_to(np.arange(24, dtype=np.uint8)[:, None, None, None], (24, 1, 8, 8)).copy()
@@ -29,6 +30,16 @@ def stored(folder, store="mapped", packed=False, pixels=PIXELS):
 
 def row_of_first_image(dataset):
     return round(255 * float(dataset.images([7])[0, 0, 0, 0]))
+
+
+def test_what_a_method_is_built_from_by_hand():
+    assert TOY.info == DataInfo(shape=(1, 8, 8), n=24, class_prior=None)
+    labels = np.array([0] * 12 + [1] * 9 + [2] * 3)
+    labelled = Dataset("toy", "0" * 64, ArrayStorage(PIXELS), ("class",), labels=labels)
+    assert labelled.info == DataInfo((1, 8, 8), 24, (0.5, 0.375, 0.125))
+    # the classes have names, and no image is of the last one
+    named = Dataset("toy", "0" * 64, ArrayStorage(PIXELS), labels=labels, classes=("a", "b", "c", "d"))
+    assert named.info.class_prior == (0.5, 0.375, 0.125, 0.0)
 
 
 def test_the_image_of_a_row_shows_its_factors_last_fastest():

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
-from disbench.benchmark.datasets import cache, loading, manifest, readers
+from disbench.benchmark.datasets import cache, loading, manifest, readers, streams
 from disbench.errors import UsageError
 
 
@@ -80,7 +80,7 @@ def test_npz_never_unpickles(tmp_path):
 
 
 def test_npz_in_the_layout_of_mpi3d(tmp_path, monkeypatch):
-    monkeypatch.setattr(readers, "BLOCK", 5 * 64 * 64 * 3)  # several blocks
+    monkeypatch.setattr(streams, "BLOCK", 5 * 64 * 64 * 3)  # several blocks
     path = tmp_path / "m.npz"
     pixels = constant(range(24), 64, 64, 3)
     pixels[:, :, :, 1] += 100
@@ -119,6 +119,17 @@ def test_npz_with_flipped_bits(tmp_path):
     raw[500] ^= 1
     path.write_bytes(raw)
     with pytest.raises(UsageError, match="CRC"):
+        read(readers.Npz(kind="npz", images="images"), {"data": path}, 8)
+
+
+def test_npz_of_another_order_or_format(tmp_path):
+    path = tmp_path / "m.npz"
+    np.savez(path, images=np.asfortranarray(constant(range(9), 8, 8)))
+    with pytest.raises(UsageError, match=r"images of shape .* is not a plain row-major array"):
+        read(readers.Npz(kind="npz", images="images"), {"data": path}, 8)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("images.npy", b"\x93NUMPY\x03\x00" + bytes(100))
+    with pytest.raises(UsageError, match=r"m\.npz cannot be read \(format \(3, 0\)\)"):
         read(readers.Npz(kind="npz", images="images"), {"data": path}, 8)
 
 
@@ -403,12 +414,12 @@ def tar_link(path, kind):
 )
 def test_members_that_are_no_plain_files_inside_the_archive_are_refused(make, tmp_path):
     make(tmp_path / "c.zip")
-    with pytest.raises(UsageError, match="no plain file"):
+    with pytest.raises(UsageError, match="not a plain file"):
         read(FACES, {"data": tmp_path / "c.zip"}, 64)
 
 
 def test_members_that_are_too_large_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(readers, "MEMBER", 100)
+    monkeypatch.setattr(streams, "MEMBER", 100)
     with pytest.raises(UsageError, match="at most"):
         read(FACES, faces(tmp_path / "c.zip"), 64)
 
@@ -507,7 +518,7 @@ def test_an_own_file_with_factors_is_a_grid_only_in_row_major_order(shuffled, tm
                 "factors": np.zeros((3, 2), int),
                 "factor_names": np.array(["a"]),
             },
-            "one a column",
+            "one per column",
         ),
         ({"images": np.zeros((3, 8, 8), np.uint8), "labels": np.array([{}] * 3)}, "object"),
     ],

@@ -12,7 +12,8 @@ from disbench.benchmark.datasets.reference import DataRef
 from disbench.benchmark.protocols import MetricChoice
 from disbench.benchmark.runs import codes as kept
 from disbench.benchmark.runs import store
-from disbench.benchmark.scoring import scoring
+from disbench.benchmark.scoring import draws, scoring
+from disbench.benchmark.scoring.trained import Trained
 from disbench.benchmark.sweep import plan
 from disbench.benchmark.sweep.cell import run_group
 from disbench.models import load_checkpoint
@@ -50,7 +51,7 @@ def test_the_file_holds_what_the_model_says_of_these_rows(cell):
         "size": 32,
         "sha256": data.sha256,
     }
-    assert np.isin(scoring.table_rows(data), values["rows"]).all()
+    assert np.isin(draws.table_rows(data), values["rows"]).all()
     method = load_checkpoint(folder / "checkpoint.pt").build()
     some = values["rows"][::997]
     with torch.no_grad():
@@ -62,7 +63,7 @@ def test_a_protocol_with_more_metrics_needs_no_model(cell):
     run, found, folder = cell
     before = scores(folder)
     expected = scoring.score(
-        scoring.Trained(
+        Trained(
             load_checkpoint(folder / "checkpoint.pt").build(),
             datasets.load("dsprites", size=32),
             torch.device("cpu"),

@@ -96,7 +96,7 @@ def test_a_damaged_file_is_refused(stripes, tmp_path):
 def test_too_low_an_accuracy_is_not_kept(stripes, tmp_path, monkeypatch):
     wanted = manifest.ClassifierFacts(epochs=1, accuracy=0.999)
     monkeypatch.setattr(classifier, "_facts", lambda _: wanted)
-    with pytest.raises(UsageError, match=r"below 0\.999, so it was not kept"):
+    with pytest.raises(UsageError, match=r"below 0\.999, so it was not saved"):
         classifier.train_classifier(stripes, data_dir=tmp_path, say=list)
     assert not list(tmp_path.glob("classifiers/*"))
 

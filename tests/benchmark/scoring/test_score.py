@@ -13,10 +13,11 @@ from torch import nn
 from disbench import metrics
 from disbench.benchmark import datasets, protocols
 from disbench.benchmark.protocols import choose_metrics
-from disbench.benchmark.scoring import scoring
-from disbench.benchmark.scoring.encoders import Reading
+from disbench.benchmark.scoring import draws
+from disbench.benchmark.scoring.interface import Interface
 from disbench.benchmark.scoring.sources import SourceOptions as Options
 from disbench.benchmark.scoring.sources import Wanted, choose, open_source
+from disbench.errors import UsageError
 from disbench.metrics import Grid
 
 SIZES = (3, 4, 5)
@@ -44,10 +45,10 @@ def direct(home):
     """The scores by calling the metrics on the codes, without any of this."""
     codes, scores = np.load(home / "order.npy"), []
     data = datasets.load(str(home / "grid.npz"), data_dir=home / "cache")
-    rows = scoring.table_rows(data)
+    rows = draws.table_rows(data)
     for choice in choose_metrics(METRICS):
         metric = metrics.get(choice.name)
-        extra = {"rng": scoring.generator(choice)} if metric.takes("rng") else {}
+        extra = {"rng": draws.generator(choice)} if metric.takes("rng") else {}
         if metric.takes("split"):
             extra["split"] = (np.arange(10_000), np.arange(10_000, 15_000))
         given = (codes, GRID) if metric.kind == "sampling" else (codes[rows], FACTORS[rows])
@@ -110,6 +111,26 @@ def test_factors_that_make_a_grid_need_no_data_set(score, direct):
     found = score("factors.npz", "--metrics", METRICS, dataset=None)
     assert scores(found) == direct
     assert "complete grid of 3 x 4 x 5" in " ".join(found["assumed"])
+
+
+def test_a_note_names_the_option_or_the_argument(score, home):
+    """`--input-range` on the command line, `input_range` in Python."""
+    options = Options(dataset=str(home / "grid.npz"), data_dir=home / "cache")
+    assert any("(input_range)" in sentence for sentence in open_source(home / "traced.pt", options).assumed)
+    assert any("(--input-range)" in line for line in score("traced.pt", "--metrics", "mig")["assumed"])
+
+
+def test_a_refusal_that_quotes_another_names_arguments_too(home, tmp_path):
+    torch.jit.trace(Double(), torch.rand(2, 1, 16, 16)).save(str(tmp_path / "double.pt"))
+    wanted = Wanted(output="mu")
+    options = Options(dataset=str(home / "grid.npz"), wanted=wanted, data_dir=home / "cache")
+    with pytest.raises(UsageError) as refused:
+        open_source(tmp_path / "double.pt", options)
+    sentence = str(refused.value)
+    assert ": output mu is not a table" in sentence
+    assert sentence.endswith("see size, layout and output)")
+    assert sentence.isprintable()
+    assert ": --output mu is not a table" in refused.value.told(lambda name: f"--{name}")
 
 
 def test_the_codes_are_those_of_the_module(home):
@@ -250,7 +271,7 @@ def test_layout_type_and_the_dict_s_key_are_found(score, home, tmp_path):
     torch.export.save(torch.export.export(Upside(), given, dynamic_shapes=free), tmp_path / "odd.pt2")
     found = score(tmp_path / "odd.pt2", "--metrics", "mig")
     codes = images[:, 3:15:4, 3:15:4].astype(np.float32).sum(2)
-    rows = np.random.default_rng(scoring.stream(0, "table")).integers(len(GRID), size=15_000)
+    rows = np.random.default_rng(draws.stream(0, "table")).integers(len(GRID), size=15_000)
     assert scores(found) == [metrics.mig(codes[rows], FACTORS[rows]).score]
     told = " ".join(found["assumed"])
     assert "nhwc" in told
@@ -269,13 +290,13 @@ def test_layout_type_and_the_dict_s_key_are_found(score, home, tmp_path):
 )
 def test_images_of_three_channels_by_hand(layout, span, expected):
     images = torch.linspace(0, 1, 6).reshape(1, 3, 1, 2)
-    made = Reading(layout, 3, span).prepare(images, None)
+    made = Interface(layout, 3, span).prepare(images, None)
     torch.testing.assert_close(made, torch.tensor(expected, dtype=made.dtype))
     assert (made.dtype == torch.uint8) == (span == "uint8")
 
 
 def test_grey_images_for_three_channels():
-    made = Reading("nchw", 3, "0,1").prepare(torch.tensor([[[[0.25, 0.5]]]]), None)
+    made = Interface("nchw", 3, "0,1").prepare(torch.tensor([[[[0.25, 0.5]]]]), None)
     assert made.tolist() == [[[[0.25, 0.5]], [[0.25, 0.5]], [[0.25, 0.5]]]]
 
 
@@ -305,12 +326,12 @@ def test_a_run_s_own_codes_file(disbench, home, tmp_path):
     """As the sweep writes it: some rows of a named data set; voting metrics find exactly their rows."""
     data = datasets.load(str(home / "grid.npz"), data_dir=home / "cache")
     codes, (choice,) = np.load(home / "order.npy"), choose_metrics("factor_vae")
-    rows = np.unique(metrics.get("factor_vae").rows(data.grid, scoring.generator(choice), choice.preset))
+    rows = np.unique(metrics.get("factor_vae").rows(data.grid, draws.generator(choice), choice.preset))
     values = {"codes": codes[rows], "rows": rows, "dataset": data.name, "size": 16, "sha256": data.sha256}
     np.savez(tmp_path / "codes.npz", **values)
     code, out, err = disbench(
         "score", tmp_path / "codes.npz", "--metrics", "factor_vae", "--data-dir", home / "cache", "--json"
     )
     assert code == 0, err
-    expected = metrics.factor_vae(codes, data.grid, rng=scoring.generator(choice)).score
+    expected = metrics.factor_vae(codes, data.grid, rng=draws.generator(choice)).score
     assert scores(json.loads(out)) == [expected]

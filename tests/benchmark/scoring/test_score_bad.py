@@ -266,8 +266,8 @@ BAD = {
     "no file": (lambda folder, home: folder / "none", "No such file"),
     "a folder": (lambda folder, home: folder, "directory"),
     "an empty file": (raw("e", b""), "is empty"),
-    "a picture": (raw("p", b"\x89PNG\r\n\x1a\n" + bytes(99)), "of no kind that can be scored"),
-    "zeros": (raw("z", bytes(4096)), "of no kind that can be scored"),
+    "a picture": (raw("p", b"\x89PNG\r\n\x1a\n" + bytes(99)), "not of a supported kind"),
+    "zeros": (raw("z", bytes(4096)), "not of a supported kind"),
     "another zip": (written("o.zip", lambda p, h: zipfile.ZipFile(p, "w").writestr("a", "")), "neither npz"),
     "zip's first bytes": (raw("m.npz", b"PK\x03\x04" + bytes(100)), "cannot be read as a zip"),
     "HDF5's first bytes": (raw("m.h5", b"\x89HDF\r\n\x1a\n" + bytes(999)), "cannot be read as HDF5"),
@@ -336,9 +336,9 @@ BAD = {
         rezipped("scripted.pt", member("/data.pkl", code(b"(K\x10K\x10", b"(K\x11K\x10"))),  # a stride
         "a tensor that reaches to number 66 of 64",
     ),
-    "an operator on files": (first_target("torch.ops.aten.from_file.default"), "is not run for a stranger"),
-    "an operator of Python": (first_target("torch.ops.builtins.exec.default"), "is not run for a stranger"),
-    "a Python function": (first_target("os.system"), "is not run for a stranger's file"),
+    "an operator on files": (first_target("torch.ops.aten.from_file.default"), "not allowed in a file"),
+    "an operator of Python": (first_target("torch.ops.builtins.exec.default"), "not allowed in a file"),
+    "a Python function": (first_target("os.system"), "not allowed in a file"),
     "an operator that is not there": (first_target("torch.ops.aten.conv2d.newest"), "which torch"),
     "an argument that is not there": (
         graph(lambda module: module["graph"]["nodes"][0]["inputs"][0]["arg"]["as_tensor"].update(name="z")),
@@ -362,7 +362,7 @@ BAD = {
     "several arrays": (array(a=Z, b=Z), "name the table (n, d) 'codes'"),
     "rows out of range": (array(codes=Z, rows=np.arange(N) + 1), "row 60 is outside the 60 images"),
     "negative rows": (array(codes=Z, rows=np.arange(N) - 1), "row -1 is outside"),
-    "rows repeated": (array(codes=Z, rows=np.arange(N) // 2), "image 0 is given twice with different codes"),
+    "rows repeated": (array(codes=Z, rows=np.arange(N) // 2), "image 0 occurs twice with different codes"),
     "fractional rows": (array(codes=Z, rows=np.arange(N) / 2), "rows must be whole numbers"),
     "a table of rows": (array(codes=Z, rows=F), "rows (60, 3) must be one number per code row"),
     "too few rows": (array(codes=Z, rows=np.arange(9)), "60 codes, but 9 rows"),
@@ -385,7 +385,7 @@ BAD = {
         "not numbers",
     ),
     # encoders that do not fit
-    "a state dict alone": (good("state.pt"), "say what they are of with --factory"),
+    "a state dict alone": (good("state.pt"), "say what they belong to with --factory"),
     "no such module": (good("state.pt"), "cannot import", "--factory", "nosuch:make"),
     "no such function": (good("state.pt"), "has no function", "--factory", "stranger:nosuch"),
     "no function's name": (good("state.pt"), "must be package.module:function", "--factory", "a"),
@@ -398,7 +398,7 @@ BAD = {
     ),
     "a method's other weights": (good("state.pt"), "not those of --method vae", "--method", "vae"),
     "no such method": (good("state.pt"), "'betavae'", "--method", "betavea"),
-    "a method for codes": (good("order.npy"), "leave out --method", "--method", "vae"),
+    "a method for codes": (good("order.npy"), "omit --method", "--method", "vae"),
     "method and factory": (good("state.pt"), "give one of them", "--method", "vae", *FACTORY),
     "two inputs": (exported(Two(), inputs=2), "takes 2 inputs"),
     "TorchScript of two inputs": (traced(Two(), inputs=2), "fails on images"),
@@ -407,9 +407,9 @@ BAD = {
     "the same code for all": (traced(Still()), "its 3 codes are the same for all 60 images"),
     "codes that are infinite": (traced(Infinite()), "codes hold NaN or infinite values"),
     "three outputs": (traced(Three()), "choose one with --output"),
-    "an output that is not there": (traced(Three()), "--output mu is no table", "--output", "mu"),
-    "half of three columns": (traced(Odd()), "of 3 columns is no whole number", "--output", "first-half"),
-    "no table": (traced(Total()), "which is no table (b, d) of codes"),
+    "an output that is not there": (traced(Three()), "--output mu is not a table", "--output", "mu"),
+    "half of three columns": (traced(Odd()), "even number of columns", "--output", "first-half"),
+    "no table": (traced(Total()), "which is not a table (b, d) of codes"),
     # options
     "an unknown range": (good("traced.pt"), "value of --input-range", "--input-range", "0,2"),
     "an unknown layout": (good("traced.pt"), "value of --layout", "--layout", "chw"),
@@ -479,7 +479,7 @@ def test_a_data_set_that_does_not_exist(refused, home):
 
 def test_codes_of_other_data_than_here(refused, home, tmp_path):
     np.savez(tmp_path / "c.npz", codes=Z, dataset=str(home / "grid.npz"), sha256="0" * 64)
-    refused("scores would not compare", tmp_path / "c.npz")
+    refused("scores would not be comparable", tmp_path / "c.npz")
 
 
 def test_different_data_in_one_table(refused, home, tmp_path):

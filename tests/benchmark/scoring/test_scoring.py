@@ -5,7 +5,8 @@ import torch
 from disbench import metrics
 from disbench.benchmark.datasets.dataset import ArrayStorage, Dataset
 from disbench.benchmark.protocols import choose_metrics
-from disbench.benchmark.scoring import scoring
+from disbench.benchmark.scoring import draws, scoring, trained
+from disbench.benchmark.scoring.trained import Trained
 from disbench.errors import UsageError
 from disbench.metrics import Grid
 from disbench.models import DataInfo, Method
@@ -38,7 +39,7 @@ class Reader(Method):
 
 
 def score(method, data, choices, **options):
-    return scoring.score(scoring.Trained(method, data, CPU), data, choices, **options)
+    return scoring.score(Trained(method, data, CPU), data, choices, **options)
 
 
 QUICK = {"votes": 200, "eval_votes": 100}
@@ -61,7 +62,7 @@ def test_scores_are_those_of_the_metric_on_the_whole_grid():
     choice = choice.model_copy(update={"settings": QUICK})
     (entry,) = score(Reader(data), data, [choice])
     codes = data.images(np.arange(len(data))).flatten(1)[:, :3].numpy()
-    direct = metrics.factor_vae(codes, GRID, rng=scoring.generator(choice), **QUICK)
+    direct = metrics.factor_vae(codes, GRID, rng=draws.generator(choice), **QUICK)
     assert entry.score == direct.score
     assert entry.label == direct.preset
 
@@ -100,7 +101,7 @@ def test_clustering_metrics_by_hand(monkeypatch):
         def __call__(self, images):
             return (images.flatten(1)[:, 0] * 10).round().long()
 
-    monkeypatch.setattr(scoring, "load_classifier", lambda name, size, data_dir: Frozen())
+    monkeypatch.setattr(trained, "load_classifier", lambda name, size, data_dir: Frozen())
     pixels = np.zeros((10, 1, 2, 2), np.uint8)
     labels = np.array([0] * 5 + [1] * 3 + [2] * 2)
     data = Dataset("toy", "0" * 64, ArrayStorage(pixels), ("class",), labels=labels)
@@ -133,14 +134,14 @@ def test_long_work_is_told():
 
 
 def test_distinct_rows_by_hand():
-    found = scoring.distinct(9, np.array([7, 2, 2]), np.array([], np.int64), np.array([3, 7]))
+    found = draws.distinct(9, np.array([7, 2, 2]), np.array([], np.int64), np.array([3, 7]))
     assert found.tolist() == [2, 3, 7]
-    assert scoring.distinct(5).tolist() == []
+    assert draws.distinct(5).tolist() == []
 
 
 def test_an_encoder_that_gives_some_images_fewer_codes_is_refused(monkeypatch):
     """Written into one array, one code would be taken for each of three."""
-    monkeypatch.setattr(scoring, "CHUNK", 8)
+    monkeypatch.setattr(trained, "CHUNK", 8)
     widths = iter([3, 1])
     with pytest.raises(UsageError, match=r"of shape \(3,\) .* and of shape \(1,\) from row 8 on"):
-        scoring.encode(lambda images: images.flatten(1)[:, : next(widths)], gridded(), np.arange(16))
+        trained.encode(lambda images: images.flatten(1)[:, : next(widths)], gridded(), np.arange(16))

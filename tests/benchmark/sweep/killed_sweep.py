@@ -27,7 +27,7 @@ from disbench.benchmark.protocols import MetricChoice
 from disbench.benchmark.runs import store
 from disbench.benchmark.sweep import plan, workers
 from disbench.benchmark.sweep.cell import Group
-from disbench.benchmark.training.trainer import Single
+from disbench.benchmark.training.strategies import Single
 
 TINY = {"steps": "100", "batch": "4"}
 # in an order in which a cell that gets past one of them by itself leaves others for the next

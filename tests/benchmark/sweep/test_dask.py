@@ -188,10 +188,13 @@ def test_no_scheduler(disbench, tmp_path, monkeypatch):
         assert code == 2
         assert "no Dask scheduler answers" in err
         assert len(err.strip().splitlines()) == 1
-    for option in (["--dry-run"], ["--max-memory", "6G"]):
+    for option, words in (
+        (["--dry-run"], ["a forecast", "omit --scheduler"]),
+        (["--max-memory", "6G"], ["--max-memory", "--scheduler", "--jobs"]),
+    ):
         code, _, err = disbench(*arguments, "--scheduler", "tcp://127.0.0.1:9", *option)
         assert code == 2
-        assert option[0] in err
+        assert all(word in err for word in words)
 
 
 def test_no_dask(monkeypatch):

@@ -125,7 +125,7 @@ def test_a_run_goes_on_in_the_precision_that_it_began_with(planned, tmp_path):
     run = store.open_run(tmp_path / "r")
     run_group(run, cells[:1], setting, plan.Options(data_dir=tmp_path / "data"))
     plan.check_precision(run, cells, "float32")
-    with pytest.raises(UsageError, match="was begun with precision float32, and now it is bf16; give"):
+    with pytest.raises(UsageError, match="was started with precision float32, but bf16 was given; give"):
         plan.check_precision(run, cells[1:], "bf16")  # another seed of that method
 
 

@@ -34,9 +34,9 @@ def test_the_cost_of_finished_seeds_by_hand(tmp_path):
     leave(tmp_path, a, state="done", training=12.0, seconds=15.0, peak_private_mb=300)
     leave(tmp_path, b, state="done", training=24.0, seconds=25.0, peak_private_mb=200)
     leave(tmp_path, c, state="running", training=1.0, seconds=99.0, peak_private_mb=900)
-    cost = forecast.of_done(tmp_path / a.folder.parent)
+    cost = forecast.of_finished(tmp_path / a.folder.parent)
     assert cost == forecast.Cost(step=3.0, after=2.0, private=300 * 2**20, measured=False)
-    assert forecast.of_done(tmp_path / "nothing") is None
+    assert forecast.of_finished(tmp_path / "nothing") is None
 
 
 def test_the_seconds_that_are_left_by_hand(tmp_path):
@@ -52,11 +52,11 @@ def test_the_seconds_that_are_left_by_hand(tmp_path):
     (tmp_path / done.folder / "checkpoint.pt").touch()
     write_json(tmp_path / done.folder / "scores.json", scored)
     all_ = [done, fresh, saved, trained, failed]
-    found = forecast.forecast(tmp_path, all_, setting, plan.Options(), 1)
+    found = forecast.estimate(tmp_path, all_, setting, plan.Options(), 1)
     assert [found.seconds[cell] for cell in all_] == [0, 20, 8, 2, 0]
-    assert found.at(1, 1) == 30
-    assert found.at(2, 1) == 20
-    again = forecast.forecast(tmp_path, all_, setting, plan.Options(retry_failed=True), 1)
+    assert found.until_done(1, 1) == 30
+    assert found.until_done(2, 1) == 20
+    again = forecast.estimate(tmp_path, all_, setting, plan.Options(retry_failed=True), 1)
     assert again.seconds[failed] == 20
 
 
@@ -76,7 +76,7 @@ def test_a_dry_run_tells_of_every_method_and_writes_nothing(disbench, tmp_path):
     ]
     assert all(line[5] for line in lines)
     assert "6 of 6 seeds to do, 2 at a time: about" in text
-    assert "by a few steps and images here" in text
+    assert "from a few steps and images on this machine" in text
     if sys.platform == "linux":
         megabytes = [int(line[6].removesuffix(" MiB")) for line in lines]
         assert all(100 < number < 1000 for number in megabytes)
@@ -139,7 +139,7 @@ def test_a_run_whose_time_is_up_goes_on_when_run_again(finished_run, disbench, t
     arguments = [*RUN, *QUICK, "--jobs", 1, "--seeds", 2, "--out", tmp_path / "r"]
     code, text, _ = disbench(*arguments, "--max-seconds", 0.001)
     assert code == 75
-    assert "stopped because its time was up with" in text
+    assert "stopped because the time limit was reached with" in text
     assert not list((tmp_path / "r").glob(".stop*"))
     assert disbench(*arguments, "--max-seconds", 1000)[0] == 0
     for cell, folder in store.cells(finished_run):
@@ -161,6 +161,6 @@ def test_the_rows_that_will_be_encoded_are_those_that_are(quick_run):
     cell, folder = store.cells(quick_run)[0]
     setting = protocols.get(cell.protocol)
     data = forecast.datasets.load("dsprites", size=32)
-    source = forecast.scoring.Trained(None, data, None)
+    source = forecast.Trained(None, data, None)
     with np.load(folder / "codes.npz") as file:
         np.testing.assert_array_equal(forecast.needed(data, setting, source), file["rows"])

@@ -67,14 +67,6 @@ def test_failed_seeds_are_not_waited_for():
     assert str(progress.remaining(seeds, 1)) == "about 0 s left"
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(None, "–"), (12.4, "12 s"), (600, "10 min"), (3 * 3600 + 300, "3 h 05 min"), (50 * 3600, "2 d 2 h")],
-)
-def test_durations(seconds, text):
-    assert progress.duration(seconds) == text
-
-
 @pytest.fixture
 def tally(tmp_path):
     """32 seeds of nine methods; the first has one done, one running, one left running by a killed sweep."""

@@ -59,9 +59,7 @@ def test_all_ways_train_and_take_equally_many_turns():
         ("plain PyTorch", 1),
         ("disbench", 1),
         ("fused", 1),
-        ("fused, unfold", 1),
         ("fused", 2),
-        ("fused, unfold", 2),
     ]
     speed.take_turns(ways, 0.0, CPU)
     assert {len(way.wall) for way in ways} == {speed.ROUNDS}

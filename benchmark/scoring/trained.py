@@ -1,0 +1,128 @@
+"""A trained method as a source: its codes of images, and its generated images counted by class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from disbench.benchmark.datasets import Dataset
+from disbench.benchmark.scoring.classifier import load_classifier
+from disbench.benchmark.scoring.scoring import Progress
+from disbench.benchmark.training.seeds import stream
+from disbench.errors import UsageError
+from disbench.metrics import ContingencyTable
+from disbench.metrics.arrays import Floats, Ints
+from disbench.models import Method
+
+CHUNK = 256  # images encoded at a time: what a layer gives for them fits into a core's cache
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained method on a data set, as a `scoring.Source`.
+
+    Attributes:
+        method: the method, on `device`.
+        data: the data set whose images it encodes.
+        device: where it encodes them.
+        data_dir: folder of the data sets, and of the classifiers of generated images.
+    """
+
+    method: Method
+    data: Dataset
+    device: torch.device
+    data_dir: Path | None = None
+
+    @property
+    def rows(self) -> Ints | None:
+        """None: it has codes of all images."""
+        return None
+
+    def codes(self, rows: Ints, progress: Progress | None = None) -> Floats:
+        """The codes (len(rows), d) that `represent` gives in evaluation mode."""
+        self.method.eval()
+
+        def represent(images: Tensor) -> Tensor:
+            return self.method.represent(images.to(self.device, memory_format=torch.channels_last))
+
+        return encode(represent, self.data, rows, progress)
+
+    def contingency(self) -> tuple[ContingencyTable, str] | str:
+        """See `contingency`."""
+        return contingency(self.method, self.data, self.device, self.data_dir)
+
+
+def encode(
+    represent: Callable[[Tensor], Tensor], data: Dataset, rows: Ints, progress: Progress | None = None
+) -> Floats:
+    """The codes (len(rows), d) of the images in these rows.
+
+    Args:
+        represent: from images (b, c, h, w) to codes (b, d).
+        data: has the images.
+        rows: (n,) row numbers.
+        progress: called after each part.
+
+    Raises:
+        UsageError: a code is not a number, or some images have more codes than others.
+    """
+    # One array for all: the parts, kept one by one, would keep a network's memory from being used again.
+    codes: Floats = np.empty((0, 0), np.float32)
+    with torch.no_grad():
+        for start in range(0, len(rows), CHUNK):
+            part = represent(data.images(rows[start : start + CHUNK])).float().cpu().numpy()
+            if start == 0:
+                codes = np.empty((len(rows), *part.shape[1:]), np.float32)
+            if part.shape[1:] != codes.shape[1:]:
+                raise UsageError(
+                    f"the encoder gave codes of shape {codes.shape[1:]} for the first images and of shape "
+                    f"{part.shape[1:]} from row {rows[start]:,} on; it must give the same for all."
+                )
+            codes[start : start + CHUNK] = part
+            if progress:
+                progress("encoding", min(start + CHUNK, len(rows)), len(rows))
+    if not np.isfinite(codes).all():
+        bad = int((~np.isfinite(codes)).any(1).sum())
+        raise UsageError(f"{bad} of {len(codes)} codes hold NaN or infinite values; the model has diverged.")
+    return codes
+
+
+def contingency(
+    method: Method, data: Dataset, device: torch.device, data_dir: Path | None
+) -> tuple[ContingencyTable, str] | str:
+    """Counts of 1,000 generated images of each category by the class that the frozen classifier gives them.
+
+    Categories are hard one-hot codes, all with the same noise (Ojha et al. 2020).
+
+    Returns:
+        The counts, and the classifier with its accuracy and hash in words; or the reason why the method or
+        the data set cannot have them.
+
+    Raises:
+        UsageError: the classifier of this data set is not there.
+    """
+    if data.labels is None:
+        return f"{data.name} has no classes"
+    generator = torch.Generator(device).manual_seed(stream(0, "categories"))
+    method.eval()
+    with torch.no_grad():
+        generated = [method.categories(method.noise(100, generator)) for _ in range(10)]
+    # (categories, 100, c, h, w) each
+    rounds = [named[1] for named in generated if named is not None]
+    if not rounds:
+        return "the method has no categorical code"
+    classifier = load_classifier(data.name, size=data.shape[1], data_dir=data_dir)
+    k, classes = len(rounds[0]), len(classifier.classes)
+    counts = np.zeros((k, classes), np.int64)
+    for pictures in rounds:
+        for category, row in enumerate(pictures.cpu()):
+            counts[category] += np.bincount(classifier(row).numpy(), minlength=classes)
+    prior = method.class_prior()
+    latent_prior = np.full(k, 1 / k) if prior is None else prior.detach().cpu().double().numpy()
+    table = ContingencyTable(counts, latent_prior / latent_prior.sum(), data.class_prior)
+    return table, f"{classifier.data}, {classifier.accuracy:.2%} right, sha256 {classifier.sha256[:12]}"

@@ -1,0 +1,220 @@
+"""The arguments of a run, checked in one place for Python and for the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import joblib
+
+from disbench import plugins, units
+from disbench.benchmark import datasets, protocols
+from disbench.benchmark.datasets import loading
+from disbench.benchmark.runs.store import Cell
+from disbench.benchmark.scoring import classifier
+from disbench.benchmark.sweep import plan
+from disbench.benchmark.training import gpu
+from disbench.errors import UsageError, argument, unknown
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Names = str | Sequence[str]
+Seeds = int | str | Iterable[int]
+PathLike = str | Path
+
+
+@dataclass(frozen=True)
+class Request:
+    """Everything that can be asked of `disbench.run` and `disbench.forecast`.
+
+    Attributes:
+        methods: names of methods, see `disbench.models.names()`: a list, or a text with commas.
+        seeds: number of seeds (32 means seeds 0 to 31), or a list of seeds ([3, 7] or "3,7").
+        protocol: fixes data set, image size, networks, budget and metrics.
+        dataset: one or several data sets, instead of the protocol's.
+        size: image size in pixels (default: the protocol's, or else the data set's default).
+        config: named config, instead of the protocol's.
+        settings: changes to the settings of methods, such as {"betavae": {"beta": 6}}.
+        variants: variants of the methods, or "all".
+        out: folder of the run; give the same folder again to resume.
+        device: "auto", "cpu" or "cuda"; "auto" uses a GPU if one is available.
+        jobs: number of seeds trained in parallel, one thread each (0: one per core).
+        fuse: number of seeds trained as one batched program (0: all on a GPU, one on a CPU).
+        precision: precision of matrix products on a GPU: "float32", "tf32" or "bf16".
+        cuda_graph: on a GPU, capture the training step as a CUDA graph and replay it.
+        data_dir: folder of the data sets (default: $DISBENCH_DATA, or else the user's cache folder).
+        retry_failed: train failed seeds again.
+        max_memory: memory limit for all jobs together, in bytes or as a text such as "6G"; reduces the
+            number of jobs if necessary.
+        max_seconds: stop after this time as Ctrl-C would (0: no limit).
+        scheduler: address of a Dask scheduler whose workers train the seeds, such as "tcp://10.0.0.1:8786".
+        plugin: Python files with your own methods, metrics or data sets.
+        console: rich console that shows the progress (default: nothing is printed).
+
+    Raises:
+        UsageError: an argument that is out of range or contradicts another one.
+    """
+
+    methods: Names
+    _: KW_ONLY
+    seeds: Seeds = 1
+    protocol: str = "mini"
+    dataset: Names | None = None
+    size: int | None = None
+    config: str | None = None
+    settings: Mapping[str, Mapping[str, object]] | None = None
+    variants: Names = ()
+    out: PathLike = "runs/default"
+    device: str = "auto"
+    jobs: int = 0
+    fuse: int = 0
+    precision: str = "float32"
+    cuda_graph: bool = False
+    data_dir: PathLike | None = None
+    retry_failed: bool = False
+    max_memory: int | str | None = None
+    max_seconds: float = 0.0
+    scheduler: str = ""
+    plugin: PathLike | Sequence[PathLike] = ()
+    console: Console | None = field(default=None, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # an iterator can be read only once
+        object.__setattr__(self, "seeds", seed_numbers(self.seeds))
+        object.__setattr__(self, "methods", names(self.methods, "methods"))
+        for name, value, usual in (("jobs", self.jobs, "one per core"), ("fuse", self.fuse, "the default")):
+            if value < 0:
+                raise UsageError(f"{argument(name)} {value} was given; give 1 or more, or 0 for {usual}.")
+        if self.device not in gpu.DEVICES:
+            raise unknown("device", self.device, gpu.DEVICES)
+        if not 0 <= self.max_seconds < 1e9:
+            raise UsageError(
+                f"{argument('max_seconds')} {self.max_seconds:g} was given; give a number of seconds, or 0 "
+                "for no limit."
+            )
+        if self.limit is not None and self.scheduler:
+            raise UsageError(
+                f"{argument('max_memory')} limits this machine, but with {argument('scheduler')} the workers "
+                f"train; omit it, or limit the groups at a time with {argument('jobs')}."
+            )
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the run."""
+        return Path(self.out)
+
+    @property
+    def limit(self) -> int | None:
+        """Memory limit in bytes."""
+        return None if self.max_memory is None else units.parse_memory(self.max_memory, "max_memory")
+
+    def prepare(self) -> Prepared:
+        """Loads plug-ins and data, and plans the cells; writes nothing in the run's folder.
+
+        Raises:
+            UsageError: an unknown name, a setting that does not fit, or data that are missing.
+        """
+        for path in several(self.plugin):
+            plugins.load(path)
+        methods, seeds = names(self.methods, "methods"), seed_numbers(self.seeds)
+        data_dir = None if self.data_dir is None else Path(self.data_dir)
+        protocol = protocols.get(self.protocol)
+        # a worker of a cluster chooses a device of its own
+        device = self.device if self.scheduler else gpu.choose_device(self.device)
+        tuning = gpu.choose_tuning(device, self.precision, self.cuda_graph)
+        variants = names(self.variants, "variants") if self.variants else []
+        entries = plan.entries(protocol, methods, self.settings or {}, variants, self.config)
+        data = [
+            datasets.load(name, size=self.size or loading.usual_size(name, protocol.size), data_dir=data_dir)
+            for name in dict.fromkeys(map(str, several(self.dataset or protocol.dataset)))
+        ]
+        for loaded in data:
+            classifier.check_classifier(loaded, protocol.metrics, data_dir)
+        on = ", ".join(f"{d.name} {d.shape[1]}x{d.shape[2]}" for d in data)
+        where = f"workers of {self.scheduler}" if self.scheduler else device
+        default_jobs = 0 if self.scheduler else 1 if device == "cuda" else joblib.cpu_count()
+        return Prepared(
+            request=self,
+            title=f"{', '.join(methods)} x {len(seeds)} seeds on {on}, "
+            f"protocol {self.protocol} ({protocol.summary}), {where}",
+            cells=plan.plan(protocol, entries, seeds, data),
+            protocol=protocol,
+            options=plan.Options(device, data_dir, self.retry_failed, tuning=tuning),
+            jobs=self.jobs or default_jobs,
+            fuse=self.fuse or (len(seeds) if device == "cuda" else 1),
+        )
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A request with its names and data looked up and its cells planned.
+
+    Attributes:
+        request: the arguments.
+        title: methods, seeds, data sets, protocol and device in words.
+        cells: one per method, seed and data set.
+        protocol: the protocol.
+        options: how the cells are trained.
+        jobs: groups of seeds at a time; 0 for as many as a cluster takes.
+        fuse: seeds in a group.
+    """
+
+    request: Request
+    title: str
+    cells: list[Cell]
+    protocol: protocols.Protocol
+    options: plan.Options
+    jobs: int
+    fuse: int
+
+
+def seed_numbers(seeds: Seeds) -> tuple[int, ...]:
+    """Seeds as sorted numbers: 32 and "32" are seeds 0 to 31, "3,7" and [3, 7] those two, "5," seed 5.
+
+    Raises:
+        UsageError: no seed, a negative one, or a text that is not a number.
+    """
+    named = argument("seeds")
+    if isinstance(seeds, str):
+        try:
+            numbers = [int(part) for part in seeds.split(",") if part.strip()]
+        except ValueError:
+            numbers = []
+        if not numbers:
+            raise UsageError(
+                f"{named} {seeds!r} is not a number; give how many (32 means seeds 0 to 31) or a list (3,7)."
+            )
+        seeds = numbers if "," in seeds else numbers[0]
+    if isinstance(seeds, int):
+        if seeds < 1:
+            raise UsageError(f"{named} must be at least 1, or a list (3,7), not {seeds}.")
+        return tuple(range(seeds))
+    numbers = sorted({int(seed) for seed in seeds})
+    if not numbers or numbers[0] < 0:
+        raise UsageError(f"{named} {numbers} is empty or has a negative seed; give seeds of 0 or more.")
+    return tuple(numbers)
+
+
+def names(given: Names, name: str) -> list[str]:
+    """Names without repeats, of a list or of a text with commas.
+
+    Args:
+        given: the names.
+        name: the argument that they were given for.
+
+    Raises:
+        UsageError: there is none.
+    """
+    parts = given.split(",") if isinstance(given, str) else given
+    chosen = list(dict.fromkeys(str(part).strip() for part in parts if str(part).strip()))
+    if not chosen:
+        raise UsageError(f"{argument(name)} is empty; give names separated by commas.")
+    return chosen
+
+
+def several(value: PathLike | Sequence[PathLike]) -> list[PathLike]:
+    """One value or several as a list; a text is one value, even with a comma."""
+    return [value] if isinstance(value, str | Path) else list(value)

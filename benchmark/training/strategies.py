@@ -1,0 +1,239 @@
+"""The strategies of training: one seed the plain way, several seeds stacked, several seeds side by side."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import dataclasses
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, grad, stack_module_state, vmap
+
+from disbench.benchmark.training.gpu import Arguments, Losses
+from disbench.benchmark.training.trainer import Monitored, OptimizerState, State, Trainer
+from disbench.models.method import Method, Noise, Terms, Update
+
+
+class Single(Trainer):
+    """One seed: forward, backward, step."""
+
+    def set_up(self, methods: Sequence[Method]) -> None:
+        (method,) = methods
+        # channels last: a few per cent faster on CPUs, and cuDNN's own layout
+        self.method = method.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.method.train()
+        self.updates: list[tuple[Update, list[nn.Parameter], torch.optim.Optimizer]] = []
+        for update in method.updates():
+            parameters = [p for name in update.modules for p in getattr(method, name).parameters()]
+            self.updates.append((update, parameters, update.optimizer.over(parameters)))
+
+    def arguments(self, step: int) -> Arguments:
+        images, (noise,), at = self.inputs(step)
+        return images.to(memory_format=torch.channels_last), noise, at
+
+    def compute(self, images: Tensor, noise: Noise, step: Tensor) -> Losses:
+        names: list[str] = []
+        values: list[Tensor] = []
+        for update, parameters, optimizer in self.updates:
+            # no activations are kept for gradients that are not needed
+            self.method.requires_grad_(False)
+            for parameter in parameters:
+                parameter.requires_grad_()
+            with self.tuning.arithmetic(self.device):
+                terms: Terms = getattr(self.method, update.loss)(images, noise, step)
+                total = torch.stack(list(terms.values())).sum()
+            gradients = torch.autograd.grad(total, parameters)
+            for parameter, gradient in zip(parameters, gradients, strict=True):
+                parameter.grad = gradient
+            optimizer.step()
+            names += [f"{update.loss}.{name}" for name in terms]
+            values += [term.detach() for term in terms.values()]
+        return names, torch.stack(values)[:, None]
+
+    def tensors(self) -> list[Tensor]:
+        slots = _slots(optimizer for *_, optimizer in self.updates)
+        return [*self.method.parameters(), *self.method.buffers(), *slots]
+
+    def monitor(self) -> list[Monitored]:
+        before = [buffer.clone() for buffer in self.method.buffers()]
+        with torch.no_grad():
+            monitored: Terms = self.method.monitor(*self.arguments(self.step))
+            for buffer, value in zip(self.method.buffers(), before, strict=True):
+                buffer.copy_(value)
+        return [{name: value.tolist() for name, value in monitored.items()}]
+
+    def state(self, i: int) -> State:
+        optimizers = [optimizer.state_dict() for *_, optimizer in self.updates]
+        return copy.deepcopy(State(self.step, self.method.state_dict(), optimizers))
+
+    def restore(self, states: Sequence[State]) -> None:
+        (state,) = states
+        self.method.load_state_dict(dict(state.weights), strict=True)
+        for (*_, optimizer), saved in zip(self.updates, state.optimizers, strict=True):
+            _load(optimizer, saved)
+        # a recording would go on with the optimisers' former tensors
+        self.step, self.recording = state.step, None
+
+
+class Fused(Trainer):
+    """Several seeds in one program: their weights stacked, their losses mapped over the stack.
+
+    Equal to the seeds alone to rounding: the same noise, the same order of the data, and no quantity that
+    mixes seeds (batch norm sees its own seed's batch, every optimiser here works element by element).
+    """
+
+    def set_up(self, methods: Sequence[Method]) -> None:
+        for method in methods:
+            method.to(self.device).train()
+        self.parameters, self.buffers = stack_module_state(list(methods))
+        self.base = copy.deepcopy(methods[0]).to("meta")
+        self.updates: list[tuple[Update, list[str], torch.optim.Optimizer]] = []
+        for update in methods[0].updates():
+            names = [n for m in update.modules for n in self.parameters if n.split(".")[0] == m]
+            optimizer = update.optimizer.over([self.parameters[n] for n in names])
+            self.updates.append((update, names, optimizer))
+
+    def arguments(self, step: int) -> Arguments:
+        images, noise, at = self.inputs(step)
+        stacked = {name: torch.stack([drawn[name] for drawn in noise]) for name in noise[0]}
+        return images.reshape(len(self.seeds), self.batch, *images.shape[1:]), stacked, at
+
+    def compute(self, images: Tensor, noise: Noise, step: Tensor) -> Losses:
+        names: list[str] = []
+        values: list[Tensor] = []
+        for update, learned, optimizer in self.updates:
+
+            def loss(
+                learning: Terms, fixed: Terms, buffers: Terms, x: Tensor, eps: Noise, loss: str = update.loss
+            ) -> tuple[Tensor, Terms]:
+                terms = functional_call(self.base, ({**fixed, **learning}, buffers), (loss, x, eps, step))
+                return torch.stack(list(terms.values())).sum(), terms
+
+            learning = {n: self.parameters[n].detach() for n in learned}
+            fixed = {n: p.detach() for n, p in self.parameters.items() if n not in learning}
+            with self.tuning.arithmetic(self.device):
+                gradients, terms = vmap(grad(loss, has_aux=True))(
+                    learning, fixed, self.buffers, images, noise
+                )
+            for name in learned:
+                self.parameters[name].grad = gradients[name]
+            optimizer.step()
+            names += [f"{update.loss}.{name}" for name in terms]
+            values += [term.detach() for term in terms.values()]
+        return names, torch.stack(values)
+
+    def tensors(self) -> list[Tensor]:
+        slots = _slots(optimizer for *_, optimizer in self.updates)
+        return [*self.parameters.values(), *self.buffers.values(), *slots]
+
+    def monitor(self) -> list[Monitored]:
+        buffers = {name: buffer.clone() for name, buffer in self.buffers.items()}
+        images, noise, step = self.arguments(self.step)
+
+        def look(parameters: Terms, buffers: Terms, x: Tensor, eps: Noise) -> Terms:
+            terms: Terms = functional_call(self.base, (parameters, buffers), ("monitor", x, eps, step))
+            return terms
+
+        with torch.no_grad():
+            parameters = {n: p.detach() for n, p in self.parameters.items()}
+            monitored = vmap(look)(parameters, buffers, images, noise)
+        return [{n: v[i].tolist() for n, v in monitored.items()} for i in range(len(self.seeds))]
+
+    def state(self, i: int) -> State:
+        weights = {n: t[i].detach().clone() for n, t in {**self.parameters, **self.buffers}.items()}
+        optimizers = []
+        for _, names, optimizer in self.updates:
+            saved = optimizer.state_dict()
+            shapes = [self.parameters[n].shape for n in names]
+            slots = {
+                k: {s: (v[i] if _stacked(v, shapes[k]) else v).clone() for s, v in slot.items()}
+                for k, slot in saved["state"].items()
+            }
+            optimizers.append({**saved, "state": slots})
+        return State(self.step, weights, optimizers)
+
+    def restore(self, states: Sequence[State]) -> None:
+        with torch.no_grad():
+            for name, tensor in {**self.parameters, **self.buffers}.items():
+                tensor.copy_(torch.stack([state.weights[name].to(self.device) for state in states]))
+        for u, (_, names, optimizer) in enumerate(self.updates):
+            saved = [state.optimizers[u] for state in states]
+            shapes = [self.parameters[n].shape[1:] for n in names]
+            slots = {
+                k: {
+                    s: torch.stack([other["state"][k][s] for other in saved]) if _stacked(v, shapes[k]) else v
+                    for s, v in slot.items()
+                }
+                for k, slot in saved[0]["state"].items()
+            }
+            _load(optimizer, {"state": slots})
+        self.step, self.recording = states[0].step, None
+
+
+class Branches(Trainer):
+    """Several seeds side by side: each as alone, on a GPU in a stream of its own.
+
+    Recorded as a graph, it is one graph with a branch per seed, whose kernels may run at the same time. On a
+    CPU it is one seed after the other. `disbench bench train` compares it with stacked seeds.
+    """
+
+    def set_up(self, methods: Sequence[Method]) -> None:
+        tuning = dataclasses.replace(self.tuning, graph=False)
+        self.alone = [
+            Single([method], self.data, [seed], self.device, tuning)
+            for method, seed in zip(methods, self.seeds, strict=True)
+        ]
+        count = len(self.seeds) if self.device.type == "cuda" else 0
+        self.streams = [torch.cuda.Stream(self.device) for _ in range(count)]  # type: ignore[no-untyped-call]
+
+    def arguments(self, step: int) -> Arguments:
+        images, noise, at = self.inputs(step)
+        stacked = {name: torch.stack([drawn[name] for drawn in noise]) for name in noise[0]}
+        return images.to(memory_format=torch.channels_last), stacked, at
+
+    def compute(self, images: Tensor, noise: Noise, step: Tensor) -> Losses:
+        names: list[str] = []
+        values: list[Tensor] = []
+        for side in self.streams:
+            side.wait_stream(torch.cuda.current_stream())
+        for i, (single, x) in enumerate(zip(self.alone, images.chunk(len(self.alone)), strict=True)):
+            with torch.cuda.stream(self.streams[i]) if self.streams else contextlib.nullcontext():
+                names, losses = single.compute(x, {name: drawn[i] for name, drawn in noise.items()}, step)
+                values.append(losses)
+        for side in self.streams:
+            torch.cuda.current_stream().wait_stream(side)
+        return names, torch.cat(values, dim=1)
+
+    def tensors(self) -> list[Tensor]:
+        return [tensor for single in self.alone for tensor in single.tensors()]
+
+    def monitor(self) -> list[Monitored]:
+        for single in self.alone:
+            single.step = self.step
+        return [monitored for single in self.alone for monitored in single.monitor()]
+
+    def state(self, i: int) -> State:
+        return dataclasses.replace(self.alone[i].state(0), step=self.step)
+
+    def restore(self, states: Sequence[State]) -> None:
+        for single, state in zip(self.alone, states, strict=True):
+            single.restore([state])
+        self.step, self.recording = states[0].step, None
+
+
+def _load(optimizer: torch.optim.Optimizer, saved: OptimizerState) -> None:
+    """Restores what an optimiser has gathered, not its settings: some depend on the device."""
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": saved["state"]})
+
+
+def _slots(optimizers: Iterable[torch.optim.Optimizer]) -> list[Tensor]:
+    """All tensors that optimisers keep."""
+    kept = [value for o in optimizers for slot in o.state.values() for value in slot.values()]
+    return [value for value in kept if isinstance(value, Tensor)]
+
+
+def _stacked(value: object, shape: torch.Size) -> bool:
+    """Whether an optimiser's slot holds a number for each weight, and is no count of steps."""
+    return isinstance(value, Tensor) and value.shape == shape

@@ -1,0 +1,140 @@
+"""The entries of `scores.json`: what was asked, the score, and whether they answer another question."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from disbench import metrics, plugins
+from disbench.benchmark.protocols import MetricChoice, choose_metrics
+from disbench.benchmark.scoring.entries import Draws, ScoreEntry, answer, read_entries
+from disbench.metrics import Grid
+
+GRID = Grid((3, 4))
+FACTORS = GRID.factors(np.arange(len(GRID)))
+(MIG,) = choose_metrics("mig")
+CHANGED = MetricChoice(name="mig", preset="dlib", settings={"bins": 5}).resolved()
+
+
+def measured(choice):
+    score = metrics.get(choice.name)(FACTORS + 0.25, FACTORS, preset=choice.preset, **choice.settings)
+    return ScoreEntry.measured(choice, score, None, 1.23456)
+
+
+def through_json(entry):
+    return ScoreEntry.read(json.loads(json.dumps(entry.plain(), allow_nan=False)))
+
+
+def test_a_measured_entry_by_hand():
+    entry = measured(CHANGED)
+    assert (entry.metric, entry.preset, entry.changed, entry.plugin) == ("mig", "dlib", {"bins": 5}, None)
+    assert entry.label == "dlib, bins=5"
+    assert entry.settings["bins"] == 5
+    assert entry.seconds == 1.235
+    assert entry.score == pytest.approx(1.0)
+    assert entry.reason is None
+    assert entry.draws is None
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        measured(MIG),
+        measured(CHANGED),
+        measured(MIG).with_draws(Draws.of([0.25, 0.75]), ["on 3 of the 9 rows that have codes"]),
+        measured(MIG).with_draws(Draws.of([0.25, None]), []),
+        ScoreEntry.pending(MIG),
+        ScoreEntry.pending(CHANGED, "mig: 3 rows are too few"),
+    ],
+    ids=["measured", "changed", "draws", "a draw without a score", "pending", "refused"],
+)
+def test_as_json_and_back_it_is_the_same(entry):
+    assert through_json(entry) == entry
+
+
+def test_several_draws_are_summed_up_by_hand():
+    assert Draws.of([1.0, 3.0]) == Draws([1.0, 3.0], mean=2.0, std=pytest.approx(2**0.5), min=1.0, max=3.0)
+    assert Draws.of([0.5]) == Draws([0.5], mean=0.5, std=None, min=0.5, max=0.5)
+    assert Draws.of([0.5, None]) == Draws([0.5, None], None, None, None, None)
+
+
+def test_further_warnings_come_after_the_metric_s_own():
+    entry = dataclasses.replace(measured(MIG), warnings=["one"]).with_draws(None, ("two",))
+    assert entry.warnings == ["one", "two"]
+
+
+def test_an_entry_without_a_score_says_only_what_was_asked():
+    assert ScoreEntry.pending(CHANGED, "why").plain() == {
+        "metric": "mig",
+        "preset": "dlib",
+        "changed": {"bins": 5},
+        "plugin": None,
+        "score": None,
+        "label": "dlib, bins=5",
+        "reason": "why",
+    }
+
+
+def test_a_score_that_is_no_number_has_the_metric_s_warnings_as_its_reason():
+    score = metrics.Score(float("nan"), parts={"a": np.array([np.inf, 1])}, warnings=("one", "two"))
+    entry = ScoreEntry.measured(MIG, score, None, 0.0)
+    assert entry.score is None
+    assert entry.reason == "one; two"
+    assert entry.parts == {"a": [None, 1.0]}
+    assert through_json(entry) == entry
+
+
+def test_what_an_older_file_lacks_has_its_default():
+    older = measured(MIG).plain()
+    for name in ("plugin", "classifier", "n_encoded", "live", "seconds"):
+        del older[name]
+    entry = ScoreEntry.read(older)
+    assert (entry.plugin, entry.classifier, entry.n_encoded, entry.live, entry.seconds) == (
+        None, None, 0, None, 0.0,
+    )  # fmt: skip
+    assert entry.score == measured(MIG).score
+
+
+def test_what_a_newer_file_has_besides_is_not_read():
+    assert ScoreEntry.read({**measured(MIG).plain(), "mood": "good"}) == measured(MIG)
+
+
+@pytest.mark.parametrize("content", [None, {}, "mig", [1], [{}], [{"preset": "dlib"}]])
+def test_what_are_no_entries_are_none(content):
+    assert read_entries(content) is None
+
+
+def test_a_file_s_entries_are_read_in_order():
+    entries = [measured(MIG), ScoreEntry.pending(CHANGED, "why")]
+    assert read_entries([entry.plain() for entry in entries]) == entries
+
+
+def test_scores_answer_exactly_their_own_question(monkeypatch):
+    (sap,) = choose_metrics("sap")
+    entries = [through_json(measured(MIG)), ScoreEntry.pending(sap, "why")]
+    assert answer(entries, [MIG, sap])
+    assert not answer(None, [MIG, sap])
+    assert not answer(entries, [sap, MIG]), "another order"
+    assert not answer(entries, [MIG]), "fewer metrics"
+    assert not answer(entries, [CHANGED, sap]), "another setting"
+    other = next(preset for preset in metrics.get("mig").presets if preset != MIG.preset)
+    assert not answer(entries, [MetricChoice(name="mig", preset=other), sap]), "another preset"
+    monkeypatch.setattr(plugins, "source", lambda kind, name: "mine.py, sha256 0" if name == "mig" else "")
+    assert not answer(entries, [MIG, sap]), "the code of another plug-in"
+    assert answer([dataclasses.replace(entries[0], plugin="mine.py, sha256 0"), entries[1]], [MIG, sap])
+
+
+def test_a_list_setting_is_answered_after_json():
+    """TOML and JSON have lists where Python has tuples."""
+    names = [name for name in metrics.names() if metrics.get(name).kind == "table"]
+    name, setting, value = next(
+        (name, setting, value)
+        for name in names
+        for setting, value in metrics.get(name).settings().items()
+        if isinstance(value, tuple)
+    )
+    choice = MetricChoice(name=name, settings={setting: value}).resolved()
+    assert through_json(ScoreEntry.pending(choice)).answers(
+        MetricChoice(name=name, settings={setting: list(value)}).resolved()
+    )
