@@ -15,11 +15,20 @@ import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mkdocs.config.defaults import MkDocsConfig
+    from mkdocs.structure.files import Files
+    from mkdocs.structure.pages import Page
+
+    from disbench.leaderboards.published import Number
+    from disbench.metrics.registry import Metric
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
-GRID = (3, 6, 40, 32, 32)  # of dSprites, for how many images a metric asks
+# The grid of dSprites, on which the images that a metric asks for are counted.
+GRID = (3, 6, 40, 32, 32)
 
 TAKES = {
     "table": "codes (n, d) and factors (n, k) of any rows",
@@ -31,33 +40,34 @@ TAKES = {
 }
 
 
-def on_config(config: Any) -> Any:
-    config.nav = [_expanded(entry) for entry in config.nav]
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    config.nav = [_expanded(entry) for entry in config.nav or []]
     return config
 
 
-def on_files(files: Any, config: Any) -> Any:
+def on_files(files: Files, config: MkDocsConfig) -> Files:
     from mkdocs.structure.files import File
 
-    for path, content in {**pages(), **pictures()}.items():
+    contents: dict[str, str | bytes] = {**pages(), **pictures()}
+    for path, content in contents.items():
         files.append(File.generated(config, path, content=content))
     return files
 
 
-def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     return filled(markdown)
 
 
 def filled(text: str) -> str:
     """A page with its `<!-- table: NAME -->` and `<!-- file: PATH -->` lines replaced."""
 
-    def quoted(found: re.Match[str]) -> str:
-        path = ROOT / found[1]
+    def quoted(line: re.Match[str]) -> str:
+        path = ROOT / line[1]
         kind = {".py": "python", ".toml": "toml"}[path.suffix]
-        return f'```{kind} title="{found[1]}"\n{path.read_text("utf-8")}```'
+        return f'```{kind} title="{line[1]}"\n{path.read_text("utf-8")}```'
 
     text = re.sub(r"^<!-- file: (\S+) -->$", quoted, text, flags=re.MULTILINE)
-    return re.sub(r"^<!-- table: (\w+) -->$", lambda found: measured(found[1]), text, flags=re.MULTILINE)
+    return re.sub(r"^<!-- table: (\w+) -->$", lambda line: measured(line[1]), text, flags=re.MULTILINE)
 
 
 def measured(name: str) -> str:
@@ -74,20 +84,20 @@ def measured(name: str) -> str:
     )
 
 
-def _expanded(entry: Any) -> Any:
+def _expanded(entry: object) -> object:
     """A nav entry with its `generated: KIND` lines replaced."""
     if not isinstance(entry, dict):
         return entry
     ((title, inside),) = entry.items()
     if not isinstance(inside, list):
         return entry
-    found: list[Any] = []
+    parts: list[object] = []
     for part in inside:
         if isinstance(part, dict) and "generated" in part:
-            found += _nav(part["generated"])
+            parts += _nav(part["generated"])
         else:
-            found.append(_expanded(part))
-    return {title: found}
+            parts.append(_expanded(part))
+    return {title: parts}
 
 
 def _nav(kind: str) -> list[dict[str, str]]:
@@ -123,27 +133,27 @@ def pages() -> dict[str, str]:
 
 
 def pictures() -> dict[str, bytes]:
-    """Path below docs/ and content of the kept results' pictures."""
+    """Path below docs/ and content of the pictures of the saved results."""
     from disbench.leaderboards import results
 
     paths = {name: results.FOLDER / name / results.PICTURE for name in results.names()}
     return {f"results/{name}.png": path.read_bytes() for name, path in paths.items() if path.is_file()}
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for row in rows:
         lines.append("| " + " | ".join(cell_of(value) for value in row) + " |")
     return "\n".join(lines) + "\n"
 
 
-def cell_of(value: Any) -> str:
+def cell_of(value: object) -> str:
     """A table's cell: bars are escaped, but not in code, where Markdown would show the backslash."""
     parts = str(value).split("`")
     return "`".join(part if i % 2 else part.replace("|", "\\|") for i, part in enumerate(parts))
 
 
-def shown(value: Any) -> str:
+def shown(value: object) -> str:
     """A setting as it would be typed."""
     if isinstance(value, tuple):
         return ", ".join(map(str, value)) or "none"
@@ -152,7 +162,7 @@ def shown(value: Any) -> str:
     return str(value)
 
 
-def doc(module: Any) -> str:
+def doc(module: object) -> str:
     return inspect.getdoc(module) or ""
 
 
@@ -178,7 +188,7 @@ def prose(text: str) -> str:
 def symbols(block: str) -> str:
     """A docstring's table of symbols as a real one; any other indented block as it is."""
     lines = textwrap.dedent(block).splitlines()
-    starts = [found.start() for found in re.finditer(r"(?<!\S)\w", lines[0])]
+    starts = [word.start() for word in re.finditer(r"(?<!\S)\w", lines[0])]
     aligned = all(line[at - 1 : at] in ("", " ") for line in lines for at in starts[1:])
     if not re.match(r"(paper|symbol)\s+here", lines[0]) or not aligned:
         return block
@@ -203,7 +213,7 @@ def _method_module(name: str) -> ModuleType:
 
 def comments(kind: type) -> dict[str, str]:
     """The end-of-line comment of each field of a data class, those it inherits included."""
-    found: dict[str, str] = {}
+    texts: dict[str, str] = {}
     for base in reversed(kind.__mro__):
         if not dataclasses.is_dataclass(base):
             continue
@@ -214,8 +224,8 @@ def comments(kind: type) -> dict[str, str]:
         assert isinstance(body, ast.ClassDef)
         for node in body.body:
             if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-                found[node.target.id] = by_line.get(node.end_lineno or 0, "")
-    return found
+                texts[node.target.id] = by_line.get(node.end_lineno or 0, "")
+    return texts
 
 
 def methods_index() -> str:
@@ -270,37 +280,42 @@ def numbers(name: str) -> str:
     """Published numbers and ours, metric by metric."""
     from disbench.leaderboards import aggregate, published, results
 
-    known = []
-    for source in published.names():
-        for number in published.get(source):
-            if number.method == name:
-                kind = {"sd": "standard deviation", "se": "standard error"}.get(str(number.spread_kind))
-                what = number.statistic if number.spread is None or kind is None else f"mean, {kind}"
-                paper = f"[{number.authors}, {number.venue}](https://arxiv.org/abs/{number.arxiv})"
-                where = f"{paper}: {number.table}, {number.row}"
-                data = f"{number.dataset}-{number.size}"
-                preset = f"`{number.preset}`" if number.preset else "not stated"
-                cells = ["paper", number.printed, what, number.n or "–", data]
-                known.append([number.metric, *cells, preset, where])
+    known = [
+        _printed(number)
+        for source in published.names()
+        for number in published.get(source)
+        if number.method == name
+    ]
     for result in results.names():
-        for row in aggregate.leaderboard(results.scores(results.FOLDER / result)).to_dict("records"):
-            if row["method"] == name:
-                ours = f"**{row['mean']:.3f}±{row['std']:.3f}**"
-                cells = ["ours", ours, "mean, standard deviation", row["n"], row["dataset"]]
-                label = f"{row['variant']} {row['settings']}".strip()
-                known.append(
-                    [row["metric"], *cells, f"`{row['preset']}`", f"{result}: {row['protocol']}, {label}"]
-                )
+        board = aggregate.leaderboard(results.scores(results.FOLDER / result))
+        for _, row in board[board["method"] == name].iterrows():
+            ours = f"**{row['mean']:.3f}±{row['std']:.3f}**"
+            cells = ["ours", ours, "mean, standard deviation", row["n"], row["dataset"]]
+            label = f"{row['variant']} {row['settings']}".strip()
+            known.append(
+                [row["metric"], *cells, f"`{row['preset']}`", f"{result}: {row['protocol']}, {label}"]
+            )
     text = "## Numbers\n\n"
     if not known:
-        return text + "No published number whose source we have seen, and none of ours is kept yet.\n"
+        return text + "No published number whose source we have seen, and none of ours is saved yet.\n"
     rows = [[f"[`{metric}`](../metrics/{metric}.md)", *rest] for metric, *rest in sorted(known, key=str)]
     return (
         text
-        + "Two numbers compare where data set, size and preset agree, and not otherwise. `disbench table` "
-        "prints the papers' tables with ours beside them.\n\n"
+        + "Two numbers are comparable only if data set, size and preset agree. `disbench table` prints the "
+        "papers' tables with ours beside them.\n\n"
         + table(["metric", "whose", "number", "what", "n", "data set", "preset", "where"], rows)
     )
+
+
+def _printed(number: Number) -> list[object]:
+    """The cells of a published number."""
+    kind = {"sd": "standard deviation", "se": "standard error"}.get(str(number.spread_kind))
+    what = number.statistic if number.spread is None or kind is None else f"mean, {kind}"
+    paper = f"[{number.authors}, {number.venue}](https://arxiv.org/abs/{number.arxiv})"
+    preset = f"`{number.preset}`" if number.preset else "not stated"
+    data = f"{number.dataset}-{number.size}"
+    cells = ["paper", number.printed, what, number.n or "–", data, preset]
+    return [number.metric, *cells, f"{paper}: {number.table}, {number.row}"]
 
 
 # Metrics
@@ -392,7 +407,7 @@ def shares_its_file(name: str) -> bool:
     return files.count(metrics.get(name).fn.__module__) > 1
 
 
-def dependence(metric: Any) -> str:
+def dependence(metric: Metric) -> str:
     """Which changes of codes and factors change the score, in words."""
     if not metric.depends_on:
         return "none of the changes that should not matter"
@@ -407,7 +422,7 @@ def dependence(metric: Any) -> str:
     return ", ".join(words[change] for change in metric.depends_on)
 
 
-def images(metric: Any) -> str:
+def images(metric: Metric) -> str:
     """How many images the default preset asks for, on dSprites' grid."""
     import numpy as np
 
@@ -420,7 +435,7 @@ def images(metric: Any) -> str:
     return "none: it looks at generated images" if metric.kind == "clustering" else "all that are given"
 
 
-def presets(metric: Any) -> str:
+def presets(metric: Metric) -> str:
     names = list(metric.presets)
     first = metric.presets[metric.default_preset]
     if not first:
@@ -436,24 +451,23 @@ def presets(metric: Any) -> str:
 
 
 def results_page() -> str:
-    """Every kept leaderboard with its picture and how it was made."""
+    """Every saved leaderboard with its picture and its commands."""
     from disbench.leaderboards import results
 
     text = [
-        "# Results\n\nWhat we measured, whatever it says. Seeds, settings and making of each lie in "
-        "`leaderboards/results/`; how a run gets there: `disbench leaderboard RUN --keep NAME`.\n"
+        "# Results\n\nEverything that we measured, favourable or not. Seeds, settings and provenance of each "
+        "result are in `leaderboards/results/`; `disbench leaderboard RUN --keep NAME` saves a run there.\n"
     ]
     drawn = pictures()
     for name in results.names():
         folder = results.FOLDER / name
-        made = results.provenance(folder)
         board = (folder / "leaderboard.md").read_text("utf-8").removeprefix(f"**{name}**").strip()
         text.append(f"## {name}\n")
         if f"results/{name}.png" in drawn:
             text.append(f"![Every seed's scores](results/{name}.png)\n")
-        text += ["```sh", *made["commands"], "```\n", board + "\n"]
+        text += ["```sh", *results.provenance(folder).commands, "```\n", board + "\n"]
     text.append(
-        "## Short checks\n\nHow every method learns on one core, one seed each, and what does not work: "
+        "## Short checks\n\nHow every method learns on one core, with one seed each, and what does not work: "
         "`leaderboards/results/learning-checks.md`.\n"
     )
     return "\n".join(text)
@@ -470,16 +484,20 @@ def datasets_page() -> str:
             ", ".join(map(str, m.sizes)),
             m.channels,
             " x ".join(map(str, m.factors.values())) or (f"{len(m.classes)} classes" if m.classes else "–"),
-            "made on the spot" if not m.files else "fetched" if all(f.urls for f in m.files) else "your file",
+            "made on first use"
+            if not m.files
+            else "fetched"
+            if all(f.urls for f in m.files)
+            else "your file",
         ]
         for m in facts
     ]
     text = [
-        "# Data sets\n\nA data set is a manifest: where its files come from, their checksums, how they are "
-        "read, and what the rows mean. `disbench data list` says which are ready here, `disbench data fetch "
-        "NAME` gets one, and any `.npz` with `images` and `labels` or `factors` is one too. "
+        "# Data sets\n\nA data set is a manifest: the addresses of its files, their checksums, how they are "
+        "read, and what the rows mean. `disbench data list` shows which are ready on this machine, `disbench "
+        "data fetch NAME` downloads one, and any `.npz` with `images` and `labels` or `factors` is one too. "
         "[Bring your own](howto/metric-or-dataset.md).\n",
-        table(["name", "images", "pixels a side", "channels", "factors or classes", "comes"], rows),
+        table(["name", "images", "image size in pixels", "channels", "factors or classes", "source"], rows),
     ]
     for m in facts:
         text.append(f"## {m.name}\n\n{m.title}. {linked(m.paper)}.\n\n{m.notes.strip()}\n")
@@ -502,16 +520,15 @@ def protocols_page() -> str:
     from disbench.benchmark import protocols
 
     text = [
-        "# Protocols\n\nA protocol fixes what a leaderboard must hold fixed to compare like with like: data "
-        "set, image size, networks, budget, and the metrics with their presets. `--protocol NAME` chooses "
-        "one.\n"
+        "# Protocols\n\nA protocol fixes what must be equal for all rows of a leaderboard: data set, image "
+        "size, networks, budget, and the metrics with their presets. `--protocol NAME` chooses one.\n"
     ]
     for name in protocols.names():
         p = protocols.get(name)
         size = f" at {p.size}x{p.size} pixels" if p.size else ""
         text.append(f"## {name}\n\n{p.summary[0].upper()}{p.summary[1:]}.\n")
         if not p.meaningful:
-            text.append("**Its scores mean nothing**, and every table of them says so.\n")
+            text.append("**Its scores mean nothing**, as every table of them says.\n")
         text.append(f"`{p.dataset}`{size}, each method's config `{p.config}`.\n")
         changes = [["every method", f"`{k}={shown(v)}`"] for k, v in p.every.items()]
         changes += [[f"`{m}`", f"`{k}={shown(v)}`"] for m, vs in p.methods.items() for k, v in vs.items()]

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from disbench import metrics
+
+Floats = NDArray[np.float64]
 
 SIZES = (3, 6, 10, 8, 8)
 GRID = metrics.Grid(SIZES)
@@ -35,8 +36,8 @@ COLUMNS = {
 }
 
 
-def representations() -> dict[str, NDArray[Any]]:
-    """Codes (N, d) of the whole grid, by what is the matter with them."""
+def representations() -> dict[str, Floats]:
+    """Codes (N, d) of the whole grid, by their fault."""
     rng = np.random.default_rng(0)
     v = (FACTORS - FACTORS.mean(0)) / FACTORS.std(0)
     noise = rng.normal(size=(len(v), 5))
@@ -59,31 +60,41 @@ def representations() -> dict[str, NDArray[Any]]:
     }
 
 
-def score(name: str, preset: str, codes: NDArray[Any], **settings: Any) -> float:
+def score(name: str, preset: str, codes: Floats, **settings: object) -> float:
+    """The score of codes (N, d) of the whole grid.
+
+    Args:
+        name: of the metric.
+        preset: its preset, or "" for the default.
+        codes: (N, d).
+        settings: changes to the preset.
+    """
     metric, rng = metrics.get(name), np.random.default_rng(1)
-    extra: dict[str, Any] = {"rng": rng} if metric.takes("rng") else {}
+    extra: dict[str, object] = {"rng": rng} if metric.takes("rng") else {}
     if metric.kind == "sampling":
         return metric(codes, GRID, preset=preset or None, **extra, **settings).score
-    rows = rng.permutation(len(GRID))[: TRAIN + TEST]  # no row twice: neighbours would see the copies
+    # No row twice, since metrics by nearest neighbours would see the copies.
+    rows = rng.permutation(len(GRID))[: TRAIN + TEST]
     if metric.takes("split"):
         extra["split"] = (np.arange(TRAIN), np.arange(TRAIN, TRAIN + TEST))
     return metric(codes[rows], FACTORS[rows], preset=preset or None, **extra, **settings).score
 
 
-def mig_of(codes: NDArray[Any], factors: NDArray[Any], bins: int, binning: str) -> float:
+def mig_of(codes: Floats, factors: NDArray[np.integer], bins: int, binning: str) -> float:
     return metrics.mig(codes, factors, bins=bins, binning=binning).score
 
 
 def sensitivity(ns: Sequence[int] = (300, 1_000, 10_000)) -> list[list[float]]:
     """MIG of dSprites' perfect codes and of noise: per number of bins and of rows."""
     grid, rng = metrics.Grid((3, 6, 40, 32, 32)), np.random.default_rng(0)
-    found = []
+    rows = []
     for bins in (10, 20, 50):
         for n in ns:
             factors = grid.factors(rng.integers(len(grid), size=n))
             codes = factors / np.array(grid.sizes)
             stray = codes.copy()
-            stray[0] *= 20  # one row far from the others
+            # One row far from the others.
+            stray[0] *= 20
             noise = rng.normal(size=codes.shape)
             kinds = [
                 mig_of(codes, factors, bins, "width"),
@@ -91,8 +102,8 @@ def sensitivity(ns: Sequence[int] = (300, 1_000, 10_000)) -> list[list[float]]:
                 mig_of(stray, factors, bins, "quantile"),
                 mig_of(noise, factors, bins, "width"),
             ]
-            found.append([bins, n, *(round(kind, 3) for kind in kinds)])
-    return found
+            rows.append([bins, n, *(round(kind, 3) for kind in kinds)])
+    return rows
 
 
 def main() -> None:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from disbench.errors import UsageError, unknown
+from disbench.errors import UsageError, argument, unknown
 from disbench.leaderboards import labels, statistics
 
+# The columns of every frame here.
 BY = [*labels.TRAINING, "metric", "preset"]
-SEED = [  # of one seed, beside `BY`
+# Beside `BY`, the columns of a per-seed frame.
+SEED = [
     "seed",
     "score",
     "state",
@@ -30,7 +32,8 @@ SEED = [  # of one seed, beside `BY`
     "run",
     "folder",
 ]
-COLUMNS = [  # of one row of the leaderboard, beside `BY`
+# Beside `BY`, the columns of a leaderboard.
+COLUMNS = [
     "n",
     "failed",
     "unscored",
@@ -49,17 +52,33 @@ COLUMNS = [  # of one row of the leaderboard, beside `BY`
     "reason",
 ]
 DDOF = 1
-FEWEST = 4  # scores of which an interquartile mean leaves any out
+# With fewer scores, the interquartile mean leaves none out.
+FEWEST = 4
 
 
-def scores(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+@dataclass(frozen=True)
+class Repeated:
+    """Seeds of one training that several runs hold with equal scores.
+
+    Attributes:
+        name: the training's name.
+        runs: the runs, joined by "and".
+        seeds: the seeds.
+    """
+
+    name: str
+    runs: str
+    seeds: list[int]
+
+
+def scores(rows: Iterable[Mapping[str, object]]) -> pd.DataFrame:
     """The per-seed frame: one row per (cell, metric).
 
     Each row holds `BY` and `SEED`: seed, score (NaN where there is none), state ("done", "failed", ...),
     reason why there is no score, higher_is_better, seconds of wall time for the whole cell, data_sha256,
     metric_settings (every setting of the metric, as JSON), config (name of the method's config), changed
-    (what was changed in it by hand, as JSON), version of disbench, plugin (where a
-    plug-in's method comes from, with a SHA-256), run and folder.
+    (settings that differ from that config, as JSON), version of disbench, plugin (the file of a plug-in's
+    method, with a SHA-256), run and folder.
     """
     frame = pd.DataFrame(list(rows), columns=[*BY, *SEED])
     for column in ("score", "seconds"):
@@ -68,9 +87,9 @@ def scores(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def ordered(frame: pd.DataFrame) -> pd.DataFrame:
-    """Sorted by what it is of."""
+    """Sorted by `BY`, seed and run."""
 
-    def key(column: pd.Series[Any]) -> pd.Series[Any]:
+    def key(column: pd.Series) -> pd.Series:
         if pd.api.types.is_numeric_dtype(column):
             return column
         texts = column.astype(str)
@@ -79,33 +98,27 @@ def ordered(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.sort_values([*BY, "seed", "run"], kind="stable", ignore_index=True, key=key)
 
 
-def deduplicated(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    """A seed that several runs trained under equal settings counts once; beside the frame, what was left out.
+def deduplicated(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[Repeated]]:
+    """The frame with each seed once, and the seeds that several runs trained under equal settings.
 
     Raises:
-        UsageError: its scores differ between the runs.
+        UsageError: the scores of a seed differ between the runs.
     """
     identity = [*BY, "seed"]
     frame = frame.assign(name=labels.names(frame))
-    repeated: dict[tuple[str, str], list[Any]] = {}
-    for key, group in frame[frame.duplicated(identity, keep=False)].groupby(
-        identity, dropna=False, sort=False
-    ):
-        found = dict(zip(identity, key, strict=True))
+    repeated: dict[tuple[str, str], list[int]] = {}
+    for _, group in frame[frame.duplicated(identity, keep=False)].groupby(identity, dropna=False, sort=False):
+        name, seed, metric = group[["name", "seed", "metric"]].iloc[0]
         runs = " and ".join(group["run"])
-        told = [f"{score:g}" if np.isfinite(score) else str(state) for score, state in _outcomes(group)]
-        name = group["name"].iloc[0]
-        if len(set(told)) > 1 or group["score"].nunique(dropna=False) > 1:
+        outcomes = [f"{score:g}" if np.isfinite(score) else str(state) for score, state in _outcomes(group)]
+        if len(set(outcomes)) > 1 or group["score"].nunique(dropna=False) > 1:
             raise UsageError(
-                f"{name} seed {found['seed']} is in {runs}, with different {found['metric']} "
-                f"({' and '.join(told)}); give one of them."
+                f"{name} seed {seed} is in {runs}, with different {metric} "
+                f"({' and '.join(outcomes)}); give one of them."
             )
-        repeated.setdefault((name, runs), []).append(found["seed"])
-    notes = [
-        f"{name} is in {runs} with equal scores and counts once: seed {_listed(seeds)}"
-        for (name, runs), seeds in repeated.items()
-    ]
-    return frame.drop(columns="name").drop_duplicates(identity, ignore_index=True), notes
+        repeated.setdefault((name, runs), []).append(int(seed))
+    unique = frame.drop(columns="name").drop_duplicates(identity, ignore_index=True)
+    return unique, [Repeated(name, runs, sorted(set(seeds))) for (name, runs), seeds in repeated.items()]
 
 
 def _outcomes(group: pd.DataFrame) -> Iterable[tuple[float, str]]:
@@ -113,57 +126,61 @@ def _outcomes(group: pd.DataFrame) -> Iterable[tuple[float, str]]:
 
 
 def differences(frame: pd.DataFrame) -> list[str]:
-    """What keeps the rows of a frame from being compared, each as part of a sentence; none if they may be.
+    """The differences that make the rows of a frame not comparable, each as part of a sentence.
 
-    Data sets and metrics may be several, since every row of a leaderboard has one of each. What may not
-    differ: the protocol, the content of a data set, the settings behind a metric's preset, the presets of a
-    metric from method to method, and the version of disbench.
+    Rows may differ in data set and metric, since every row of a leaderboard has one of each. They may not
+    differ in the protocol, the content of a data set, the settings behind a metric's preset, the presets of
+    a metric from method to method, and the version of disbench.
     """
-    found = []
+    different = []
 
     def values(column: str, group: pd.DataFrame) -> list[str]:
         return sorted({str(v) for v in group[column].dropna() if str(v)})
 
     protocols = values("protocol", frame)
     if len(protocols) > 1:
-        found.append(f"protocols {' and '.join(protocols)}")
+        different.append(f"protocols {' and '.join(protocols)}")
     for dataset, group in frame.groupby("dataset"):
         hashes = values("data_sha256", group)
         if len(hashes) > 1:
-            found.append(f"data sets {dataset} with sha256 {' and '.join(h[:12] for h in hashes)}")
+            different.append(f"data sets {dataset} with sha256 {' and '.join(h[:12] for h in hashes)}")
     for key, group in frame.groupby(["dataset", "metric", "preset"]):
         judged = ":".join(map(str, key[1:]))
         settings = [json.loads(text) for text in values("metric_settings", group)]
         for one, other in itertools.combinations(settings, 2):
             names = [name for name in {**one, **other} if one.get(name) != other.get(name)]
-            told = ", ".join(f"{name} {one.get(name)} and {other.get(name)}" for name in names)
-            found.append(f"settings of {judged} ({told})")
+            values_of = ", ".join(f"{name} {one.get(name)} and {other.get(name)}" for name in names)
+            different.append(f"settings of {judged} ({values_of})")
     seeds = ["dataset", "cell", "seed"]
-    # a failed seed has rows for all that it should have been scored by, and none of them compares anything
+    # A failed seed has a row for every metric of its protocol, without a score that could be compared.
     scored = frame[frame.groupby(seeds)["score"].transform("count") > 0]
     for metric, group in scored.groupby("metric"):
         presets = {tuple(sorted(set(cell["preset"]))) for _, cell in group.groupby(seeds)}
         if len(presets) > 1 and len(protocols) <= 1:
             named = " and ".join(", ".join(names) for names in sorted(presets))
-            found.append(f"presets of {metric} ({named})")
+            different.append(f"presets of {metric} ({named})")
     versions = values("version", frame)
     if len(versions) > 1:
-        found.append(f"versions {' and '.join(versions)} of disbench")
-    return list(dict.fromkeys(found))
+        different.append(f"versions {' and '.join(versions)} of disbench")
+    return list(dict.fromkeys(different))
 
 
 def check_comparable(frame: pd.DataFrame) -> None:
-    """Raises UsageError where rows may not stand in one table; names what differs."""
-    found = differences(frame)
-    if found:
+    """Raises UsageError where the rows of a frame are not comparable; names the differences."""
+    different = differences(frame)
+    if different:
         raise UsageError(
-            f"these results have different {'; '.join(found)}, which one table would compare; "
-            "give runs that agree, choose with --where column=value, or add --mixed to see them together."
+            f"these results are not comparable: different {'; '.join(different)}. Give runs that agree, "
+            f"select with {argument('where')} column=value, or add {argument('mixed')} to show them anyway."
         )
 
 
 def chosen(frame: pd.DataFrame, where: Mapping[str, str]) -> pd.DataFrame:
     """The rows whose columns have the given values.
+
+    Args:
+        frame: a per-seed frame.
+        where: column to value, such as {"method": "ibgan"}.
 
     Raises:
         UsageError: no such column, or no row is left.
@@ -171,37 +188,42 @@ def chosen(frame: pd.DataFrame, where: Mapping[str, str]) -> pd.DataFrame:
     for column, value in where.items():
         if column not in (*BY, "seed"):
             raise unknown("column", column, [*BY, "seed"])
-        kept = frame[frame[column].astype(str) == value]
-        if kept.empty:
+        rows = frame[frame[column].astype(str) == value]
+        if rows.empty:
             raise unknown(column, value, {str(known) for known in frame[column]})
-        frame = kept
+        frame = rows
     return frame.reset_index(drop=True)
 
 
 def leaderboard(frame: pd.DataFrame, by: Sequence[str] = tuple(BY)) -> pd.DataFrame:
     """One row per data set, protocol, method, variant, settings, metric and preset; or per `by`.
 
-    n counts the seeds that have a score, failed those that never will, unscored those that were trained but
-    whose score is not a number. Only the n enter the statistics: mean, std (divided by n - `DDOF`, NaN below
-    two), median, interquartile mean (NaN below `FEWEST`), best and worst; mean_low to mean_high and iqm_low
-    to iqm_high are 95 % BCa bootstrap intervals of the mean and of the interquartile mean, NaN where there
-    is none, and reason says why. Seeds still to come are in no count. seconds is the mean of the n.
+    n counts the seeds with a score, failed the failed seeds, unscored the trained seeds whose score is not a
+    number. Only the n enter the statistics: mean, std (divided by n - `DDOF`, NaN below two), median,
+    interquartile mean (NaN below `FEWEST`), best and worst; mean_low to mean_high and iqm_low to iqm_high
+    are 95 % BCa bootstrap intervals of the mean and of the interquartile mean, NaN where there is none, and
+    reason says why. Unfinished seeds are in no count. seconds is the mean over the n.
 
     Args:
-        by: columns that a row has one value of; over the others it pools. Always with metric and preset.
+        frame: per-seed rows, see `scores`.
+        by: columns to group by, always with metric and preset; the other columns are pooled.
+
+    Raises:
+        UsageError: an unknown column, or metrics that would be averaged.
     """
     for column in by:
         if column not in BY:
             raise unknown("column", column, BY)
     if not {"metric", "preset"} <= set(by):
         raise UsageError(
-            f"--by {','.join(by)} would average different metrics; it must name metric and preset."
+            f"{argument('by')} {','.join(by)} would average different metrics; "
+            "it must name metric and preset."
         )
     by = [column for column in BY if column in by]
     rows = []
     for key, group in frame.groupby(by, sort=False, dropna=False):
-        found = group[group["score"].notna()]
-        values = found["score"].to_numpy()
+        scored = group[group["score"].notna()]
+        values = scored["score"].to_numpy()
         higher = bool(group["higher_is_better"].iloc[0])
         of_mean = statistics.interval(values)
         of_iqm = statistics.interval(values, statistics.iqm)
@@ -222,7 +244,7 @@ def leaderboard(frame: pd.DataFrame, by: Sequence[str] = tuple(BY)) -> pd.DataFr
                 "iqm_high": of_iqm.high,
                 "best": (values.max() if higher else values.min()) if n else np.nan,
                 "worst": (values.min() if higher else values.max()) if n else np.nan,
-                "seconds": found["seconds"].mean(),
+                "seconds": scored["seconds"].mean(),
                 "higher_is_better": higher,
                 "reason": of_mean.reason,
             }
@@ -230,93 +252,23 @@ def leaderboard(frame: pd.DataFrame, by: Sequence[str] = tuple(BY)) -> pd.DataFr
     return pd.DataFrame(rows, columns=[*by, *COLUMNS])
 
 
-def pooled(frame: pd.DataFrame, by: Sequence[str]) -> list[str]:
-    """What the rows of a leaderboard by these columns pool, as sentences.
-
-    Raises:
-        UsageError: protocols, whose scores do not mean the same.
-    """
-    notes = []
-    for column in (column for column in BY if column not in by and column != "cell"):
-        several = frame.groupby(list(by), dropna=False)[column].nunique(dropna=False).max()
-        if several > 1:
-            if column == "protocol":
-                raise UsageError(
-                    "--by without protocol would average scores of different protocols; add it to --by."
-                )
-            notes.append(f"a row pools up to {several} values of {column}; its n counts them all")
-    if "cell" not in by and any(labels.crowded(frame)):
-        notes.append("a row pools trainings of another code or data under equal settings; add cell to --by")
-    return notes
-
-
-def shown(board: pd.DataFrame) -> pd.DataFrame:
-    """As texts for people: three decimals, "–" for what there is not, columns that tell nothing left out."""
-    text = pd.DataFrame(index=board.index)
-    for column in [column for column in BY if column in board]:
-        text[column] = [str(value) if str(value) else "–" for value in board[column]]
-    for column in ("n", "failed", "unscored"):
-        text[column] = board[column].astype(str)
-    for column in ("mean", "95 %", "std", "median", "iqm", "best", "worst"):
-        if column == "95 %":
-            text[column] = between(board["mean_low"], board["mean_high"])
-        else:
-            text[column] = [f"{value:.3f}" if np.isfinite(value) else "–" for value in board[column]]
-    idle = [c for c in ("dataset", "protocol", "variant") if c in text and text[c].nunique() <= 1]
-    idle += [c for c in ("95 %", "iqm") if (text[c] == "–").all()]
-    idle += ["unscored"] if (board["unscored"] == 0).all() else []
-    return text.drop(columns=[*idle, *labels.needless(board)])
-
-
-def between(low: Iterable[float], high: Iterable[float]) -> list[str]:
-    """Intervals as texts."""
-    ends = zip(low, high, strict=True)
-    return [f"{a:.3f} to {b:.3f}" if np.isfinite(a) else "–" for a, b in ends]
-
-
-def notes(frame: pd.DataFrame, board: pd.DataFrame) -> list[str]:
-    """What a reader of the leaderboard must know, as sentences: definitions, failed seeds, missing scores."""
-    found = [f"std is divided by n - {DDOF}"]
-    if board["iqm"].notna().any():
-        found.append("iqm is the mean without the lowest and the highest quarter")
-    if board["mean_low"].notna().any():
-        found.append("95 % is the BCa bootstrap interval of the mean")
-    found += [f"{reason}" for reason in dict.fromkeys(board["reason"]) if reason]
-    named = frame.assign(name=labels.names(frame))
-    missing = named[named["score"].isna()].astype({"reason": object})
-    missing = missing.fillna({"reason": "no reason was recorded"})
-    for (state, reason), group in missing.groupby(["state", "reason"], sort=False):
-        cells = group.drop_duplicates(["dataset", "protocol", "cell", "seed"])
-        if state == "failed":
-            for name, seeds in cells.groupby("name", sort=False):
-                found.append(f"{name} failed with seed {_listed(seeds['seed'])}: {reason}")
-        elif state == "done":
-            named_cells = ", ".join(dict.fromkeys(cells["name"]))
-            found.append(f"–: no {', '.join(dict.fromkeys(group['metric']))} of {named_cells}: {reason}")
-    return found
-
-
-def _listed(seeds: Iterable[Any]) -> str:
-    return ", ".join(str(seed) for seed in sorted(set(seeds)))
-
-
 def improvements(frame: pd.DataFrame) -> pd.DataFrame:
-    """Each two methods, named by `labels.names`: how probably a run of one beats one of the other.
+    """Of each pair of methods, the probability that a run of the first scores better than one of the second.
 
-    One row per protocol, metric, preset and two methods: n_first and n_second scores, the probability
-    P(first > second) + P(equal) / 2, averaged over the data sets that have both, its interval low to high,
-    and the reason where there is none.
+    One row per protocol, metric, preset and pair of methods, which are named by `labels.names`: n_first and
+    n_second scores, the probability P(first > second) + P(equal) / 2, averaged over the data sets that have
+    both, its interval low to high, and the reason where there is none.
     """
     rows = []
-    data = frame.assign(who=labels.names(frame))
+    data = frame.assign(name=labels.names(frame))
     data = data[data["score"].notna()]
     for (protocol, metric, preset), group in data.groupby(["protocol", "metric", "preset"], sort=False):
         sign = 1.0 if group["higher_is_better"].iloc[0] else -1.0
         values = {
             key: sign * part["score"].to_numpy()
-            for key, part in group.groupby(["who", "dataset"], sort=False)
+            for key, part in group.groupby(["name", "dataset"], sort=False)
         }
-        for first, second in itertools.combinations(dict.fromkeys(group["who"]), 2):
+        for first, second in itertools.combinations(dict.fromkeys(group["name"]), 2):
             pairs = [
                 (values[first, dataset], values[second, dataset])
                 for dataset in dict.fromkeys(group["dataset"])
@@ -324,7 +276,7 @@ def improvements(frame: pd.DataFrame) -> pd.DataFrame:
             ]
             if not pairs:
                 continue
-            found = statistics.improvement_interval(pairs)
+            interval = statistics.improvement_interval(pairs)
             rows.append(
                 {
                     "protocol": protocol,
@@ -336,60 +288,85 @@ def improvements(frame: pd.DataFrame) -> pd.DataFrame:
                     "n_first": sum(len(x) for x, _ in pairs),
                     "n_second": sum(len(y) for _, y in pairs),
                     "probability": statistics.improvement(pairs),
-                    "low": found.low,
-                    "high": found.high,
-                    "reason": found.reason,
+                    "low": interval.low,
+                    "high": interval.high,
+                    "reason": interval.reason,
                 }
             )
     columns = ["protocol", "metric", "preset", "first", "second", "datasets", "n_first", "n_second"]
     return pd.DataFrame(rows, columns=[*columns, "probability", "low", "high", "reason"])
 
 
-def shown_improvements(pairs: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    """As texts for people, columns that tell nothing left out; beside them, what a reader must know."""
-    text = pairs.drop(columns=["low", "high", "reason"]).astype(str)
-    text["probability"] = [f"{value:.3f}" for value in pairs["probability"]]
-    text["95 %"] = between(pairs["low"], pairs["high"])
-    idle = [column for column in ("protocol", "preset") if text[column].nunique() <= 1]
-    idle += [column for column in ("datasets",) if (text[column] == "1").all()]
-    told = ["probability that a run of the first beats one of the second, equal scores counted as one half"]
-    if pairs["low"].notna().any():
-        told.append("95 % is its stratified BCa bootstrap interval")
-    else:
-        idle.append("95 %")
-    return text.drop(columns=idle), [*told, *(reason for reason in dict.fromkeys(pairs["reason"]) if reason)]
-
-
 def ranks(frame: pd.DataFrame) -> list[tuple[str, statistics.Ranks, list[str]]]:
-    """Of each protocol, metric and preset that has several data sets: its name, the methods' ranks by their
-    mean scores, and the data sets that were left out because some method has no score there."""
-    found = []
-    data = frame.assign(who=labels.names(frame))
+    """Ranks of the methods over data sets, for each protocol, metric and preset with several data sets.
+
+    Returns:
+        Of each, its name, the ranks by mean score, and the data sets that are left out because a method has
+        no score there.
+    """
+    ranked = []
+    data = frame.assign(name=labels.names(frame))
     for key, group in data.groupby(["protocol", "metric", "preset"], sort=False):
         if group["dataset"].nunique() < 2:
             continue
         means = group.pivot_table(
-            index="dataset", columns="who", values="score", aggfunc="mean", dropna=False, sort=False
+            index="dataset", columns="name", values="score", aggfunc="mean", dropna=False, sort=False
         )
         whole = means.dropna()
         missing = [str(name) for name in means.index if name not in whole.index]
         higher = bool(group["higher_is_better"].iloc[0])
-        found.append((" ".join(map(str, key)), statistics.ranks(whole, higher), missing))
-    return found
+        ranked.append((" ".join(map(str, key)), statistics.ranks(whole, higher), missing))
+    return ranked
 
 
-def shown_ranks(found: statistics.Ranks, missing: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
-    """As texts for people; beside them the tests, and the data sets that were left out."""
-    listed = found.mean.sort_values()
-    text = pd.DataFrame({"method": listed.index, "mean rank": [f"{rank:.2f}" for rank in listed]})
-    told = [f"ranks by mean score over {found.n} data sets, 1 is best"]
-    if missing:
-        told.append(f"left out, since not every method has a score there: {', '.join(missing)}")
-    if found.reason:
-        return text, [*told, f"no test: {found.reason}"]
-    told.append(f"Friedman: chi-squared {found.statistic:.2f}, p = {found.p:.3g}")
-    told += [
-        f"{row.first} and {row.second}: z = {row.z:.2f}, p = {row.p:.3g}, after Holm {row.holm:.3g}"
-        for row in found.pairs.itertuples()
-    ]
-    return text, told
+def rank_correlation(frame: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+    """Spearman's correlation of each pair of metrics over trained models, and the number of models.
+
+    A model is one seed of one method on one data set; only models with a score in every metric count. A
+    metric that fewer than half of the models have, or that does not vary, is left out. The sign of metrics
+    for which lower is better is turned, so that +1 always means that two metrics prefer the same models.
+
+    Raises:
+        UsageError: fewer than two metrics or three models.
+    """
+    sign = np.where(frame["higher_is_better"], 1.0, -1.0)
+    data = frame.assign(signed=frame["score"] * sign, name=_metric_names(frame))
+    table = data.pivot_table(
+        index=["dataset", "protocol", "cell", "seed"], columns="name", values="signed", sort=False
+    )
+    table = table.loc[:, 2 * table.notna().sum() >= len(table)].dropna()
+    table = table.loc[:, table.nunique() > 1]
+    if table.shape[1] < 2 or len(table) < 3:
+        raise UsageError(
+            "a rank correlation of metrics needs two metrics and three models with scores in both; there are "
+            f"{table.shape[1]} metrics that vary over {len(table)} such models."
+        )
+    return table.corr(method="spearman"), len(table)
+
+
+def _metric_names(frame: pd.DataFrame) -> list[str]:
+    """Names of the metrics, with the preset if a metric has several."""
+    presets = frame.groupby("metric")["preset"].nunique()
+    pairs = zip(frame["metric"], frame["preset"], strict=True)
+    return [labels.metric(metric, preset) if presets[metric] > 1 else str(metric) for metric, preset in pairs]
+
+
+def representatives(frame: pd.DataFrame) -> list[tuple[str, pd.Series]]:
+    """The rows of the best, the median and the worst seed, each under "best", "median" or "worst".
+
+    Of an even number of seeds, the median is the better of the middle two. Two seeds are the best and the
+    worst, a single one is "only".
+
+    Args:
+        frame: per-seed rows of one method with one metric.
+    """
+    scored = frame[frame["score"].notna()]
+    higher = bool(frame["higher_is_better"].iloc[0]) if len(frame) else True
+    ranked = scored.sort_values(["score", "seed"], ascending=[not higher, True], kind="stable")
+    n = len(ranked)
+    places = {"best": 0, "median": (n - 1) // 2, "worst": n - 1}
+    if n < 2:
+        places = {"only": 0} if n else {}
+    elif n == 2:
+        del places["median"]
+    return [(place, ranked.iloc[i]) for place, i in places.items()]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from disbench.errors import UsageError, unknown
+from disbench.errors import UsageError, argument, unknown
 
 FORMATS = ("terminal", "csv", "parquet", "markdown", "latex", "html")
 SUFFIXES = {
@@ -45,33 +45,53 @@ NUMERIC = frozenset("0123456789.+-−±–()[] ")
 
 
 def choose(name: str, out: Path | None) -> str:
-    """The format that was named, else that of the file's ending, else the terminal's.
+    """The named format, or else that of the file extension, or else the terminal's.
+
+    Args:
+        name: one of `FORMATS`, or "".
+        out: the file to write; None for the terminal.
 
     Raises:
-        UsageError: an unknown format, or none can be told from the file's ending.
+        UsageError: an unknown format or file extension.
     """
     if name:
         if name not in FORMATS:
             raise unknown("format", name, FORMATS)
         if name == "parquet" and out is None:
-            raise UsageError("--format parquet is not for reading on a terminal; add --out FILE.")
+            raise UsageError(
+                f"{argument('format')} parquet cannot be shown on a terminal; add {argument('out')} FILE."
+            )
         return name
     if out is None:
         return "terminal"
     if out.suffix.lower() not in SUFFIXES:
         raise UsageError(
-            f"--out {out} has no ending that tells its format; add --format {'|'.join(FORMATS)}."
+            f"{argument('out')} {out} has no known file extension; "
+            f"add {argument('format')} {'|'.join(FORMATS)}."
         )
     return SUFFIXES[out.suffix.lower()]
 
 
 def render(kind: str, text: pd.DataFrame, title: str, notes: Sequence[str]) -> str:
-    """A table of texts in one of the formats for people: markdown, latex or html."""
+    """A table of texts as Markdown, LaTeX or HTML.
+
+    Args:
+        kind: "markdown", "latex" or "html".
+        text: the table.
+        title: its caption.
+        notes: sentences below it.
+    """
     return {"markdown": markdown, "latex": latex, "html": html}[kind](text, title, notes)
 
 
 def markdown(text: pd.DataFrame, title: str = "", notes: Sequence[str] = ()) -> str:
-    """A pipe table, its title in bold above, the notes as a list below."""
+    """A pipe table with its title in bold above and its notes as a list below.
+
+    Args:
+        text: the table.
+        title: its caption.
+        notes: sentences below it.
+    """
 
     def cell(value: object) -> str:
         escaped = html_escapes.escape(str(value), quote=False).replace("\\", "\\\\").replace("|", "\\|")
@@ -86,11 +106,18 @@ def markdown(text: pd.DataFrame, title: str = "", notes: Sequence[str] = ()) -> 
 
 
 def escape_latex(text: object) -> str:
+    """A text in which no character has a meaning for LaTeX."""
     return "".join(LATEX.get(c, c) for c in " ".join(str(text).split()))
 
 
 def latex(text: pd.DataFrame, title: str = "", notes: Sequence[str] = ()) -> str:
-    """A table environment with booktabs rules; the notes stand below in small print."""
+    """A table environment with booktabs rules, and its notes below in small print.
+
+    Args:
+        text: the table.
+        title: its caption.
+        notes: sentences below it.
+    """
     columns = "".join("r" if _numeric(text[column]) else "l" for column in text)
     lines = [r"% needs \usepackage{booktabs}", r"\begin{table}", r"\centering"]
     lines += [rf"\caption{{{escape_latex(title)}}}"] if title else []
@@ -98,7 +125,8 @@ def latex(text: pd.DataFrame, title: str = "", notes: Sequence[str] = ()) -> str
     lines += [" & ".join(map(escape_latex, text.columns)) + r" \\", r"\midrule"]
     for row in text.itertuples(index=False):
         body = " & ".join(map(escape_latex, row))
-        guard = "{}" if body.startswith(("[", "*")) else ""  # else an argument of the line break before it
+        # Otherwise it would be an argument of the line break before it.
+        guard = "{}" if body.startswith(("[", "*")) else ""
         lines.append(guard + body + r" \\")
     lines += [r"\bottomrule", r"\end{tabular}"]
     lines += [rf"\par\smallskip{{\footnotesize {escape_latex(note)}\par}}" for note in notes]
@@ -106,7 +134,13 @@ def latex(text: pd.DataFrame, title: str = "", notes: Sequence[str] = ()) -> str
 
 
 def html(text: pd.DataFrame, title: str = "", notes: Sequence[str] = ()) -> str:
-    """A page of its own with one table."""
+    """A page with one table.
+
+    Args:
+        text: the table.
+        title: its caption.
+        notes: sentences below it.
+    """
     escape = html_escapes.escape
     align = [' style="text-align:right"' if _numeric(text[column]) else "" for column in text]
     head = "".join(f"<th>{escape(str(column))}</th>" for column in text.columns)

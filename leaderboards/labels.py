@@ -1,4 +1,4 @@
-"""The one rule for names: how a row is called, and what tells two rows apart.
+"""The one rule for names: how a row is called, and how two rows are told apart.
 
 A training is a method with a variant, under settings, on a data set, under a protocol. Its digest is the
 *cell*, which covers all of that and the code of a plug-in. Its short name is the label, such as "betavae" or
@@ -25,13 +25,18 @@ K = TypeVar("K", bound=Hashable)
 
 
 def label(method: str, variant: str) -> str:
-    """A method's short name, its variant included."""
+    """The short name of a method with its variant."""
     return f"{method}-{variant}" if variant else str(method)
 
 
 def labels(frame: pd.DataFrame) -> list[str]:
     """The short name of each row."""
     return [label(method, variant) for method, variant in zip(frame["method"], frame["variant"], strict=True)]
+
+
+def metric(name: object, preset: object) -> str:
+    """A metric under a preset: "mig · dlib"."""
+    return f"{name} · {preset}"
 
 
 def folder(label: str, cell: str) -> str:
@@ -52,7 +57,7 @@ def names(frame: pd.DataFrame, of: pd.DataFrame | None = None) -> list[str]:
 
     Args:
         frame: rows with the columns `TRAINING`.
-        of: the rows among which the names must differ; else the frame itself.
+        of: the rows among which the names must differ; the frame itself by default.
     """
     known = of if of is not None else frame
     by_training = dict(zip(_trainings(known), tell_apart(described(known)), strict=True))
@@ -69,44 +74,60 @@ def tell_apart(trainings: Sequence[tuple[Hashable, str, str, str, str]]) -> list
     with_settings = _several((label, setting) for _, label, setting, _, _ in trainings)
     plugins = _several(((place, label, setting), plugin) for place, label, setting, plugin, _ in trainings)
     cells = _several(((place, *about), cell) for place, *about, cell in trainings)
-    # an addition for one place is one for all, so that a training has the same name on every data set
+    # An addition for one place is made for all, so that a training has the same name on every data set.
     with_plugin = {(label, setting) for _, label, setting in plugins}
     with_cell = {tuple(about) for _, *about in cells}
-    found = []
+    names = []
     for _, label, setting, plugin, cell in trainings:
         parts = [setting] if label in with_settings else []
         if (label, setting) in with_plugin:
             parts.append(f"plug-in {plugin.rpartition(' ')[2][:8]}" if plugin else "built in")
         if (label, setting, plugin) in with_cell:
             parts.append(cell)
-        found.append(f"{label} ({', '.join(parts)})" if parts else label)
-    return found
+        names.append(f"{label} ({', '.join(parts)})" if parts else label)
+    return names
+
+
+def with_places(names: Sequence[str], places: Sequence[tuple[str, str]]) -> list[str]:
+    """The names, with data set and protocol where these differ: "vae on mnist-28 under mini".
+
+    Args:
+        names: of trainings.
+        places: (data set, protocol) of each.
+    """
+    datasets, protocols = ({place[i] for place in places} for i in (0, 1))
+    return [
+        name
+        + (f" on {dataset}" if len(datasets) > 1 else "")
+        + (f" under {protocol}" if len(protocols) > 1 else "")
+        for name, (dataset, protocol) in zip(names, places, strict=True)
+    ]
 
 
 def crowded(frame: pd.DataFrame) -> list[bool]:
-    """Of each row, whether label and settings alone would mix it with another training on its data set."""
+    """Whether each row has the label and the settings of another training on the same data set."""
     several = _several(((place, label, setting), cell) for place, label, setting, _, cell in described(frame))
     return [(place, label, setting) in several for place, label, setting, _, _ in described(frame)]
 
 
 def needless(frame: pd.DataFrame) -> list[str]:
-    """Which of the columns settings and cell tell no rows apart that the columns before them do not."""
-    found = []
+    """Those of the columns settings and cell that tell no two rows apart."""
+    columns = []
     for column, before in (("settings", ("method", "variant")), ("cell", TRAINING[:-1])):
         if column in frame and {"method", "variant"} <= set(frame):
             kinds = frame.groupby([name for name in before if name in frame], dropna=False)[column].nunique()
-            found += [column] if (kinds <= 1).all() else []
-    return found
+            columns += [column] if (kinds <= 1).all() else []
+    return columns
 
 
 def family(dataset: str) -> str:
-    """A data set's name without the number of its split into unequal classes: "digits:imbalanced-*-28"."""
+    """The name of a data set without the number of its imbalanced split: "digits:imbalanced-*-28"."""
     head, middle, tail = dataset.partition(SPLIT)
     return f"{head}{middle}*-{tail.rpartition('-')[2]}" if middle else dataset
 
 
 def measured_on(datasets: Iterable[str]) -> str:
-    """The data of a row that averages over data sets: the only one, the family of splits, or all of them."""
+    """The data sets that a row averages over, in words; splits of one data set as a family."""
     known = list(dict.fromkeys(datasets))
     if len(known) == 1:
         return known[0]
@@ -114,9 +135,10 @@ def measured_on(datasets: Iterable[str]) -> str:
 
 
 def over_splits(frame: pd.DataFrame) -> pd.DataFrame:
-    """The rows of a method on all splits as one training, where the frame is of splits alone.
+    """The frame with all splits of a data set as one, if it holds nothing but splits.
 
-    The cell differs from split to split. It is left out, unless it tells two trainings on one split apart.
+    The cell differs from split to split, so it is emptied, except for two trainings on one split that only
+    the cell tells apart.
     """
     families = frame["dataset"].map(family)
     if (families == frame["dataset"]).any() or frame["dataset"].nunique() < 2:
@@ -126,8 +148,8 @@ def over_splits(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def by_value(text: str) -> str:
-    """What to sort a text by so that numbers in it go by their values: steps=9000 before steps=18000."""
-    return NUMBER.sub(lambda found: f"{float(found[0]):040.20f}", text)
+    """A sort key of a text in which numbers sort by value: steps=9000 before steps=18000."""
+    return NUMBER.sub(lambda number: f"{float(number[0]):040.20f}", text)
 
 
 def _several(pairs: Iterable[tuple[K, str]]) -> set[K]:
@@ -143,11 +165,11 @@ def _trainings(frame: pd.DataFrame) -> list[tuple[str, ...]]:
 
 
 def described(frame: pd.DataFrame) -> list[tuple[Hashable, str, str, str, str]]:
-    """Of each row (place, label, settings, plug-in, cell), as `tell_apart` takes them."""
+    """(place, label, settings, plug-in, cell) of each row, as `tell_apart` takes them."""
     plugins = frame["plugin"] if "plugin" in frame else [""] * len(frame)
     places = zip(frame["dataset"], frame["protocol"], strict=True)
     columns = (labels(frame), frame["settings"].astype(str), plugins, frame["cell"].astype(str))
-    # a row that was written before plug-ins were recorded has none
+    # Rows from before plug-ins were recorded have no text there.
     return [
         (place, label, setting, plugin if isinstance(plugin, str) else "", cell)
         for place, label, setting, plugin, cell in zip(places, *columns, strict=True)

@@ -1,7 +1,7 @@
 """Plots of scores, training and codes, for screen and paper: colour-blind safe, equal files of equal input.
 
-Every function takes a frame or an array and returns a `Figure`; nothing here touches pyplot. Where there is
-too little to draw, it says so in one sentence.
+Every function takes a frame or an array and returns a `Figure`; nothing here touches pyplot. If there is too
+little to draw, it raises a UsageError of one sentence.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import io
 import math
 import re
 import textwrap
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal, NamedTuple
 
 import matplotlib as mpl
 import numpy as np
@@ -24,29 +24,42 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 from numpy.typing import NDArray
 
 from disbench.errors import UsageError
-from disbench.leaderboards import labels
+from disbench.leaderboards import aggregate, journals, labels
 
 Floats = NDArray[np.float64]
 
-INK, QUIET, GRID = "#222222", "#6b6b6b", "#d9d9d9"  # text and marks, what is second to them, lines behind
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", INK)  # Okabe & Ito, no yellow
+# Text and marks, secondary text, and lines in the background.
+INK, QUIET, GRID = "#222222", "#6b6b6b", "#d9d9d9"
+# Okabe & Ito 2008, without yellow.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", INK)
+# Colours that a page replaces by its CSS variables.
 VARIABLES = {
     INK: "--ink",
     QUIET: "--quiet",
     GRID: "--rule",
     COLOURS[0]: "--blue",
     COLOURS[5]: "--sky",
-}  # of a page
-DASHES = ("-", (0, (4, 1.5)), (0, (1, 1.2)))  # after the last colour, the first again with other dashes
-SHADES, OPPOSED = "Blues", "RdBu"  # of amounts, of values on both sides of zero
-ON_LIGHT, ON_DARK = "#111111", "#ffffff"  # numbers within a shade
-BOUNDS = {"I_upper": "I_lower", "H_categorical": "L_I_categorical"}  # what is drawn dashed, into whose panel
-PANEL = (4.2, 2.8)  # inches
-MOST_POINTS = 400  # of a line; a longer one shows every so many logged steps
+}
+LineStyle = str | tuple[int, tuple[float, float]]
+DASHED: LineStyle = (0, (4, 1.5))
+# Lines beyond the last colour begin with the first colour again, in other dashes.
+DASHES: tuple[LineStyle, ...] = ("-", DASHED, (0, (1, 1.2)))
+# Colour maps of amounts, and of values on both sides of zero.
+SHADES, OPPOSED = "Blues", "RdBu"
+# Numbers within a shade.
+ON_LIGHT, ON_DARK = "#111111", "#ffffff"
+# Quantities that are drawn dashed, and the panel that they are drawn into.
+BOUNDS = {"I_upper": "I_lower", "H_categorical": "L_I_categorical"}
+# Inches.
+PANEL = (4.2, 2.8)
+# Points of a line; a longer one shows every k-th logged step.
+MOST_POINTS = 400
 DPI = 150
 STYLE: Any = {
-    "svg.hashsalt": "disbench",  # equal input, equal file
-    "text.parse_math": False,  # a dollar in a name is a dollar
+    # Equal input gives an equal file.
+    "svg.hashsalt": "disbench",
+    # A dollar sign in a name is a dollar sign.
+    "text.parse_math": False,
     "text.color": INK,
     "axes.edgecolor": QUIET,
     "axes.labelcolor": INK,
@@ -74,19 +87,26 @@ STYLE: Any = {
 
 @mpl.rc_context(STYLE)
 def render(figure: Figure, kind: Literal["png", "svg"]) -> bytes:
-    """The file's content, without the date or the library's version, so that equal plots are equal files."""
+    """The content of an image file, without date and library version, so that equal plots are equal files.
+
+    Args:
+        figure: the plot.
+        kind: format of the file.
+    """
     buffer = io.BytesIO()
-    metadata: dict[str, Any] = {"Software": None} if kind == "png" else {"Date": None, "Creator": None}
+    metadata: dict[str, str | None] = {"Software": None} if kind == "png" else {"Date": None, "Creator": None}
     figure.savefig(buffer, format=kind, dpi=DPI, metadata=metadata)
     return buffer.getvalue()
 
 
 @mpl.rc_context({**STYLE, "svg.fonttype": "none"})
 def inline(figure: Figure, name: str, alt: str) -> str:
-    """An `<svg>` element for a page: its text in the page's font, colours as the page's `VARIABLES`.
+    """An `<svg>` element for a page: its text in the page's font, its colours as the page's `VARIABLES`.
 
     Args:
-        name: prefix of every id, unique in the page. alt: what the picture shows, in words.
+        figure: the plot.
+        name: prefix of every id, unique in the page.
+        alt: what the picture shows, in words.
     """
     buffer = io.BytesIO()
     figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
@@ -110,21 +130,54 @@ def _attribute(text: str) -> str:
     return text
 
 
+class Panel(NamedTuple):
+    """The rows of one panel share these columns."""
+
+    dataset: str
+    protocol: str
+    metric: str
+    preset: str
+
+
+PANELS = list(Panel._fields)
+
+
+def _groups(frame: pd.DataFrame) -> dict[Panel, pd.DataFrame]:
+    return {Panel(*map(str, key)): group for key, group in frame.groupby(PANELS, sort=False)}
+
+
+def _titles(panels: Iterable[Panel]) -> list[str]:
+    """Metric and preset; data set and protocol before them if these are several."""
+    known = list(panels)
+    several = len({(panel.dataset, panel.protocol) for panel in known}) > 1
+    return [
+        (f"{panel.dataset}, {panel.protocol}: " if several else "")
+        + labels.metric(panel.metric, panel.preset)
+        for panel in known
+    ]
+
+
+def _grid(figure: Figure, n: int, columns: int) -> list[Axes]:
+    """Axes of n panels."""
+    axes = figure.subplots(math.ceil(n / columns), columns, squeeze=False)
+    for axis in axes.flat[n:]:
+        axis.set_visible(False)
+    return list(axes.flat[:n])
+
+
 def _wrapped(name: str, width: int = 26, lines: int = 2) -> str:
     return "\n".join(textwrap.wrap(name, width, max_lines=lines, placeholder=" …"))
 
 
-def _metric(metric: Any, preset: Any) -> str:
-    return f"{metric} · {preset}"
-
-
 @mpl.rc_context(STYLE)
 def strip(frame: pd.DataFrame, board: pd.DataFrame) -> Figure:
-    """Every seed's score as a dot, a row per method and a panel per data set and metric; under the dots the
-    mean and, where there is one, its 95 % interval.
+    """Every seed's score as a dot, a row per method and a panel per data set and metric.
+
+    Under the dots are the mean and, if there is one, its 95 % interval.
 
     Args:
-        frame: per-seed rows. board: the leaderboard of the same rows (see `aggregate`).
+        frame: per-seed rows.
+        board: the leaderboard of the same rows (see `aggregate`).
 
     Raises:
         UsageError: no seed has a score.
@@ -133,31 +186,23 @@ def strip(frame: pd.DataFrame, board: pd.DataFrame) -> Figure:
         raise UsageError("no seed has a score yet, so there is nothing to draw; train and score some first.")
     board = board.assign(name=labels.names(board, of=frame))
     frame = frame.assign(name=labels.names(frame))
-    keys = ["dataset", "protocol", "metric", "preset"]
-    panels = [key for key, group in frame.groupby(keys, sort=False) if group["score"].notna().any()]
-    boards = dict(iter(board.groupby(keys, sort=False)))
-    dots = dict(iter(frame.groupby(keys, sort=False)))
+    dots, boards = _groups(frame), _groups(board)
+    panels = [panel for panel, group in dots.items() if group["score"].notna().any()]
     columns = min(2, len(panels))
-    rows = math.ceil(len(panels) / columns)
-    most = max(len(boards[key]) for key in panels)
-    height = 0.5 * most + 0.95
-    figure = Figure(figsize=(6.4 if columns == 1 else 5.6 * columns, height * rows), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False)
-    several = len({(key[0], key[1]) for key in panels}) > 1
-    for axis, key in zip(axes.flat, panels, strict=False):
-        _strip(axis, dots[key], boards[key])
-        where = f"{key[0]}, {key[1]}: " if several else ""
-        axis.set_title(f"{where}{_metric(key[2], key[3])}", loc="left")
-    for axis in axes.flat[len(panels) :]:
-        axis.set_visible(False)
+    height = 0.5 * max(len(boards[panel]) for panel in panels) + 0.95
+    width = 6.4 if columns == 1 else 5.6 * columns
+    figure = Figure(figsize=(width, height * math.ceil(len(panels) / columns)), layout="constrained")
+    for axis, panel, title in zip(_grid(figure, len(panels), columns), panels, _titles(panels), strict=True):
+        _strip(axis, dots[panel], boards[panel])
+        axis.set_title(title, loc="left")
     return figure
 
 
 def _strip(axis: Axes, frame: pd.DataFrame, board: pd.DataFrame) -> None:
     values = frame["score"].dropna()
     span = float(values.max() - values.min()) or max(abs(float(values.max())), 1.0) * 0.1
-    labels = []
-    for place, row in enumerate(board.to_dict("records")):
+    ticks = []
+    for place, (_, row) in enumerate(board.iterrows()):
         scores = np.sort(frame.loc[frame["name"] == row["name"], "score"].dropna().to_numpy(float))
         lifted = place - 0.16 - swarm(scores, span / 70, 0.1, 0.22)
         axis.plot(scores, lifted, "o", color=COLOURS[0], markersize=4.2, alpha=0.75, markeredgewidth=0)
@@ -167,10 +212,10 @@ def _strip(axis: Axes, frame: pd.DataFrame, board: pd.DataFrame) -> None:
             axis.plot([row["mean"]], [place + 0.24], "D", color=INK, markersize=4.5)
         lost = [f"{row[what]} {what}" for what in ("failed", "unscored") if row[what]]
         counted = f"n = {row['n']}" + "".join(f", {text}" for text in lost)
-        labels.append(f"{_wrapped(str(row['name']))}\n{counted}")
-    axis.set_yticks(range(len(labels)), labels)
+        ticks.append(f"{_wrapped(str(row['name']))}\n{counted}")
+    axis.set_yticks(range(len(ticks)), ticks)
     axis.tick_params(axis="y", length=0)
-    axis.set_ylim(len(labels) - 0.4, -0.6)
+    axis.set_ylim(len(ticks) - 0.4, -0.6)
     axis.set_xlim(float(values.min()) - 0.06 * span, float(values.max()) + 0.06 * span)
     axis.xaxis.set_major_locator(MaxNLocator(6))
     axis.grid(axis="x")
@@ -183,47 +228,34 @@ def _strip(axis: Axes, frame: pd.DataFrame, board: pd.DataFrame) -> None:
 
 
 def swarm(values: Floats, near: float, step: float, most: float) -> Floats:
-    """Offsets (n,) of dots at ascending values (n,) so that those closer than `near` stand beside each other.
+    """Offsets (n,) of dots, so that dots of near values are side by side and do not overlap.
 
-    Offsets are multiples of `step` up to `most` either way; where even those are full, dots share a place.
+    Args:
+        values: (n,), ascending.
+        near: dots whose values differ by less get different offsets.
+        step: offsets are multiples of it.
+        most: largest offset to either side; if all offsets are taken, dots overlap.
     """
     levels = [0.0]
     for i in range(1, math.floor(most / step + 1e-9) + 1):
         levels += [i * step, -i * step]
-    taken: dict[float, float] = {}  # offset to the last value there
-    found = np.zeros(len(values))
+    # The last value at each offset.
+    taken: dict[float, float] = {}
+    offsets = np.zeros(len(values))
     for i, value in enumerate(values):
         free = [level for level in levels if value - taken.get(level, -math.inf) >= near]
-        found[i] = free[0] if free else min(levels, key=lambda level: taken[level])
-        taken[found[i]] = value
-    return found
-
-
-def varying(settings: Mapping[tuple[str, str], Mapping[str, Any]]) -> list[str]:
-    """Fields that differ between the configs of one method, sorted.
-
-    Args:
-        settings: config by label and cell, such as ("betavae", "23e03361").
-    """
-    by_method: dict[str, list[Mapping[str, Any]]] = {}
-    for (label, _), config in settings.items():
-        by_method.setdefault(label, []).append(config)
-    return sorted(
-        {
-            field
-            for configs in by_method.values()
-            for field in configs[0]
-            if len({str(config.get(field)) for config in configs}) > 1
-        }
-    )
+        offsets[i] = free[0] if free else min(levels, key=lambda level: taken[level])
+        taken[offsets[i]] = value
+    return offsets
 
 
 @mpl.rc_context(STYLE)
 def sweep(frame: pd.DataFrame, field: str) -> Figure:
-    """A setting against the score: dots are seeds, lines join medians; a panel per data set and metric.
+    """The score against a setting: dots are seeds, lines join medians; a panel per data set and metric.
 
     Args:
-        frame: per-seed rows with `name`, what a line is of, and `value`, the setting's (see `aggregate`).
+        frame: per-seed rows with `name`, the name of the line, and `value`, the value of the setting.
+        field: name of the setting.
 
     Raises:
         UsageError: no score, or one value only.
@@ -237,25 +269,23 @@ def sweep(frame: pd.DataFrame, field: str) -> Figure:
         frame = frame.assign(x=frame["value"].astype(float))
     else:
         frame = frame.assign(x=[float(order.index(str(v))) for v in frame["value"]])
-    keys = ["dataset", "protocol", "metric", "preset"]
-    panels = list(frame.groupby(keys, sort=False))
+    panels = _groups(frame)
     names = list(dict.fromkeys(frame["name"]))
     columns = min(2, len(panels))
     rows = math.ceil(len(panels) / columns)
     figure = Figure(figsize=(4.8 * columns + 1.2, 3.3 * rows + 0.4), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False)
     logarithmic = numeric and order[0] > 0 and order[-1] / order[0] >= 20
-    for axis, (key, group) in zip(axes.flat, panels, strict=False):
+    for axis, group, title in zip(
+        _grid(figure, len(panels), columns), panels.values(), _titles(panels), strict=True
+    ):
         for i, name in enumerate(names):
             mine = group[group["name"] == name]
             if mine.empty:
                 continue
             style = _style(i)
             middle = mine.groupby("x")["score"].median()
-            axis.plot(middle.index, middle.to_numpy(), color=style["color"], linestyle=style["linestyle"])
-            axis.plot(
-                mine["x"], mine["score"], style["marker"], color=style["color"], markersize=4, alpha=0.7
-            )
+            axis.plot(middle.index, middle.to_numpy(), color=style.color, linestyle=style.linestyle)
+            axis.plot(mine["x"], mine["score"], style.marker, color=style.color, markersize=4, alpha=0.7)
         if logarithmic:
             axis.set_xscale("log")
             axis.xaxis.set_minor_locator(NullLocator())
@@ -266,37 +296,43 @@ def sweep(frame: pd.DataFrame, field: str) -> Figure:
             axis.set_xticklabels(texts)
         else:
             axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        several = len({(k[0], k[1]) for k, _ in panels}) > 1
-        axis.set_title((f"{key[0]}, {key[1]}: " if several else "") + _metric(key[2], key[3]), loc="left")
+        axis.set_title(title, loc="left")
         axis.set_xlabel(field)
         better = "higher" if group["higher_is_better"].iloc[0] else "lower"
         axis.set_ylabel(f"score ({better} is better)")
         axis.grid()
-    for axis in axes.flat[len(panels) :]:
-        axis.set_visible(False)
-    handles = [Line2D([], [], **_style(i), markersize=4, label=_wrapped(n, 40)) for i, n in enumerate(names)]
+    handles = [
+        Line2D([], [], **_style(i)._asdict(), markersize=4, label=_wrapped(name, 40))
+        for i, name in enumerate(names)
+    ]
     figure.legend(handles=handles, loc="outside lower center", ncols=min(3, len(names)))
     return figure
 
 
-def _style(i: int) -> dict[str, Any]:
-    """Colour, dashes and marker of the i-th line, no two alike among the first twenty-one."""
-    return {
-        "color": COLOURS[i % len(COLOURS)],
-        "linestyle": DASHES[i // len(COLOURS) % len(DASHES)],
-        "marker": "osD^vPX"[i % 7],
-    }
+class Style(NamedTuple):
+    """The look of a line."""
+
+    color: str
+    linestyle: LineStyle
+    marker: str
+
+
+def _style(i: int) -> Style:
+    """The look of the i-th line; the first twenty-one differ."""
+    dashes = DASHES[i // len(COLOURS) % len(DASHES)]
+    return Style(COLOURS[i % len(COLOURS)], dashes, "osD^vPX"[i % 7])
 
 
 @mpl.rc_context(STYLE)
 def curves(frame: pd.DataFrame, title: str) -> Figure:
-    """Training curves of one method: a panel per quantity, the median over seeds, a band from least to most.
+    """Training curves of one method: a panel per quantity, the median over seeds and their range.
 
-    A quantity with a value per latent has one line per rank: latents bear no relation from seed to seed, so
-    each seed's are sorted by their last value, largest first, before seeds are compared.
+    A quantity with a value per latent has one line per rank: latents of different seeds do not correspond,
+    so the latents of each seed are sorted by their last value, largest first, before seeds are compared.
 
     Args:
-        frame: long, one row per (seed, step, quantity, index, value).
+        frame: one row per (seed, step, quantity, index, value).
+        title: name of the method.
     """
     panels = [str(q) for q in frame["quantity"].unique() if q not in BOUNDS]
     columns = min(3, len(panels))
@@ -304,28 +340,26 @@ def curves(frame: pd.DataFrame, title: str) -> Figure:
     figure = Figure(figsize=(PANEL[0] * columns, PANEL[1] * rows + 0.3), layout="constrained")
     n = frame["seed"].nunique()
     figure.suptitle(f"{title}, {n} seeds: median and range" if n > 1 else f"{title}, 1 seed")
-    axes = figure.subplots(rows, columns, squeeze=False)
-    for axis, panel in zip(axes.flat, panels, strict=False):
+    for axis, panel in zip(_grid(figure, len(panels), columns), panels, strict=True):
         ranks = _panel(axis, frame[frame["quantity"] == panel], "-")
         for bound, home in BOUNDS.items():
             if home == panel and (frame["quantity"] == bound).any():
-                _panel(axis, frame[frame["quantity"] == bound], (0, (4, 1.5)))
+                _panel(axis, frame[frame["quantity"] == bound], DASHED)
                 panel = f"{panel} (dashed: {bound})"
         axis.set_title(panel if ranks == 1 else f"{panel}, largest first")
         axis.set_xlabel("step")
         _step_axis(axis)
         axis.grid()
-    for axis in axes.flat[len(panels) :]:
-        axis.set_visible(False)
     return figure
 
 
 @mpl.rc_context(STYLE)
 def compared(frame: pd.DataFrame, quantity: str) -> Figure:
-    """One quantity of several methods or variants in one panel: median over seeds, band from least to most.
+    """One quantity of several methods or variants in one panel: the median over seeds and their range.
 
     Args:
-        frame: as for `curves`, with a column `name` that tells the lines apart.
+        frame: as for `curves`, with the name of the line in a column `name`.
+        quantity: the quantity.
     """
     figure = Figure(figsize=(7.2, 4.2), layout="constrained")
     axis = figure.subplots()
@@ -334,9 +368,9 @@ def compared(frame: pd.DataFrame, quantity: str) -> Figure:
         mine = group[group["quantity"] == quantity]
         if not mine.empty:
             style = _style(i)
-            _panel(axis, mine, style["linestyle"], style["color"], _wrapped(str(name)))
+            _panel(axis, mine, style.linestyle, style.color, _wrapped(str(name)))
     if bound is not None and (frame["quantity"] == bound).any():
-        _panel(axis, frame[frame["quantity"] == bound].assign(seed=0), (0, (4, 1.5)), INK, bound)
+        _panel(axis, frame[frame["quantity"] == bound].assign(seed=0), DASHED, INK, bound)
     axis.set_xlabel("step")
     axis.set_ylabel(quantity)
     _step_axis(axis)
@@ -350,72 +384,33 @@ def _step_axis(axis: Axes) -> None:
     axis.xaxis.set_major_formatter(FuncFormatter(lambda step, _: f"{step:,.0f}"))
 
 
-def _panel(axis: Axes, frame: pd.DataFrame, style: Any, one: str = "", label: str = "") -> int:
-    """All lines of a quantity, in one colour or in a colour per rank; how many they are."""
-    steps, values = ranked(frame)
+def _panel(axis: Axes, frame: pd.DataFrame, style: LineStyle, colour: str = "", label: str = "") -> int:
+    """Draws all lines of a quantity, in one colour or in a colour per rank, and counts them."""
+    steps, values = journals.by_rank(frame)
     every = math.ceil(len(steps) / MOST_POINTS)
-    kept = (
-        np.arange(len(steps) - 1, -1, -every)[::-1] if every else np.arange(0)
-    )  # the last step is among them
-    steps, values = steps[kept], values[:, kept]
-    for rank, line in enumerate(np.moveaxis(values, 2, 0)):  # (seeds, steps)
-        colour = one or COLOURS[rank % len(COLOURS)]
-        told = label if rank == 0 and label else None
-        axis.plot(steps, np.median(line, axis=0), linestyle=style, color=colour, linewidth=1.2, label=told)
+    # Counted from the end, so that the last step is among them.
+    drawn = np.arange(len(steps) - 1, -1, -every)[::-1] if every else np.arange(0)
+    steps, values = steps[drawn], values[:, drawn]
+    # Each line is (seeds, steps).
+    for rank, line in enumerate(np.moveaxis(values, 2, 0)):
+        shade, name = colour or COLOURS[rank % len(COLOURS)], label if rank == 0 and label else None
+        axis.plot(steps, np.median(line, axis=0), linestyle=style, color=shade, linewidth=1.2, label=name)
         if len(line) > 1:
-            axis.fill_between(steps, line.min(0), line.max(0), color=colour, alpha=0.2, linewidth=0)
+            axis.fill_between(steps, line.min(0), line.max(0), color=shade, alpha=0.2, linewidth=0)
     return int(values.shape[2])
-
-
-def ranked(frame: pd.DataFrame) -> tuple[Floats, Floats]:
-    """Steps (t,) that all seeds logged, and values (seeds, t, ranks), sorted by each seed's last ones."""
-    table = frame.pivot_table(index="step", columns=["seed", "index"], values="value").dropna()
-    seeds = table.columns.get_level_values("seed").unique()
-    per_seed: Sequence[Floats] = [table[seed].to_numpy() for seed in seeds]
-    sorted_ = [values[:, np.argsort(-values[-1], kind="stable")] for values in per_seed]
-    return table.index.to_numpy(dtype=float), np.stack(sorted_)
-
-
-def rank_correlation(frame: pd.DataFrame) -> tuple[pd.DataFrame, int]:
-    """Spearman's correlation of each two metrics over trained models, and of how many models.
-
-    A model is one seed of one method on one data set; only those with a score in every metric count. A metric
-    that fewer than half of the models have, or that is one value, is left out. Where low is good the sign is
-    turned, so that +1 always says that two metrics prefer the same models.
-
-    Raises:
-        UsageError: fewer than two metrics or three models.
-    """
-    sign = np.where(frame["higher_is_better"], 1.0, -1.0)
-    data = frame.assign(signed=frame["score"] * sign, what=_metrics(frame))
-    table = data.pivot_table(
-        index=["dataset", "protocol", "cell", "seed"], columns="what", values="signed", sort=False
-    )
-    table = table.loc[:, 2 * table.notna().sum() >= len(table)].dropna()
-    table = table.loc[:, table.nunique() > 1]
-    if table.shape[1] < 2 or len(table) < 3:
-        raise UsageError(
-            f"a rank correlation of metrics needs two metrics and three models with scores in both; here are "
-            f"{table.shape[1]} metrics that vary over {len(table)} such models."
-        )
-    return table.corr(method="spearman"), len(table)
-
-
-def _metrics(frame: pd.DataFrame) -> list[str]:
-    """Metric names, with the preset where a metric has several."""
-    presets = frame.groupby("metric")["preset"].nunique()
-    pairs = zip(frame["metric"], frame["preset"], strict=True)
-    return [_metric(metric, preset) if presets[metric] > 1 else str(metric) for metric, preset in pairs]
 
 
 @mpl.rc_context(STYLE)
 def correlation(frame: pd.DataFrame) -> Figure:
-    """Heat map of `rank_correlation`, with its numbers.
+    """Heat map of `aggregate.rank_correlation`, with its numbers.
+
+    Args:
+        frame: per-seed rows.
 
     Raises:
         UsageError: fewer than two metrics or three models.
     """
-    table, n = rank_correlation(frame)
+    table, n = aggregate.rank_correlation(frame)
     names = [_wrapped(str(name), 22) for name in table.columns]
     size = 0.55 * len(names)
     figure = Figure(figsize=(max(size + 2.4, 4.4), max(size + 1.7, 3.0)), layout="constrained")
@@ -469,11 +464,15 @@ def _matrix_figure(rows: int, columns: int) -> Figure:
 
 @mpl.rc_context(STYLE)
 def information(values: Floats, codes: Sequence[str], factors: Sequence[str], title: str) -> Figure:
-    """Heat map of mutual information in nats, a row per code and a column per factor; in each column the code
-    that knows most about the factor is framed.
+    """Heat map of mutual information in nats, a row per code and a column per factor.
+
+    In each column, the code with the most information about the factor is framed.
 
     Args:
         values: (d, k).
+        codes: names of the d codes.
+        factors: names of the k factors.
+        title: the model and the metric.
     """
     figure = _matrix_figure(*values.shape)
     axis = figure.subplots()
@@ -489,11 +488,15 @@ def information(values: Floats, codes: Sequence[str], factors: Sequence[str], ti
 
 @mpl.rc_context(STYLE)
 def importance(values: Floats, codes: Sequence[str], factors: Sequence[str], title: str) -> Figure:
-    """Hinton diagram of DCI's importance matrix: the area of a square is the share that a code has in the
-    prediction of a factor; the frame is the whole of it.
+    """Hinton diagram of DCI's importance matrix.
+
+    The area of a square is the share of a code in the prediction of a factor, the frame around it is 1.
 
     Args:
         values: (d, k), not negative.
+        codes: names of the d codes.
+        factors: names of the k factors.
+        title: the model and the metric.
     """
     figure = _matrix_figure(*values.shape)
     axis = figure.subplots()
@@ -508,28 +511,14 @@ def importance(values: Floats, codes: Sequence[str], factors: Sequence[str], tit
     return figure
 
 
-def representatives(frame: pd.DataFrame) -> list[tuple[str, dict[str, Any]]]:
-    """The best, the median and the worst seed of one method by one metric, each once, as ("best", row).
-
-    Of an even number of seeds, the median is the better of the middle two. Two seeds are the best and the
-    worst, a single one is "only".
-    """
-    found = frame[frame["score"].notna()]
-    higher = bool(frame["higher_is_better"].iloc[0]) if len(frame) else True
-    rows = found.sort_values(["score", "seed"], ascending=[not higher, True], kind="stable").to_dict(
-        "records"
-    )
-    if len(rows) < 2:
-        return [("only", {str(k): v for k, v in row.items()}) for row in rows]
-    places = {"best": 0, "median": (len(rows) - 1) // 2, "worst": len(rows) - 1}
-    if len(rows) == 2:
-        del places["median"]
-    return [(what, {str(k): v for k, v in rows[i].items()}) for what, i in places.items()]
-
-
 @mpl.rc_context(STYLE)
 def side_by_side(pictures: Sequence[tuple[str, NDArray[np.uint8]]], title: str) -> Figure:
-    """Pictures (h, w, 3) beside each other, pixel by pixel, each under its heading."""
+    """Pictures side by side, pixel by pixel, each under its heading.
+
+    Args:
+        pictures: heading and picture (h, w, 3) of each.
+        title: title of the whole.
+    """
     gap, head, margin = 24, 30, 34
     width = sum(p.shape[1] for _, p in pictures) + gap * (len(pictures) + 1)
     height = max(p.shape[0] for _, p in pictures) + head + margin + gap

@@ -8,23 +8,17 @@ from __future__ import annotations
 
 import functools
 import re
-import tomllib
 from collections.abc import Mapping
 from decimal import Decimal
-from importlib.resources import files
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import Field, field_validator
 
 from disbench.errors import UsageError, unknown
+from disbench.strict import Folder, Strict
 
-FOLDER = files("disbench.leaderboards") / "published"
 PRINTED = re.compile(r"(\d*\.?\d+)(?:±(\d*\.?\d+))?")
 Text = Annotated[str, Field(min_length=1)]
-
-
-class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Number(Strict):
@@ -32,15 +26,27 @@ class Number(Strict):
 
     Attributes:
         source_id: file and row, such as "ibgan/peak".
-        paper, authors, venue, arxiv, table, row: where it stands.
-        dataset, size: what it was measured on.
-        method, settings: of disbench, where it has the method; else None.
-        metric: of disbench. preset: the one it was measured with; None where that is not known.
+        paper: title of the paper that prints the number.
+        authors: authors of that paper.
+        venue: conference or journal, with the year.
+        arxiv: arXiv number of the paper.
+        table: number of the table in the paper.
+        row: heading of the row in that table.
+        dataset: name of the data set.
+        size: image size in pixels.
+        method: name of the method in disbench; None if disbench does not have it.
+        settings: settings of that method that the row changes.
+        metric: name of the metric in disbench.
+        preset: preset of that metric; None if the paper does not say enough.
         statistic: "mean" over runs, "best" of them, or "selected" without looking at scores.
-        value, spread: with the decimals that were printed; printed: the text itself.
-        spread_kind: standard deviation, standard error, range, or "unknown".
-        n: runs; None where not stated.
+        value: the number, with the decimals that were printed.
+        spread: the number behind ±, with the decimals that were printed; None if there is none.
+        spread_kind: standard deviation, standard error, range, or "unknown"; None without a spread.
+        n: number of runs; None if not stated.
+        printed: the text itself.
+        source: how the number was read.
         certainty: "seen".
+        note: a remark for readers.
     """
 
     source_id: str
@@ -67,7 +73,9 @@ class Number(Strict):
     note: str
 
 
-class Row(Strict):
+class PrintedRow(Strict):
+    """A row of a paper's table; `printed` holds the text of each metric, the other fields as in `Number`."""
+
     id: Text
     table: Text
     row: Text
@@ -89,8 +97,8 @@ class Row(Strict):
         return printed
 
 
-class Source(Strict):
-    """A file of `published/`: what is the same for all its rows, and the rows."""
+class Publication(Strict):
+    """A file of `published/`: the fields of `Number` that are the same for all rows, and the rows."""
 
     paper: Text
     authors: Text
@@ -100,44 +108,48 @@ class Source(Strict):
     size: int
     source: Annotated[str, Field(min_length=20)]
     certainty: Literal["seen"]
-    rows: Annotated[tuple[Row, ...], Field(min_length=1)]
+    rows: Annotated[tuple[PrintedRow, ...], Field(min_length=1)]
+
+
+FOLDER = Folder("published source", Publication, "disbench.leaderboards", "published")
 
 
 def names() -> list[str]:
-    return sorted(entry.name[: -len(".toml")] for entry in FOLDER.iterdir() if entry.name.endswith(".toml"))
+    """The published sources, sorted."""
+    return FOLDER.names()
 
 
 def parse(name: str, text: str) -> list[Number]:
-    """The numbers of a file's text, in its order.
+    """The numbers of a file, in its order.
+
+    Args:
+        name: the file's name without extension.
+        text: its content.
 
     Raises:
         UsageError: it is not of this form, or two rows have one id.
     """
-    try:
-        source = Source(**tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"published {name}.toml is not TOML: {error}") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise UsageError(f"published {name}.toml: {where}: {first['msg']}") from None
+    return _numbers(name, FOLDER.parse(name, text))
+
+
+def _numbers(name: str, source: Publication) -> list[Number]:
     ids = [row.id for row in source.rows]
-    twice = {found for found in ids if ids.count(found) > 1}
+    twice = {each for each in ids if ids.count(each) > 1}
     if twice:
-        raise UsageError(f"published {name}.toml has more than one row {', '.join(sorted(twice))}")
-    shared = {field: getattr(source, field) for field in Source.model_fields if field != "rows"}
+        raise UsageError(f"published source {name!r} has more than one row {', '.join(sorted(twice))}")
     return [
-        _number(name, shared, row, metric, text)
+        _number(name, source, row, metric, printed)
         for row in source.rows
-        for metric, text in row.printed.items()
+        for metric, printed in row.printed.items()
     ]
 
 
-def _number(name: str, shared: Mapping[str, Any], row: Row, metric: str, printed: str) -> Number:
-    found = PRINTED.fullmatch(printed)
-    assert found  # Row has checked it
+def _number(name: str, source: Publication, row: PrintedRow, metric: str, printed: str) -> Number:
+    value = PRINTED.fullmatch(printed)
+    # PrintedRow has checked it.
+    assert value
     return Number(
-        **shared,
+        **source.model_dump(exclude={"rows"}),
         source_id=f"{name}/{row.id}",
         table=row.table,
         row=row.row,
@@ -146,9 +158,9 @@ def _number(name: str, shared: Mapping[str, Any], row: Row, metric: str, printed
         metric=metric,
         preset=row.preset,
         statistic=row.statistic,
-        value=Decimal(found[1]),
-        spread=None if found[2] is None else Decimal(found[2]),
-        spread_kind=None if found[2] is None else row.spread,
+        value=Decimal(value[1]),
+        spread=None if value[2] is None else Decimal(value[2]),
+        spread_kind=None if value[2] is None else row.spread,
         n=row.n,
         printed=printed,
         note=row.note,
@@ -162,13 +174,16 @@ def get(name: str) -> tuple[Number, ...]:
     Raises:
         UsageError: there is none of that name; names the nearest.
     """
-    if name not in names():
-        raise unknown("published source", name, names())
-    return tuple(parse(name, (FOLDER / f"{name}.toml").read_text("utf-8")))
+    return tuple(_numbers(name, FOLDER.read(name)))
 
 
 def find(source_id: str, metric: str, statistic: str) -> Number | None:
-    """The number of one row, such as "ibgan/peak", for a metric; None where the row has none.
+    """The number of one row for a metric; None where the row has none.
+
+    Args:
+        source_id: file and row, such as "ibgan/peak".
+        metric: name of the metric.
+        statistic: "mean", "best" or "selected".
 
     Raises:
         UsageError: there is no such row.

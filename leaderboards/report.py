@@ -1,42 +1,58 @@
-"""A report: one HTML file that shows everything a run found out, and needs nothing but itself.
+"""A report: one self-contained HTML file with everything that is known about a run.
 
-`render` turns plain values and frames into the page. Whatever comes from a run (names, reasons, versions) is
-escaped by the template; only pictures drawn by `plots` go in as they are, and those escape their own texts.
+`render` turns `Findings` into the page. The template escapes all texts of a run (names, reasons, versions);
+only the drawings of `plots` are inserted as they are, and these escape their own texts.
 """
 
 from __future__ import annotations
 
 import base64
 import io
+import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import jinja2
 import numpy as np
 import pandas as pd
 from markupsafe import Markup
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
 from disbench import units
 from disbench.errors import UsageError
-from disbench.leaderboards import aggregate, labels, plots, tables
+from disbench.leaderboards import aggregate, journals, labels, plots, shown, tables
+from disbench.leaderboards.provenance import Cost, Provenance
 
-PICTURE_BYTES = 5_000_000  # of all traversals together; larger ones are shown smaller
-CURVE_BYTES = 2_500_000  # of all training curves together; what is beyond is left out
-MOST_SHOWN = 12  # methods with traversals
-MOST_ROWS = 2_000  # per-seed rows
+# Bytes of all traversals together; larger pictures are shown smaller.
+PICTURE_BYTES = 5_000_000
+# Bytes of all training curves together; the curves beyond are left out.
+CURVE_BYTES = 2_500_000
+# Methods with traversals.
+MOST_SHOWN = 12
+# Rows of the table of seeds.
+MOST_ROWS = 2_000
 STATES = ("done", "failed", "running", "stopped", "queued")
+# The columns that identify a seed.
+SEED = ["dataset", "protocol", "cell", "seed"]
 
 
 @dataclass(frozen=True)
 class Traversal:
-    """One seed's picture: the "best", "median", "worst" or "only" one by some score, and where it is."""
+    """The picture of a seed.
 
-    what: str
+    Attributes:
+        place: "best", "median", "worst" or "only", by some score.
+        seed: the seed.
+        score: that score.
+        path: path of the picture.
+    """
+
+    place: str
     seed: int
     score: float
     path: Path
@@ -44,7 +60,14 @@ class Traversal:
 
 @dataclass(frozen=True)
 class Matrix:
-    """Values (d, k) of codes and factors, with what they are called and where they come from."""
+    """A matrix of codes and factors.
+
+    Attributes:
+        values: (d, k).
+        codes: names of the codes.
+        factors: names of the factors.
+        title: the model and the metric that it is of.
+    """
 
     values: NDArray[np.float64]
     codes: list[str]
@@ -54,40 +77,41 @@ class Matrix:
 
 @dataclass(frozen=True)
 class Findings:
-    """What a report is made of.
+    """Everything that a report shows.
 
     Attributes:
         runs: names of the runs.
         frame: the per-seed rows, see `aggregate.scores`.
-        protocols: of each protocol, its summary and whether its scores mean anything.
-        told: sentences about the rows, such as seeds that were in two runs.
+        protocols: summary of each protocol, and whether its scores mean anything.
+        notes: sentences about the rows, such as the seeds that two runs hold.
         journals: logged values, one row per (training, seed, step, quantity, index).
-        swept: settings that vary, each with rows for `plots.sweep`.
-        judge: metric and preset that tell seeds best from worst; None where there is no score.
+        swept: rows for `plots.sweep`, by the setting that varies.
+        judge: metric and preset by which seeds are ranked; None if there is no score.
         traversals: pictures by method.
-        matrices: by method, those of its best seed, "mi" and "dci".
-        facts: provenance of each run, as plain values.
+        matrices: matrices of the best seed by method and by kind, "mi" and "dci".
+        provenance: provenance of each run.
     """
 
     runs: Sequence[str]
     frame: pd.DataFrame
     protocols: Mapping[str, tuple[str, bool]]
-    told: Sequence[str] = ()
+    notes: Sequence[str] = ()
     journals: pd.DataFrame = field(default_factory=pd.DataFrame)
     swept: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     judge: tuple[str, str] | None = None
     traversals: Mapping[str, Sequence[Traversal]] = field(default_factory=dict)
     matrices: Mapping[str, Mapping[str, Matrix]] = field(default_factory=dict)
-    facts: Sequence[Mapping[str, Any]] = ()
+    provenance: Sequence[Provenance] = ()
 
 
 @dataclass(frozen=True)
-class Cell:
+class HtmlCell:
     """One cell of a table.
 
     Attributes:
-        number: what it sorts by; None where there is no number.
-        again: whether it repeats the cell above, for those who cannot see that.
+        text: its text.
+        number: the number that it sorts by; None if it has none.
+        again: whether it repeats the cell above, so that only a screen reader says it again.
     """
 
     text: str
@@ -96,25 +120,50 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Table:
-    """Columns with whether they hold numbers, rows of cells, and what the table shows, in words."""
+class HtmlTable:
+    """A table.
+
+    Attributes:
+        caption: what it shows.
+        columns: headings, and whether the column holds numbers.
+        rows: rows of cells.
+        sortable: whether a click on a heading sorts it.
+    """
 
     caption: str
     columns: list[tuple[str, bool]]
-    rows: list[list[Cell]]
+    rows: list[list[HtmlCell]]
     sortable: bool = True
 
 
+NotedTable = tuple[HtmlTable, list[str]]
+
+
 @dataclass(frozen=True)
-class Figure:
-    """A drawing as `<svg>`, or none and the reason."""
+class HtmlFigure:
+    """A drawing, or the reason why there is none.
+
+    Attributes:
+        svg: the drawing as `<svg>`.
+        reason: a sentence if there is no drawing.
+    """
 
     svg: Markup = field(default_factory=Markup)
     reason: str = ""
 
 
 @dataclass(frozen=True)
-class Picture:
+class HtmlPicture:
+    """A picture with its heading.
+
+    Attributes:
+        heading: the text above it.
+        alt: what it shows, in words.
+        data: the PNG as base64.
+        width: in pixels.
+        height: in pixels.
+    """
+
     heading: str
     alt: str
     data: str
@@ -122,24 +171,93 @@ class Picture:
     height: int
 
 
+@dataclass(frozen=True)
+class MetricSection:
+    """The part of a page about one metric.
+
+    Attributes:
+        heading: metric and preset; data set and protocol if these are several.
+        higher: whether higher is better.
+        table: its leaderboard.
+        figure: the scores of every seed.
+    """
+
+    heading: str
+    higher: bool
+    table: HtmlTable
+    figure: HtmlFigure
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """The traversals of a page.
+
+    Attributes:
+        by_method: pictures under the name of their method.
+        shrunk: the largest factor by which a picture was shrunk.
+        left: names of methods whose pictures are left out.
+        unreadable: a sentence for each picture that cannot be read.
+    """
+
+    by_method: list[tuple[str, list[HtmlPicture]]]
+    shrunk: int
+    left: list[str]
+    unreadable: list[str]
+
+
+@dataclass(frozen=True)
+class Curves:
+    """The training curves of a page.
+
+    Attributes:
+        figures: figures under their titles.
+        left: titles that are left out.
+    """
+
+    figures: list[tuple[str, HtmlFigure]]
+    left: list[str]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """The provenance of a run with its parts as texts.
+
+    Attributes:
+        provenance: the provenance.
+        cost: sentences about seconds.
+        protocols: fields of each protocol as JSON.
+        settings: settings of each training as JSON.
+    """
+
+    provenance: Provenance
+    cost: list[str]
+    protocols: dict[str, str]
+    settings: dict[str, str]
+
+
 class Drawer:
-    """Makes figures whose ids differ within the page, and counts their bytes."""
+    """Draws figures whose ids differ within the page."""
 
     def __init__(self) -> None:
-        self.made = 0
+        self.count = 0
 
-    def __call__(self, draw: Any, alt: str) -> Figure:
-        """The figure that `draw()` returns; where there is too little to draw, its sentence."""
+    def __call__(self, draw: Callable[[], Figure], alt: str) -> HtmlFigure:
+        """The figure that `draw()` returns, or the sentence of its UsageError if there is too little to draw.
+
+        Args:
+            draw: returns the figure.
+            alt: what it shows, in words.
+        """
         try:
-            drawn = draw()
+            figure = draw()
         except UsageError as error:
-            return Figure(reason=str(error))
-        self.made += 1
-        return Figure(Markup(plots.inline(drawn, f"f{self.made}", alt)))
+            return HtmlFigure(reason=str(error))
+        self.count += 1
+        return HtmlFigure(Markup(plots.inline(figure, f"f{self.count}", alt)))
 
 
-def render(found: Findings) -> str:
-    """The page."""
+def render(findings: Findings) -> str:
+    """The page as HTML."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("disbench.leaderboards"),
         autoescape=True,
@@ -148,153 +266,146 @@ def render(found: Findings) -> str:
         lstrip_blocks=True,
     )
     draw = Drawer()
-    frame = found.frame.assign(name=labels.names(found.frame))
+    frame = findings.frame.assign(name=labels.names(findings.frame))
     board = aggregate.leaderboard(frame)
     board = board.assign(name=labels.names(board, of=frame))
-    page: dict[str, Any] = {
-        "title": f"disbench report: {', '.join(found.runs)}",
-        "runs": list(found.runs),
-        "protocols": found.protocols,
-        "meaningless": [name for name, (_, meaningful) in found.protocols.items() if not meaningful],
+    page: dict[str, object] = {
+        "title": f"disbench report: {', '.join(findings.runs)}",
+        "runs": list(findings.runs),
+        "protocols": findings.protocols,
+        "meaningless": [name for name, (_, meaningful) in findings.protocols.items() if not meaningful],
         "counts": _counts(frame),
         "datasets": list(dict.fromkeys(frame["dataset"])),
         "methods": list(dict.fromkeys(frame["name"])),
-        "overview": _overview(frame, board),
+        "overview": _overview(board),
         "metrics": _metrics(frame, board, draw),
-        "notes": [*found.told, *aggregate.notes(frame, board)],
+        "notes": [*findings.notes, *shown.notes(frame, board)],
         "pairs": _pairs(frame),
         "ranks": _ranks(frame),
         "published": _published(frame),
         "unpublished": [] if len(frame) == 0 else tables.names(),
         "sweeps": [
-            (
-                name,
-                draw(
-                    lambda rows=rows, name=name: plots.sweep(rows, name),
-                    f"Scores against the setting {name}.",
-                ),
-            )
-            for name, rows in found.swept.items()
+            (field, draw(partial(plots.sweep, rows, field), f"Scores against the setting {field}."))
+            for field, rows in findings.swept.items()
         ],
         "correlation": draw(
-            lambda: plots.correlation(frame), "Rank correlation of each two metrics over trained models."
+            partial(plots.correlation, frame), "Rank correlation of each two metrics over trained models."
         ),
-        "judge": found.judge,
-        **_traversals(found),
-        "matrices": _matrices(found, draw),
-        "curves": _curves(found.journals, draw),
+        "judge": findings.judge,
+        "pictures": _pictures(findings),
+        "matrices": _matrices(findings, draw),
+        "curves": _curves(findings.journals, draw),
         "failed": _failed(frame),
         "seeds": _seeds(frame),
         "left_rows": max(0, len(_per_seed(frame)) - MOST_ROWS),
-        "facts": [_facts(fact) for fact in found.facts],
+        "facts": [_facts(provenance) for provenance in findings.provenance],
     }
     return environment.get_template("report.html").render(page)
 
 
-def number(value: float, digits: int = 3) -> Cell:
-    """A number as a cell; "–", which sorts last, where it is not one."""
+def number(value: float, digits: int = 3) -> HtmlCell:
+    """A number for people; "–" for NaN and infinities.
+
+    Args:
+        value: the number.
+        digits: number of decimals.
+    """
     if not math.isfinite(value):
-        return Cell("–")
-    return Cell(f"{value:,.{digits}f}".replace("-", "−"), float(value))
+        return HtmlCell("–")
+    return HtmlCell(f"{value:,.{digits}f}".replace("-", "−"), float(value))
 
 
 def _counts(frame: pd.DataFrame) -> list[tuple[int, str]]:
-    states = frame.drop_duplicates(["dataset", "protocol", "cell", "seed"])["state"].value_counts()
+    states = _per_seed(frame)["state"].value_counts()
     return [(int(states[state]), state) for state in STATES if state in states]
 
 
-def _overview(frame: pd.DataFrame, board: pd.DataFrame) -> list[Table]:
+def _overview(board: pd.DataFrame) -> list[HtmlTable]:
     """Per data set and protocol, the mean of every metric by method."""
-    made = []
+    overview = []
     for (dataset, protocol), group in board.groupby(["dataset", "protocol"], sort=False):
         kinds = list(
             dict.fromkeys(zip(group["metric"], group["preset"], group["higher_is_better"], strict=True))
         )
         rows = []
         for name, mine in group.groupby("name", sort=False):
-            by_kind = {(row["metric"], row["preset"]): row for row in mine.to_dict("records")}
-            worst = max(int(row["failed"]) for row in by_kind.values())
-            seeds = [int(row["n"]) for row in by_kind.values()]
-            many = f"{min(seeds)} to {max(seeds)}" if min(seeds) < max(seeds) else str(seeds[0])
-            cells = [Cell(str(name)), Cell(many, max(seeds)), Cell(str(worst), worst)]
-            for metric, preset, _ in kinds:
-                row = by_kind.get((metric, preset))
-                if row is None or not math.isfinite(row["mean"]):
-                    cells.append(Cell("–"))
-                    continue
-                spread = f" ± {row['std']:.3f}" if math.isfinite(row["std"]) else ""
-                cells.append(Cell(f"{number(row['mean']).text}{spread}", float(row["mean"])))
+            by_kind = {(row["metric"], row["preset"]): row for _, row in mine.iterrows()}
+            failed, seeds = int(mine["failed"].max()), [int(n) for n in mine["n"]]
+            n = f"{min(seeds)} to {max(seeds)}" if min(seeds) < max(seeds) else str(seeds[0])
+            cells = [HtmlCell(str(name)), HtmlCell(n, max(seeds)), HtmlCell(str(failed), failed)]
+            cells += [_mean(by_kind.get((metric, preset))) for metric, preset, _ in kinds]
             rows.append([*cells, number(float(mine["seconds"].mean()), 0)])
         columns = [("method", False), ("n", True), ("failed", True)]
         columns += [(_head(metric, preset, higher), True) for metric, preset, higher in kinds]
         caption = f"{dataset}, protocol {protocol}: mean ± standard deviation; seconds a seed"
-        made.append(Table(caption, [*columns, ("seconds", True)], rows))
-    return made
+        overview.append(HtmlTable(caption, [*columns, ("seconds", True)], rows))
+    return overview
+
+
+def _mean(row: pd.Series | None) -> HtmlCell:
+    if row is None or not math.isfinite(row["mean"]):
+        return HtmlCell("–")
+    spread = f" ± {row['std']:.3f}" if math.isfinite(row["std"]) else ""
+    return HtmlCell(f"{number(row['mean']).text}{spread}", float(row["mean"]))
 
 
 def _head(metric: str, preset: str, higher: bool) -> str:
-    return f"{metric} · {preset} {'↑' if higher else '↓'}"
+    return f"{labels.metric(metric, preset)} {'↑' if higher else '↓'}"
 
 
-def _metrics(frame: pd.DataFrame, board: pd.DataFrame, draw: Drawer) -> list[dict[str, Any]]:
-    """Per data set, protocol, metric and preset: heading, table, drawing."""
-    made = []
+def _metrics(frame: pd.DataFrame, board: pd.DataFrame, draw: Drawer) -> list[MetricSection]:
+    """A section per data set, protocol, metric and preset."""
+    sections = []
     keys = ["dataset", "protocol", "metric", "preset"]
     rows_of = dict(iter(frame.groupby(keys, sort=False)))
     several = len(board[["dataset", "protocol"]].drop_duplicates()) > 1
     for key, group in board.groupby(keys, sort=False):
         higher = bool(group["higher_is_better"].iloc[0])
         group = group.sort_values("mean", ascending=not higher, kind="stable", na_position="last")
-        judged = f"{key[2]} · {key[3]}"
-        heading = f"{judged}, {key[0]} ({key[1]})" if several else judged
-        told = [f"{row.name_} {row.mean_:.3f} ({row.n} seeds)" for row in _means(group)]
-        alt = f"Every seed's score by {judged}. Means, best first: {'; '.join(told) or 'none'}."
-        rows = rows_of[key]
-        made.append(
-            {
-                "heading": heading,
-                "higher": higher,
-                "table": _board_table(group, heading),
-                "figure": draw(lambda rows=rows, group=group: plots.strip(rows, group), alt),
-            }
-        )
-    return made
+        metric = labels.metric(key[2], key[3])
+        heading = f"{metric}, {key[0]} ({key[1]})" if several else metric
+        scored = group[group["mean"].notna()]
+        means = [
+            f"{name} {mean:.3f} ({n} seeds)"
+            for name, mean, n in zip(scored["name"], scored["mean"], scored["n"], strict=True)
+        ]
+        alt = f"Every seed's score by {metric}. Means, best first: {'; '.join(means) or 'none'}."
+        figure = draw(partial(plots.strip, rows_of[key], group), alt)
+        sections.append(MetricSection(heading, higher, _board_table(group, heading), figure))
+    return sections
 
 
-def _means(group: pd.DataFrame) -> Iterable[Any]:
-    kept = group[group["mean"].notna()][["name", "mean", "n"]]
-    return kept.rename(columns={"name": "name_", "mean": "mean_"}).itertuples()
-
-
-def _board_table(group: pd.DataFrame, heading: str) -> Table:
-    ends = aggregate.between(group["mean_low"], group["mean_high"])
+def _board_table(group: pd.DataFrame, heading: str) -> HtmlTable:
+    ends = shown.intervals(group["mean_low"], group["mean_high"])
     rows = []
-    for row, interval in zip(group.to_dict("records"), ends, strict=True):
-        counts = [Cell(str(row[name]), float(row[name])) for name in ("n", "failed", "unscored")]
-        low = Cell(interval, float(row["mean_low"]) if math.isfinite(row["mean_low"]) else None)
+    for (_, row), interval in zip(group.iterrows(), ends, strict=True):
+        counts = [HtmlCell(str(row[name]), float(row[name])) for name in ("n", "failed", "unscored")]
+        low = HtmlCell(interval, float(row["mean_low"]) if math.isfinite(row["mean_low"]) else None)
         rest = [number(row[name]) for name in ("std", "median", "iqm", "best", "worst")]
-        rows.append([Cell(str(row["name"])), *counts, number(row["mean"]), low, *rest])
+        rows.append([HtmlCell(str(row["name"])), *counts, number(row["mean"]), low, *rest])
     names = ["method", "n", "failed", "unscored", "mean", "95 %", "std", "median", "IQM", "best", "worst"]
-    table = Table(f"Leaderboard by {heading}", [(name, name != "method") for name in names], rows)
-    idle = [3] if (group["unscored"] == 0).all() else []
-    idle += [5] if group["mean_low"].isna().all() else []
+    table = HtmlTable(f"Leaderboard by {heading}", [(name, name != "method") for name in names], rows)
+    idle = ["unscored"] if (group["unscored"] == 0).all() else []
+    idle += ["95 %"] if group["mean_low"].isna().all() else []
     return _without(table, idle)
 
 
-def _without(table: Table, idle: Sequence[int]) -> Table:
-    columns = [column for i, column in enumerate(table.columns) if i not in idle]
-    rows = [[cell for i, cell in enumerate(row) if i not in idle] for row in table.rows]
-    return Table(table.caption, columns, rows, table.sortable)
+def _without(table: HtmlTable, headings: Sequence[str]) -> HtmlTable:
+    left = [i for i, (name, _) in enumerate(table.columns) if name not in headings]
+    rows = [[row[i] for i in left] for row in table.rows]
+    return HtmlTable(table.caption, [table.columns[i] for i in left], rows, table.sortable)
 
 
-def _of_texts(text: pd.DataFrame, caption: str) -> Table:
-    """A table of texts, those that are numbers sorted as numbers."""
-    rows = [[Cell(str(value), _number(str(value))) for value in row] for row in text.itertuples(index=False)]
+def _of_texts(text: pd.DataFrame, caption: str) -> HtmlTable:
+    """A table of texts; texts that are numbers sort as numbers."""
+    rows = [
+        [HtmlCell(str(value), _number(str(value))) for value in row] for row in text.itertuples(index=False)
+    ]
     columns = []
     for i, column in enumerate(text.columns):
         known = [row[i] for row in rows if row[i].text not in ("–", "")]
         columns.append((str(column), bool(known) and all(cell.number is not None for cell in known)))
-    return Table(caption, columns, rows)
+    return HtmlTable(caption, columns, rows)
 
 
 def _number(text: str) -> float | None:
@@ -306,69 +417,76 @@ def _number(text: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _pairs(frame: pd.DataFrame) -> tuple[Table, list[str]] | None:
+def _pairs(frame: pd.DataFrame) -> NotedTable | None:
     pairs = aggregate.improvements(frame)
     if pairs.empty:
         return None
-    text, told = aggregate.shown_improvements(pairs)
-    return _of_texts(text, "Which method beats which"), told
+    text, notes = shown.improvements(pairs)
+    return _of_texts(text, "Which method beats which"), notes
 
 
-def _ranks(frame: pd.DataFrame) -> list[tuple[Table, list[str]]]:
-    made = []
-    for name, found, missing in aggregate.ranks(frame):
-        text, told = aggregate.shown_ranks(found, missing)
-        made.append((_of_texts(text, f"Ranks by {name}"), told))
-    return made
+def _ranks(frame: pd.DataFrame) -> list[NotedTable]:
+    noted = []
+    for name, ranks, missing in aggregate.ranks(frame):
+        text, notes = shown.ranks(ranks, missing)
+        noted.append((_of_texts(text, f"Ranks by {name}"), notes))
+    return noted
 
 
-def _published(frame: pd.DataFrame) -> list[tuple[Table, list[str]]]:
-    """The papers' tables in which any cell is ours, with the rows that have one."""
-    made = []
+def _published(frame: pd.DataFrame) -> list[NotedTable]:
+    """The papers' tables that have a number of ours, with the rows that have one."""
+    noted = []
     for name in tables.names():
         spec = tables.read(name)
         entries = tables.fill(spec, frame)
         ours = {entry.row for entry in entries if entry.ours is not None}
-        if ours:
-            kept = spec.model_copy(update={"rows": tuple(row for row in spec.rows if row.name in ours)})
-            text, told = tables.shown(kept, [entry for entry in entries if entry.row in ours])
-            again = text["method"] == ""
-            text = text.assign(method=text["method"].where(~again).ffill()).rename(columns={"": "whose"})
-            rows = [[Cell(value) for value in row] for row in text.itertuples(index=False)]
-            for row, repeats in zip(rows, again, strict=True):
-                row[0] = Cell(row[0].text, again=bool(repeats))
-            columns = [(str(column), i > 1) for i, column in enumerate(text.columns)]
-            left = len(spec.rows) - len(kept.rows)
-            if left:
-                told.append(f"{left} rows of the table have nothing of ours and are left out")
-            made.append((Table(f"{name}: {spec.title}", columns, rows, sortable=False), told))
-    return made
+        if not ours:
+            continue
+        part = spec.model_copy(update={"rows": tuple(row for row in spec.rows if row.name in ours)})
+        text, notes = tables.shown(part, [entry for entry in entries if entry.row in ours])
+        again = text["method"] == ""
+        text = text.assign(method=text["method"].where(~again).ffill()).rename(columns={"": "whose"})
+        rows = [[HtmlCell(value) for value in row] for row in text.itertuples(index=False)]
+        for row, repeats in zip(rows, again, strict=True):
+            row[0] = HtmlCell(row[0].text, again=bool(repeats))
+        columns = [(str(column), i > 1) for i, column in enumerate(text.columns)]
+        left = len(spec.rows) - len(part.rows)
+        if left:
+            notes.append(f"{left} rows of the table without a number of ours are left out")
+        noted.append((HtmlTable(f"{name}: {spec.title}", columns, rows, sortable=False), notes))
+    return noted
 
 
-def _traversals(found: Findings) -> dict[str, Any]:
-    """Pictures by method, shrunk until all of them together stay within `PICTURE_BYTES`."""
-    kept = dict(list(found.traversals.items())[:MOST_SHOWN])
-    budget = PICTURE_BYTES // max(1, sum(map(len, kept.values())))
-    shown, least, lost = [], 1, []
-    for name, pictures in kept.items():
+def _pictures(findings: Findings) -> Pictures:
+    """Traversals by method, shrunk until all of them together stay within `PICTURE_BYTES`."""
+    first = dict(list(findings.traversals.items())[:MOST_SHOWN])
+    budget = PICTURE_BYTES // max(1, sum(map(len, first.values())))
+    by_method, most, unreadable = [], 1, []
+    for name, traversals in first.items():
         row = []
-        for one in pictures:
+        for one in traversals:
             try:
                 data, width, height, shrunk = picture(one.path, budget)
             except (OSError, ValueError, Image.DecompressionBombError):
-                lost.append(f"{name}, seed {one.seed}: its picture cannot be read")
+                unreadable.append(f"{name}, seed {one.seed}: its picture cannot be read")
                 continue
-            least = max(least, shrunk)
-            heading = f"{one.what}: seed {one.seed}, {one.score:.3f}"
+            most = max(most, shrunk)
+            heading = f"{one.place}: seed {one.seed}, {one.score:.3f}"
             alt = f"Latent traversal of {name}, {heading}: one code moved along each row."
-            row.append(Picture(heading, alt, data, width, height))
-        shown.append((name, row))
-    left = list(found.traversals)[MOST_SHOWN:]
-    return {"traversals": shown, "shrunk": least, "left_traversals": left, "lost_traversals": lost}
+            row.append(HtmlPicture(heading, alt, data, width, height))
+        by_method.append((name, row))
+    return Pictures(by_method, most, list(findings.traversals)[MOST_SHOWN:], unreadable)
 
 
 def picture(path: Path, budget: int) -> tuple[str, int, int, int]:
-    """A PNG as base64, with its width, height and by how much it was shrunk to fit into `budget` bytes.
+    """A picture as PNG, shrunk until it fits.
+
+    Args:
+        path: the picture.
+        budget: number of bytes.
+
+    Returns:
+        The PNG as base64, its width, its height, and the factor by which it was shrunk.
 
     Raises:
         OSError, ValueError: it cannot be read.
@@ -385,117 +503,87 @@ def picture(path: Path, budget: int) -> tuple[str, int, int, int]:
     return base64.b64encode(buffer.getvalue()).decode("ascii"), *size, shrunk
 
 
-def _matrices(found: Findings, draw: Drawer) -> list[tuple[str, list[Figure]]]:
-    """Of the first `MOST_SHOWN` methods, what the codes of the best seed know about the factors."""
-    made = []
-    for name, kinds in list(found.matrices.items())[:MOST_SHOWN]:
-        drawn = []
+def _matrices(findings: Findings, draw: Drawer) -> list[tuple[str, list[HtmlFigure]]]:
+    """The matrices of the best seeds of the first `MOST_SHOWN` methods."""
+    figures = []
+    for name, kinds in list(findings.matrices.items())[:MOST_SHOWN]:
+        of_method = []
         for kind, one in kinds.items():
             plot = plots.information if kind == "mi" else plots.importance
             what = "Mutual information" if kind == "mi" else "DCI's importance"
             alt = f"{what} of codes and factors, {one.title}."
-            drawn.append(draw(lambda f=plot, m=one: f(m.values, m.codes, m.factors, m.title), alt))
-        made.append((name, drawn))
-    return made
+            of_method.append(draw(partial(plot, one.values, one.codes, one.factors, one.title), alt))
+        figures.append((name, of_method))
+    return figures
 
 
-def _curves(journals: pd.DataFrame, draw: Drawer) -> dict[str, Any]:
-    if journals.empty:
-        return {"shown": [], "left": []}
-    shown: list[tuple[str, Figure]] = []
-    left, used = [], 0
-    for title, group in trainings(journals):
+def _curves(logged: pd.DataFrame, draw: Drawer) -> Curves:
+    figures: list[tuple[str, HtmlFigure]] = []
+    left: list[str] = []
+    used = 0
+    for title, group in journals.trainings(logged) if not logged.empty else ():
         if used > CURVE_BYTES:
             left.append(title)
             continue
-        figure = draw(lambda g=group, t=title: plots.curves(g, t), f"Training curves of {title}.")
+        figure = draw(partial(plots.curves, group, title), f"Training curves of {title}.")
         used += len(figure.svg)
-        shown.append((title, figure))
-    return {"shown": shown, "left": left}
+        figures.append((title, figure))
+    return Curves(figures, left)
 
 
-def trainings(journals: pd.DataFrame) -> Iterable[tuple[str, pd.DataFrame]]:
-    """The logged values of each training, under a name with its settings."""
-    named = journals.assign(name=labels.names(journals), label=labels.labels(journals))
-    for _, group in named.groupby(["label", "cell"], sort=False):
-        first = group.iloc[0]
-        name = first["name"] if first["name"] != first["label"] else f"{first['label']} ({first['settings']})"
-        yield str(name), group
-
-
-def _failed(frame: pd.DataFrame) -> Table | None:
-    """Seeds that are not done, and trained ones without a score, each with its reason."""
+def _failed(frame: pd.DataFrame) -> HtmlTable | None:
+    """Unfinished and failed seeds, and trained seeds without a score, each with its reason."""
     cells = frame[(frame["state"] != "done") | frame["score"].isna()]
     rows = []
-    for _, group in cells.groupby(["dataset", "protocol", "cell", "seed"], sort=False):
+    for _, group in cells.groupby(SEED, sort=False):
         one = group.iloc[0]
-        reasons = list(dict.fromkeys(str(reason) for reason in group["reason"].dropna()))
-        lost = ", ".join(dict.fromkeys(group["metric"]))
-        state = str(one["state"]) if one["state"] != "done" else f"no {lost}"
-        told = "; ".join(reasons) or ("no reason was recorded" if one["state"] in ("failed", "done") else "–")
-        head = [Cell(str(one["name"])), Cell(str(one["dataset"])), Cell(str(one["seed"]), float(one["seed"]))]
-        rows.append([*head, Cell(state), Cell(told)])
+        reasons = "; ".join(dict.fromkeys(str(reason) for reason in group["reason"].dropna()))
+        missing = ", ".join(dict.fromkeys(group["metric"]))
+        state = str(one["state"]) if one["state"] != "done" else f"no {missing}"
+        unknown = "no reason was recorded" if one["state"] in ("failed", "done") else "–"
+        rows.append([*_about(one), HtmlCell(state), HtmlCell(reasons or unknown)])
     columns = [("method", False), ("data set", False), ("seed", True), ("state", False), ("reason", False)]
-    return Table("Seeds without a score", columns, rows) if rows else None
+    return HtmlTable("Seeds without a score", columns, rows) if rows else None
+
+
+def _about(row: pd.Series) -> list[HtmlCell]:
+    """The first cells of a seed's row."""
+    seed = HtmlCell(str(row["seed"]), float(row["seed"]))
+    return [HtmlCell(str(row["name"])), HtmlCell(str(row["dataset"])), seed]
 
 
 def _per_seed(frame: pd.DataFrame) -> pd.DataFrame:
-    return frame.drop_duplicates(["name", "dataset", "protocol", "cell", "seed"])
+    return frame.drop_duplicates(SEED)
 
 
-def _seeds(frame: pd.DataFrame) -> Table:
-    kinds = list(dict.fromkeys(zip(frame["metric"], frame["preset"], strict=True)))
-    higher = dict(
-        zip(zip(frame["metric"], frame["preset"], strict=True), frame["higher_is_better"], strict=True)
-    )
-    identity = ["dataset", "protocol", "cell", "seed"]
-    scores = {
-        (*row[:4], row[4], row[5]): row[6]
-        for row in frame[[*identity, "metric", "preset", "score"]].itertuples(index=False)
-    }
+def _seeds(frame: pd.DataFrame) -> HtmlTable:
+    kinds = frame[["metric", "preset", "higher_is_better"]].drop_duplicates(["metric", "preset"])
+    kinds_of = list(kinds.itertuples(index=False, name=None))
+    scores = {tuple(key): score for *key, score in frame[[*SEED, "metric", "preset", "score"]].to_numpy()}
     rows = []
-    for row in _per_seed(frame).head(MOST_ROWS).to_dict("records"):
-        key = tuple(row[name] for name in identity)
-        found = [number(float(scores.get((*key, *kind), np.nan))) for kind in kinds]
-        head = [Cell(str(row["name"])), Cell(str(row["dataset"])), Cell(str(row["seed"]), float(row["seed"]))]
-        rows.append([*head, Cell(str(row["state"])), *found, number(float(row["seconds"]), 0)])
+    for _, row in _per_seed(frame).head(MOST_ROWS).iterrows():
+        identity = tuple(row[name] for name in SEED)
+        numbers = [
+            number(float(scores.get((*identity, metric, preset), np.nan))) for metric, preset, _ in kinds_of
+        ]
+        rows.append([*_about(row), HtmlCell(str(row["state"])), *numbers, number(float(row["seconds"]), 0)])
     columns = [("method", False), ("data set", False), ("seed", True), ("state", False)]
-    columns += [(_head(*kind, bool(higher[kind])), True) for kind in kinds]
-    return Table("Scores of every seed", [*columns, ("seconds", True)], rows)
+    columns += [(_head(metric, preset, bool(higher)), True) for metric, preset, higher in kinds_of]
+    return HtmlTable("Scores of every seed", [*columns, ("seconds", True)], rows)
 
 
-def _facts(fact: Mapping[str, Any]) -> dict[str, Any]:
-    """Provenance as the template shows it."""
-    import json
-
-    versions = []
-    for environment in fact.get("environments", []):
-        versions.append(
-            {
-                "device": str(environment.get("device", "not recorded")),
-                "commit": str(environment.get("commit") or "not recorded"),
-                "seeds": environment.get("seeds", 0),
-                "versions": [
-                    (str(name), str(value))
-                    for name, value in environment.items()
-                    if name not in ("device", "commit", "seeds")
-                ],
-            }
-        )
-    seconds = fact.get("seconds", {})
-    cost = (
-        [f"{units.duration(seconds['total'])} of wall time, summed over seeds"] if "total" in seconds else []
+def _facts(provenance: Provenance) -> Facts:
+    return Facts(
+        provenance,
+        _cost(provenance.seconds),
+        {name: json.dumps(fields, indent=1, default=str) for name, fields in provenance.protocols.items()},
+        {name: json.dumps(each.plain(), indent=1, default=str) for name, each in provenance.settings.items()},
     )
-    for unit in ("core", "gpu"):
-        if seconds.get(unit):
-            name = {"core": "core-seconds", "gpu": "GPU-seconds"}[unit]
-            cost.append(f"{seconds[unit]:,.0f} {name} ({seconds[unit] / 3600:,.2f} h)")
-    return {
-        "name": str(fact.get("name", "")),
-        "commands": [str(command) for command in fact.get("commands", [])],
-        "data": [(str(name), str(digest)) for name, digest in fact.get("data_sha256", {}).items()],
-        "environments": versions,
-        "cost": cost,
-        "protocols": {n: json.dumps(v, indent=1, default=str) for n, v in fact.get("protocols", {}).items()},
-        "settings": {n: json.dumps(v, indent=1, default=str) for n, v in fact.get("settings", {}).items()},
-    }
+
+
+def _cost(seconds: Cost) -> list[str]:
+    cost = [f"{units.duration(seconds.total)} of wall time, summed over seeds"] if seconds.total else []
+    for unit, used in (("core-seconds", seconds.core), ("GPU-seconds", seconds.gpu)):
+        if used:
+            cost.append(f"{used:,.0f} {unit} ({used / 3600:,.2f} h)")
+    return cost

@@ -1,24 +1,23 @@
-"""Measured leaderboards that are kept in the repository: `results/<name>/`, and the README's table of them.
+"""Measured leaderboards that are saved in the repository: `results/<name>/`, and the README's table of them.
 
 results/<name>/leaderboard.csv, leaderboard.md    one row per method and metric
                scores.csv                         the seeds behind it, see `aggregate.scores`
                strip.png                          both as a picture
-               pairs.csv                          which method beats which, see `aggregate.improvements`
+               pairs.csv                          pairs of methods, see `aggregate.improvements`
                provenance.json                    commands, protocol, data, versions, hardware, seconds
 """
 
 from __future__ import annotations
 
-import json
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from disbench.errors import UsageError
 from disbench.leaderboards import aggregate, formats, labels
+from disbench.leaderboards.provenance import FILE, Provenance
 
 FOLDER = Path(str(files("disbench.leaderboards") / "results"))
 PICTURE = "strip.png"
@@ -27,90 +26,82 @@ END = "<!-- leaderboards: end -->"
 
 
 def is_kept(path: Path) -> bool:
-    return (path / "provenance.json").is_file() and (path / "scores.csv").is_file()
+    """Whether a folder is a saved result."""
+    return (path / FILE).is_file() and (path / "scores.csv").is_file()
 
 
 def names(folder: Path = FOLDER) -> list[str]:
-    """The results that are kept."""
+    """The saved results, sorted."""
     return sorted(path.name for path in folder.iterdir() if is_kept(path)) if folder.is_dir() else []
 
 
 def scores(path: Path) -> pd.DataFrame:
-    """The per-seed frame of a kept result, as `aggregate.scores` made it.
+    """The per-seed frame of a saved result, equal to the one that was saved.
 
     Raises:
         UsageError: its scores.csv lacks a column.
     """
     text = pd.read_csv(path / "scores.csv", dtype=str, keep_default_na=False)
     if "plugin" not in text:
-        # kept before plug-ins were recorded, from methods of this package
+        # Saved before plug-ins were recorded, from methods of this package.
         text["plugin"] = ""
     missing = [c for c in (*aggregate.BY, *aggregate.SEED) if c not in text]
     if missing:
         raise UsageError(
-            f"{path / 'scores.csv'} lacks the columns {', '.join(missing)}; keep the result again."
+            f"{path / 'scores.csv'} lacks the columns {', '.join(missing)}; save the result again."
         )
-    rows = []
-    for row in text.to_dict("records"):
-        row |= {
-            name: row[name] or None for name in ("score", "seconds", "reason", "metric_settings", "version")
-        }
-        row |= {
+    optional = ("score", "seconds", "reason", "metric_settings", "version")
+    return aggregate.scores(
+        {
+            **{str(name): value for name, value in row.items()},
+            **{name: row[name] or None for name in optional},
             "seed": int(row["seed"]),
             "higher_is_better": row["higher_is_better"] == "True",
             "run": path.name,
         }
-        rows.append({str(name): value for name, value in row.items()})
-    return aggregate.scores(rows)
+        for row in text.to_dict("records")
+    )
 
 
-def provenance(path: Path) -> dict[str, Any]:
-    """How a kept result was made.
+def provenance(path: Path) -> Provenance:
+    """The provenance of a saved result.
 
     Raises:
         UsageError: its file is damaged.
     """
-    try:
-        found = json.loads((path / "provenance.json").read_text("utf-8"))
-    except ValueError as error:
-        raise UsageError(f"{path / 'provenance.json'} is damaged ({error}); keep the result again.") from None
-    missing = {"commands", "protocols", "seconds", "environments"} - set(found)
-    if missing:
-        raise UsageError(
-            f"{path / 'provenance.json'} lacks {', '.join(sorted(missing))}; keep the result again."
-        )
-    return dict(found)
+    return Provenance.read(path)
 
 
 def readme(folder: Path = FOLDER, link: str = "leaderboards/results") -> str:
-    """What stands between the README's two markers: each kept result as a table.
+    """The README's section of saved results, a table for each.
 
     Args:
-        link: where the folder is, seen from the README.
+        folder: the folder of the saved results.
+        link: the path of this folder, relative to the README.
     """
     parts = [_section(folder / name, f"{link}/{name}") for name in names(folder)]
-    return "\n".join(parts) or "No results are kept yet.\n"
+    return "\n".join(parts) or "No results are saved yet.\n"
 
 
 def _section(path: Path, link: str) -> str:
-    frame, facts = scores(path), provenance(path)
+    frame, source = scores(path), provenance(path)
     board = aggregate.leaderboard(labels.over_splits(frame))
     n = f"{board['n'].min()} to {board['n'].max()}" if board["n"].nunique() > 1 else f"{board['n'].max()}"
-    told = "; ".join(f"{name} ({found['summary']})" for name, found in facts["protocols"].items())
-    devices = dict.fromkeys(str(found.get("device")) for found in facts["environments"])
-    seen = [f"![Every seed's scores]({link}/{PICTURE})", ""] if (path / PICTURE).is_file() else []
+    protocols = "; ".join(f"{name} ({fields['summary']})" for name, fields in source.protocols.items())
+    devices = dict.fromkeys(str(each.versions.get("device")) for each in source.environments)
+    picture = [f"![Every seed's scores]({link}/{PICTURE})", ""] if (path / PICTURE).is_file() else []
     lines = [
         f"### {path.name}",
         "",
-        f"{', '.join(dict.fromkeys(board['dataset']))}, {n} scores a row, protocol {told}. "
-        f"{facts['seconds']['total'] / 3600:.1f} hours, summed over seeds, on {' and '.join(devices)}. "
+        f"{', '.join(dict.fromkeys(board['dataset']))}, {n} scores a row, protocol {protocols}. "
+        f"{source.seconds.total / 3600:.1f} hours, summed over seeds, on {' and '.join(devices)}. "
         "Mean ± standard deviation (divided by n - 1), in brackets the 95 % interval of the mean (BCa "
-        f"bootstrap). The seeds, the settings and how it was made: [{path.name}]({link}/).",
+        f"bootstrap). Seeds, settings and provenance: [{path.name}]({link}/).",
         "",
         formats.markdown(wide(board)),
-        *seen,
+        *picture,
         "```sh",
-        *facts["commands"],
+        *source.commands,
         "```",
         "",
     ]
@@ -118,40 +109,43 @@ def _section(path: Path, link: str) -> str:
 
 
 def wide(board: pd.DataFrame) -> pd.DataFrame:
-    """One row per method and setting, one column per metric and preset, as texts; the best first."""
+    """A leaderboard as texts: a row per method and setting, the best first, a column per metric."""
     several = [c for c in ("dataset", "protocol") if board[c].nunique() > 1]
     keys, needless = [*several, "method", "variant", "settings", "cell"], labels.needless(board)
     first = board.drop_duplicates(["metric", "preset"])
-    rows: dict[tuple[Any, ...], dict[str, Any]] = {}
-    for row in board.to_dict("records"):
-        key = tuple(row[name] for name in keys)
-        head = {name: row[name] for name in several}
-        head |= {"method": labels.label(row["method"], row["variant"])}
-        head |= {name: row[name] for name in ("settings", "cell") if name not in needless}
-        made = rows.setdefault(key, {**head, "n": row["n"], "failed": row["failed"]})
-        made["n"] = max(made["n"], row["n"])
-        made[f"{row['metric']} ({row['preset']})"] = _value(row)
-        if (row["metric"], row["preset"]) == (first["metric"].iloc[0], first["preset"].iloc[0]):
-            mean = row["mean"] if np.isfinite(row["mean"]) else -np.inf
-            made["order"] = -mean if row["higher_is_better"] else mean
+    rows: dict[tuple[object, ...], dict[str, object]] = {}
+    for _, cell in board.iterrows():
+        head = {name: cell[name] for name in several}
+        head |= {"method": labels.label(cell["method"], cell["variant"])}
+        head |= {name: cell[name] for name in ("settings", "cell") if name not in needless}
+        row = rows.setdefault(tuple(cell[name] for name in keys), {**head, "n": 0, "failed": cell["failed"]})
+        row["n"] = max(int(str(row["n"])), int(cell["n"]))
+        row[f"{cell['metric']} ({cell['preset']})"] = _value(cell)
+        if (cell["metric"], cell["preset"]) == (first["metric"].iloc[0], first["preset"].iloc[0]):
+            mean = cell["mean"] if np.isfinite(cell["mean"]) else -np.inf
+            row["order"] = -mean if cell["higher_is_better"] else mean
     text = pd.DataFrame(list(rows.values()))
     text = text.sort_values([*several, "order"], kind="stable", ignore_index=True).drop(columns="order")
     return text.fillna("–").astype(str)
 
 
-def _value(row: dict[Any, Any]) -> str:
-    if not np.isfinite(row["mean"]):
+def _value(cell: pd.Series) -> str:
+    if not np.isfinite(cell["mean"]):
         return "–"
-    spread = f" ± {row['std']:.3f}" if np.isfinite(row["std"]) else ""
-    ends = f" ({row['mean_low']:.3f} to {row['mean_high']:.3f})" if np.isfinite(row["mean_low"]) else ""
-    return f"{row['mean']:.3f}{spread}{ends}"
+    spread = f" ± {cell['std']:.3f}" if np.isfinite(cell["std"]) else ""
+    ends = f" ({cell['mean_low']:.3f} to {cell['mean_high']:.3f})" if np.isfinite(cell["mean_low"]) else ""
+    return f"{cell['mean']:.3f}{spread}{ends}"
 
 
 def placed(text: str, section: str) -> str:
-    """A README with the section between its markers.
+    """A README with a section put between its markers.
+
+    Args:
+        text: the README.
+        section: the new section.
 
     Raises:
-        UsageError: it has not both markers, once each and in order.
+        UsageError: it does not have both markers, once each and in order.
     """
     head, begin, rest = text.partition(BEGIN)
     _, end, tail = rest.partition(END)

@@ -1,8 +1,8 @@
 """The statistics of leaderboards: robust means, bootstrap intervals, probability of improvement, ranks.
 
 Values are per-seed scores without NaN. Nothing here draws from global randomness: each resampling starts
-from the same generator and reads its values in sorted order, so that a table is the same whenever it is made
-and whatever order its seeds come in.
+from the same generator and reads its values in sorted order, so that equal scores give equal tables, in
+whatever order the seeds come.
 
 Sources: Efron 1987 (BCa); Agarwal et al. 2021, arXiv:2108.13264 (IQM, probability of improvement, stratified
 bootstrap); Demsar 2006, JMLR 7 (Friedman's test and Holm's correction over data sets).
@@ -21,34 +21,47 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-Floats = NDArray[np.floating[Any]]
-LEAST = 10  # scores; of five, a 95 % interval covers some 85 %, whatever the method
+Floats = NDArray[np.float64]
+# A statistic of values along an axis: (values, axis=...) -> values without that axis.
+Statistic = Callable[..., Any]
+# Scores that an interval needs; with five, a 95 % interval covers some 85 %, whatever the method.
+LEAST = 10
 LEVEL = 0.95
 RESAMPLES = 9_999
 
 
 @dataclass(frozen=True)
 class Interval:
-    """Of a statistic, at `LEVEL`; NaN where there is none, and then the reason why."""
+    """An interval of a statistic at `LEVEL`.
+
+    Attributes:
+        low: lower end; NaN if there is no interval.
+        high: upper end; NaN if there is no interval.
+        reason: why there is no interval, else "".
+    """
 
     low: float = np.nan
     high: float = np.nan
     reason: str = ""
 
 
-def iqm(values: Floats, axis: int = -1) -> Any:
-    """Interquartile mean: the mean of what is left without the lowest and the highest quarter.
+def iqm(values: Floats, axis: int = -1) -> np.float64 | Floats:
+    """Interquartile mean: the mean without the lowest and the highest quarter of the values.
 
     Of n values, floor(n / 4) are cut at either end, as in Agarwal et al. 2021.
+
+    Args:
+        values: (..., n, ...).
+        axis: the axis of the n values.
     """
     return stats.trim_mean(values, 0.25, axis=axis)
 
 
-def _bootstrap(samples: Sequence[Floats], statistic: Callable[..., Any], resamples: int) -> Interval:
+def _bootstrap(samples: Sequence[Floats], statistic: Statistic, resamples: int) -> Interval:
     """BCa interval; each of the samples is resampled on its own."""
     with warnings.catch_warnings(), np.errstate(divide="ignore", invalid="ignore"):
         warnings.simplefilter("ignore", stats.DegenerateDataWarning)
-        found = stats.bootstrap(
+        ends = stats.bootstrap(
             tuple(np.sort(sample) for sample in samples),
             statistic,
             n_resamples=resamples,
@@ -59,20 +72,22 @@ def _bootstrap(samples: Sequence[Floats], statistic: Callable[..., Any], resampl
             method="BCa",
             rng=np.random.default_rng(0),
         ).confidence_interval
-    if not (np.isfinite(found.low) and np.isfinite(found.high)):
+    if not (np.isfinite(ends.low) and np.isfinite(ends.high)):
         return Interval(reason="too many scores are equal for a bootstrap interval")
-    return Interval(float(found.low), float(found.high))
+    return Interval(float(ends.low), float(ends.high))
 
 
-def interval(values: Floats, statistic: Callable[..., Any] = np.mean, resamples: int = RESAMPLES) -> Interval:
-    """95 % BCa bootstrap interval of a statistic of `values` (n,).
+def interval(values: Floats, statistic: Statistic = np.mean, resamples: int = RESAMPLES) -> Interval:
+    """95 % BCa bootstrap interval of a statistic.
 
     Args:
-        statistic: (values, axis) -> values; the mean, or `iqm`.
+        values: (n,).
+        statistic: (values, axis=...) -> values; the mean, or `iqm`.
+        resamples: number of resamplings.
 
     Returns:
-        No interval, and the reason, of fewer than `LEAST` values or where resampling says nothing: of equal
-        values, an interval without width would claim a certainty that n seeds cannot give.
+        No interval, and the reason, of fewer than `LEAST` values and of equal values: an interval without
+        width would claim a certainty that n seeds cannot give.
     """
     if len(values) < LEAST:
         return Interval(reason=f"no interval below {LEAST} seeds")
@@ -81,29 +96,37 @@ def interval(values: Floats, statistic: Callable[..., Any] = np.mean, resamples:
     return _bootstrap([np.asarray(values, float)], statistic, resamples)
 
 
-def _wins(x: Floats, y: Floats) -> Any:
-    """(..., n), (..., m) -> (...): share of pairs with x > y, those with x == y counted as one half."""
+def _wins(x: Floats, y: Floats) -> Floats:
+    """(..., n), (..., m) -> (...): share of pairs with x > y; pairs with x == y count one half."""
     left, right = x[..., :, None], y[..., None, :]
-    return 0.5 * ((left > right).mean((-2, -1)) + (left >= right).mean((-2, -1)))
+    wins: Floats = 0.5 * ((left > right).mean((-2, -1)) + (left >= right).mean((-2, -1)))
+    return wins
 
 
 def improvement(pairs: Sequence[tuple[Floats, Floats]]) -> float:
-    """P(X > Y) + P(X = Y) / 2 that a run of X beats one of Y, averaged over data sets.
+    """P(X > Y) + P(X = Y) / 2 for a run of X and a run of Y, averaged over data sets.
 
     Args:
-        pairs: of each data set, the scores of X (n,) and of Y (m,), higher is better.
+        pairs: scores of X (n,) and of Y (m,) on each data set, higher is better.
     """
     return float(np.mean([_wins(np.asarray(x, float), np.asarray(y, float)) for x, y in pairs]))
 
 
 def improvement_interval(pairs: Sequence[tuple[Floats, Floats]], resamples: int = RESAMPLES) -> Interval:
-    """Its 95 % stratified BCa bootstrap interval: X and Y are resampled within each data set."""
+    """95 % stratified BCa bootstrap interval of `improvement`: X and Y are resampled within each data set.
+
+    Args:
+        pairs: scores of X (n,) and of Y (m,) on each data set, higher is better.
+        resamples: number of resamplings.
+    """
     fewest = min(min(len(x), len(y)) for x, y in pairs)
     if fewest < LEAST:
         return Interval(reason=f"no interval below {LEAST} seeds")
 
-    def statistic(*samples: Floats, axis: int = -1) -> Any:
-        return sum(_wins(samples[i], samples[i + 1]) for i in range(0, len(samples), 2)) / len(pairs)
+    def statistic(*samples: Floats, axis: int = -1) -> Floats:
+        wins = [_wins(samples[i], samples[i + 1]) for i in range(0, len(samples), 2)]
+        mean: Floats = np.mean(wins, axis=0)
+        return mean
 
     if improvement(pairs) in (0.0, 1.0):
         return Interval(reason="every score of one is above every score of the other")
@@ -111,7 +134,10 @@ def improvement_interval(pairs: Sequence[tuple[Floats, Floats]], resamples: int 
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """Holm's adjusted p-values, in the order given: the i-th smallest of m times m - i, never falling."""
+    """Holm's adjusted p-values, in the given order.
+
+    The i-th smallest of m p-values, counted from 0, is multiplied by m - i; adjusted values never decrease.
+    """
     order = np.argsort(p, kind="stable")
     steps = np.asarray(p, float)[order] * np.arange(len(p), 0, -1)
     adjusted = np.empty(len(p))
@@ -124,11 +150,12 @@ class Ranks:
     """Methods over data sets.
 
     Attributes:
-        mean: average rank of each method, 1 for the best; ties share their ranks' mean.
-        n: how many data sets are in it.
-        statistic, p: Friedman's chi-squared and its p-value; NaN where there is no test.
-        pairs: one row per two methods: first, second, z, p, holm.
-        reason: why there is no test; else "".
+        mean: average rank of each method, 1 for the best; ties share the mean of their ranks.
+        n: number of data sets.
+        statistic: Friedman's chi-squared; NaN if there is no test.
+        p: its p-value; NaN if there is no test.
+        pairs: one row per pair of methods: first, second, z, p, holm.
+        reason: why there is no test, else "".
     """
 
     mean: pd.Series[float]
@@ -140,13 +167,14 @@ class Ranks:
 
 
 def ranks(scores: pd.DataFrame, higher_is_better: bool = True) -> Ranks:
-    """Friedman's test over data sets, then each two methods by their mean ranks with Holm's correction.
-
-    Args:
-        scores: one row per data set, one column per method, no NaN.
+    """Friedman's test over data sets, then each pair of methods by mean ranks with Holm's correction.
 
     Two methods differ by z = (R_i - R_j) / sqrt(k (k + 1) / (6 N)), normal for k methods over N data sets
     (Demsar 2006). Friedman's p-value is that of the chi-squared distribution, rough for few data sets.
+
+    Args:
+        scores: one row per data set, one column per method, no NaN.
+        higher_is_better: whether the best method has the highest score.
     """
     n, k = scores.shape
     mean = scores.rank(axis=1, ascending=not higher_is_better).mean()
@@ -157,9 +185,9 @@ def ranks(scores: pd.DataFrame, higher_is_better: bool = True) -> Ranks:
     pairs = pd.DataFrame(rows, columns=["first", "second", "z", "p"])
     pairs["holm"] = holm(list(pairs["p"]))
     if n < 2 or k < 3:
-        reason = f"ranks need 3 methods on 2 data sets, here are {k} on {n}"
+        reason = f"a rank test needs at least 3 methods and 2 data sets; there are {k} and {n}"
         return Ranks(mean, n, np.nan, np.nan, pairs, reason)
     if (scores.nunique(axis=1) == 1).all():
         return Ranks(mean, n, np.nan, np.nan, pairs, "all methods score the same on every data set")
-    found = stats.friedmanchisquare(*(scores[column] for column in scores.columns))
-    return Ranks(mean, n, float(found.statistic), float(found.pvalue), pairs)
+    test = stats.friedmanchisquare(*(scores[column] for column in scores.columns))
+    return Ranks(mean, n, float(test.statistic), float(test.pvalue), pairs)

@@ -1,11 +1,11 @@
 """The papers' comparison tables: published numbers and ours side by side.
 
 A table is `tables/<name>.toml`: columns (a metric, its preset, mean or best), rows (a method and its
-settings) and where the published numbers stand. Ours come from the per-seed frame of `aggregate.scores`.
+settings) and the sources of the published numbers. Ours come from the per-seed frame of `aggregate.scores`.
 
-Two numbers are compared only where ours was measured under the table's protocol, on its data set, with the
-settings of its row and with the metric preset that the published number was measured with. Everything else is
-shown with a note that says what differs, its difference in brackets and without a verdict.
+Two numbers are compared only if ours was measured under the table's protocol, on its data set, with the
+settings of its row and with the metric preset of the published number. Otherwise a note says what differs,
+and the difference is in brackets and without a verdict.
 """
 
 from __future__ import annotations
@@ -13,26 +13,30 @@ from __future__ import annotations
 import fnmatch
 import json
 import math
-import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
-from importlib.resources import files
-from typing import Annotated, Any, Literal
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Annotated, Literal
 
 import numpy as np
 import pandas as pd
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from disbench.errors import UsageError, unknown
 from disbench.leaderboards import labels, published
 from disbench.leaderboards.aggregate import leaderboard
-from disbench.leaderboards.published import Number, Strict, Text
-
-FOLDER = files("disbench.leaderboards") / "tables"
+from disbench.leaderboards.published import Number, Text
+from disbench.strict import Folder, Strict
 
 
 class Column(Strict):
-    """A metric under a preset; `scale` multiplies what is shown, 100 for percent."""
+    """A metric under a preset.
+
+    Attributes:
+        name: heading of the column.
+        metric: name of the metric.
+        preset: its preset.
+        statistic: over the seeds.
+        scale: factor of the numbers that are shown, 100 for percent.
+    """
 
     name: Text
     metric: Text
@@ -42,16 +46,18 @@ class Column(Strict):
 
 
 class Row(Strict):
-    """A method with its settings, or with none where disbench has it not.
+    """A method with its settings.
 
     Attributes:
+        name: heading of the row.
+        method: name of the method in disbench; None if disbench does not have it.
         variant: one of the method's.
-        plain: that variant changes nothing, so that the method without a variant may stand here.
-        config: one of its named configs; else the protocol's.
-        settings: what is changed in it.
-        size: another image size than the table's.
+        plain: whether this variant changes nothing, so that the method without a variant fills the row too.
+        config: one of the method's named configs; None for the table's.
+        settings: settings that differ from that config.
+        size: image size in pixels; None for the table's.
         published: rows of published sources, such as "ibgan/peak"; the first that has a number counts.
-        unknown: why there is no published number; else the table's reason.
+        unknown: why there is no published number; None for the table's reason.
     """
 
     name: Text
@@ -66,7 +72,21 @@ class Row(Strict):
 
 
 class Table(Strict):
-    """A comparison table. A data set that ends in * has so many splits, which a row averages over."""
+    """A comparison table.
+
+    Attributes:
+        name: also the file's name.
+        title: the caption.
+        protocol: name of the protocol under which ours are measured.
+        config: named config of the methods.
+        dataset: name of the data set; with splits, "*" stands for the number of the split.
+        size: image size in pixels.
+        splits: number of splits that a row averages over; 0 for none.
+        seeds: number of seeds that `disbench table NAME --plan` asks for.
+        unknown: why there is no published number.
+        columns: the columns.
+        rows: the rows.
+    """
 
     name: Text
     title: Text
@@ -81,24 +101,44 @@ class Table(Strict):
     rows: Annotated[tuple[Row, ...], Field(min_length=1)]
 
     def datasets(self) -> list[str]:
-        """The names of its data sets, as `disbench run --dataset` takes them."""
+        """The names of its data sets, one per split."""
         if not self.splits:
             return [self.dataset]
         return [self.dataset.replace("*", str(split)) for split in range(self.splits)]
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One cell of a table; None where there is nothing.
+class TableEntry:
+    """One cell of a table; a missing number is None.
 
     Attributes:
-        theirs, theirs_spread, theirs_kind, theirs_n, theirs_preset, theirs_source: the published number.
-        ours, ours_std, ours_low, ours_high, ours_n, ours_failed: ours, std and 95 % interval of the mean.
-        ours_protocol, ours_dataset, ours_preset, ours_settings: how ours was measured.
-        comparable: whether both were measured alike.
+        row: heading of the row.
+        column: heading of the column.
+        metric: name of the metric.
+        preset: its preset.
+        statistic: "mean" or "best".
+        theirs: the published number.
+        theirs_text: as it was printed.
+        theirs_spread: the number behind its ±.
+        theirs_kind: the kind of that spread, see `published.Number`.
+        theirs_n: number of their runs.
+        theirs_preset: preset of their metric.
+        theirs_source: row of the published source.
+        theirs_note: remarks about their number.
+        ours: our number.
+        ours_std: standard deviation over our seeds.
+        ours_low: lower end of the 95 % interval of our mean.
+        ours_high: upper end of that interval.
+        ours_n: number of our seeds.
+        ours_failed: number of our failed seeds.
+        ours_protocol: protocol of ours.
+        ours_dataset: data set of ours.
+        ours_preset: preset of our metric.
+        ours_settings: settings of our method.
+        ours_note: remarks about our number.
+        comparable: whether both were measured in the same way.
         difference: ours minus theirs.
-        inside: whether theirs falls into our interval; None where it cannot be said.
-        theirs_note, ours_note: what a reader must know about either.
+        inside: whether theirs lies in our interval.
     """
 
     row: str
@@ -130,8 +170,12 @@ class Entry:
     inside: bool | None = None
 
 
+FOLDER = Folder("table", Table, "disbench.leaderboards", "tables")
+
+
 def names() -> list[str]:
-    return sorted(entry.name[: -len(".toml")] for entry in FOLDER.iterdir() if entry.name.endswith(".toml"))
+    """The tables, sorted."""
+    return FOLDER.names()
 
 
 def read(name: str) -> Table:
@@ -140,72 +184,83 @@ def read(name: str) -> Table:
     Raises:
         UsageError: there is none; names the nearest.
     """
-    if name not in names():
-        raise unknown("table", name, names())
-    try:
-        return Table(name=name, **tomllib.loads((FOLDER / f"{name}.toml").read_text("utf-8")))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise UsageError(f"table {name!r}: {where}: {first['msg']}") from None
+    return FOLDER.read(name)
 
 
-def fill(table: Table, frame: pd.DataFrame) -> list[Entry]:
+def fill(table: Table, frame: pd.DataFrame) -> list[TableEntry]:
     """Every cell of a table, row by row, with ours from a per-seed frame (see `aggregate.scores`)."""
     return [_entry(table, row, column, frame) for row in table.rows for column in table.columns]
 
 
-def frame_of(entries: Sequence[Entry]) -> pd.DataFrame:
+def frame_of(entries: Sequence[TableEntry]) -> pd.DataFrame:
     """The cells as a frame for programs, one row per cell."""
-    return pd.DataFrame([asdict(e) for e in entries], columns=[field.name for field in fields(Entry)])
+    return pd.DataFrame([asdict(e) for e in entries], columns=[field.name for field in fields(TableEntry)])
 
 
-def _entry(table: Table, row: Row, column: Column, frame: pd.DataFrame) -> Entry:
-    found: dict[str, Any] = {
-        "row": row.name,
-        "column": column.name,
-        "metric": column.metric,
-        "preset": column.preset,
-        "statistic": column.statistic,
-    }
-    number = next(
-        (n for source in row.published if (n := published.find(source, column.metric, column.statistic))),
-        None,
-    )
-    found |= _theirs(number, column) if number else {"theirs_note": row.unknown or table.unknown}
-    ours, differs, note = _ours(table, row, column, frame)
-    if ours is not None:
-        found |= _as_ours(ours, column)
-    if number and ours is not None:
-        differs += _presets(number, column)
-        found["difference"] = found["ours"] - found["theirs"]
-        found["comparable"] = not differs
-        if found["comparable"] and found["ours_low"] is not None:
-            found["inside"] = found["ours_low"] <= found["theirs"] <= found["ours_high"]
-        if found["comparable"] and column.statistic == "best" and number.n not in (None, found["ours_n"]):
-            note = f"ours is the best of {found['ours_n']}, theirs of {number.n}"
+@dataclass(frozen=True)
+class _Ours:
+    """Our number for a cell.
+
+    Attributes:
+        row: row of a leaderboard; None if there is none.
+        differs: differences from the way of measuring that the table asks for.
+        note: remarks.
+    """
+
+    row: pd.Series | None
+    differs: list[str]
+    note: str
+
+
+def _entry(table: Table, row: Row, column: Column, frame: pd.DataFrame) -> TableEntry:
+    entry = TableEntry(row.name, column.name, column.metric, column.preset, column.statistic)
+    numbers = (published.find(source, column.metric, column.statistic) for source in row.published)
+    number = next((number for number in numbers if number), None)
+    if number is not None:
+        entry = _with_theirs(entry, number, column)
+    else:
+        entry = replace(entry, theirs_note=row.unknown or table.unknown)
+    ours = _ours(table, row, column, frame)
+    differs, note = [*ours.differs], ours.note
+    if ours.row is not None:
+        entry = _with_ours(entry, ours.row, column)
+        if number is not None:
+            differs += _presets(number, column)
+            entry = _compared(entry, not differs)
+        if entry.comparable and column.statistic == "best" and entry.theirs_n not in (None, entry.ours_n):
+            note = f"ours is the best of {entry.ours_n}, theirs of {entry.theirs_n}"
     if differs:
-        alike = ("not measured alike: " if number else "") + ", ".join(differs)
-        note = "; ".join([alike, *([note] if note else [])])
-    return Entry(**found, ours_note=note)
+        different = ("measured differently: " if number else "") + ", ".join(differs)
+        note = "; ".join([different, *([note] if note else [])])
+    return replace(entry, ours_note=note)
 
 
-def _theirs(number: Number, column: Column) -> dict[str, Any]:
+def _compared(entry: TableEntry, comparable: bool) -> TableEntry:
+    if entry.ours is None or entry.theirs is None:
+        return entry
+    inside = None
+    if comparable and entry.ours_low is not None and entry.ours_high is not None:
+        inside = entry.ours_low <= entry.theirs <= entry.ours_high
+    return replace(entry, difference=entry.ours - entry.theirs, comparable=comparable, inside=inside)
+
+
+def _with_theirs(entry: TableEntry, number: Number, column: Column) -> TableEntry:
     spread = None if number.spread is None else float(number.spread)
     kind = {"sd": "standard deviation", "se": "standard error", "range": "range"}
-    note = [f"{number.paper.partition(':')[0]}, {number.table}", number.note]
+    remarks = [f"{number.paper.partition(':')[0]}, {number.table}", number.note]
     if spread is not None and number.spread_kind in kind:
-        note.append(f"± is the {kind[number.spread_kind]}")
-    return {
-        "theirs": float(number.value) * column.scale,
-        "theirs_text": number.printed,
-        "theirs_spread": None if spread is None else spread * column.scale,
-        "theirs_kind": number.spread_kind,
-        "theirs_n": number.n,
-        "theirs_preset": number.preset,
-        "theirs_source": number.source_id,
-        "theirs_note": "; ".join(text for text in note if text),
-    }
+        remarks.append(f"± is the {kind[number.spread_kind]}")
+    return replace(
+        entry,
+        theirs=float(number.value) * column.scale,
+        theirs_text=number.printed,
+        theirs_spread=None if spread is None else spread * column.scale,
+        theirs_kind=number.spread_kind,
+        theirs_n=number.n,
+        theirs_preset=number.preset,
+        theirs_source=number.source_id,
+        theirs_note="; ".join(text for text in remarks if text),
+    )
 
 
 def _presets(number: Number, column: Column) -> list[str]:
@@ -216,49 +271,48 @@ def _presets(number: Number, column: Column) -> list[str]:
     return []
 
 
-def _as_ours(ours: pd.Series[Any], column: Column) -> dict[str, Any]:
+def _with_ours(entry: TableEntry, ours: pd.Series, column: Column) -> TableEntry:
     def scaled(name: str) -> float | None:
         value = float(ours[name])
         return value * column.scale if math.isfinite(value) else None
 
     mean = column.statistic == "mean"
-    return {
-        "ours": scaled(column.statistic),
-        "ours_std": scaled("std") if mean else None,
-        "ours_low": scaled("mean_low") if mean else None,
-        "ours_high": scaled("mean_high") if mean else None,
-        "ours_n": int(ours["n"]),
-        "ours_failed": int(ours["failed"]),
-        "ours_protocol": str(ours["protocol"]),
-        "ours_dataset": str(ours["dataset"]),
-        "ours_preset": str(ours["preset"]),
-        "ours_settings": str(ours["settings"]),
-    }
+    return replace(
+        entry,
+        ours=scaled(column.statistic),
+        ours_std=scaled("std") if mean else None,
+        ours_low=scaled("mean_low") if mean else None,
+        ours_high=scaled("mean_high") if mean else None,
+        ours_n=int(ours["n"]),
+        ours_failed=int(ours["failed"]),
+        ours_protocol=str(ours["protocol"]),
+        ours_dataset=str(ours["dataset"]),
+        ours_preset=str(ours["preset"]),
+        ours_settings=str(ours["settings"]),
+    )
 
 
-def _ours(
-    table: Table, row: Row, column: Column, frame: pd.DataFrame
-) -> tuple[pd.Series[Any] | None, list[str], str]:
-    """Our row of the leaderboard for a cell, what was measured otherwise than the table asks, and a note."""
+def _ours(table: Table, row: Row, column: Column, frame: pd.DataFrame) -> _Ours:
     if row.method is None:
-        return None, [], "disbench does not have this method"
+        return _Ours(None, [], "disbench does not have this method")
     config = row.config or table.config
     changed = np.array([_same(json.loads(text), row.settings) for text in frame["changed"]], bool)
-    of = frame[(frame["method"] == row.method) & (frame["metric"] == column.metric) & changed]
-    mine = of[of["variant"] == row.variant]
+    of_method = frame[(frame["method"] == row.method) & (frame["metric"] == column.metric) & changed]
+    mine = of_method[of_method["variant"] == row.variant]
     if mine.empty and row.plain:
-        mine = of[of["variant"] == ""]
+        mine = of_method[of_method["variant"] == ""]
     wanted = f"{table.dataset}-{row.size or table.size}"
-    there = np.array([fnmatch.fnmatchcase(name, wanted) for name in mine["dataset"]], bool)
+    on_dataset = np.array([fnmatch.fnmatchcase(name, wanted) for name in mine["dataset"]], bool)
     exact = mine[
         (mine["protocol"] == table.protocol)
         & (mine["config"] == config)
         & (mine["preset"] == column.preset)
-        & there
+        & on_dataset
     ]
     if len(exact):
         return _aggregate(exact, table)
-    if config != table.config:  # another set-up than the one that bears the method's name
+    # A row with a config of its own is another set-up than the usual one of its method.
+    if config != table.config:
         mine = mine[mine["config"] == config]
     others = mine[mine["preset"] == column.preset]
     others = others if len(others) else mine
@@ -267,10 +321,10 @@ def _ours(
         kinds = kinds.assign(dataset=[labels.family(name) for name in kinds["dataset"]])
     kinds = kinds.drop_duplicates()
     if kinds.empty:
-        return None, [], f"no result of {_title(row)} under the protocol {table.protocol}"
+        return _Ours(None, [], f"no result of {_title(row)} under the protocol {table.protocol}")
     if len(kinds) > 1:
         named = "; ".join(", ".join(map(str, kind[:4])) for kind in kinds.itertuples(index=False))
-        return None, [], f"several results could stand here ({named}); give the run that is meant"
+        return _Ours(None, [], f"several results match ({named}); name the run to use")
     kind = kinds.iloc[0]
     differs = []
     if kind["protocol"] != table.protocol:
@@ -284,11 +338,10 @@ def _ours(
             differs.append(f"ours has the config {kind['config']}")
     if kind["preset"] != column.preset:
         differs.append(f"our metric has the preset {kind['preset']}")
-    found, _, note = _aggregate(others, table)
-    return found, differs, note
+    return replace(_aggregate(others, table), differs=differs)
 
 
-def _same(changed: Mapping[str, Any], settings: Mapping[str, float]) -> bool:
+def _same(changed: Mapping[str, object], settings: Mapping[str, float]) -> bool:
     return set(changed) == set(settings) and all(changed[name] == settings[name] for name in settings)
 
 
@@ -298,35 +351,35 @@ def _title(row: Row) -> str:
     return f"{label} ({', '.join(parts)})" if parts else label
 
 
-def _aggregate(rows: pd.DataFrame, table: Table) -> tuple[pd.Series[Any] | None, list[str], str]:
+def _aggregate(rows: pd.DataFrame, table: Table) -> _Ours:
     by = ["protocol", "method", "variant", "metric", "preset"]
-    found = leaderboard(rows, by).iloc[0].copy()
-    found["dataset"] = labels.measured_on(rows["dataset"])
-    found["settings"] = rows["settings"].iloc[0]
+    ours = leaderboard(rows, by).iloc[0].copy()
+    ours["dataset"] = labels.measured_on(rows["dataset"])
+    ours["settings"] = rows["settings"].iloc[0]
     notes = []
     if table.splits:
         splits = rows.loc[rows["score"].notna(), "dataset"].nunique()
         if splits != table.splits:
             notes.append(f"ours is of {splits} of {table.splits} splits")
     if rows.groupby("dataset")["cell"].nunique().max() > 1:
-        return None, [], "several results could stand here; give the run that is meant"
+        return _Ours(None, [], "several results match; name the run to use")
     if rows["metric_settings"].nunique() > 1:
-        return None, [], "the metric was measured with different settings; give the run that is meant"
-    if found["failed"]:
-        notes.append(f"{found['failed']} seeds failed and are in no average")
-    if not found["n"]:
+        return _Ours(None, [], "the metric was measured with different settings; name the run to use")
+    if ours["failed"]:
+        notes.append(f"{ours['failed']} seeds failed and are excluded from the averages")
+    if not ours["n"]:
         reasons = "; ".join(dict.fromkeys(str(reason) for reason in rows["reason"].dropna()))
-        return None, [], f"no seed has a score: {reasons or 'none is done yet'}"
-    if found["reason"]:
-        notes.append(str(found["reason"]))
-    return found, [], "; ".join(notes)
+        return _Ours(None, [], f"no seed has a score: {reasons or 'none is done yet'}")
+    if ours["reason"]:
+        notes.append(str(ours["reason"]))
+    return _Ours(ours, [], "; ".join(notes))
 
 
-def shown(table: Table, entries: Sequence[Entry]) -> tuple[pd.DataFrame, list[str]]:
-    """As texts for people: of each row a line of theirs, of ours and of the difference; and the notes.
+def shown(table: Table, entries: Sequence[TableEntry]) -> tuple[pd.DataFrame, list[str]]:
+    """A table as texts, and its notes: each row has a line for theirs, for ours and for the difference.
 
-    A number in square brackets behind a cell is that of its note. A difference in round brackets is of two
-    numbers that were not measured alike; the others say whether theirs falls into our interval.
+    A number in square brackets behind a cell refers to a note. A difference in round brackets is between two
+    numbers that were measured differently; the others say whether theirs lies in our interval.
     """
     notes: list[str] = []
 
@@ -354,27 +407,29 @@ def shown(table: Table, entries: Sequence[Entry]) -> tuple[pd.DataFrame, list[st
                 {"method": "", "": "difference"} | {e.column: _difference(e, digits[e.column]) for e in cells}
             )
     text = pd.DataFrame(lines, columns=["method", "", *(column.name for column in table.columns)])
-    told = [f"[{number}] {note}" for number, note in enumerate(notes, start=1)]
-    return text, [*_legend(entries), *told]
+    numbered = [f"[{number}] {note}" for number, note in enumerate(notes, start=1)]
+    return text, [*_legend(entries), *numbered]
 
 
-def _legend(entries: Sequence[Entry]) -> list[str]:
-    found = []
+def _legend(entries: Sequence[TableEntry]) -> list[str]:
+    sentences = []
     if any(entry.ours_std is not None for entry in entries):
-        found.append("ours: mean ± standard deviation (divided by n - 1), n in brackets")
+        sentences.append("ours: mean ± standard deviation (divided by n - 1), n in brackets")
     if any(entry.inside is not None for entry in entries):
-        found.append(
-            "inside, outside: whether theirs falls into our 95 % interval of the mean (BCa bootstrap)"
+        sentences.append(
+            "inside, outside: whether the published number lies in our 95 % interval of the mean "
+            "(BCa bootstrap)"
         )
     if any(entry.difference is not None and not entry.comparable for entry in entries):
-        found.append("(difference): of two numbers that were not measured alike")
-    return found
+        sentences.append("(difference): the two numbers were measured differently")
+    return sentences
 
 
-def _theirs_text(entry: Entry, digits: int) -> str:
+def _theirs_text(entry: TableEntry, digits: int) -> str:
     if entry.theirs is None:
         return "–"
-    if entry.theirs_text is not None and digits == 3:  # with the decimals that were printed
+    # With the decimals that were printed.
+    if entry.theirs_text is not None and digits == 3:
         value, _, spread = entry.theirs_text.partition("±")
         parts = [f"0{part}" if part.startswith(".") else part for part in (value, spread) if part]
         return " ± ".join(parts)
@@ -382,14 +437,14 @@ def _theirs_text(entry: Entry, digits: int) -> str:
     return f"{entry.theirs:.{digits}f}{spread_text}"
 
 
-def _ours_text(entry: Entry, digits: int) -> str:
+def _ours_text(entry: TableEntry, digits: int) -> str:
     if entry.ours is None:
         return "–"
     spread = "" if entry.ours_std is None else f" ± {entry.ours_std:.{digits}f}"
     return f"{entry.ours:.{digits}f}{spread} ({entry.ours_n})"
 
 
-def _difference(entry: Entry, digits: int) -> str:
+def _difference(entry: TableEntry, digits: int) -> str:
     if entry.difference is None:
         return "–"
     text = f"{entry.difference:+.{digits}f}".replace("-", "−")

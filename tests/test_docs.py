@@ -80,7 +80,7 @@ def test_every_kept_result_is_on_its_page_with_its_commands_and_its_picture():
     assert kept.names()
     for name in kept.names():
         assert f"\n## {name}\n" in page
-        assert all(command in page for command in kept.provenance(kept.FOLDER / name)["commands"])
+        assert all(command in page for command in kept.provenance(kept.FOLDER / name).commands)
         assert f"(results/{name}.png)" in page
         assert drawn[f"results/{name}.png"].startswith(b"\x89PNG")
 

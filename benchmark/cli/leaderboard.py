@@ -77,7 +77,7 @@ def leaderboard(
     from disbench.benchmark.runs.readme import update
     from disbench.benchmark.runs.rows import gather, warnings
     from disbench.benchmark.sweep.request import names
-    from disbench.leaderboards import aggregate, formats
+    from disbench.leaderboards import aggregate, formats, shown
 
     if check and not readme:
         raise UsageError("--check belongs to --readme; give both or neither.")
@@ -100,13 +100,13 @@ def leaderboard(
         aggregate.check_comparable(frame)
     columns = names(by, "by") if by else list(aggregate.BY)
     board = aggregate.leaderboard(frame, columns)
-    notes += aggregate.pooled(frame, columns) + aggregate.notes(frame, board) + warnings(frame)
+    notes += shown.pooled(frame, columns) + shown.notes(frame, board) + warnings(frame)
     whole = len(runs) == 1 and not by and not where and store.is_run(runs[0])
     if whole and kind == "terminal" and out is None:
         write_files(runs[0], frame, board, notes)
         notes.append(f"written: {runs[0] / 'leaderboard.csv'}, leaderboard.md, scores.csv")
     title = f"Leaderboard of {', '.join(run.name for run in runs)}"
-    deliver(kind, out, console, aggregate.shown(board), board, title, notes, {"scores": frame})
+    deliver(kind, out, console, shown.leaderboard(board), board, title, notes, {"scores": frame})
     if compare:
         show_comparison(frame, kind, out, console)
     if keep:
@@ -117,14 +117,14 @@ def leaderboard(
 def show_leaderboard(path: Path, console: Console) -> None:
     """Prints the leaderboard of a run and writes it with the per-seed scores into its folder."""
     from disbench.benchmark.runs.rows import gather, warnings
-    from disbench.leaderboards import aggregate
+    from disbench.leaderboards import aggregate, shown
 
     frame, _ = gather([path])
     board = aggregate.leaderboard(frame)
     notes = [f"not comparable: {difference}" for difference in aggregate.differences(frame)]
-    notes += aggregate.notes(frame, board) + warnings(frame)
+    notes += shown.notes(frame, board) + warnings(frame)
     write_files(path, frame, board, notes)
-    console.print(table(aggregate.shown(board)))
+    console.print(table(shown.leaderboard(board)))
     say(console, *notes, f"written: {path / 'leaderboard.csv'}, leaderboard.md, scores.csv")
 
 
@@ -141,11 +141,11 @@ def conditions(texts: Sequence[str]) -> dict[str, str]:
 
 def write_files(path: Path, frame: pd.DataFrame, board: pd.DataFrame, notes: Sequence[str]) -> None:
     """Writes leaderboard and per-seed scores into the folder of a run."""
-    from disbench.leaderboards import aggregate, formats
+    from disbench.leaderboards import formats, shown
 
     write_text(path / "scores.csv", frame.to_csv(index=False))
     write_text(path / "leaderboard.csv", board.to_csv(index=False))
-    write_text(path / "leaderboard.md", formats.markdown(aggregate.shown(board), notes=notes))
+    write_text(path / "leaderboard.md", formats.markdown(shown.leaderboard(board), notes=notes))
 
 
 def deliver(
@@ -214,15 +214,15 @@ def show_comparison(frame: pd.DataFrame, kind: str, out: Path | None, console: C
     """The probability that one method scores higher than another, and the ranks of methods over data sets."""
     import pandas as pd
 
-    from disbench.leaderboards import aggregate
+    from disbench.leaderboards import aggregate, shown
 
     pairs = aggregate.improvements(frame)
-    text, notes = aggregate.shown_improvements(pairs)
+    text, notes = shown.improvements(pairs)
     title = "Which method beats which"
     place = None if out is None else out.with_name(f"{out.stem}-pairs{out.suffix}")
     deliver(kind, place, console, text, pairs, title, notes, {})
     for name, ranking, missing in aggregate.ranks(frame):
-        ranked, notes = aggregate.shown_ranks(ranking, missing)
+        ranked, notes = shown.ranks(ranking, missing)
         listed = ranking.mean.sort_values()
         stem = "-".join(name.replace("/", "-").split())
         place = None if out is None else out.with_name(f"{out.stem}-ranks-{stem}{out.suffix}")

@@ -80,8 +80,7 @@ def write(figures: dict[str, Figure], folder: Path) -> None:
 
 def _curves(runs: Sequence[Path], quantity: str) -> dict[str, Figure]:
     from disbench.benchmark.runs import findings
-    from disbench.leaderboards import labels, plots
-    from disbench.leaderboards.report import trainings
+    from disbench.leaderboards import journals, labels, plots
 
     frame = findings.journals(runs)
     if frame.empty:
@@ -92,16 +91,16 @@ def _curves(runs: Sequence[Path], quantity: str) -> dict[str, Figure]:
     if not quantity:
         return {
             labels.folder(group["label"].iloc[0], group["cell"].iloc[0]): plots.curves(group, title)
-            for title, group in trainings(frame)
+            for title, group in journals.trainings(frame)
         }
     known = sorted(set(frame["quantity"]))
     if quantity not in known:
         raise unknown("quantity", quantity, known)
-    return {quantity: plots.compared(frame.assign(name=labels.names(frame)), quantity)}
+    return {quantity: plots.compared(journals.named(frame), quantity)}
 
 
 def _of_scores(runs: Sequence[Path], kind: str, field: str, metric: str) -> dict[str, Figure]:
-    from disbench.benchmark.runs import findings
+    from disbench.benchmark.runs import findings, settings
     from disbench.benchmark.runs.rows import gather
     from disbench.leaderboards import aggregate, plots
 
@@ -116,7 +115,7 @@ def _of_scores(runs: Sequence[Path], kind: str, field: str, metric: str) -> dict
     if kind == "strip":
         return {"strip": plots.strip(frame, aggregate.leaderboard(frame))}
     if kind == "sweep":
-        rows, field = findings.swept(frame, runs, field)
+        rows, field = settings.swept(frame, runs, field)
         return {f"sweep-{field}": plots.sweep(rows, field)}
     return {"correlation": plots.correlation(frame)}
 
@@ -133,7 +132,7 @@ def _traversals(frame: pd.DataFrame, metric: str) -> dict[str, Figure]:
         )
     figures = {}
     for label, shown in found.items():
-        pictures = [(f"{t.what}: seed {t.seed}, {t.score:.3f}", findings.pixels(t.path)) for t in shown]
+        pictures = [(f"{t.place}: seed {t.seed}, {t.score:.3f}", findings.pixels(t.path)) for t in shown]
         stem = re.sub(r"\W+", "-", label).strip("-")
         figures[f"traversals-{stem}"] = plots.side_by_side(pictures, f"{label} by {name} · {preset}")
     return figures
@@ -142,12 +141,12 @@ def _traversals(frame: pd.DataFrame, metric: str) -> dict[str, Figure]:
 def _of_models(
     targets: Sequence[Path], kind: str, metric: str, device: str, data_dir: Path | None
 ) -> dict[str, Figure]:
-    from disbench.benchmark.runs import findings
+    from disbench.benchmark.runs import matrices
     from disbench.leaderboards import plots
 
     if len(targets) > 1:
         raise UsageError(f"--kind {kind} draws one model at a time; give one of the {len(targets)} paths.")
-    found = findings.matrix(targets[0], kind, metric, device, data_dir)
+    found = matrices.matrix(targets[0], kind, metric, device, data_dir)
     draw = plots.information if kind == "mi" else plots.importance
     stem = f"{targets[0].stem}-{kind}" if targets[0].suffix == ".npz" else kind
     return {stem: draw(found.values, found.codes, found.factors, found.title)}

@@ -6,19 +6,15 @@ May import no other room.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Mapping
-from importlib.resources import files
 from typing import Annotated
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from disbench import metrics
-from disbench.errors import UsageError, unknown
+from disbench.errors import UsageError
 from disbench.metrics.registry import Scalar, Setting
-from disbench.strict import Strict
-
-FOLDER = files("disbench.benchmark.protocols")
+from disbench.strict import Folder, Strict
 
 
 class MetricChoice(Strict):
@@ -26,8 +22,8 @@ class MetricChoice(Strict):
 
     Attributes:
         name: of the metric.
-        preset: of its settings; None for its default preset.
-        settings: those that differ from the preset's.
+        preset: its preset; None for the metric's default.
+        settings: settings that differ from the preset's.
     """
 
     name: str
@@ -57,13 +53,13 @@ class Protocol(Strict):
     Attributes:
         name: also the file's name.
         summary: one line for people.
-        meaningful: False where the scores only prove that everything runs; said wherever they are shown.
-        dataset: the data set's name.
-        size: of its images, in pixels; None for the data set's default.
-        config: which of its named configs each method uses.
+        meaningful: False if the scores only prove that everything runs, which every table of them says.
+        dataset: name of the data set.
+        size: image size in pixels; None for the data set's default.
+        config: name of the config that each method uses.
         every: changes to every method's config.
         methods: changes to the config of single methods, by name.
-        metrics: what is scored.
+        metrics: the metrics that are scored.
     """
 
     name: str
@@ -77,13 +73,16 @@ class Protocol(Strict):
     metrics: Annotated[tuple[MetricChoice, ...], Field(min_length=1)]
 
     def changes(self, method: str) -> Mapping[str, object]:
-        """What this protocol changes in a method's config."""
+        """The protocol's changes to a method's config."""
         return {**self.every, **self.methods.get(method, {})}
 
 
+FOLDER = Folder("protocol", Protocol, "disbench.benchmark", "protocols")
+
+
 def names() -> list[str]:
-    """Every protocol, sorted."""
-    return sorted(entry.name[: -len(".toml")] for entry in FOLDER.iterdir() if entry.name.endswith(".toml"))
+    """The protocols, sorted."""
+    return FOLDER.names()
 
 
 def get(name: str) -> Protocol:
@@ -92,15 +91,7 @@ def get(name: str) -> Protocol:
     Raises:
         UsageError: there is none; names the nearest.
     """
-    if name not in names():
-        raise unknown("protocol", name, names())
-    values = tomllib.loads((FOLDER / f"{name}.toml").read_text("utf-8"))
-    try:
-        protocol = Protocol(name=name, **values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise UsageError(f"protocol {name!r}: {where}: {first['msg']}") from None
+    protocol = FOLDER.read(name)
     return protocol.model_copy(update={"metrics": tuple(m.resolved() for m in protocol.metrics)})
 
 

@@ -1,8 +1,8 @@
-"""`codes.npz`: the codes that scoring encoded, so that a further metric needs no model.
+"""`codes.npz`: the codes that scoring encoded, so that further metrics do not need the model.
 
-Plain arrays, read with `allow_pickle=False`: `codes` (n, d) float32, `rows` (n,) int64, ascending, of the
-data set, and which one that is: `dataset`, `size`, `sha256`. Rows are those that the protocol's metrics ask
-for and those of every table metric.
+Plain arrays, read with `allow_pickle=False`: `codes` (n, d) float32, their `rows` (n,) int64 in the data set,
+ascending, and that data set's `dataset` (name), `size` and `sha256`. The rows are those of the protocol's
+metrics and those of every table metric.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from disbench.metrics.arrays import Floats, Ints
 
 
 class KeptCodes:
-    """A source of codes for scoring: those in a file, and from the trained method what the file lacks.
+    """A source of codes for scoring: those in a file, and missing ones from the trained method.
 
     Args:
-        path: the file; made, or made anew with more rows, where it lacks some.
-        about: which data set.
-        data: that data set.
-        trained: gives the trained method; called only if it is needed.
+        path: the file; written again with more rows if it lacks some.
+        about: the data set by name, size and content.
+        data: the data set.
+        trained: returns the trained method; called only if it is needed.
     """
 
     def __init__(self, path: Path, about: DataRef, data: Dataset, trained: Callable[[], Trained]) -> None:
@@ -38,27 +38,42 @@ class KeptCodes:
 
     @property
     def rows(self) -> Ints | None:
+        """None: there can be codes of every row."""
         return None
 
     def codes(self, rows: Ints, progress: Progress | None = None) -> Floats:
+        """Codes (n, d) of rows (n,), ascending.
+
+        Args:
+            rows: row numbers in the data set.
+            progress: called while the method encodes.
+        """
         n, table = len(self.data), draws.table_rows(self.data)
         wanted, further = draws.distinct(n, rows, table), np.setdiff1d(table, rows)
-        found = read(self.path, self.about)
-        if found is None or draws.lacking(wanted, found[0]):
+        stored = read(self.path, self.about)
+        if stored is None or draws.lacking(wanted, stored[0]):
             source = self.trained()
-            # by themselves first, in the batches in which `disbench score` would encode them
+            # These rows on their own first, in the same batches as `disbench score` encodes them.
             codes = np.concatenate([source.codes(part, progress) for part in (rows, further) if len(part)])
-            found = wanted, scoring.Codes(np.concatenate([rows, further]), codes, n)(wanted)
-            write(self.path, self.about, *found)
-        kept_rows, kept_codes = found
-        return kept_codes[np.searchsorted(kept_rows, rows)]
+            stored = wanted, scoring.Codes(np.concatenate([rows, further]), codes, n)(wanted)
+            write(self.path, self.about, *stored)
+        stored_rows, stored_codes = stored
+        return stored_codes[np.searchsorted(stored_rows, rows)]
 
     def contingency(self) -> tuple[ContingencyTable, str] | str:
+        """The contingency table of the trained method, see `scoring.Trained`."""
         return self.trained().contingency()
 
 
 def write(path: Path, about: DataRef, rows: Ints, codes: Floats) -> None:
-    """Codes (n, d) of rows (n,), ascending."""
+    """Writes codes to a file, atomically.
+
+    Args:
+        path: the file.
+        about: the data set that the rows are of.
+        rows: (n,) row numbers, ascending.
+        codes: (n, d).
+    """
 
     def save(temporary: Path) -> None:
         with open(temporary, "wb") as file:
@@ -75,7 +90,7 @@ def write(path: Path, about: DataRef, rows: Ints, codes: Floats) -> None:
 
 
 def read(path: Path, about: DataRef) -> tuple[Ints, Floats] | None:
-    """Rows and codes; None where there is no such file, a damaged one, or one of another data set."""
+    """Rows (n,) and codes (n, d) of a file; None if it is missing, damaged, or of another data set."""
     try:
         with np.load(path, allow_pickle=False) as file:
             if (str(file["sha256"]), int(file["size"])) != (about.sha256, about.size):

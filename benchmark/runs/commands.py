@@ -1,4 +1,4 @@
-"""The `disbench run` commands that train given settings: of a finished run, or of a table still empty."""
+"""The `disbench run` commands that train given settings, those of a finished run or of a paper's table."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import NamedTuple
 
 from disbench.benchmark import protocols
 from disbench.benchmark.datasets import loading, manifest
@@ -19,9 +19,13 @@ class Recipe:
     """One method under one setting on one data set.
 
     Attributes:
-        size: pixels a side.
+        protocol: name of the protocol.
+        dataset: name of the data set.
+        size: image size in pixels.
         config: name of the method's config.
-        changed: field to value, as JSON with sorted keys.
+        method: name of the method.
+        variant: the method's variant, or "".
+        changed: settings that differ from the config, field to value, as JSON with sorted keys.
     """
 
     protocol: str
@@ -33,37 +37,52 @@ class Recipe:
     changed: str = "{}"
 
 
+class _Shared(NamedTuple):
+    """The options that all methods of one command share."""
+
+    protocol: str
+    dataset: str
+    size: int
+    config: str
+    seeds: tuple[int, ...]
+
+
 def commands(wanted: Mapping[Recipe, Sequence[int]], out: str) -> list[str]:
-    """As few commands as say it, and before them those that train the classifiers which metrics need.
+    """The fewest commands that train all recipes, after those that train the classifiers of their metrics.
 
     Args:
-        out: what follows --out.
+        wanted: seeds of each recipe.
+        out: the folder of the run.
     """
-    groups: dict[tuple[Any, ...], list[Recipe]] = {}
+    groups: dict[_Shared, list[Recipe]] = {}
     for recipe, seeds in wanted.items():
-        key = (recipe.protocol, recipe.dataset, recipe.size, recipe.config, tuple(sorted(seeds)))
-        groups.setdefault(key, []).append(recipe)
-    made: dict[tuple[str, ...], list[str]] = {}
-    for (protocol, dataset, size, config, seeds), recipes in groups.items():
+        shared = _Shared(recipe.protocol, recipe.dataset, recipe.size, recipe.config, tuple(sorted(seeds)))
+        groups.setdefault(shared, []).append(recipe)
+    datasets_of: dict[tuple[str, ...], list[str]] = {}
+    for shared, recipes in groups.items():
         for together in _packed(recipes):
-            words = _words(protocol, dataset, size, config, seeds, together)
-            made.setdefault(tuple(words), []).append(dataset)
-    runs = [_line(words, datasets, out) for words, datasets in made.items()]
+            datasets_of.setdefault(tuple(_words(shared, together)), []).append(shared.dataset)
+    runs = [_line(words, datasets, out) for words, datasets in datasets_of.items()]
     return [*dict.fromkeys(line for recipe in wanted for line in _classifier(recipe)), *runs]
 
 
 def _classifier(recipe: Recipe) -> list[str]:
-    """The command that trains what names the classes of generated images, where a metric asks for them."""
+    """The command that trains the classifier of generated images, if a metric of the protocol needs it."""
     base, _ = loading.split_name(recipe.dataset)
-    asked = protocols.need_classifier(protocols.get(recipe.protocol).metrics)
-    if not asked or not (base.endswith(".npz") or manifest.read(base).classes):
+    needed = protocols.need_classifier(protocols.get(recipe.protocol).metrics)
+    if not needed or not (base.endswith(".npz") or manifest.read(base).classes):
         return []
     name = classifier.whole(recipe.dataset)
     return [shlex.join(["disbench", "data", "classifier", name, "--size", str(recipe.size)])]
 
 
 def of_table(table: Table, out: str) -> list[str]:
-    """The commands that train what a paper's table needs."""
+    """The commands that train the methods of a paper's table.
+
+    Args:
+        table: the table.
+        out: the folder of the run.
+    """
     wanted = {
         Recipe(
             table.protocol,
@@ -82,7 +101,7 @@ def of_table(table: Table, out: str) -> list[str]:
 
 
 def _packed(recipes: Iterable[Recipe]) -> list[list[Recipe]]:
-    """Recipes that one command can train: each method once, or one method in several variants."""
+    """Groups of recipes that one command can train: each method once, or one method in several variants."""
     plain: list[list[Recipe]] = []
     variants: dict[tuple[str, str], list[Recipe]] = {}
     for recipe in recipes:
@@ -98,18 +117,17 @@ def _packed(recipes: Iterable[Recipe]) -> list[list[Recipe]]:
     return [*plain, *variants.values()]
 
 
-def _words(
-    protocol: str, dataset: str, size: int, config: str, seeds: Sequence[int], recipes: Sequence[Recipe]
-) -> list[str]:
-    setting = protocols.get(protocol)
+def _words(shared: _Shared, recipes: Sequence[Recipe]) -> list[str]:
+    protocol = protocols.get(shared.protocol)
     methods = dict.fromkeys(recipe.method for recipe in recipes)
     words = ["--methods", ",".join(methods)]
     variants = [recipe.variant for recipe in recipes if recipe.variant]
     words += ["--variants", ",".join(variants)] if variants else []
-    words += ["--protocol", protocol]
-    words += ["--config", config] if config != setting.config else []
-    words += ["--size", str(size)] if size != loading.usual_size(dataset, setting.size) else []
-    words += ["--seeds", _seeds(seeds)]
+    words += ["--protocol", shared.protocol]
+    words += ["--config", shared.config] if shared.config != protocol.config else []
+    usual_size = loading.usual_size(shared.dataset, protocol.size)
+    words += ["--size", str(shared.size)] if shared.size != usual_size else []
+    words += ["--seeds", _seeds(shared.seeds)]
     for recipe in dict.fromkeys(replace(recipe, variant="") for recipe in recipes):
         for field, value in json.loads(recipe.changed).items():
             words += ["--set", f"{recipe.method}.{field}={_value(value)}"]
@@ -122,7 +140,7 @@ def _seeds(seeds: Sequence[int]) -> str:
     return ",".join(map(str, seeds)) + ("," if len(seeds) == 1 else "")
 
 
-def _value(value: Any) -> str:
+def _value(value: object) -> str:
     if isinstance(value, list):
         return ",".join(map(_value, value))
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,4 +1,4 @@
-"""The makings of a result: the commit of this code, versions of packages, and the hardware that it ran on."""
+"""The environment of a training: commit of this code, versions of packages, hardware."""
 
 from __future__ import annotations
 
@@ -9,35 +9,37 @@ import platform
 import subprocess
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]  # of the checkout, where this is one
+# The root of the repository, if this is a checkout.
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @functools.cache
 def commit() -> str | None:
-    """The commit of the checkout that this code runs from, "changed" behind it if files differ; else None."""
+    """The commit of this checkout, followed by ", changed" if files differ; None if it is not a checkout."""
     if not (ROOT / ".git").exists():
         return None
     try:
-        found = [
+        commit, changes = [
             subprocess.run(
                 ["git", "-C", str(ROOT), *words], capture_output=True, text=True, check=True, timeout=20
-            )
+            ).stdout.strip()
             for words in (("rev-parse", "HEAD"), ("status", "--porcelain", "--untracked-files=no"))
         ]
-    except (OSError, subprocess.SubprocessError):  # no git here, or not our repository
+    # No git on this machine, or not our repository.
+    except (OSError, subprocess.SubprocessError):
         return None
-    return found[0].stdout.strip() + (", changed" if found[1].stdout.strip() else "")
+    return commit + (", changed" if changes else "")
 
 
 @functools.cache
 def processor() -> str:
-    """The processor's name where the system tells it, and how many of its threads there are."""
+    """The name of the processor, as far as the system reports it, and the number of its threads."""
     try:
         lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
     except OSError:
         lines = []
-    told = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    name = told[0] if told else platform.processor() or platform.machine()
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    name = models[0] if models else platform.processor() or platform.machine()
     return f"{name}, {os.cpu_count()} threads"
 
 
@@ -46,14 +48,14 @@ def environment(device: str, precision: str) -> dict[str, str | None]:
 
     Args:
         device: "cpu" or "cuda".
-        precision: of products and convolutions.
+        precision: of matrix products and convolutions.
     """
     import torch
 
     packages = ("disbench", "numpy", "scipy", "scikit-learn", "pandas", "h5py")
     return {
         "python": platform.python_version(),
-        # its version names the build too
+        # This version names the build too.
         "torch": str(torch.__version__),
         **{name: importlib.metadata.version(name) for name in packages},
         "platform": platform.platform(),

@@ -1,8 +1,7 @@
-"""A run's results kept in the repository: `leaderboards/results/<name>/`, with how they were made."""
+"""Saves the results of runs to the repository: `leaderboards/results/<name>/`, with their provenance."""
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,20 +13,24 @@ from disbench.benchmark.runs.environment import ROOT
 from disbench.benchmark.runs.rows import warnings
 from disbench.errors import UsageError, argument
 from disbench.files import replacing_folder
-from disbench.leaderboards import aggregate, formats, plots, results
+from disbench.leaderboards import aggregate, formats, results, shown
 
 
 def results_folder(given: Path | None) -> Path:
-    """Where results are kept.
+    """The folder of the saved results.
+
+    Args:
+        given: the folder, or None for leaderboards/results of this checkout.
 
     Raises:
-        UsageError: this disbench is installed and not a checkout, and no folder was given.
+        UsageError: no folder was given, and this disbench is installed without its repository.
     """
     if given is not None:
         return given
     if not (ROOT / "pyproject.toml").is_file():
         raise UsageError(
-            f"this disbench is no checkout of its repository; say where with {argument('results')} FOLDER."
+            "disbench is installed without its repository; "
+            f"name the folder with {argument('results')} FOLDER."
         )
     return results.FOLDER
 
@@ -36,40 +39,43 @@ def keep(name: str, runs: Sequence[Path], frame: pd.DataFrame, results_in: Path 
     """Writes `results/<name>/` as a whole, in place of an earlier one.
 
     Args:
-        name: a plain word.
-        runs: the runs that the rows are of.
+        name: of the result: lower-case letters, digits, dots and dashes.
+        runs: folders of the runs.
         frame: their per-seed rows, see `aggregate.scores`.
-        results_in: the folder of all kept results; else leaderboards/results of this checkout.
+        results_in: the folder of all saved results; leaderboards/results of this checkout by default.
 
     Returns:
-        The files.
+        The files, sorted.
 
     Raises:
-        UsageError: a name that is no plain word, a folder that holds something else, or results that are kept
-            already.
+        UsageError: the name is not valid, its folder exists and is not a saved result, or one of the runs is
+            a saved result.
     """
     if not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", name):
         raise UsageError(
-            f"{argument('keep')} {name!r} is no plain name; use small letters, digits, dots and dashes."
+            f"{argument('keep')} {name!r} is not a valid name; "
+            "use lower-case letters, digits, dots and dashes."
         )
     for run in runs:
         if not store.is_run(run):
-            raise UsageError(f"{argument('keep')} keeps runs, and {run} is a result that is kept already.")
+            raise UsageError(f"{argument('keep')} saves runs, but {run} is already a saved result.")
     path = results_folder(results_in) / name
     if path.exists() and not results.is_kept(path):
-        raise UsageError(f"{path} holds something else than kept results; choose another name.")
+        raise UsageError(f"{path} exists and is not a saved result; choose another name.")
+    # Only here, since drawing takes long to load.
+    from disbench.leaderboards import plots
+
     frame = frame.assign(run=name)
     board, pairs = aggregate.leaderboard(frame), aggregate.improvements(frame)
-    facts = provenance.describe(name, runs, frame)
-    notes = aggregate.notes(frame, board) + warnings(frame)
-    with replacing_folder(path) as made:
-        (made / "scores.csv").write_text(frame.to_csv(index=False), "utf-8")
-        (made / "leaderboard.csv").write_text(board.to_csv(index=False), "utf-8")
-        (made / "leaderboard.md").write_text(
-            formats.markdown(aggregate.shown(board), title=name, notes=notes), "utf-8"
+    notes = shown.notes(frame, board) + warnings(frame)
+    with replacing_folder(path) as folder:
+        (folder / "scores.csv").write_text(frame.to_csv(index=False), "utf-8")
+        (folder / "leaderboard.csv").write_text(board.to_csv(index=False), "utf-8")
+        (folder / "leaderboard.md").write_text(
+            formats.markdown(shown.leaderboard(board), title=name, notes=notes), "utf-8"
         )
-        (made / "pairs.csv").write_text(pairs.to_csv(index=False), "utf-8")
+        (folder / "pairs.csv").write_text(pairs.to_csv(index=False), "utf-8")
         if board["n"].any():
-            (made / results.PICTURE).write_bytes(plots.render(plots.strip(frame, board), "png"))
-        (made / "provenance.json").write_text(json.dumps(facts, indent=1, allow_nan=False) + "\n", "utf-8")
+            (folder / results.PICTURE).write_bytes(plots.render(plots.strip(frame, board), "png"))
+        provenance.describe(name, runs, frame).write(folder)
     return sorted(path.iterdir())

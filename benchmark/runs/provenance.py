@@ -1,4 +1,4 @@
-"""What a leaderboard that is kept tells of its making."""
+"""The provenance of runs: commands, versions, hardware, cost and settings, gathered from their cells."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -15,15 +14,20 @@ from disbench.benchmark import protocols
 from disbench.benchmark.runs import environment, store
 from disbench.benchmark.runs.commands import Recipe, commands
 from disbench.benchmark.runs.rows import changed
-from disbench.benchmark.runs.store import Cell, CellFile, Status
+from disbench.benchmark.runs.store import Cell, Record
 from disbench.files import now
 from disbench.leaderboards.labels import by_value
+from disbench.leaderboards.provenance import Cost, Environment, Provenance, Settings
 
 
 def recipes(cells: Iterable[Cell]) -> dict[Recipe, list[int]]:
-    """What cells were trained with, and with which seeds."""
-    found: dict[Recipe, list[int]] = {}
+    """The recipe of each training, with its seeds."""
+    trainings: dict[str, list[Cell]] = {}
     for cell in cells:
+        trainings.setdefault(cell.training, []).append(cell)
+    seeds: dict[Recipe, set[int]] = {}
+    for same in trainings.values():
+        cell = same[0]
         recipe = Recipe(
             cell.protocol,
             cell.dataset.short,
@@ -33,59 +37,67 @@ def recipes(cells: Iterable[Cell]) -> dict[Recipe, list[int]]:
             cell.variant,
             json.dumps(changed(cell), sort_keys=True),
         )
-        found.setdefault(recipe, []).append(cell.seed)
-    return {recipe: sorted(set(found[recipe])) for recipe in sorted(found, key=_order)}
+        seeds.setdefault(recipe, set()).update(each.seed for each in same)
+    return {recipe: sorted(seeds[recipe]) for recipe in sorted(seeds, key=_order)}
 
 
 def _order(recipe: Recipe) -> list[str]:
-    """What nobody changed first, a small value before a great one, so that one command holds one rank."""
+    """Default settings first, then by the values that are set, so that one command holds equal ranks."""
     parts = asdict(recipe) | {"changed": recipe.changed.strip("{}")}
     return [by_value(str(part)) for part in parts.values()]
 
 
-def describe(name: str, runs: Sequence[Path], frame: pd.DataFrame) -> dict[str, Any]:
-    """Everything that a kept leaderboard tells of its making, as plain values.
+def describe(name: str, runs: Sequence[Path], frame: pd.DataFrame) -> Provenance:
+    """The provenance of a leaderboard.
 
     Args:
-        frame: the per-seed rows that are kept; cells of the runs without rows in it are left out.
+        name: of the leaderboard.
+        runs: folders of the runs.
+        frame: the per-seed rows of the leaderboard; cells of the runs that have no row in it do not count.
     """
     wanted = set(frame["folder"])
-    found = [(c, folder) for run in runs for c, folder in store.cells(run) if str(c.folder) in wanted]
-    environments: dict[str, dict[str, Any]] = {}
-    settings: dict[str, dict[str, Any]] = {}
-    cost = {"core": 0.0, "gpu": 0.0}
-    for cell, folder in found:
-        file = CellFile.read(folder) or CellFile(cell)
-        # a process on a CPU has one thread
-        unit = "gpu" if file.device == "cuda" else "core"
-        cost[unit] += (Status.read(folder).seconds or 0.0) / file.together
-        key = json.dumps(file.environment, sort_keys=True)
-        where = environments.setdefault(key, {**file.environment, "seeds": 0})
-        where["seeds"] += 1
-        plugin = {"plugin": cell.plugin} if cell.plugin else {}
-        kept = {"method": cell.method, "variant": cell.variant, "config": dict(cell.config), **plugin}
-        settings[str(cell.folder.parent)] = kept
+    records = [record for run in runs for record in store.records(run) if str(record.cell.folder) in wanted]
     cells = frame.drop_duplicates(["dataset", "protocol", "cell", "seed"])
-    return {
-        "name": name,
-        "kept": now(),
-        "kept_by": {"disbench": disbench.__version__, "commit": environment.commit()},
-        "commands": commands(recipes(cell for cell, _ in found), f"runs/{name}"),
-        "states": {str(state): int(n) for state, n in cells["state"].value_counts().items()},
-        "seconds": {
-            "what": "total and mean_by_method: wall seconds in which a seed was trained and scored; "
-            "core, gpu: seconds of a core or GPU, those that seeds spent together counted once",
-            **{unit: round(seconds, 1) for unit, seconds in cost.items()},
-            "total": round(float(cells["seconds"].sum()), 1),
-            "mean_by_method": {
-                str(method): round(float(seconds), 1)
-                for method, seconds in cells.groupby("method")["seconds"].mean().items()
-            },
-        },
-        "data_sha256": dict(sorted(set(zip(cells["dataset"], cells["data_sha256"], strict=True)))),
-        "protocols": {
+    states, methods = cells["state"].value_counts(), cells.groupby("method")["seconds"].mean()
+    return Provenance(
+        name=name,
+        kept=now(),
+        kept_by={"disbench": disbench.__version__, "commit": environment.commit()},
+        commands=commands(recipes(record.cell for record in records), f"runs/{name}"),
+        states={str(state): int(n) for state, n in states.items()},
+        seconds=Cost(
+            core=_seconds([record for record in records if record.file.device != "cuda"]),
+            gpu=_seconds([record for record in records if record.file.device == "cuda"]),
+            total=round(float(cells["seconds"].sum()), 1),
+            mean_by_method={str(method): round(float(mean), 1) for method, mean in methods.items()},
+        ),
+        data_sha256=dict(sorted(set(zip(cells["dataset"], cells["data_sha256"], strict=True)))),
+        protocols={
             name: protocols.get(name).model_dump(mode="json") for name in sorted(set(frame["protocol"]))
         },
-        "environments": list(environments.values()),
-        "settings": dict(sorted(settings.items())),
-    }
+        environments=_environments(records),
+        settings={training: _settings(cell) for training, cell in sorted(_by_training(records).items())},
+    )
+
+
+def _seconds(records: Sequence[Record]) -> float:
+    """Seconds of a GPU or a core. A process on a CPU has one thread, so its seconds are those of a core."""
+    return round(sum(((record.status.seconds or 0.0) / record.file.together for record in records), 0.0), 1)
+
+
+def _environments(records: Sequence[Record]) -> list[Environment]:
+    counts: dict[str, Environment] = {}
+    for record in records:
+        versions = record.file.environment
+        key = json.dumps(versions, sort_keys=True)
+        seeds = counts[key].seeds if key in counts else 0
+        counts[key] = Environment(versions, seeds + 1)
+    return list(counts.values())
+
+
+def _by_training(records: Sequence[Record]) -> dict[str, Cell]:
+    return {record.cell.training: record.cell for record in records}
+
+
+def _settings(cell: Cell) -> Settings:
+    return Settings(cell.method, cell.variant, dict(cell.config), cell.plugin)

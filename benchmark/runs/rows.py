@@ -1,42 +1,31 @@
-"""What a run's folder tells: where each cell stands, its scores and its logged values, as plain rows."""
+"""The rows that leaderboards and plots are made of: scores and logged values, from runs and saved results."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from disbench import models, plugins
 from disbench.benchmark import protocols
 from disbench.benchmark.runs import store
-from disbench.benchmark.runs.store import Cell, CellFile, Status
+from disbench.benchmark.runs.store import Cell, Record
 from disbench.benchmark.scoring.entries import ScoreEntry
 from disbench.errors import UsageError
 from disbench.files import plain
+from disbench.leaderboards import labels
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def abandoned(folder: Path) -> bool:
-    """Whether a cell says that it is running while no process holds it."""
-    if Status.read(folder).state != "running":
-        return False
-    with store.hold(folder) as ours:
-        return ours and Status.read(folder).state == "running"
-
-
-def standing(folder: Path) -> str:
-    """Where a cell stands in truth: "running" only while a process holds it, else what it left."""
-    return "stopped" if abandoned(folder) else Status.read(folder).state
-
-
-def changed(cell: Cell) -> dict[str, Any]:
-    """What was changed by hand in the cell's named config, under its protocol and in its variant.
+def changed(cell: Cell) -> dict[str, object]:
+    """The settings of a cell that differ from its named config, protocol and variant.
 
     Raises:
-        UsageError: the cell's method is a plug-in's that is not here.
+        UsageError: the cell's method is of a plug-in that is not loaded.
     """
     if cell.plugin and cell.method not in models.names():
         raise plugins.absent("methods", cell.method, cell.plugin)
@@ -51,60 +40,46 @@ def changed(cell: Cell) -> dict[str, Any]:
 
 
 def describe(cell: Cell) -> str:
-    """The cell's settings for people: the named config, and what was changed in it by hand."""
+    """The settings of a cell for people: its named config, and the changes to it."""
     return ", ".join([cell.config_name, *(f"{name}={value}" for name, value in changed(cell).items())])
 
 
-def journal_rows(run: Path) -> list[dict[str, Any]]:
-    """Every logged value of a run: one row per (training, seed, step, quantity, index)."""
-    found = []
-    for cell, folder in store.cells(run):
-        head = training(cell) | {"seed": cell.seed}
-        for line in store.read_lines(folder / "metrics.jsonl"):
-            for quantity, value in {**line["terms"], **line["monitor"]}.items():
-                for index, number in enumerate(value if isinstance(value, list) else [value]):
-                    row = {"step": line["step"], "quantity": quantity, "index": index, "value": number}
-                    found.append({**head, **row})
-    return found
+def names(cells: Iterable[Cell]) -> dict[str, str]:
+    """The name of each training of a run, by the name of its folder (`Cell.training`).
+
+    A name is the label of the method and, if several trainings have this label, the difference: settings,
+    code of the plug-in, cell, data set, protocol. No two trainings of a run share a name.
+    """
+    trainings = {cell.training: cell for cell in cells}
+    counts = Counter(cell.label for cell in trainings.values())
+    # Settings are read only where they are needed, since those of an absent plug-in cannot be.
+    described = [
+        (
+            (cell.dataset.label, cell.protocol),
+            cell.label,
+            _settings(cell) if counts[cell.label] > 1 else "",
+            cell.plugin,
+            cell.digest,
+        )
+        for cell in trainings.values()
+    ]
+    places = [(cell.dataset.label, cell.protocol) for cell in trainings.values()]
+    return dict(zip(trainings, labels.with_places(labels.tell_apart(described), places), strict=True))
 
 
-def score_rows(run: Path) -> list[dict[str, Any]]:
-    """One row per cell and metric for the leaderboard; a failed cell has its rows too, with its reason."""
-    found = []
-    for cell, folder in store.cells(run):
-        status, file = Status.read(folder), CellFile.read(folder)
-        entries = store.scores(folder)
-        if entries is None:
-            entries = [ScoreEntry.pending(choice) for choice in protocols.get(cell.protocol).metrics]
-        of_cell = {
-            **training(cell),
-            "seed": cell.seed,
-            "state": standing(folder),
-            "seconds": status.seconds,
-            "data_sha256": cell.dataset.sha256,
-            "config": cell.config_name,
-            "changed": json.dumps(changed(cell), sort_keys=True),
-            "version": file.environment.get("disbench") if file else None,
-            "run": str(run),
-            "folder": str(folder.relative_to(run)),
-        }
-        found += [
-            {
-                **of_cell,
-                "metric": entry.metric,
-                "preset": entry.label,
-                "score": entry.score,
-                "reason": status.why or entry.reason,
-                "higher_is_better": entry.higher_is_better,
-                "metric_settings": metric_settings(entry),
-            }
-            for entry in entries
-        ]
-    return found
+def _settings(cell: Cell) -> str:
+    try:
+        return describe(cell)
+    except UsageError:
+        return cell.config_name
 
 
-def training(cell: Cell) -> dict[str, str]:
-    """What a row says of the training that it is of: `labels.TRAINING`, and the plug-in's code."""
+def columns(records: Iterable[Record]) -> dict[str, dict[str, object]]:
+    """The columns that the rows of a training share, by the name of its folder (`Cell.training`)."""
+    return {name: _columns(cell) for name, cell in {r.cell.training: r.cell for r in records}.items()}
+
+
+def _columns(cell: Cell) -> dict[str, object]:
     return {
         "dataset": cell.dataset.label,
         "protocol": cell.protocol,
@@ -116,8 +91,63 @@ def training(cell: Cell) -> dict[str, str]:
     }
 
 
+def journal_rows(run: Path) -> list[dict[str, object]]:
+    """Every logged value of a run: one row per (training, seed, step, quantity, index)."""
+    rows = []
+    records = store.records(run)
+    shared = columns(records)
+    for record in records:
+        head = {**shared[record.cell.training], "seed": record.cell.seed}
+        for line in store.read_lines(record.folder / "metrics.jsonl"):
+            for quantity, value in {**line["terms"], **line["monitor"]}.items():
+                for index, number in enumerate(value if isinstance(value, list) else [value]):
+                    row = {"step": line["step"], "quantity": quantity, "index": index, "value": number}
+                    rows.append({**head, **row})
+    return rows
+
+
+def score_rows(run: Path) -> list[dict[str, object]]:
+    """One row per cell and metric, as `leaderboards.scores` takes them.
+
+    The rows of a failed cell have the reason instead of a score.
+    """
+    records = store.records(run)
+    shared = columns(records)
+    for name, cell in {record.cell.training: record.cell for record in records}.items():
+        shared[name]["changed"] = json.dumps(changed(cell), sort_keys=True)
+    return [row for record in records for row in _score_rows(run, record, shared[record.cell.training])]
+
+
+def _score_rows(run: Path, record: Record, shared: dict[str, object]) -> Iterable[dict[str, object]]:
+    cell, status = record.cell, record.status
+    of_cell = {
+        **shared,
+        "seed": cell.seed,
+        "state": status.state,
+        "seconds": status.seconds,
+        "data_sha256": cell.dataset.sha256,
+        "config": cell.config_name,
+        "version": record.file.environment.get("disbench"),
+        "run": str(run),
+        "folder": str(record.folder.relative_to(run)),
+    }
+    entries = record.entries
+    if entries is None:
+        entries = [ScoreEntry.pending(choice) for choice in protocols.get(cell.protocol).metrics]
+    for entry in entries:
+        yield {
+            **of_cell,
+            "metric": entry.metric,
+            "preset": entry.label,
+            "score": entry.score,
+            "reason": status.why or entry.reason,
+            "higher_is_better": entry.higher_is_better,
+            "metric_settings": metric_settings(entry),
+        }
+
+
 def metric_settings(entry: ScoreEntry) -> str | None:
-    """What decided a score beside the model and the data, as JSON; None where nothing was measured."""
+    """The settings, classifier and plug-in behind a score, as JSON; None if nothing was measured."""
     if entry.settings is None:
         return None
     judge = {"classifier": entry.classifier, "plugin": entry.plugin}
@@ -125,32 +155,32 @@ def metric_settings(entry: ScoreEntry) -> str | None:
 
 
 def gather(runs: Sequence[Path]) -> tuple[pd.DataFrame, list[str]]:
-    """The per-seed rows of several runs; beside them, which seeds were in two of them.
+    """The per-seed rows of several runs, and a sentence for each training that several runs hold.
 
     Args:
-        runs: folders of runs or of kept results.
+        runs: folders of runs or of saved results.
 
     Raises:
-        UsageError: no run, an empty one, or runs that disagree about a seed.
+        UsageError: a folder is not a run, a run is empty, or runs disagree about a seed.
     """
     import pandas as pd
 
-    from disbench.leaderboards import aggregate, results
+    from disbench.leaderboards import aggregate, results, shown
 
     frames = []
     for run in dict.fromkeys(runs):
         if results.is_kept(run):
             frames.append(results.scores(run))
             continue
-        store.check_run(run)
-        found = score_rows(run)
-        if not found:
+        rows = score_rows(run)
+        if not rows:
             raise UsageError(f"{run} holds no seeds yet; train some with `disbench run --out {run}`.")
-        frames.append(aggregate.scores(found))
-    return aggregate.deduplicated(aggregate.ordered(pd.concat(frames)))
+        frames.append(aggregate.scores(rows))
+    frame, repeated = aggregate.deduplicated(aggregate.ordered(pd.concat(frames)))
+    return frame, shown.repeated(repeated)
 
 
 def warnings(frame: pd.DataFrame) -> list[str]:
-    """Sentences about protocols whose scores mean nothing."""
+    """A sentence for each protocol whose scores mean nothing."""
     known = [protocols.get(name) for name in sorted(set(frame["protocol"])) if name in protocols.names()]
-    return [f"protocol {found.name}: {found.summary}" for found in known if not found.meaningful]
+    return [f"protocol {each.name}: {each.summary}" for each in known if not each.meaningful]

@@ -3,7 +3,7 @@
     RUN/run.json                                 says that this folder is a disbench run
     RUN/<method>[-<variant>]-<hash>/seed-<s>/
         cell.json          what is trained: method, settings, data, protocol, seed, versions
-        status.json        where it stands; replaced as a whole
+        status.json        its state and progress; replaced as a whole
         metrics.jsonl      one line per logged step: terms of the losses, monitored quantities
         state.pt           weights and optimisers of the last saved step; gone when trained
         checkpoint.pt      the trained method
@@ -21,15 +21,15 @@ import functools
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
 
 from disbench.benchmark.datasets.reference import DataRef
 from disbench.benchmark.protocols import Protocol
 from disbench.benchmark.scoring.entries import ScoreEntry, answer, read_entries
 from disbench.errors import UsageError, argument
 from disbench.files import (
+    Json,
     is_temporary,
     locked,
     plain,
@@ -51,33 +51,35 @@ class Cell:
     Attributes:
         method: its name.
         variant: the method's variant, or "".
-        config_name: which of the method's named configs `config` started from.
+        config_name: name of the method's config that `config` started from.
         config: field to value, complete.
-        dataset: the data.
-        protocol: its name.
+        dataset: the data set.
+        protocol: name of the protocol.
         seed: the seed.
-        plugin: where the method comes from, with a SHA-256, if from a plug-in; else "".
+        plugin: file of the plug-in that holds the method, with a SHA-256; "" for a built-in method.
     """
 
     method: str
     variant: str
     config_name: str
-    config: Mapping[str, Any]
+    config: Json
     dataset: DataRef
     protocol: str
     seed: int
     plugin: str = ""
 
     @classmethod
-    def read(cls, values: Mapping[str, Any]) -> Cell:
-        """From a cell.json."""
+    def read(cls, values: Json) -> Cell:
+        """From the values of a cell.json."""
         return cls(**{**values, "dataset": DataRef.read(values["dataset"])})
 
-    def plain(self) -> dict[str, Any]:
+    def plain(self) -> dict[str, object]:
+        """As JSON."""
         return asdict(self)
 
     @property
     def label(self) -> str:
+        """The method's short name, with its variant."""
         return labels.label(self.method, self.variant)
 
     def __hash__(self) -> int:
@@ -88,14 +90,15 @@ class Cell:
         """Relative to the run: equal for the seeds of one method under equal settings."""
         identity = self.plain()
         del identity["seed"]
-        if not self.plugin:  # a run from before there were plug-ins keeps its folders
+        # A run from before there were plug-ins keeps its folders.
+        if not self.plugin:
             del identity["plugin"]
         digest = hashlib.sha256(json.dumps(identity, sort_keys=True, default=list).encode()).hexdigest()[:8]
         return Path(labels.folder(self.label, digest)) / f"seed-{self.seed}"
 
     @property
     def training(self) -> str:
-        """The folder of all seeds of this training, within the run."""
+        """The name of the folder of all seeds of this training, within the run."""
         return self.folder.parts[0]
 
     @property
@@ -105,19 +108,19 @@ class Cell:
 
     @property
     def steps(self) -> int:
-        """How many steps it trains."""
-        return int(self.config["steps"])
+        """Number of training steps."""
+        return int(str(self.config["steps"]))
 
 
 @dataclass(frozen=True)
 class CellFile:
-    """A cell.json: the cell, and what trains it.
+    """A cell.json: the cell, and the machine that trains it.
 
     Attributes:
         cell: what is trained.
         environment: versions and hardware, see `environment`; empty before the training begins.
         device: "cpu" or "cuda".
-        together: how many seeds share its time.
+        together: number of seeds that share the process and its time.
     """
 
     cell: Cell
@@ -127,7 +130,7 @@ class CellFile:
 
     @classmethod
     def read(cls, folder: Path) -> CellFile | None:
-        """Of a cell's folder; None where there is no such file or not a whole one."""
+        """Of a cell's folder; None if the file is missing or damaged."""
         values = read_json(folder / "cell.json")
         if not isinstance(values, dict):
             return None
@@ -135,6 +138,7 @@ class CellFile:
         return cls(**{**known, "cell": Cell.read(values["cell"])})
 
     def write(self, folder: Path) -> None:
+        """Into a cell's folder."""
         write_json(folder / "cell.json", asdict(self))
 
 
@@ -145,9 +149,9 @@ class Failure:
     Attributes:
         type: name of the exception.
         message: a sentence.
-        step: of a loss that is not finite.
-        term: that loss.
-        traceback: of an error that nobody foresaw.
+        step: step at which a loss was not finite.
+        term: name of that loss.
+        traceback: of an unexpected error.
     """
 
     type: str = ""
@@ -157,28 +161,30 @@ class Failure:
     traceback: str | None = None
 
     @classmethod
-    def read(cls, values: Mapping[str, Any]) -> Failure:
+    def read(cls, values: Json) -> Failure:
+        """From the values within a status.json."""
         return cls(**{f.name: values[f.name] for f in fields(cls) if f.name in values})
 
-    def plain(self) -> dict[str, Any]:
+    def plain(self) -> dict[str, object]:
+        """As JSON, without the fields that are None."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 @dataclass(frozen=True)
 class Status:
-    """A status.json: where a cell stands.
+    """A status.json: state and progress of a cell.
 
     Attributes:
         state: "queued", "running", "stopped", "failed" or "done".
-        phase: of a running one: "preparing", "training" or "scoring".
-        process: number of the process that is at it.
-        error: of a failed one.
-        step: steps taken.
-        steps: steps in all.
+        phase: "preparing", "training" or "scoring" while it runs, else "".
+        process: number of the process that runs it.
+        error: the reason of a failure.
+        step: number of steps that are done.
+        steps: number of steps in all.
         seconds: wall time of all starts together; None before the first.
-        training: that of training alone.
-        peak_private_mb: most memory that the process had to itself, in MiB; None where it is not known.
-        updated: when the file was written.
+        training: wall time of training alone.
+        peak_private_mb: peak of the memory that the process had to itself, in MiB; None if not known.
+        updated: time of writing.
     """
 
     state: str = "queued"
@@ -194,43 +200,44 @@ class Status:
 
     @classmethod
     def read(cls, folder: Path) -> Status:
-        """Of a cell's folder; "queued" where there is no such file or not a whole one."""
+        """Of a cell's folder; "queued" if the file is missing or damaged."""
         values = read_json(folder / "status.json")
         return cls.of(values) if isinstance(values, dict) else cls()
 
     @classmethod
-    def of(cls, values: Mapping[str, Any]) -> Status:
-        """From plain values."""
+    def of(cls, values: Json) -> Status:
+        """From the values of a status.json."""
         known = {f.name: values[f.name] for f in fields(cls) if f.name in values}
         if known.get("error") is not None:
             known["error"] = Failure.read(known["error"])
         return cls(**known)
 
     def write(self, folder: Path) -> None:
+        """Into a cell's folder."""
         write_json(folder / "status.json", self.plain())
 
-    def plain(self) -> dict[str, Any]:
-        """A phase, a process and an error are there where there are any."""
-        said: dict[str, object] = {"state": self.state}
-        said |= {name: value for name in ("phase", "process") if (value := getattr(self, name))}
-        said |= {"error": self.error.plain()} if self.error else {}
+    def plain(self) -> dict[str, object]:
+        """As JSON, without phase, process and error if there are none."""
+        values: dict[str, object] = {"state": self.state}
+        values |= {name: value for name in ("phase", "process") if (value := getattr(self, name))}
+        values |= {"error": self.error.plain()} if self.error else {}
         rest = ("step", "steps", "seconds", "training", "peak_private_mb", "updated")
-        return {**said, **{name: getattr(self, name) for name in rest}}
+        return {**values, **{name: getattr(self, name) for name in rest}}
 
     @property
     def why(self) -> str:
-        """The message of its error, or ""."""
+        """The message of the error, or ""."""
         return self.error.message if self.error else ""
 
 
 def check_free(path: Path) -> None:
-    """Raises UsageError where the path is neither a run nor a place for one."""
+    """Raises UsageError if the path is neither a run nor a new or empty folder."""
     out = argument("out")
     if path.exists() and not path.is_dir():
         raise UsageError(f"{path} is a file; give {out} a folder, a new one or that of an earlier run.")
     if (path / "run.json").exists():
         check_run(path)
-    # another process may just be making the marker, or one was killed at it
+    # Another process may be writing run.json at this moment, or was killed at it.
     elif path.is_dir() and not all(map(is_temporary, path.iterdir())):
         raise UsageError(
             f"{path} holds other files and is not a disbench run; give {out} a new or empty folder."
@@ -238,17 +245,18 @@ def check_free(path: Path) -> None:
 
 
 def open_run(path: Path) -> Path:
-    """Makes or finds a run folder.
+    """The run's folder, made if it does not exist.
 
     Raises:
-        UsageError: it cannot be written, or holds other things than a run.
+        UsageError: it cannot be written, or holds other files than a run.
     """
     try:
         check_free(path)
         if not (path / "run.json").exists():
             write_json(path / "run.json", {"kind": KIND, "format": FORMAT})
-        with contextlib.suppress(FileExistsError):  # two runs at once may both probe
-            probe = path / ".writable"
+        probe = path / ".writable"
+        # Two processes may probe at once.
+        with contextlib.suppress(FileExistsError):
             probe.touch(exist_ok=False)
             probe.unlink(missing_ok=True)
     except OSError as error:
@@ -257,71 +265,132 @@ def open_run(path: Path) -> Path:
 
 
 def is_run(path: Path) -> bool:
-    found = read_json(path / "run.json")
-    return isinstance(found, dict) and found.get("kind") == KIND
+    """Whether the folder is a run, of whatever format."""
+    marker = read_json(path / "run.json")
+    return isinstance(marker, dict) and marker.get("kind") == KIND
 
 
 def check_run(path: Path) -> None:
-    """Raises UsageError where the folder is no run of a format this version reads."""
-    found = read_json(path / "run.json")
-    if not isinstance(found, dict) or found.get("kind") != KIND:
+    """Raises UsageError if the folder is not a run of the format that this version reads."""
+    if not is_run(path):
         raise UsageError(f"{path} is not a disbench run; give the folder that `disbench run --out` wrote.")
-    if found.get("format") != FORMAT:
+    written = read_json(path / "run.json").get("format")
+    if written != FORMAT:
         raise UsageError(
-            f"{path} has run format {found.get('format')!r}, this disbench reads {FORMAT}; "
-            "use the version that wrote it."
+            f"{path} has run format {written!r}, this disbench reads {FORMAT}; use the version that wrote it."
         )
+
+
+def abandoned(folder: Path) -> bool:
+    """Whether a cell's status says "running" although no process holds it."""
+    if Status.read(folder).state != "running":
+        return False
+    with hold(folder) as ours:
+        return ours and Status.read(folder).state == "running"
+
+
+@dataclass(frozen=True)
+class Record:
+    """A cell's folder, each of its files read once, when it is first needed.
+
+    Attributes:
+        folder: the folder.
+        file: its cell.json.
+    """
+
+    folder: Path
+    file: CellFile
+
+    @property
+    def cell(self) -> Cell:
+        """What is trained there."""
+        return self.file.cell
+
+    @functools.cached_property
+    def status(self) -> Status:
+        """Its status.json; "stopped" if that says "running" although no process holds the cell."""
+        status = Status.read(self.folder)
+        if status.state == "running" and abandoned(self.folder):
+            return replace(status, state="stopped")
+        return status
+
+    @functools.cached_property
+    def entries(self) -> list[ScoreEntry] | None:
+        """Its scores.json; None if the file is missing or damaged."""
+        return scores(self.folder)
+
+    @classmethod
+    def read(cls, folder: Path) -> Record | None:
+        """Of a cell's folder; None if its cell.json is missing or damaged."""
+        file = CellFile.read(folder)
+        return None if file is None else cls(folder, file)
+
+
+def records(run: Path) -> list[Record]:
+    """Every cell of a run, sorted by method and seed.
+
+    Raises:
+        UsageError: the folder is not a run.
+    """
+    check_run(run)
+    read = [Record.read(path.parent) for path in run.glob("*/seed-*/cell.json")]
+    known = [record for record in read if record is not None]
+    return sorted(known, key=lambda r: (r.cell.label, str(r.folder.parent), r.cell.seed))
 
 
 def cells(run: Path) -> list[tuple[Cell, Path]]:
     """Every cell of a run with its folder, sorted by method and seed."""
-    check_run(run)
-    files = [(CellFile.read(path.parent), path.parent) for path in run.glob("*/seed-*/cell.json")]
-    found = [(file.cell, folder) for file, folder in files if file is not None]
-    return sorted(found, key=lambda entry: (entry[0].label, str(entry[1].parent), entry[0].seed))
+    return [(record.cell, record.folder) for record in records(run)]
 
 
 def scores(folder: Path) -> list[ScoreEntry] | None:
-    """The entries of a cell's scores.json; None where there are none."""
+    """The entries of a cell's scores.json; None if the file is missing or damaged."""
     return read_entries(read_json(folder / "scores.json"))
 
 
 def write_scores(folder: Path, entries: list[ScoreEntry]) -> None:
+    """Into a cell's folder."""
     write_json(folder / "scores.json", [entry.plain() for entry in entries])
 
 
 def is_done(folder: Path, protocol: Protocol) -> bool:
-    """Whether a cell is trained and scored with the metrics of its protocol."""
+    """Whether a cell is trained, and scored by the metrics of its protocol."""
     return (folder / "checkpoint.pt").is_file() and answer(scores(folder), protocol.metrics)
 
 
 def hold(folder: Path) -> contextlib.AbstractContextManager[bool]:
-    """Holds a cell against other processes; False where another one holds it already."""
+    """Locks a cell against other processes; yields False if another one holds it already."""
     return locked(folder / ".lock")
 
 
 def tidy(folder: Path) -> None:
-    """Removes what a killed process had begun to write. For the process that holds the cell."""
+    """Removes the unfinished files of a killed process; for the process that holds the cell."""
     for path in filter(is_temporary, folder.iterdir()):
         path.unlink()
 
 
 class Journal:
-    """Appends lines to metrics.jsonl; on resuming, lines after the saved step are taken back first."""
+    """Appends lines to a metrics.jsonl.
+
+    Args:
+        path: the file.
+        step: the step that training resumes from; lines after it are removed first.
+    """
 
     def __init__(self, path: Path, step: int) -> None:
         self.path = path
-        kept = [line for line in read_lines(path) if line["step"] <= step]
+        lines = [line for line in read_lines(path) if line["step"] <= step]
         with replacing(path) as temporary:
-            temporary.write_text("".join(json.dumps(line) + "\n" for line in kept), "utf-8")
+            temporary.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
 
-    def append(self, line: Mapping[str, Any]) -> None:
+    def append(self, line: Mapping[str, object]) -> None:
+        """One line, of a logged step."""
         with open(self.path, "a", encoding="utf-8") as file:
             file.write(json.dumps(plain(line), allow_nan=False) + "\n")
 
 
-def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The whole lines of a metrics.jsonl; a last one that a kill cut short is left out.
+def read_lines(path: Path) -> list[Json]:
+    """The lines of a metrics.jsonl, without a last one that a kill cut short.
 
     Raises:
         UsageError: another line is damaged.
@@ -329,12 +398,11 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     return list(_lines(path)) if path.exists() else []
 
 
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
+def _lines(path: Path) -> Iterator[Json]:
     for number, text in enumerate(path.read_text("utf-8").split("\n")[:-1], start=1):
         try:
             yield json.loads(text)
         except json.JSONDecodeError:
             raise UsageError(
-                f"line {number} of {path} is damaged; "
-                "delete the folder that it lies in to train that seed anew."
+                f"line {number} of {path} is damaged; delete the folder of this seed to train it again."
             ) from None

@@ -23,6 +23,8 @@ import filelock
 
 from disbench.errors import UsageError
 
+# An object as JSON reads it.
+Json = Mapping[str, Any]
 NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 
 

@@ -4,8 +4,7 @@ import pytest
 
 from disbench import leaderboards
 from disbench.errors import UsageError
-from disbench.leaderboards import aggregate
-from disbench.leaderboards.aggregate import shown
+from disbench.leaderboards import aggregate, shown
 
 
 def row(seed, score, method="betavae", state="done", higher=True, **more):
@@ -81,7 +80,7 @@ def test_different_settings_presets_and_data_are_never_mixed():
 
 
 def test_missing_is_a_dash_and_idle_columns_are_left_out():
-    text = shown(board(row(0, 0.25), row(0, None, method="ibgan", state="failed")))
+    text = shown.leaderboard(board(row(0, 0.25), row(0, None, method="ibgan", state="failed")))
     assert list(text.columns) == [
         "method",
         "metric",
@@ -95,7 +94,7 @@ def test_missing_is_a_dash_and_idle_columns_are_left_out():
 
 
 def test_settings_are_shown_where_a_method_has_several():
-    text = shown(board(row(0, 0.1), row(0, 0.2, settings="mini, beta=6.0", cell="bbbb")))
+    text = shown.leaderboard(board(row(0, 0.1), row(0, 0.2, settings="mini, beta=6.0", cell="bbbb")))
     assert list(text["settings"]) == ["mini", "mini, beta=6.0"]
 
 
@@ -151,7 +150,7 @@ def test_few_seeds_have_points_and_a_reason_instead_of_an_interval():
     found = leaderboards.leaderboard(frame)
     assert found["mean"].notna().all()
     assert found[["mean_low", "mean_high", "iqm_low", "iqm_high"]].isna().all(axis=None)
-    assert "no interval below 10 seeds" in aggregate.notes(frame, found)
+    assert "no interval below 10 seeds" in shown.notes(frame, found)
     assert board(row(0, 0.1), row(1, 0.2), row(2, 0.3))["iqm"].isna().all()  # nothing to trim
 
 
@@ -160,14 +159,14 @@ def test_a_score_that_is_not_a_number_is_shown_with_its_reason_and_not_averaged(
     frame = leaderboards.scores(rows)
     found = leaderboards.leaderboard(frame)
     assert list(found[["n", "failed", "unscored", "mean"]].iloc[0]) == [1, 0, 1, 0.2]
-    assert list(shown(found)["unscored"]) == ["1"]
-    assert "–: no factor_vae of betavae: every code is dead" in aggregate.notes(frame, found)
+    assert list(shown.leaderboard(found)["unscored"]) == ["1"]
+    assert "factor_vae missing for betavae: every code is dead" in shown.notes(frame, found)
 
 
 def test_notes_name_the_failed_seeds_and_why():
     failed = [row(seed, None, state="failed", reason="loss.kl is not finite at step 7") for seed in (4, 1)]
     frame = leaderboards.scores([row(0, 0.2), *failed])
-    found = aggregate.notes(frame, leaderboards.leaderboard(frame))
+    found = shown.notes(frame, leaderboards.leaderboard(frame))
     assert "betavae failed with seed 1, 4: loss.kl is not finite at step 7" in found
     assert found[0] == "std is divided by n - 1"
 
@@ -206,9 +205,11 @@ def test_what_compares_is_not_refused():
 
 def test_a_seed_of_two_runs_counts_once_if_they_agree_and_is_refused_if_not():
     same = [row(0, 0.2), row(0, 0.2, run="runs/b"), row(1, 0.4, run="runs/b")]
-    frame, notes = aggregate.deduplicated(leaderboards.scores(same))
+    frame, repeated = aggregate.deduplicated(leaderboards.scores(same))
     assert leaderboards.leaderboard(frame)["n"].tolist() == [2]
-    assert notes == ["betavae is in runs/a and runs/b with equal scores and counts once: seed 0"]
+    assert shown.repeated(repeated) == [
+        "betavae appears in runs/a and runs/b with equal scores; counted once: seed 0"
+    ]
     for other in (row(0, 0.3, run="runs/b"), row(0, None, state="failed", run="runs/b")):
         with pytest.raises(UsageError, match="betavae seed 0 is in runs/a and runs/b, with different"):
             aggregate.deduplicated(leaderboards.scores([row(0, 0.2), other]))
@@ -220,14 +221,12 @@ def test_rows_by_other_columns_pool_and_say_so():
     columns = ["method", "metric", "preset"]
     found = leaderboards.leaderboard(frame, columns)
     assert found[["n", "mean"]].iloc[0].tolist() == [3, pytest.approx(0.4)]
-    assert aggregate.pooled(frame, columns) == [
-        "a row pools up to 2 values of dataset; its n counts them all"
-    ]
+    assert shown.pooled(frame, columns) == ["a row pools up to 2 values of dataset; its n counts them all"]
     with pytest.raises(UsageError, match="would average different metrics"):
         leaderboards.leaderboard(frame, ["method"])
     mixed = leaderboards.scores([*rows, row(0, 0.2, protocol="paper")])
     with pytest.raises(UsageError, match="different protocols"):
-        aggregate.pooled(mixed, columns)
+        shown.pooled(mixed, columns)
 
 
 def test_what_a_failed_seed_was_to_be_scored_by_keeps_nothing_apart():

@@ -2,8 +2,7 @@
 
 import pandas as pd
 
-from disbench.leaderboards import aggregate, labels, plots
-from disbench.leaderboards.report import trainings
+from disbench.leaderboards import aggregate, journals, labels, plots, shown
 
 
 def row(method="vae", settings="mini", cell="aaaa", plugin="", dataset="dsprites-32", variant="", **rest):
@@ -91,11 +90,11 @@ def test_pairs_ranks_and_notes_hold_two_trainings_of_one_method_apart():
     ((_, ranks, _),) = aggregate.ranks(frame)
     assert ranks.mean.to_dict() == {"vae (high)": 1.0, "betavae": 2.0, "vae (low)": 3.0}
     by = ["method", "metric", "preset"]
-    assert any("pools trainings of another code" in note for note in aggregate.pooled(frame, by))
-    assert not any("another code" in note for note in aggregate.pooled(frame, aggregate.BY))
+    assert any("pools trainings of another code" in note for note in shown.pooled(frame, by))
+    assert not any("another code" in note for note in shown.pooled(frame, aggregate.BY))
     failed = aggregate.scores([*rows, {**rows[0], "seed": 9, "score": None, "state": "failed"}])
-    told = aggregate.notes(failed, aggregate.leaderboard(failed))
-    assert any(note.startswith("vae (low) failed with seed 9") for note in told)
+    notes = shown.notes(failed, aggregate.leaderboard(failed))
+    assert any(note.startswith("vae (low) failed with seed 9") for note in notes)
 
 
 def test_a_strip_has_a_line_for_each_training():
@@ -106,5 +105,26 @@ def test_a_strip_has_a_line_for_each_training():
 
 
 def test_training_curves_of_two_trainings_are_two_pictures():
-    journals = pd.DataFrame([row(step=1), row(cell="b", step=1), row(method="gan", cell="c", step=1)])
-    assert [name for name, _ in trainings(journals)] == ["vae (aaaa)", "vae (b)", "gan (mini)"]
+    logged = pd.DataFrame([row(step=1), row(cell="b", step=1), row(method="gan", cell="c", step=1)])
+    assert [name for name, _ in journals.trainings(logged)] == ["vae (aaaa)", "vae (b)", "gan (mini)"]
+
+
+def test_trainings_on_two_data_sets_are_two_pictures_and_two_lines():
+    logged = pd.DataFrame([row(step=1), row(dataset="mnist-28", cell="b", step=1)])
+    assert [name for name, _ in journals.trainings(logged)] == ["vae on dsprites-32", "vae on mnist-28"]
+    values = [
+        {**row, "seed": 0, "quantity": "kl", "index": 0, "value": 1.0} for row in logged.to_dict("records")
+    ]
+    (axis,) = plots.compared(journals.named(pd.DataFrame(values)), "kl").axes
+    assert [line.get_label() for line in axis.lines] == ["vae on dsprites-32", "vae on mnist-28"]
+
+
+def test_places_are_in_a_name_only_where_they_differ():
+    places = [("a", "mini"), ("b", "mini"), ("a", "paper")]
+    assert labels.with_places(["vae", "gan"], [("a", "mini")] * 2) == ["vae", "gan"]
+    assert labels.with_places(["vae", "gan"], places[:2]) == ["vae on a", "gan on b"]
+    assert labels.with_places(["vae"] * 3, places) == [
+        "vae on a under mini",
+        "vae on b under mini",
+        "vae on a under paper",
+    ]

@@ -8,7 +8,7 @@ from PIL import Image
 from disbench.benchmark import datasets
 from disbench.benchmark.datasets.reference import DataRef
 from disbench.benchmark.runs import codes as kept
-from disbench.benchmark.runs import findings
+from disbench.benchmark.runs import matrices
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_codes_that_a_run_kept_need_no_model(maker, plot, tmp_path):
     codes = rng.normal(size=(len(rows), 3)).astype(np.float32)
     codes[:, 1] = data.factors(rows)[:, list(data.factor_names).index("scale")]
     kept.write(folder / "codes.npz", DataRef("dsprites", 32, data.sha256), rows, codes)
-    found = findings.matrix(folder, "mi")
+    found = matrices.matrix(folder, "mi")
     assert found.factors == ["shape", "scale", "orientation", "posX", "posY"]
     assert found.values[1, 1] == pytest.approx(np.log(6), abs=0.01)
     assert np.delete(found.values.ravel(), 6).max() < 0.5

@@ -5,8 +5,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from disbench.benchmark.runs import settings
 from disbench.errors import UsageError
-from disbench.leaderboards import aggregate, plots
+from disbench.leaderboards import aggregate, journals, plots
 
 
 def frame(quantity, values):
@@ -21,14 +22,14 @@ def frame(quantity, values):
 
 def test_latents_are_compared_by_rank_and_not_by_number():
     """Seed 0 ends with its latent 1 largest, seed 1 with its latent 0: rank 0 is the largest of each."""
-    steps, values = plots.ranked(frame("kl", [[[0, 0], [1, 3]], [[0, 0], [4, 2]]]))
+    steps, values = journals.by_rank(frame("kl", [[[0, 0], [1, 3]], [[0, 0], [4, 2]]]))
     assert list(steps) == [0, 10]
     assert values[:, -1].tolist() == [[3, 1], [4, 2]]
 
 
 def test_steps_that_not_every_seed_logged_are_left_out():
     both = pd.concat([frame("kl", [[[1], [2]]]), frame("kl", [[[1], [2], [3]]]).assign(seed=1)])
-    assert list(plots.ranked(both)[0]) == [0, 10]
+    assert list(journals.by_rank(both)[0]) == [0, 10]
 
 
 def test_a_bound_shares_the_panel_of_what_it_bounds():
@@ -131,7 +132,7 @@ def test_rank_correlation_by_hand_turns_what_is_better_low():
     rows = scored("vae", [0.1, 0.2, 0.3, 0.4], "a") + scored("vae", [1.0, 2.0, 9.0, 3.0], "b")
     rows += scored("vae", [0.9, 0.8, 0.2, 0.1], "c", higher=False)
     rows += scored("vae", [0.5, 0.5, 0.5, 0.5], "one value says nothing")
-    table, n = plots.rank_correlation(aggregate.scores(rows))
+    table, n = aggregate.rank_correlation(aggregate.scores(rows))
     assert n == 4
     assert table.loc["a", "b"] == pytest.approx(0.8)
     assert table.loc["a", "c"] == pytest.approx(1.0)
@@ -140,9 +141,9 @@ def test_rank_correlation_by_hand_turns_what_is_better_low():
 
 def test_models_without_all_scores_do_not_count():
     rows = scored("vae", [0.1, 0.2, 0.3, None], "a") + scored("vae", [0.1, 0.2, 0.3, 0.4], "b")
-    assert plots.rank_correlation(aggregate.scores(rows))[1] == 3
+    assert aggregate.rank_correlation(aggregate.scores(rows))[1] == 3
     rare = rows + scored("vae", [0.1, None, None, None], "few have it")
-    assert list(plots.rank_correlation(aggregate.scores(rare))[0].columns) == ["a", "b"]
+    assert list(aggregate.rank_correlation(aggregate.scores(rare))[0].columns) == ["a", "b"]
     with pytest.raises(UsageError, match=r"two metrics and three models.*2 metrics that vary over 2"):
         plots.correlation(aggregate.scores(scored("v", [1, 2], "a") + scored("v", [1, 2], "b")))
 
@@ -197,7 +198,7 @@ def test_only_settings_that_differ_within_a_method_vary():
         ("vae", "2"): {"beta": 4, "z": 5},
         ("gan", "3"): {"lr": 1, "z": 9},
     }
-    assert plots.varying(configs) == ["beta"]
+    assert settings.varying(configs) == ["beta"]
 
 
 @pytest.mark.parametrize(
@@ -212,7 +213,7 @@ def test_only_settings_that_differ_within_a_method_vary():
     ],
 )
 def test_best_median_and_worst_seed(scores, higher, expected):
-    found = plots.representatives(aggregate.scores(scored("vae", scores, higher=higher)))
+    found = aggregate.representatives(aggregate.scores(scored("vae", scores, higher=higher)))
     assert {what: row["seed"] for what, row in found} == expected
 
 

@@ -12,6 +12,7 @@ from PIL import Image
 
 from disbench.benchmark.cli import main as program
 from disbench.leaderboards import aggregate, report
+from disbench.leaderboards.provenance import Cost, Environment, Provenance, Settings
 from disbench.leaderboards.report import Findings, Traversal
 
 
@@ -136,7 +137,7 @@ def test_nothing_in_a_frame_can_become_markup(hostile):
     ):
         frame[column] = hostile + frame[column].where(frame[column].notna(), "")
     frame.loc[frame["score"].notna(), "reason"] = None
-    text, page = rendered(frame, told=[hostile], journals=journal(hostile), facts=[facts(hostile)])
+    text, page = rendered(frame, notes=[hostile], journals=journal(hostile), provenance=[provenance(hostile)])
     assert sum(hostile in text for text in page.texts) > 20
     assert "<script>window" not in text
     assert len(page.all("script")) == 1
@@ -162,16 +163,16 @@ def journal(word):
     )
 
 
-def facts(word):
-    return {
-        "name": word,
-        "commands": [word],
-        "data_sha256": {word: word},
-        "environments": [{"device": word, "commit": word, word: word, "seeds": 1}],
-        "protocols": {word: {word: word}},
-        "settings": {word: {word: word}},
-        "seconds": {"total": 1.0},
-    }
+def provenance(word):
+    return Provenance(
+        name=word,
+        commands=[word],
+        data_sha256={word: word},
+        environments=[Environment({"device": word, "commit": word, word: word}, 1)],
+        protocols={word: {word: word}},
+        settings={word: Settings(word, word, {word: word})},
+        seconds=Cost(total=1.0),
+    )
 
 
 def test_the_table_of_a_metric_has_its_best_method_first_and_what_is_missing_last():
@@ -201,8 +202,8 @@ def test_a_run_without_any_score_still_has_its_report(maker, write):
 
 
 def test_numbers_are_written_for_people_and_sorted_as_numbers():
-    assert report.number(-1234.5678, 2) == report.Cell("−1,234.57", -1234.5678)
-    assert report.number(float("nan")) == report.Cell("–")
+    assert report.number(-1234.5678, 2) == report.HtmlCell("−1,234.57", -1234.5678)
+    assert report.number(float("nan")) == report.HtmlCell("–")
     table = report._of_texts(pd.DataFrame({"p": ["0.5 (0.1 to 0.9)", "–", "−2"], "q": ["a", "1", "2"]}), "t")
     assert [cell.number for row in table.rows for cell in row[:1]] == [0.5, None, -2.0]
     assert [numeric for _, numeric in table.columns] == [True, False]

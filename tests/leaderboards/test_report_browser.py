@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from disbench.leaderboards import aggregate, report
+from disbench.leaderboards.provenance import Provenance
 from disbench.leaderboards.report import Findings, Traversal
 
 playwright = pytest.importorskip(
@@ -55,11 +56,13 @@ def wide(made_once, tmp_path_factory):
                 )
     picture = next(made_once.glob("*/seed-*/traversal.png"))
     shown = {"a": [Traversal(what, 0, 0.5, picture) for what in ("best", "median", "worst")]}
-    facts = [{"name": "r", "commands": ["disbench run " + "--set x=1 " * 40], "data_sha256": {"d": "f" * 64}}]
+    source = Provenance("r", commands=["disbench run " + "--set x=1 " * 40], data_sha256={"d": "f" * 64})
     frame = aggregate.scores(rows)
-    found = Findings(["r"], frame, {"p": ("s", False)}, judge=("m", "p"), traversals=shown, facts=facts)
+    findings = Findings(
+        ["r"], frame, {"p": ("s", False)}, judge=("m", "p"), traversals=shown, provenance=[source]
+    )
     path = tmp_path_factory.mktemp("wide") / "wide.html"
-    path.write_text(report.render(found), "utf-8")
+    path.write_text(report.render(findings), "utf-8")
     return path
 
 

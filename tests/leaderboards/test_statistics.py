@@ -155,7 +155,7 @@ def test_ranks_share_ties_and_turn_with_the_direction():
 def test_too_few_methods_or_data_sets_have_ranks_but_no_test():
     two = statistics.ranks(pd.DataFrame({"a": [0.1, 0.2], "b": [0.3, 0.1]}))
     assert np.isnan(two.p)
-    assert two.reason == "ranks need 3 methods on 2 data sets, here are 2 on 2"
+    assert two.reason == "a rank test needs at least 3 methods and 2 data sets; there are 2 and 2"
     same = statistics.ranks(pd.DataFrame({"a": [0.1, 0.2], "b": [0.1, 0.2], "c": [0.1, 0.2]}))
     assert "same" in same.reason
 

@@ -114,7 +114,7 @@ def test_another_protocol_is_shown_said_and_not_judged():
     assert found.ours == pytest.approx(0.8)
     assert not found.comparable
     assert found.inside is None
-    assert found.ours_note == "not measured alike: ours is of the protocol mini on dsprites-32"
+    assert found.ours_note == "measured differently: ours is of the protocol mini on dsprites-32"
 
 
 def test_the_table_s_own_protocol_goes_before_another():
@@ -127,12 +127,12 @@ def test_another_preset_of_ours_or_theirs_is_said():
     assert "our metric has the preset dlib" in found.ours_note
     assert not found.comparable
     unknown = fill(*seeds(0.6, method="vae"))["VAE", "FVAE"]
-    assert unknown.ours_note == "not measured alike: the settings of their metric are not known"
+    assert unknown.ours_note == "measured differently: the settings of their metric are not known"
     assert unknown.inside is None
     columns = [{"name": "FVAE", "metric": "factor_vae", "preset": "dlib"}]
     spec = SPEC.model_copy(update={"columns": tuple(tables.Column(**c) for c in columns)})
     theirs = fill(*seeds(0.8, preset="dlib"), spec=spec)["IB-GAN", "FVAE"]
-    assert theirs.ours_note == "not measured alike: their metric has the preset ibgan, ours dlib"
+    assert theirs.ours_note == "measured differently: their metric has the preset ibgan, ours dlib"
 
 
 def test_what_is_missing_says_why():
@@ -151,7 +151,7 @@ def test_failed_seeds_are_said_and_not_averaged():
     found = fill(*seeds(0.8), row(40, None, reason="died"))["IB-GAN", "FVAE"]
     assert found.ours == pytest.approx(0.8)
     assert found.ours_failed == 1
-    assert "1 seeds failed and are in no average" in found.ours_note
+    assert "1 seeds failed and are excluded from the averages" in found.ours_note
 
 
 def test_settings_must_be_those_of_the_row():
@@ -162,7 +162,7 @@ def test_settings_must_be_those_of_the_row():
     other = seeds(0.5, config="limit", settings="limit")  # another set-up of the same method
     found = fill(*other)["IB-GAN", "FVAE"]
     assert not found.comparable
-    assert found.ours_note == "not measured alike: ours has the config limit"
+    assert found.ours_note == "measured differently: ours has the config limit"
 
 
 def test_several_results_for_one_cell_are_refused_instead_of_chosen():
@@ -170,7 +170,7 @@ def test_several_results_for_one_cell_are_refused_instead_of_chosen():
     two = seeds(0.3, protocol="smoke", dataset="dsprites-32", cell="s")
     found = fill(*one, *two)["IB-GAN", "FVAE"]
     assert found.ours is None
-    assert found.ours_note.startswith("several results could stand here (")
+    assert found.ours_note.startswith("several results match (")
     twice = fill(*seeds(0.8), *seeds(0.7, cell="other"))["IB-GAN", "FVAE"]
     assert twice.ours is None
     settings = fill(*seeds(0.8, n=2), row(5, 0.8, metric_settings='{"votes": 1}'))["IB-GAN", "FVAE"]
@@ -211,7 +211,7 @@ def test_a_table_over_splits_averages_them_and_says_how_many_there_are():
     twice = [*mini, *({**r, "cell": f"other-{r['cell']}"} for r in mini)]
     found = fill(*twice, spec=spec)["Uniform InfoGAN", "ENT"]
     assert found.ours is None
-    assert "several results could stand here" in found.ours_note
+    assert "several results match" in found.ours_note
 
 
 def test_percent_is_a_scale_of_what_is_shown():
@@ -242,7 +242,7 @@ def test_a_difference_of_unlike_numbers_is_in_brackets():
     entries = tables.fill(SPEC, leaderboards.scores(seeds(0.5, method="vae")))
     text, notes = tables.shown(SPEC, entries)
     assert text[text[""] == "difference"]["FVAE"].tolist() == ["(−0.130)"]
-    assert "(difference): of two numbers that were not measured alike" in notes
+    assert "(difference): the two numbers were measured differently" in notes
 
 
 @pytest.mark.parametrize("name", tables.names())

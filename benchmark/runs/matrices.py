@@ -1,0 +1,175 @@
+"""The matrices of codes and factors: mutual information, and DCI's importance."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from disbench import metrics
+from disbench.benchmark import datasets
+from disbench.benchmark.datasets import Dataset, manifest
+from disbench.benchmark.datasets.reference import DataRef
+from disbench.benchmark.protocols import MetricChoice, choose_metrics
+from disbench.benchmark.runs.store import Record
+from disbench.benchmark.scoring import draws, scoring
+from disbench.benchmark.scoring.trained import Trained
+from disbench.errors import UsageError, argument
+from disbench.leaderboards import labels
+from disbench.leaderboards.report import Matrix
+from disbench.metrics.arrays import Floats, Ints
+
+# Of each kind of matrix, the metric and the part of its score.
+PARTS = {"mi": ("mig", "mutual_information"), "dci": ("dci", "importance")}
+# The metric that is computed if no score holds the matrix.
+QUICK = {"mi": "mig", "dci": "dci:eastwood2018_forest"}
+
+
+def matrix(
+    target: Path, kind: str, metric: str = "", device: str = "auto", data_dir: Path | None = None
+) -> Matrix:
+    """The mutual information ("mi") or DCI's importance ("dci") of codes and factors.
+
+    The matrix of a seed is taken from its scores, or else computed from its codes.npz, or else from the
+    trained model.
+
+    Args:
+        target: a seed's folder or its checkpoint.pt, or an .npz with `codes` (n, d) and `factors` (n, k).
+        kind: "mi" or "dci".
+        metric: the metric with another preset than that of the scores, such as "dci:ibgan".
+        device: "auto", "cpu" or "cuda", for a model.
+        data_dir: folder of the data sets.
+
+    Raises:
+        UsageError: the target is of no such kind, or codes and factors have no such matrix.
+    """
+    name, part = PARTS[kind]
+    choice = choose_metrics(metric or QUICK[kind])[0]
+    if choice.name != name:
+        raise UsageError(
+            f"{argument('kind')} {kind} draws a part of {name}; "
+            f"give {argument('metric')} {name}:PRESET or omit it."
+        )
+    if target.suffix == ".npz":
+        return _of_file(target, choice, part, data_dir)
+    folder = target if target.is_dir() else target.parent
+    record = Record.read(folder)
+    scored = None if record is None else stored(record, kind, metric)
+    if scored is not None:
+        return scored
+    codes, checkpoint = folder / "codes.npz", folder / "checkpoint.pt"
+    if codes.exists():
+        return _of_file(codes, choice, part, data_dir)
+    if not checkpoint.exists():
+        raise UsageError(
+            f"{argument('kind')} {kind} draws one trained model; {target} is neither a seed's folder "
+            "(such as RUN/betavae-1a2b3c4d/seed-0) nor an .npz with codes and factors."
+        )
+    return _of_model(checkpoint, choice, part, device, data_dir)
+
+
+def stored(record: Record, kind: str, metric: str = "") -> Matrix | None:
+    """The matrix that the scores of a seed hold; None if they hold none.
+
+    Args:
+        record: the seed.
+        kind: "mi" or "dci".
+        metric: the metric with its preset; any preset by default.
+    """
+    name, part = PARTS[kind]
+    preset = choose_metrics(metric)[0].preset if metric else None
+    cell = record.cell
+    for entry in record.entries or ():
+        wanted = preset is None or (entry.preset, entry.changed) == (preset, {})
+        if entry.metric == name and wanted and entry.parts.get(part):
+            values = np.array(entry.parts[part], float)
+            factors = _factor_names(cell.dataset.name, entry.dropped_factors)
+            title = f"{cell.label}, seed {cell.seed} ({entry.label})"
+            return _labelled(values, factors, title)
+    return None
+
+
+def _of_file(path: Path, choice: MetricChoice, part: str, data_dir: Path | None) -> Matrix:
+    """From an .npz of codes with factors, or of codes with rows of a data set, as in `codes.npz`."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            codes = file["codes"]
+            factors = file["factors"] if "factors" in file.files else None
+            if factors is None:
+                rows, about = file["rows"], DataRef(*(file[n].item() for n in ("dataset", "size", "sha256")))
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise UsageError(f"{path} is not an .npz with arrays codes (n, d), factors (n, k): {error}") from None
+    title = f"{path.parent.name if path.name == 'codes.npz' else path.name} ({choice.preset})"
+    if factors is not None:
+        return _measured(choice, part, codes, factors, (), title)
+    data = datasets.load(about.name, size=about.size, data_dir=data_dir)
+    if about.sha256 != data.sha256:
+        raise UsageError(
+            f"{path} holds codes of another {about.name} (sha256 {about.sha256[:12]}...) than the one here "
+            f"({data.sha256[:12]}...); use the same data set."
+        )
+    order = np.argsort(rows)
+    rows, codes = rows[order], codes[order]
+    return _of_rows(data, rows, codes, choice, part, title)
+
+
+def _of_model(
+    checkpoint: Path, choice: MetricChoice, part: str, device: str, data_dir: Path | None
+) -> Matrix:
+    import torch
+
+    from disbench import models
+    from disbench.benchmark.scoring import sources
+
+    loaded = models.load_checkpoint(checkpoint)
+    method, data, where = sources.revive(loaded, device, data_dir)
+    if where.type == "cpu":
+        torch.set_num_threads(1)
+    rows = draws.distinct(len(data), draws.table_rows(data))
+    codes = Trained(method, data, where, data_dir).codes(rows)
+    title = f"{labels.label(loaded.method, loaded.variant)}, seed {loaded.seed} ({choice.preset})"
+    return _of_rows(data, rows, codes, choice, part, title)
+
+
+def _of_rows(
+    data: Dataset,
+    rows: Ints,
+    codes: Floats,
+    choice: MetricChoice,
+    part: str,
+    title: str,
+) -> Matrix:
+    """Measured on the rows of a table metric; `codes` (m, d) are those of `rows` (m,), ascending."""
+    wanted = draws.table_rows(data, having=rows)
+    looked_up = scoring.Codes(rows, codes, len(data))(wanted)
+    return _measured(choice, part, looked_up, data.factors(wanted), data.factor_names, title)
+
+
+def _measured(
+    choice: MetricChoice,
+    part: str,
+    codes: Floats,
+    factors: Ints,
+    names: Sequence[str],
+    title: str,
+) -> Matrix:
+    metric = metrics.get(choice.name)
+    rng = {"rng": draws.generator(choice)} if metric.takes("rng") else {}
+    score = metric(codes, factors, preset=choice.preset, **choice.settings, **rng)
+    names = [name for i, name in enumerate(names) if i not in score.dropped_factors]
+    return _labelled(np.asarray(score.parts[part], float), names, title)
+
+
+def _labelled(values: NDArray[np.float64], factors: Sequence[str], title: str) -> Matrix:
+    d, k = values.shape
+    named = list(factors) if len(factors) == k else [f"factor {i}" for i in range(k)]
+    return Matrix(values, [f"code {i}" for i in range(d)], named, title)
+
+
+def _factor_names(dataset: str, dropped: Sequence[int]) -> list[str]:
+    if dataset not in manifest.names():
+        return []
+    return [name for i, name in enumerate(manifest.read(dataset).factors) if i not in dropped]

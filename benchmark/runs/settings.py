@@ -1,0 +1,90 @@
+"""The settings of trainings, and the scores against one that varies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from disbench.benchmark.runs import store
+from disbench.errors import UsageError, argument, unknown
+from disbench.files import plain
+from disbench.leaderboards import labels, results
+
+Configs = Mapping[tuple[str, str], Mapping[str, object]]
+
+
+def settings(runs: Sequence[Path]) -> Configs:
+    """The config of every training, by its label and cell."""
+    configs: dict[tuple[str, str], Mapping[str, object]] = {}
+    for run in runs:
+        if results.is_kept(run):
+            for folder, training in results.provenance(run).settings.items():
+                configs[labels.split_folder(folder)] = training.config
+            continue
+        for cell, _ in store.cells(run):
+            configs[cell.label, cell.digest] = {name: plain(value) for name, value in cell.config.items()}
+    return configs
+
+
+def varying(configs: Configs) -> list[str]:
+    """Fields that differ between the configs of one method, sorted.
+
+    Args:
+        configs: config by label and cell, such as ("betavae", "23e03361").
+    """
+    by_method: dict[str, list[Mapping[str, object]]] = {}
+    for (label, _), config in configs.items():
+        by_method.setdefault(label, []).append(config)
+    return sorted(
+        {
+            field
+            for group in by_method.values()
+            for field in group[0]
+            if len({str(config.get(field)) for config in group}) > 1
+        }
+    )
+
+
+def swept(frame: pd.DataFrame, runs: Sequence[Path], field: str = "") -> tuple[pd.DataFrame, str]:
+    """The rows of methods with several values of a setting, as `plots.sweep` takes them, and that setting.
+
+    A method of which other settings vary too has a line for each combination of their values.
+
+    Args:
+        frame: per-seed rows of the runs.
+        runs: folders of runs or of saved results.
+        field: name of the setting; may be omitted if only one varies.
+
+    Raises:
+        UsageError: no setting varies, several do and none is named, or the named one does not.
+    """
+    configs = settings(runs)
+    fields = varying(configs)
+    if not fields:
+        raise UsageError(
+            "no setting varies within a method, so there is no curve to draw; train other values, such as "
+            "`disbench run --set betavae.beta=2`, into the same folder."
+        )
+    if not field and len(fields) > 1:
+        raise UsageError(f"several settings vary: {', '.join(fields)}; choose one with {argument('field')}.")
+    field = field or fields[0]
+    if field not in fields:
+        raise unknown("setting that varies", field, fields)
+    methods = {label for label, _ in configs}
+    own = {label: varying({k: v for k, v in configs.items() if k[0] == label}) for label in methods}
+    others, values, drawn = [], [], []
+    for label, cell in zip(labels.labels(frame), frame["cell"], strict=True):
+        config = configs[label, cell]
+        others.append(", ".join(f"{other}={config[other]}" for other in own[label] if other != field))
+        values.append(config.get(field))
+        drawn.append(field in own[label])
+    frame = frame.assign(value=pd.Series(values, index=frame.index, dtype=object))
+    lines = [
+        ((place, str(value)), label, other, plugin, cell)
+        for (place, label, _, plugin, cell), value, other in zip(
+            labels.described(frame), values, others, strict=True
+        )
+    ]
+    return frame.assign(name=labels.tell_apart(lines))[drawn], field

@@ -1,0 +1,43 @@
+"""The logged values of trainings: one row per (training, seed, step, quantity, index)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from disbench.leaderboards import labels
+
+Floats = NDArray[np.float64]
+
+
+def named(journals: pd.DataFrame) -> pd.DataFrame:
+    """The journals with the name of each training in a column `name`."""
+    places = list(zip(journals["dataset"], journals["protocol"], strict=True))
+    return journals.assign(name=labels.with_places(labels.names(journals), places))
+
+
+def trainings(journals: pd.DataFrame) -> Iterable[tuple[str, pd.DataFrame]]:
+    """The logged values of each training, under its name; settings follow a name that is only a label."""
+    titled = named(journals).assign(label=labels.labels(journals))
+    for _, group in titled.groupby(["label", "cell"], sort=False):
+        name, label, settings = group[["name", "label", "settings"]].iloc[0]
+        yield (f"{label} ({settings})" if name == label else str(name)), group
+
+
+def by_rank(journals: pd.DataFrame) -> tuple[Floats, Floats]:
+    """The logged values of a quantity, with the latents of each seed sorted by their last values.
+
+    Args:
+        journals: rows of one quantity of one training.
+
+    Returns:
+        Steps (t,) that all seeds logged, and values (seeds, t, ranks), the largest last value first.
+    """
+    table = journals.pivot_table(index="step", columns=["seed", "index"], values="value").dropna()
+    seeds = table.columns.get_level_values("seed").unique()
+    per_seed: Sequence[Floats] = [table[seed].to_numpy() for seed in seeds]
+    ranked = [values[:, np.argsort(-values[-1], kind="stable")] for values in per_seed]
+    return table.index.to_numpy(dtype=float), np.stack(ranked)

@@ -1,0 +1,144 @@
+"""Leaderboards in words: tables of texts for people, and the sentences that stand below them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pandas as pd
+
+from disbench.errors import UsageError, argument
+from disbench.leaderboards import labels, statistics
+from disbench.leaderboards.aggregate import BY, DDOF, Repeated
+
+
+def leaderboard(board: pd.DataFrame) -> pd.DataFrame:
+    """A leaderboard as texts: three decimals, "–" for a missing number, uninformative columns left out."""
+    text = pd.DataFrame(index=board.index)
+    for column in [column for column in BY if column in board]:
+        text[column] = [str(value) if str(value) else "–" for value in board[column]]
+    for column in ("n", "failed", "unscored"):
+        text[column] = board[column].astype(str)
+    for column in ("mean", "95 %", "std", "median", "iqm", "best", "worst"):
+        if column == "95 %":
+            text[column] = intervals(board["mean_low"], board["mean_high"])
+        else:
+            text[column] = [f"{value:.3f}" if np.isfinite(value) else "–" for value in board[column]]
+    idle = [c for c in ("dataset", "protocol", "variant") if c in text and text[c].nunique() <= 1]
+    idle += [c for c in ("95 %", "iqm") if (text[c] == "–").all()]
+    idle += ["unscored"] if (board["unscored"] == 0).all() else []
+    return text.drop(columns=[*idle, *labels.needless(board)])
+
+
+def intervals(low: Iterable[float], high: Iterable[float]) -> list[str]:
+    """Intervals as texts, "–" for NaN."""
+    ends = zip(low, high, strict=True)
+    return [f"{a:.3f} to {b:.3f}" if np.isfinite(a) else "–" for a, b in ends]
+
+
+def notes(frame: pd.DataFrame, board: pd.DataFrame) -> list[str]:
+    """The sentences below a leaderboard: definitions, failed seeds, missing scores.
+
+    Args:
+        frame: per-seed rows.
+        board: the leaderboard of these rows.
+    """
+    sentences = [f"std is divided by n - {DDOF}"]
+    if board["iqm"].notna().any():
+        sentences.append("iqm is the mean without the lowest and the highest quarter")
+    if board["mean_low"].notna().any():
+        sentences.append("95 % is the BCa bootstrap interval of the mean")
+    sentences += [f"{reason}" for reason in dict.fromkeys(board["reason"]) if reason]
+    named = frame.assign(name=labels.names(frame))
+    missing = named[named["score"].isna()].astype({"reason": object})
+    missing = missing.fillna({"reason": "no reason was recorded"})
+    for (state, reason), group in missing.groupby(["state", "reason"], sort=False):
+        cells = group.drop_duplicates(["dataset", "protocol", "cell", "seed"])
+        if state == "failed":
+            for name, seeds in cells.groupby("name", sort=False):
+                sentences.append(f"{name} failed with seed {_listed(seeds['seed'])}: {reason}")
+        elif state == "done":
+            metrics = ", ".join(dict.fromkeys(group["metric"]))
+            names = ", ".join(dict.fromkeys(cells["name"]))
+            sentences.append(f"{metrics} missing for {names}: {reason}")
+    return sentences
+
+
+def repeated(seeds: Iterable[Repeated]) -> list[str]:
+    """A sentence for each training that several runs hold."""
+    return [
+        f"{each.name} appears in {each.runs} with equal scores; counted once: seed {_listed(each.seeds)}"
+        for each in seeds
+    ]
+
+
+def pooled(frame: pd.DataFrame, by: Sequence[str]) -> list[str]:
+    """The sentences that say which columns a row of a leaderboard pools.
+
+    Args:
+        frame: per-seed rows.
+        by: the columns that the leaderboard is grouped by.
+
+    Raises:
+        UsageError: rows would pool protocols, whose scores are not comparable.
+    """
+    sentences = []
+    for column in (column for column in BY if column not in by and column != "cell"):
+        several = frame.groupby(list(by), dropna=False)[column].nunique(dropna=False).max()
+        if several > 1:
+            if column == "protocol":
+                raise UsageError(
+                    f"{argument('by')} without protocol would average scores of different protocols; "
+                    f"add it to {argument('by')}."
+                )
+            sentences.append(f"a row pools up to {several} values of {column}; its n counts them all")
+    if "cell" not in by and any(labels.crowded(frame)):
+        sentences.append(
+            "a row pools trainings of another code or data under equal settings; group by cell as well"
+        )
+    return sentences
+
+
+def improvements(pairs: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """`aggregate.improvements` as texts, uninformative columns left out, and the sentences below them."""
+    text = pairs.drop(columns=["low", "high", "reason"]).astype(str)
+    text["probability"] = [f"{value:.3f}" for value in pairs["probability"]]
+    text["95 %"] = intervals(pairs["low"], pairs["high"])
+    idle = [column for column in ("protocol", "preset") if text[column].nunique() <= 1]
+    idle += [column for column in ("datasets",) if (text[column] == "1").all()]
+    sentences = [
+        "probability that a run of the first method scores better than a run of the second; "
+        "ties count one half"
+    ]
+    if pairs["low"].notna().any():
+        sentences.append("95 % is its stratified BCa bootstrap interval")
+    else:
+        idle.append("95 %")
+    sentences += [reason for reason in dict.fromkeys(pairs["reason"]) if reason]
+    return text.drop(columns=idle), sentences
+
+
+def ranks(ranked: statistics.Ranks, missing: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
+    """Ranks of methods as texts, and the sentences below them.
+
+    Args:
+        ranked: the ranks, with their tests.
+        missing: data sets that are not in them.
+    """
+    means = ranked.mean.sort_values()
+    text = pd.DataFrame({"method": means.index, "mean rank": [f"{rank:.2f}" for rank in means]})
+    sentences = [f"ranks by mean score over {ranked.n} data sets, 1 is best"]
+    if missing:
+        sentences.append(f"left out, because a method has no score there: {', '.join(missing)}")
+    if ranked.reason:
+        return text, [*sentences, f"no test: {ranked.reason}"]
+    sentences.append(f"Friedman: chi-squared {ranked.statistic:.2f}, p = {ranked.p:.3g}")
+    sentences += [
+        f"{row.first} and {row.second}: z = {row.z:.2f}, p = {row.p:.3g}, after Holm {row.holm:.3g}"
+        for row in ranked.pairs.itertuples()
+    ]
+    return text, sentences
+
+
+def _listed(seeds: Iterable[int]) -> str:
+    return ", ".join(map(str, sorted(set(seeds))))

@@ -1,0 +1,50 @@
+"""The rows of a run, and the names of its trainings."""
+
+from dataclasses import replace
+
+from disbench.benchmark.runs import rows
+from disbench.leaderboards import labels, scores
+
+
+def test_names_tell_all_trainings_of_a_run_apart(writer):
+    plain, wide = writer.cell(0), writer.cell(0, codes=5)
+    other = writer.cell(0, method="betavae")
+    assert rows.names([plain, writer.cell(1), other]) == {plain.training: "vae", other.training: "betavae"}
+    assert rows.names([plain, wide]) == {plain.training: "vae (mini)", wide.training: "vae (mini, codes=5)"}
+
+
+def test_names_add_the_data_set_where_a_run_has_several(writer):
+    one, two = writer.cell(0), writer.cell(0, dataset="shapes3d")
+    assert rows.names([one, two]) == {
+        one.training: "vae on dsprites-32",
+        two.training: "vae on shapes3d-32",
+    }
+
+
+def test_names_need_no_plug_in(writer):
+    """`disbench status` shows a run whose plug-in is not loaded."""
+    cells = [writer.cell(0, plugin=f"my.py, sha256 {digit}{'0' * 15}") for digit in (1, 2)]
+    cells = [replace(cell, method="mine") for cell in cells]
+    assert list(rows.names(cells).values()) == ["mine (plug-in 10000000)", "mine (plug-in 20000000)"]
+
+
+def test_names_are_those_of_the_leaderboard(writer):
+    for beta in (2.0, 3.0):
+        writer.done(0, method="betavae", beta=beta)
+    frame = scores(rows.score_rows(writer.run))
+    by_training = rows.names([writer.cell(0, method="betavae", beta=beta) for beta in (2.0, 3.0)])
+    assert set(labels.names(frame)) == set(by_training.values())
+    assert set(frame["folder"]) == {f"{training}/seed-0" for training in by_training}
+
+
+def test_a_failed_cell_has_a_row_per_metric_with_its_reason(writer):
+    writer.done(0)
+    writer.failed(1, "loss.kl is not finite")
+    frame = scores(rows.score_rows(writer.run))
+    failed, done = frame[frame["seed"] == 1], frame[frame["seed"] == 0]
+    assert list(failed["metric"]) == list(done["metric"])
+    assert set(failed["reason"]) == {"loss.kl is not finite"}
+    assert set(failed["state"]) == {"failed"}
+    assert failed["score"].isna().all()
+    assert set(frame["changed"]) == {"{}"}
+    assert set(frame["version"]) == {"0.1.0"}
