@@ -15,16 +15,23 @@ Floats = NDArray[np.float64]
 
 def named(journals: pd.DataFrame) -> pd.DataFrame:
     """The journals with the name of each training in a column `name`."""
-    places = list(zip(journals["dataset"], journals["protocol"], strict=True))
-    return journals.assign(name=labels.with_places(labels.names(journals), places))
+    return journals.assign(name=labels.with_places(labels.names(journals), _places(journals)))
 
 
 def trainings(journals: pd.DataFrame) -> Iterable[tuple[str, pd.DataFrame]]:
     """The logged values of each training, under its name; settings follow a name that is only a label."""
-    titled = named(journals).assign(label=labels.labels(journals))
+    columns = (labels.names(journals), labels.labels(journals), journals["settings"])
+    titles = [
+        f"{label} ({settings})" if name == label else name
+        for name, label, settings in zip(*columns, strict=True)
+    ]
+    titled = journals.assign(title=labels.with_places(titles, _places(journals)), label=columns[1])
     for _, group in titled.groupby(["label", "cell"], sort=False):
-        name, label, settings = group[["name", "label", "settings"]].iloc[0]
-        yield (f"{label} ({settings})" if name == label else str(name)), group
+        yield str(group["title"].iloc[0]), group
+
+
+def _places(journals: pd.DataFrame) -> list[tuple[str, str]]:
+    return list(zip(journals["dataset"], journals["protocol"], strict=True))
 
 
 def by_rank(journals: pd.DataFrame) -> tuple[Floats, Floats]:

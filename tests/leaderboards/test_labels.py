@@ -111,7 +111,8 @@ def test_training_curves_of_two_trainings_are_two_pictures():
 
 def test_trainings_on_two_data_sets_are_two_pictures_and_two_lines():
     logged = pd.DataFrame([row(step=1), row(dataset="mnist-28", cell="b", step=1)])
-    assert [name for name, _ in journals.trainings(logged)] == ["vae on dsprites-32", "vae on mnist-28"]
+    titles = [title for title, _ in journals.trainings(logged)]
+    assert titles == ["vae (mini) on dsprites-32", "vae (mini) on mnist-28"]
     values = [
         {**row, "seed": 0, "quantity": "kl", "index": 0, "value": 1.0} for row in logged.to_dict("records")
     ]
