@@ -27,21 +27,23 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
+from disbench.errors import UsageError
 from disbench.models import vae
-from disbench.models.method import Noise, Terms
+from disbench.models.method import DataInfo, Noise, Terms
+from disbench.models.ranges import Batch, Count, NotNegative, Positive
 
 Estimator = Literal["mws", "mss"]
 
 
 @dataclass(frozen=True)
 class Config(vae.Config):
-    steps: int = 18_000  # 50 epochs of dSprites; this and all below: the authors' code
-    batch: int = 2048
+    steps: Count = 18_000  # 50 epochs of dSprites; this and all below: the authors' code
+    batch: Batch = 2048
     nets: vae.Nets = "mlp"
-    lr: float = 1e-3
-    alpha: float = 1.0  # weight of I(z;n)
-    beta: float = 6.0  # weight of TC(z)
-    gamma: float = 1.0  # weight of the dimension-wise KL
+    lr: Positive = 1e-3
+    alpha: NotNegative = 1.0  # weight of I(z;n)
+    beta: NotNegative = 6.0  # weight of TC(z)
+    gamma: NotNegative = 1.0  # weight of the dimension-wise KL
     estimator: Estimator = "mws"  # of q(z): minibatch weighted or minibatch stratified sampling
 
 
@@ -98,6 +100,14 @@ class BetaTCVAE(vae.VAE):
         "mss": Config(estimator="mss"),
         "mini": Config(**vae.MINI, batch=64, beta=3.0),
     }
+
+    def __init__(self, config: Config, data: DataInfo) -> None:
+        super().__init__(config, data)
+        if data.n < 2:
+            raise UsageError(
+                f"betatcvae compares each image with the others, and the data have {data.n}; "
+                "choose data of at least 2 images."
+            )
 
     def penalty(self, z: Tensor, mu: Tensor, logvar: Tensor, step: Tensor) -> Terms:
         c = self.config

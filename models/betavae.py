@@ -21,11 +21,12 @@ from torch import Tensor
 
 from disbench.models import vae
 from disbench.models.method import Terms
+from disbench.models.ranges import NotNegative
 
 
 @dataclass(frozen=True)
 class Config(vae.Config):
-    beta: float = 4.0  # dSprites, Higgins et al. 2017
+    beta: NotNegative = 4.0  # dSprites, Higgins et al. 2017
 
 
 class BetaVAE(vae.VAE):

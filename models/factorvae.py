@@ -35,14 +35,15 @@ from disbench.models.layers import leaky
 from disbench.models.method import DataInfo, Noise, Terms, Update
 from disbench.models.nets import mlp
 from disbench.models.optimizer import adam
+from disbench.models.ranges import Count, NotNegative, Positive
 
 
 @dataclass(frozen=True)
 class Config(vae.Config):
-    gamma: float = 35.0  # weight of TC(z); Kim & Mnih 2018, dSprites
-    hidden: int = 1000  # units of each hidden layer of D; Kim & Mnih 2018
-    layers: int = 5  # hidden layers of D
-    lr_d: float = 1e-4  # Kim & Mnih 2018, with Adam's betas (0.5, 0.9)
+    gamma: NotNegative = 35.0  # weight of TC(z); Kim & Mnih 2018, dSprites
+    hidden: Count = 1000  # units of each hidden layer of D; Kim & Mnih 2018
+    layers: Count = 5  # hidden layers of D
+    lr_d: Positive = 1e-4  # Kim & Mnih 2018, with Adam's betas (0.5, 0.9)
 
 
 def permute(z: Tensor, perm: Tensor) -> Tensor:

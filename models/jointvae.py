@@ -28,7 +28,6 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from disbench.errors import UsageError
 from disbench.models import method, vae
 from disbench.models.categorical import (
     CategoryCode,
@@ -42,22 +41,27 @@ from disbench.models.categorical import (
 from disbench.models.method import DataInfo, Method, Noise, Terms, Update
 from disbench.models.nets import vae_nets
 from disbench.models.optimizer import adam
+from disbench.models.ranges import Categories, Count, NotNegative, Positive
 
 
 @dataclass(frozen=True)
 class Config(method.Config):
-    steps: int = 345_000  # 30 epochs of dSprites; this and all below: the authors' code, dSprites
-    codes: int = 6  # continuous latents
-    discrete: tuple[int, ...] = (3,)  # number of categories of each discrete latent
+    steps: Count = 345_000  # 30 epochs of dSprites; this and all below: the authors' code, dSprites
+    codes: Count = 6  # continuous latents
+    discrete: tuple[Categories, ...] = (3,)  # number of categories of each discrete latent
     nets: vae.Nets = "jointvae"
-    lr: float = 5e-4
-    tau: float = 0.67  # temperature of the Gumbel-softmax
-    gamma_z: float = 150.0
-    gamma_c: float = 150.0
-    capacity_z: float = 40.0  # nats, at the end of the rise
-    capacity_c: float = 1.1
-    capacity_steps: int = 300_000  # length of the rise
+    lr: Positive = 5e-4
+    tau: Positive = 0.67  # temperature of the Gumbel-softmax
+    gamma_z: NotNegative = 150.0
+    gamma_c: NotNegative = 150.0
+    capacity_z: NotNegative = 40.0  # nats, at the end of the rise
+    capacity_c: NotNegative = 1.1
+    capacity_steps: Count = 300_000  # length of the rise
     category_code: CategoryCode = "probabilities"  # in `represent`
+
+    def check(self) -> str | None:
+        """`discrete` holds at least one number."""
+        return None if self.discrete else "discrete is empty; give at least one number of categories."
 
 
 def categorical_kl(log_alpha: Tensor) -> Tensor:
@@ -85,8 +89,6 @@ class JointVAE(Method):
 
     def __init__(self, config: Config, data: DataInfo) -> None:
         super().__init__(config, data)
-        if not config.discrete:
-            raise UsageError("jointvae.discrete is empty; give at least one number of categories.")
         latents, outputs = config.codes + sum(config.discrete), 2 * config.codes + sum(config.discrete)
         self.encoder, self.decoder = vae_nets(config.nets, data.shape, latents, outputs)
 

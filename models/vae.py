@@ -32,18 +32,19 @@ from disbench.models import method
 from disbench.models.method import DataInfo, Method, Noise, Terms, Update
 from disbench.models.nets import vae_nets
 from disbench.models.optimizer import Optimizer
+from disbench.models.ranges import Batch, Count, Positive
 
 Nets = Literal["conv", "burgess", "dlib", "jointvae", "jointvae32", "mini", "mlp"]
 
 
 @dataclass(frozen=True)
 class Config(method.Config):
-    steps: int = 300_000  # Locatello et al. 2019, disentanglement_lib
-    batch: int = 64  # Kim & Mnih 2018
-    codes: int = 10  # D, number of latents; dSprites, Higgins et al. 2017
+    steps: Count = 300_000  # Locatello et al. 2019, disentanglement_lib
+    batch: Batch = 64  # Kim & Mnih 2018
+    codes: Count = 10  # D, number of latents; dSprites, Higgins et al. 2017
     nets: Nets = "conv"  # Kim & Mnih 2018; see `nets.vae_nets`
     optimizer: Literal["adam", "adagrad"] = "adam"  # Higgins et al. 2017 used Adagrad
-    lr: float = 1e-4  # Kim & Mnih 2018
+    lr: Positive = 1e-4  # Kim & Mnih 2018
 
 
 # ours: 32x32 images, one core
