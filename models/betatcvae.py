@@ -4,7 +4,8 @@ Minimises, per image (eq. 4 with its sign flipped; eq. 2 splits the KL of the EL
 
     L = -E_q[log p(x|z)] + alpha I(z;n) + beta TC(z) + gamma sum_j KL(q(z_j) || p(z_j))
 
-With alpha = beta = gamma = 1 this is the VAE.
+With alpha = beta = gamma = 1 this is the VAE. The variants are the six values of beta that Locatello et al.
+2019 (arXiv:1811.12359) compare.
 
     paper              here               shape        meaning
     q(z|n)             mu, logvar         (B, D)       posterior of image n
@@ -99,6 +100,10 @@ class BetaTCVAE(vae.VAE):
         "paper": Config(),
         "mss": Config(estimator="mss"),
         "mini": Config(**vae.MINI, batch=64, beta=3.0),
+    }
+
+    VARIANTS: ClassVar[Mapping[str, Mapping[str, object]]] = {
+        f"beta{beta}": {"beta": float(beta)} for beta in (1, 2, 4, 6, 8, 10)
     }
 
     def __init__(self, config: Config, data: DataInfo) -> None:

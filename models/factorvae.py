@@ -15,6 +15,8 @@ D classifies samples of q(z) (class 0) and of prod_j q(z_j) (class 1), and is tr
     perm(z')         permute(z', perm)        (B, D)       each latent shuffled over the batch by itself
     D_0, D_1         d(z)                     (B, 2)       logits of the two classes
 
+The variants are the six values of gamma that Locatello et al. 2019 (arXiv:1811.12359) compare.
+
 Deviations: each update runs on current weights, so the encoder has taken its step before D learns. D has five
 hidden layers of 1000 (the "6 layers" of the paper, counted with the last one). 300,000 steps are those of
 disentanglement_lib. "mini" has a smaller gamma, since its images have a quarter of the pixels.
@@ -61,6 +63,10 @@ class FactorVAE(vae.VAE):
     CONFIGS: ClassVar[Mapping[str, Config]] = {
         "paper": Config(),
         "mini": Config(**{**vae.MINI, "steps": 6_000}, gamma=8.0, hidden=256, layers=3),
+    }
+
+    VARIANTS: ClassVar[Mapping[str, Mapping[str, object]]] = {
+        f"gamma{gamma}": {"gamma": float(gamma)} for gamma in (10, 20, 30, 40, 50, 100)
     }
 
     def __init__(self, config: Config, data: DataInfo) -> None:

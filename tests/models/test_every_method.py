@@ -26,7 +26,7 @@ from disbench.models import (
 from disbench.models.registry import built_in
 
 EXAMPLE = (
-    Path(__file__).resolve().parents[2] / "examples" / "disbench-example" / "disbench_example" / "dip_vae.py"
+    Path(__file__).resolve().parents[2] / "examples" / "disbench-example" / "disbench_example" / "wae.py"
 )
 METHODS = [*built_in(), EXAMPLE.stem]
 EVERY_CONFIG = [(name, config) for name in built_in() for config in get(name).CONFIGS]

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from disbench.errors import UsageError
-from disbench.models import DataInfo, build, configure, vae
+from disbench.models import DataInfo, build, configure, get, vae
 from disbench.models.betatcvae import decompose_kl, log_weights
 from disbench.models.categorical import gumbel_noise, gumbel_softmax
 from disbench.models.factorvae import permute, total_correlation
@@ -338,3 +338,21 @@ def test_the_code_of_a_jointvae_is_mu_and_alpha_or_the_category(make, inputs):
 def test_a_jointvae_without_a_discrete_latent_is_refused(data):
     with pytest.raises(UsageError, match="discrete is empty"):
         build("jointvae", configure("jointvae", "mini", {"discrete": ""}), data, 0)
+
+
+# The study of Locatello et al. 2019
+
+
+@pytest.mark.parametrize(
+    ("name", "setting", "strengths"),
+    [
+        ("betavae", "beta", [1, 2, 4, 6, 8, 16]),
+        ("factorvae", "gamma", [10, 20, 30, 40, 50, 100]),
+        ("betatcvae", "beta", [1, 2, 4, 6, 8, 10]),
+    ],
+)
+def test_the_variants_are_the_strengths_of_the_study(name, setting, strengths):
+    """As in disentanglement_lib's sweep `unsupervised_study_v1`."""
+    variants = get(name).VARIANTS
+    assert list(variants.values()) == [{setting: strength} for strength in strengths]
+    assert list(variants) == [f"{setting}{strength}" for strength in strengths]
