@@ -15,11 +15,14 @@ D classifies samples of q(z) (class 0) and of prod_j q(z_j) (class 1), and is tr
     perm(z')         permute(z', perm)        (B, D)       each latent shuffled over the batch by itself
     D_0, D_1         d(z)                     (B, 2)       logits of the two classes
 
-The variants are the six values of gamma that Locatello et al. 2019 (arXiv:1811.12359) compare.
+The variants are the six values of gamma that Locatello et al. 2019 (arXiv:1811.12359) compare, with the
+settings "dlib".
 
 Deviations: each update runs on current weights, so the encoder has taken its step before D learns. D has five
 hidden layers of 1000 (the "6 layers" of the paper, counted with the last one). 300,000 steps are those of
-disentanglement_lib. "mini" has a smaller gamma, since its images have a quarter of the pixels.
+disentanglement_lib. "dlib" has that library's nets, with six hidden layers in D; there the shuffled codes are
+those of the same batch, here of a second one, as in the paper. "mini" has a smaller gamma, since its images
+have a quarter of the pixels.
 """
 
 from __future__ import annotations
@@ -33,7 +36,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from disbench.models import vae
-from disbench.models.layers import leaky
+from disbench.models.layers import glorot, leaky
 from disbench.models.method import DataInfo, Noise, Terms, Update
 from disbench.models.nets import mlp
 from disbench.models.optimizer import adam
@@ -62,6 +65,7 @@ class FactorVAE(vae.VAE):
     config: Config
     CONFIGS: ClassVar[Mapping[str, Config]] = {
         "paper": Config(),
+        "dlib": Config(nets="dlib", layers=6),
         "mini": Config(**{**vae.MINI, "steps": 6_000}, gamma=8.0, hidden=256, layers=3),
     }
 
@@ -72,6 +76,8 @@ class FactorVAE(vae.VAE):
     def __init__(self, config: Config, data: DataInfo) -> None:
         super().__init__(config, data)
         self.d = mlp([config.codes, *[config.hidden] * config.layers, 2], leaky)
+        if config.nets == "dlib":
+            glorot(self.d)
 
     @property
     def images_per_step(self) -> int:

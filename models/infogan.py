@@ -22,8 +22,10 @@ learn from Q.
 Deviations: as in the authors' code, the generator maximises log D(G) (non-saturating), and D's optimiser also
 trains Q and the trunk ("limit": G's optimiser trains Q, as in IB-GAN). "mini" is a small version of "paper".
 "mini_mnist" has the same nets with the codes of "mnist": narrow versions of the nets of "mnist" generated
-near-grey images; batch norm hides low contrast from D. There are no configs for SVHN, CelebA, faces and
-chairs: the authors' code has none.
+near-grey images; batch norm hides low contrast from D. The code of "paper" takes two steps of G per step of
+D, and one power iteration per training step; here it is one step of G, and one iteration per forward pass.
+The code of "mnist" draws new noise for G's step, and D's convolutions begin with a truncated normal. There
+are no configs for SVHN, CelebA, faces and chairs: the authors' code has none.
 """
 
 from __future__ import annotations
@@ -97,6 +99,9 @@ MNIST = Config(
     lr_g=1e-3,
     lr_d=2e-4,
 )
+MNIST_LEAK = 0.01  # slope of its leaky ReLUs
+MNIST_GAIN_STD = 0.02  # its batch norms begin with gains N(1, 0.02)
+
 LIMIT = Config(
     steps=150_000,
     nets="ibgan",
@@ -146,15 +151,15 @@ class InfoGAN(Method):
             )
         elif c.nets == "mnist":
             self.g = nets.mnist_generator(data.shape, latents)
-            self.trunk = nets.mnist_trunk(data.shape)
+            self.trunk = nets.mnist_trunk(data.shape, leak=MNIST_LEAK)
             self.d = nn.Linear(1024, 1)
-            self.q = nets.mnist_q_head(1024, codes)
+            self.q = nets.mnist_q_head(1024, codes, leak=MNIST_LEAK)
         else:
             self.g = nets.ibgan_generator(data.shape, latents, c.width, c.base)
             self.trunk = nn.Identity()
             self.d = nets.ibgan_head(data.shape, 1, c.width, c.base)
             self.q = nets.ibgan_head(data.shape, codes, c.width, c.base, hidden=True)
-        layers.initialise(self, std=c.init_std)
+        layers.initialise(self, std=c.init_std, gain_std=MNIST_GAIN_STD if c.nets == "mnist" else 0.0)
 
     def noise(self, batch: int, generator: torch.Generator) -> Noise:
         c = self.config

@@ -5,7 +5,8 @@ Minimises, per image and pixel (eq. 7 with its sign flipped):
 
     L = -E_q[log p(x|z,c)] + gamma_z |KL(q(z|x) || p(z)) - C_z(t)| + gamma_c |KL(q(c|x) || p(c)) - C_c(t)|
 
-The capacities C_z and C_c rise linearly from 0; C_c stops at sum_i log K_i, the largest KL of c.
+On colour images the first term is averaged over the channels, as in the authors' code. The capacities C_z and
+C_c rise linearly from 0; C_c stops at sum_i log K_i, the largest KL of c.
 
     paper           here             shape         meaning
     q(z|x)          mu, logvar       (B, D)        Gaussian posterior of the continuous latents
@@ -109,7 +110,8 @@ class JointVAE(Method):
         return mu, logvar, [block.log_softmax(1) for block in logits]
 
     def loss(self, x: Tensor, noise: Noise, step: Tensor) -> Terms:
-        c, pixels = self.config, x.shape[2] * x.shape[3]
+        c, (_, channels, height, width) = self.config, x.shape
+        pixels = height * width
         mu, logvar, log_alpha = self.posterior(x)
         z = mu + (0.5 * logvar).exp() * noise["eps"]
         gumbel = torch.split(noise["gumbel"], list(c.discrete), dim=1)
@@ -117,8 +119,10 @@ class JointVAE(Method):
         capacity_z, capacity_c = self.capacities(step)
         kl_z = vae.gaussian_kl(mu, logvar).sum(1).mean()
         kl_c = torch.stack([categorical_kl(a).mean() for a in log_alpha]).sum()
+        nll = vae.bernoulli_nll(self.decoder(torch.cat([z, *samples], 1)), x)
         return {
-            "reconstruction": vae.bernoulli_nll(self.decoder(torch.cat([z, *samples], 1)), x) / pixels,
+            # the authors' code averages over channels, while the KLs are per pixel
+            "reconstruction": nll / (channels * pixels),
             "kl_z": c.gamma_z * (kl_z - capacity_z).abs() / pixels,
             "kl_c": c.gamma_c * (kl_c - capacity_c).abs() / pixels,
         }

@@ -15,7 +15,8 @@ Pixels and latents are summed and images averaged; a mean over pixels would chan
 of the KL.
 
 Deviations: networks and optimiser are those that Kim & Mnih 2018 (arXiv:1802.05983) used for VAEs on
-dSprites; the paper itself has neither convolutions nor dSprites.
+dSprites; the paper itself has neither convolutions nor dSprites. "dlib" is the setting of disentanglement_lib
+(Locatello et al. 2019, arXiv:1811.12359), initial weights included, here and in the other VAEs.
 """
 
 from __future__ import annotations
@@ -75,7 +76,11 @@ def bernoulli_nll(logits: Tensor, x: Tensor) -> Tensor:
 
 class VAE(Method):
     config: Config
-    CONFIGS: ClassVar[Mapping[str, Config]] = {"paper": Config(), "mini": Config(**MINI)}
+    CONFIGS: ClassVar[Mapping[str, Config]] = {
+        "paper": Config(),
+        "dlib": Config(nets="dlib"),
+        "mini": Config(**MINI),
+    }
 
     def __init__(self, config: Config, data: DataInfo) -> None:
         super().__init__(config, data)
