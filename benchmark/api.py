@@ -78,7 +78,7 @@ class Run:
         import pandas as pd
 
         rows = [
-            (seed.cell.label, seed.cell.seed, seed.state, seed.error if seed.state == "failed" else "")
+            (seed.name, seed.cell.seed, seed.state, seed.error if seed.state == "failed" else "")
             for seed in progress.of_run(self.path)
         ]
         return pd.DataFrame(rows, columns=["method", "seed", "state", "error"])
@@ -179,7 +179,7 @@ def run(request: Request) -> Run:
                 tally.end(cell, outcome)
                 if outcome in ("failed", "full"):
                     why = Status.read(out / cell.folder).why or "the disk is full"
-                    say(console, f"{cell.label} seed {cell.seed} failed: {why}")
+                    say(console, f"{tally.seeds[cell].name} seed {cell.seed} failed: {why}")
         reason = stopped()
     if outcomes["full"] and not outcomes["done"]:
         raise UsageError(

@@ -12,6 +12,7 @@ import sys
 import textwrap
 import tokenize
 import tomllib
+import typing
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -228,6 +229,22 @@ def comments(kind: type) -> dict[str, str]:
     return texts
 
 
+def allowed(kind: type) -> dict[str, str]:
+    """The values that each setting of a method may take, in words."""
+    from disbench.models import ranges
+
+    found, declared = {}, ranges.declared(kind)
+    for field, hint in typing.get_type_hints(kind).items():
+        several = typing.get_origin(hint) is tuple
+        if hint is bool:
+            found[field] = "true, false"
+        elif typing.get_origin(hint) is typing.Literal:
+            found[field] = ", ".join(map(str, typing.get_args(hint)))
+        else:
+            found[field] = f"{'each ' if several else ''}{declared[field]}" if field in declared else "–"
+    return found
+
+
 def methods_index() -> str:
     rows = []
     for name in method_names():
@@ -254,13 +271,17 @@ def method_page(name: str) -> str:
         f"`--set {name}.FIELD=VALUE`. The last column says where the default comes from.\n"
     )
     configs = method.CONFIGS
-    known = comments(type(configs["paper"]))
+    kind = type(configs["paper"])
+    known, permitted = comments(kind), allowed(kind)
     rows = []
-    for field in dataclasses.fields(configs["paper"]):
+    for field in dataclasses.fields(kind):
         values = [shown(getattr(config, field.name)) for config in configs.values()]
         marked = [value if value == values[0] else f"**{value}**" for value in values]
-        rows.append([f"`{field.name}`", *marked, linked(known.get(field.name, ""))])
-    text.append(table(["setting", *configs, "default: meaning and source"], rows))
+        note = linked(known.get(field.name, ""))
+        rows.append([f"`{field.name}`", *marked, permitted[field.name], note])
+    text.append(table(["setting", *configs, "allowed", "default: meaning and source"], rows))
+    if kind.check is not models.Config.check:
+        text.append(f"Between settings: {inspect.getdoc(kind.check)}\n")
     if method.VARIANTS:
         text.append("## Variants\n")
         text.append("`--variants NAME`, or `--variants all` for every one: the rows of one table.\n")

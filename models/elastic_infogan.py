@@ -30,7 +30,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -42,29 +42,30 @@ from disbench.models.categorical import CategoryCode, category_codes, gumbel_noi
 from disbench.models.gan import confidence, fake_term, real_term
 from disbench.models.method import DataInfo, Method, Noise, Terms, Update
 from disbench.models.optimizer import adam
+from disbench.models.ranges import Categories, Count, CountOrNone, NotNegative, Positive, Range
 
 
 @dataclass(frozen=True)
 class Config(method.Config):
-    steps: int = 118_000  # 200 epochs of some 38,000 imbalanced digits; this and all below: the authors' code
+    steps: Count = 118_000  # 200 epochs of about 38,000 digits; this and all below: the authors' code
     version: Literal["v1", "v2"] = "v2"
     prior: Literal["uniform", "ground-truth", "learned"] = "learned"
-    z: int = 62  # N, size of z
-    k: int = 10  # K, number of classes
-    tau: float = 0.1  # temperature of the Gumbel-softmax
-    lam_info: float = 1.0  # lambda_1
-    lam_trans: float = 10.0  # lambda_2
-    lam_ent: float = 1.0  # lambda_3, only in v1; ours
-    temperature: float = 1.0  # of NT-Xent
-    rotation: float = 20.0  # degrees, either way
-    zoom: float = 0.1  # by a factor between 1 - zoom and 1 + zoom
-    distortion: float = 0.04  # largest displacement, in sides of the image; ours
-    lr: float = 2e-4  # both optimisers; Adam with beta1 0.5
-    prior_speed: float = 1.0  # pi moves by this many lr in a step; more in "mini", which takes fewer steps
-    init_std: float = 0.02  # of the initial weights
-    width: int = 64  # channels of the first convolution
-    hidden: int = 1024  # units of the fully connected layers
-    middle: int = 128  # units of Q's last hidden layer
+    z: CountOrNone = 62  # N, size of z
+    k: Categories = 10  # K, number of classes
+    tau: Positive = 0.1  # temperature of the Gumbel-softmax
+    lam_info: NotNegative = 1.0  # lambda_1
+    lam_trans: NotNegative = 10.0  # lambda_2
+    lam_ent: NotNegative = 1.0  # lambda_3, only in v1; ours
+    temperature: Positive = 1.0  # of NT-Xent
+    rotation: Annotated[float, Range(0, 180)] = 20.0  # degrees, either way
+    zoom: Annotated[float, Range(0, 1, below=True)] = 0.1  # by a factor between 1 - zoom and 1 + zoom
+    distortion: Annotated[float, Range(0, 1)] = 0.04  # largest displacement, in sides of the image; ours
+    lr: Positive = 2e-4  # both optimisers; Adam with beta1 0.5
+    prior_speed: Positive = 1.0  # pi moves by this many lr in a step; more in "mini", which takes fewer steps
+    init_std: Positive = 0.02  # of the initial weights
+    width: Count = 64  # channels of the first convolution
+    hidden: Count = 1024  # units of the fully connected layers
+    middle: Count = 128  # units of Q's last hidden layer
     category_code: CategoryCode = "argmax"  # in `represent`
 
 

@@ -15,9 +15,14 @@ D classifies samples of q(z) (class 0) and of prod_j q(z_j) (class 1), and is tr
     perm(z')         permute(z', perm)        (B, D)       each latent shuffled over the batch by itself
     D_0, D_1         d(z)                     (B, 2)       logits of the two classes
 
+The variants are the six values of gamma that Locatello et al. 2019 (arXiv:1811.12359) compare, with the
+settings "dlib".
+
 Deviations: each update runs on current weights, so the encoder has taken its step before D learns. D has five
 hidden layers of 1000 (the "6 layers" of the paper, counted with the last one). 300,000 steps are those of
-disentanglement_lib. "mini" has a smaller gamma, since its images have a quarter of the pixels.
+disentanglement_lib. "dlib" has that library's nets, with six hidden layers in D; there the shuffled codes are
+those of the same batch, here of a second one, as in the paper. "mini" has a smaller gamma, since its images
+have a quarter of the pixels.
 """
 
 from __future__ import annotations
@@ -31,18 +36,19 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from disbench.models import vae
-from disbench.models.layers import leaky
+from disbench.models.layers import glorot, leaky
 from disbench.models.method import DataInfo, Noise, Terms, Update
 from disbench.models.nets import mlp
 from disbench.models.optimizer import adam
+from disbench.models.ranges import Count, NotNegative, Positive
 
 
 @dataclass(frozen=True)
 class Config(vae.Config):
-    gamma: float = 35.0  # weight of TC(z); Kim & Mnih 2018, dSprites
-    hidden: int = 1000  # units of each hidden layer of D; Kim & Mnih 2018
-    layers: int = 5  # hidden layers of D
-    lr_d: float = 1e-4  # Kim & Mnih 2018, with Adam's betas (0.5, 0.9)
+    gamma: NotNegative = 35.0  # weight of TC(z); Kim & Mnih 2018, dSprites
+    hidden: Count = 1000  # units of each hidden layer of D; Kim & Mnih 2018
+    layers: Count = 5  # hidden layers of D
+    lr_d: Positive = 1e-4  # Kim & Mnih 2018, with Adam's betas (0.5, 0.9)
 
 
 def permute(z: Tensor, perm: Tensor) -> Tensor:
@@ -59,12 +65,19 @@ class FactorVAE(vae.VAE):
     config: Config
     CONFIGS: ClassVar[Mapping[str, Config]] = {
         "paper": Config(),
+        "dlib": Config(nets="dlib", layers=6),
         "mini": Config(**{**vae.MINI, "steps": 6_000}, gamma=8.0, hidden=256, layers=3),
+    }
+
+    VARIANTS: ClassVar[Mapping[str, Mapping[str, object]]] = {
+        f"gamma{gamma}": {"gamma": float(gamma)} for gamma in (10, 20, 30, 40, 50, 100)
     }
 
     def __init__(self, config: Config, data: DataInfo) -> None:
         super().__init__(config, data)
         self.d = mlp([config.codes, *[config.hidden] * config.layers, 2], leaky)
+        if config.nets == "dlib":
+            glorot(self.d)
 
     @property
     def images_per_step(self) -> int:

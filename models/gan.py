@@ -29,23 +29,24 @@ from disbench.models.layers import initialise
 from disbench.models.method import DataInfo, Method, Noise, Terms, Update
 from disbench.models.nets import ibgan_generator, ibgan_head
 from disbench.models.optimizer import Optimizer, adam, rmsprop
+from disbench.models.ranges import Count, CountOrNone, NotNegative, Positive
 
 
 @dataclass(frozen=True)
 class Config(method.Config):
-    steps: int = 150_000  # IB-GAN's official code, dSprites; likewise all below
-    codes: int = 10  # D, size of z, which is the code
-    width: int = 16  # ngf: channels of the generator's last feature map
-    width_d: int = 16  # ndf: channels of the first feature map of D and q
-    base: int = 8  # side of the generator's first feature map
+    steps: Count = 150_000  # IB-GAN's official code, dSprites; likewise all below
+    codes: Count = 10  # D, size of z, which is the code
+    width: Count = 16  # ngf: channels of the generator's last feature map
+    width_d: Count = 16  # ndf: channels of the first feature map of D and q
+    base: Count = 8  # side of the generator's first feature map
     spectral: bool = False  # spectral norm instead of batch norm in D
-    lr_g: float = 5e-5
-    lr_d: float = 1e-6
+    lr_g: Positive = 5e-5
+    lr_d: Positive = 1e-6
     optimizer: Literal["rmsprop", "adam"] = "rmsprop"
-    init_std: float = 0.02  # of the initial weights
-    noise_start: float = 1.0  # standard deviation of the instance noise at step 0
-    noise_end: float = 0.0
-    noise_steps: int = 100_000  # steps from start to end
+    init_std: Positive = 0.02  # of the initial weights
+    noise_start: NotNegative = 1.0  # standard deviation of the instance noise at step 0
+    noise_end: NotNegative = 0.0
+    noise_steps: CountOrNone = 100_000  # steps from start to end
 
 
 # ours: 32x32 images, one core

@@ -46,18 +46,25 @@ from disbench.models.gan import (
 from disbench.models.layers import initialise
 from disbench.models.method import DataInfo, Method, Noise, Terms, Update
 from disbench.models.nets import ibgan_front, ibgan_front_head, ibgan_generator, ibgan_head, mlp
+from disbench.models.ranges import Count, NotNegative
 from disbench.models.vae import active_units, gaussian_kl
 
 
 @dataclass(frozen=True)
 class Config(gan.Config):
-    z: int = 16  # N, size of z; `codes` is D, the size of r, which is the code
-    lam: float = 1.0  # weight of the lower bound
-    beta: float = 0.141  # weight of the upper bound: the authors' dSprites command line
-    guard: float = 20.0  # nats; where beta = 0 the KL is held below this with weight 100 (authors' code)
+    z: Count = 16  # N, size of z; `codes` is D, the size of r, which is the code
+    lam: NotNegative = 1.0  # weight of the lower bound
+    beta: NotNegative = 0.141  # weight of the upper bound: the authors' dSprites command line
+    guard: NotNegative = 20.0  # nats; where beta = 0 the KL stays below, by weight 100 (authors' code)
     front: bool = False  # D and q share their first three convolutions, and e is deeper
     smoothing: bool = False  # D's target of a real image is U(0.7, 1.2) instead of 1
     init: Literal["dcgan", "orthogonal"] = "dcgan"
+
+    def check(self) -> str | None:
+        """`beta` is at most `lam`: lambda >= beta in the objective."""
+        if self.beta > self.lam:
+            return f"beta={self.beta} was given, but it must be at most lam, which is {self.lam}."
+        return None
 
 
 # the authors' code for CelebA and 3D Chairs

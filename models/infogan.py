@@ -22,8 +22,10 @@ learn from Q.
 Deviations: as in the authors' code, the generator maximises log D(G) (non-saturating), and D's optimiser also
 trains Q and the trunk ("limit": G's optimiser trains Q, as in IB-GAN). "mini" is a small version of "paper".
 "mini_mnist" has the same nets with the codes of "mnist": narrow versions of the nets of "mnist" generated
-near-grey images; batch norm hides low contrast from D. There are no configs for SVHN, CelebA, faces and
-chairs: the authors' code has none.
+near-grey images; batch norm hides low contrast from D. The code of "paper" takes two steps of G per step of
+D, and one power iteration per training step; here it is one step of G, and one iteration per forward pass.
+The code of "mnist" draws new noise for G's step, and D's convolutions begin with a truncated normal. There
+are no configs for SVHN, CelebA, faces and chairs: the authors' code has none.
 """
 
 from __future__ import annotations
@@ -47,31 +49,42 @@ from disbench.models.categorical import (
 )
 from disbench.models.gan import code_error, confidence, fake_term, instance_noise, noisy, real_term
 from disbench.models.method import DataInfo, Method, Noise, Terms, Update
+from disbench.models.ranges import Categories, Count, CountOrNone, NotNegative, Positive
 
 
 @dataclass(frozen=True)
 class Config(method.Config):
-    steps: int = 288_000  # 25 epochs of dSprites; this and all below: InfoGAN-CR's code, "InfoGAN (modified)"
+    steps: Count = 288_000  # 25 epochs of dSprites; this and all below: "InfoGAN (modified)" of InfoGAN-CR
     nets: Literal["modified", "mnist", "ibgan"] = "modified"
-    channels: tuple[int, ...] = (32, 32, 64, 64)  # of the trunk; the generator has them reversed
-    noise: int = 5  # N, size of z
-    continuous: int = 5  # D, number of real codes
-    categorical: tuple[int, ...] = ()  # K, number of categories, of each categorical code
+    channels: tuple[Count, ...] = (32, 32, 64, 64)  # of the trunk; the generator has them reversed
+    noise: CountOrNone = 5  # N, size of z
+    continuous: CountOrNone = 5  # D, number of real codes
+    categorical: tuple[Categories, ...] = ()  # K, number of categories, of each categorical code
     prior: Literal["uniform", "normal"] = "uniform"  # of z and of real codes: U(-1, 1) or N(0, 1)
-    lam: float = 0.05  # weight of L_I of the real codes
-    lam_categorical: float = 1.0  # weight of L_I of the categorical codes
+    lam: NotNegative = 0.05  # weight of L_I of the real codes
+    lam_categorical: NotNegative = 1.0  # weight of L_I of the categorical codes
     inform_generator: bool = True  # False: L_I is maximised over Q alone
     optimizer: Literal["adam", "rmsprop"] = "adam"
-    lr_g: float = 1e-3
-    lr_d: float = 2e-3
-    init_std: float = 0.02  # of the initial weights
+    lr_g: Positive = 1e-3
+    lr_d: Positive = 2e-3
+    init_std: Positive = 0.02  # of the initial weights
     q_optimizer: Literal["d", "g"] = "d"  # whose optimiser trains Q
-    noise_start: float = 0.0  # instance noise, only in IB-GAN's limit
-    noise_end: float = 0.0
-    noise_steps: int = 0
-    width: int = 16  # of the nets "ibgan"
-    base: int = 8  # side of the first feature map of the nets "ibgan"
+    noise_start: NotNegative = 0.0  # instance noise, only in IB-GAN's limit
+    noise_end: NotNegative = 0.0
+    noise_steps: CountOrNone = 0
+    width: Count = 16  # of the nets "ibgan"
+    base: Count = 8  # side of the first feature map of the nets "ibgan"
     category_code: CategoryCode = "argmax"  # in `represent`
+
+    def check(self) -> str | None:
+        """At least one code; at least one of `channels`; `noise_steps` above 0 if there is instance noise."""
+        if not self.continuous and not self.categorical:
+            return "continuous is 0 and categorical is empty; give at least one code."
+        if not self.channels:
+            return "channels is empty; give at least one number."
+        if (self.noise_start or self.noise_end) and not self.noise_steps:
+            return "noise_steps is 0, so there would be no instance noise; give at least 1."
+        return None
 
 
 # the authors' code: 100 updates x 50 epochs, batch 128
@@ -86,6 +99,9 @@ MNIST = Config(
     lr_g=1e-3,
     lr_d=2e-4,
 )
+MNIST_LEAK = 0.01  # slope of its leaky ReLUs
+MNIST_GAIN_STD = 0.02  # its batch norms begin with gains N(1, 0.02)
+
 LIMIT = Config(
     steps=150_000,
     nets="ibgan",
@@ -135,15 +151,15 @@ class InfoGAN(Method):
             )
         elif c.nets == "mnist":
             self.g = nets.mnist_generator(data.shape, latents)
-            self.trunk = nets.mnist_trunk(data.shape)
+            self.trunk = nets.mnist_trunk(data.shape, leak=MNIST_LEAK)
             self.d = nn.Linear(1024, 1)
-            self.q = nets.mnist_q_head(1024, codes)
+            self.q = nets.mnist_q_head(1024, codes, leak=MNIST_LEAK)
         else:
             self.g = nets.ibgan_generator(data.shape, latents, c.width, c.base)
             self.trunk = nn.Identity()
             self.d = nets.ibgan_head(data.shape, 1, c.width, c.base)
             self.q = nets.ibgan_head(data.shape, codes, c.width, c.base, hidden=True)
-        layers.initialise(self, std=c.init_std)
+        layers.initialise(self, std=c.init_std, gain_std=MNIST_GAIN_STD if c.nets == "mnist" else 0.0)
 
     def noise(self, batch: int, generator: torch.Generator) -> Noise:
         c = self.config

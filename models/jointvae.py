@@ -5,7 +5,8 @@ Minimises, per image and pixel (eq. 7 with its sign flipped):
 
     L = -E_q[log p(x|z,c)] + gamma_z |KL(q(z|x) || p(z)) - C_z(t)| + gamma_c |KL(q(c|x) || p(c)) - C_c(t)|
 
-The capacities C_z and C_c rise linearly from 0; C_c stops at sum_i log K_i, the largest KL of c.
+On colour images the first term is averaged over the channels, as in the authors' code. The capacities C_z and
+C_c rise linearly from 0; C_c stops at sum_i log K_i, the largest KL of c.
 
     paper           here             shape         meaning
     q(z|x)          mu, logvar       (B, D)        Gaussian posterior of the continuous latents
@@ -28,7 +29,6 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from disbench.errors import UsageError
 from disbench.models import method, vae
 from disbench.models.categorical import (
     CategoryCode,
@@ -42,22 +42,27 @@ from disbench.models.categorical import (
 from disbench.models.method import DataInfo, Method, Noise, Terms, Update
 from disbench.models.nets import vae_nets
 from disbench.models.optimizer import adam
+from disbench.models.ranges import Categories, Count, NotNegative, Positive
 
 
 @dataclass(frozen=True)
 class Config(method.Config):
-    steps: int = 345_000  # 30 epochs of dSprites; this and all below: the authors' code, dSprites
-    codes: int = 6  # continuous latents
-    discrete: tuple[int, ...] = (3,)  # number of categories of each discrete latent
+    steps: Count = 345_000  # 30 epochs of dSprites; this and all below: the authors' code, dSprites
+    codes: Count = 6  # continuous latents
+    discrete: tuple[Categories, ...] = (3,)  # number of categories of each discrete latent
     nets: vae.Nets = "jointvae"
-    lr: float = 5e-4
-    tau: float = 0.67  # temperature of the Gumbel-softmax
-    gamma_z: float = 150.0
-    gamma_c: float = 150.0
-    capacity_z: float = 40.0  # nats, at the end of the rise
-    capacity_c: float = 1.1
-    capacity_steps: int = 300_000  # length of the rise
+    lr: Positive = 5e-4
+    tau: Positive = 0.67  # temperature of the Gumbel-softmax
+    gamma_z: NotNegative = 150.0
+    gamma_c: NotNegative = 150.0
+    capacity_z: NotNegative = 40.0  # nats, at the end of the rise
+    capacity_c: NotNegative = 1.1
+    capacity_steps: Count = 300_000  # length of the rise
     category_code: CategoryCode = "probabilities"  # in `represent`
+
+    def check(self) -> str | None:
+        """`discrete` holds at least one number."""
+        return None if self.discrete else "discrete is empty; give at least one number of categories."
 
 
 def categorical_kl(log_alpha: Tensor) -> Tensor:
@@ -85,8 +90,6 @@ class JointVAE(Method):
 
     def __init__(self, config: Config, data: DataInfo) -> None:
         super().__init__(config, data)
-        if not config.discrete:
-            raise UsageError("jointvae.discrete is empty; give at least one number of categories.")
         latents, outputs = config.codes + sum(config.discrete), 2 * config.codes + sum(config.discrete)
         self.encoder, self.decoder = vae_nets(config.nets, data.shape, latents, outputs)
 
@@ -107,7 +110,8 @@ class JointVAE(Method):
         return mu, logvar, [block.log_softmax(1) for block in logits]
 
     def loss(self, x: Tensor, noise: Noise, step: Tensor) -> Terms:
-        c, pixels = self.config, x.shape[2] * x.shape[3]
+        c, (_, channels, height, width) = self.config, x.shape
+        pixels = height * width
         mu, logvar, log_alpha = self.posterior(x)
         z = mu + (0.5 * logvar).exp() * noise["eps"]
         gumbel = torch.split(noise["gumbel"], list(c.discrete), dim=1)
@@ -115,8 +119,10 @@ class JointVAE(Method):
         capacity_z, capacity_c = self.capacities(step)
         kl_z = vae.gaussian_kl(mu, logvar).sum(1).mean()
         kl_c = torch.stack([categorical_kl(a).mean() for a in log_alpha]).sum()
+        nll = vae.bernoulli_nll(self.decoder(torch.cat([z, *samples], 1)), x)
         return {
-            "reconstruction": vae.bernoulli_nll(self.decoder(torch.cat([z, *samples], 1)), x) / pixels,
+            # the authors' code averages over channels, while the KLs are per pixel
+            "reconstruction": nll / (channels * pixels),
             "kl_z": c.gamma_z * (kl_z - capacity_z).abs() / pixels,
             "kl_c": c.gamma_c * (kl_c - capacity_c).abs() / pixels,
         }

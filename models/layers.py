@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-LEAK = 0.2  # slope of every leaky ReLU in the GANs here
+LEAK = 0.2  # slope of the leaky ReLUs in the GANs here, unless a paper has another
 
 
 class Reshape(nn.Module):
@@ -190,7 +190,7 @@ class Spectral(nn.Module):
         return y if weight.dim() == 2 else y[:, :, None, None]
 
 
-def initialise(module: nn.Module, kind: str = "dcgan", std: float = 0.02) -> None:
+def initialise(module: nn.Module, kind: str = "dcgan", std: float = 0.02, gain_std: float = 0.0) -> None:
     """Weights N(0, std) as in DCGAN, or orthogonal; biases 0.
 
     DCGAN's 0.02 suits its 64 channels. With a quarter of them, the first images of G are nearly grey and may
@@ -200,6 +200,7 @@ def initialise(module: nn.Module, kind: str = "dcgan", std: float = 0.02) -> Non
         module: its linear and convolutional layers are set.
         kind: "dcgan" or "orthogonal".
         std: of the weights, for "dcgan".
+        gain_std: of the gains of its batch norms, around 1.
     """
     for layer in module.modules():
         if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
@@ -207,6 +208,17 @@ def initialise(module: nn.Module, kind: str = "dcgan", std: float = 0.02) -> Non
                 nn.init.orthogonal_(layer.weight)
             else:
                 nn.init.normal_(layer.weight, 0.0, std)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+        elif gain_std and isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
+            nn.init.normal_(layer.weight, 1.0, gain_std)
+
+
+def glorot(module: nn.Module) -> None:
+    """Uniform weights of variance 2 / (inputs + outputs), and biases 0: TensorFlow's default layers."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+            nn.init.xavier_uniform_(layer.weight)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
 
@@ -225,6 +237,6 @@ def batch_relu(n: int, dims: int) -> list[nn.Module]:
     return [nn.BatchNorm1d(n) if dims == 1 else nn.BatchNorm2d(n), nn.ReLU()]
 
 
-def batch_leaky(n: int) -> list[nn.Module]:
+def batch_leaky(n: int, leak: float = LEAK) -> list[nn.Module]:
     """Batch norm of `n` channels, then a leaky ReLU."""
-    return [nn.BatchNorm2d(n), nn.LeakyReLU(LEAK)]
+    return [nn.BatchNorm2d(n), nn.LeakyReLU(leak)]

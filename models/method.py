@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from disbench.models.optimizer import Optimizer
+from disbench.models.ranges import Batch, Count
 
 Terms = dict[str, Tensor]
 Noise = dict[str, Tensor]
@@ -53,10 +54,17 @@ class DataInfo:
 
 @dataclass(frozen=True)
 class Config:
-    """Settings that every method has; each method adds its own. Every default names its source."""
+    """Settings that every method has; each method adds its own.
 
-    steps: int = 300_000
-    batch: int = 64
+    Every default names its source, and every number declares its range: see `ranges.py`.
+    """
+
+    steps: Count = 300_000  # number of training steps
+    batch: Batch = 64  # images of a batch
+
+    def check(self) -> str | None:
+        """What is wrong between settings, as a sentence that begins with a field; None where nothing is."""
+        return None
 
 
 class Method(nn.Module):

@@ -17,6 +17,7 @@ from disbench.models.layers import (
     Spectral,
     batch_leaky,
     batch_relu,
+    glorot,
     leaky,
 )
 
@@ -72,7 +73,7 @@ def vae_nets(kind: str, shape: tuple[int, int, int], codes: int, outputs: int) -
 
     Args:
         kind: a key of `CONV`, or "mlp" for the fully connected nets of Higgins et al. 2017 (ReLU encoder
-            1200-1200, tanh decoder 1200-1200-1200).
+            1200-1200, tanh decoder 1200-1200-1200). "dlib" has the initial weights of its code too.
         shape: (c, h, w) of the images.
         codes: inputs of the decoder.
         outputs: outputs of the encoder.
@@ -93,13 +94,22 @@ def vae_nets(kind: str, shape: tuple[int, int, int], codes: int, outputs: int) -
         layers += [Conv2d(n_in, n_out, k, stride=2, padding=(k - 2) // 2), nn.ReLU()]
     h_last, w_last = h >> len(channels), w >> len(channels)
     flat = channels[-1] * h_last * w_last
-    encoder = nn.Sequential(*layers, nn.Flatten(), mlp([flat, *enc_hidden, outputs], nn.ReLU))
+    head = mlp([flat, *enc_hidden, outputs], nn.ReLU)
+    encoder = nn.Sequential(*layers, nn.Flatten(), head)
 
     back = (*channels[::-1], c)
     layers = [mlp([codes, *dec_hidden, flat], nn.ReLU), nn.ReLU(), Reshape(channels[-1], h_last, w_last)]
     for n_in, n_out in itertools.pairwise(back):
         layers += [ConvTranspose2d(n_in, n_out, 4, stride=2, padding=1), nn.ReLU()]
-    return encoder, nn.Sequential(*layers[:-1])
+    decoder = nn.Sequential(*layers[:-1])
+    if kind == "dlib":
+        glorot(encoder)
+        glorot(decoder)
+        # mean and log-variance are layers of their own there, each with `codes` outputs
+        weights = head.get_parameter(f"{len(head) - 1}.weight").detach()
+        for start in range(0, outputs, codes):
+            nn.init.xavier_uniform_(weights[start : start + codes])
+    return encoder, decoder
 
 
 # ---- IB-GAN's networks; GAN and InfoGAN in its limits use them too
@@ -247,21 +257,23 @@ def mnist_generator(
     )
 
 
-def mnist_trunk(shape: tuple[int, int, int], width: int = 64, hidden: int = 1024) -> nn.Sequential:
+def mnist_trunk(
+    shape: tuple[int, int, int], width: int = 64, hidden: int = 1024, leak: float = LEAK
+) -> nn.Sequential:
     """(b, c, h, w) -> (b, hidden): the layers that D and Q share."""
     check_side("the net 'mnist'", shape, 4)
     c, side, _ = shape
     low = side // 4
     return nn.Sequential(
-        *(Conv2d(c, width, 4, 2, 1), nn.LeakyReLU(LEAK)),
-        *(Conv2d(width, 2 * width, 4, 2, 1), *batch_leaky(2 * width)),
+        *(Conv2d(c, width, 4, 2, 1), nn.LeakyReLU(leak)),
+        *(Conv2d(width, 2 * width, 4, 2, 1), *batch_leaky(2 * width, leak)),
         nn.Flatten(),
-        *(nn.Linear(2 * width * low * low, hidden), nn.BatchNorm1d(hidden), nn.LeakyReLU(LEAK)),
+        *(nn.Linear(2 * width * low * low, hidden), nn.BatchNorm1d(hidden), nn.LeakyReLU(leak)),
     )
 
 
-def mnist_q_head(hidden: int, outputs: int, middle: int = 128) -> nn.Sequential:
+def mnist_q_head(hidden: int, outputs: int, middle: int = 128, leak: float = LEAK) -> nn.Sequential:
     """(b, hidden) -> parameters of Q(c|x), (b, outputs)."""
     return nn.Sequential(
-        *(nn.Linear(hidden, middle), nn.BatchNorm1d(middle), nn.LeakyReLU(LEAK)), nn.Linear(middle, outputs)
+        *(nn.Linear(hidden, middle), nn.BatchNorm1d(middle), nn.LeakyReLU(leak)), nn.Linear(middle, outputs)
     )

@@ -18,6 +18,7 @@ from torch import nn
 
 from disbench import plugins
 from disbench.errors import UsageError, unknown
+from disbench.models import ranges
 from disbench.models.method import Config, DataInfo, Method
 from disbench.models.optimizer import KINDS
 
@@ -82,7 +83,8 @@ def configure(name: str, config: str = "paper", changes: Mapping[str, object] | 
         changes: new values of fields; a text is read as the field's type.
 
     Raises:
-        UsageError: unknown config or field, or a value that is not of the field's type.
+        UsageError: unknown config or field, a value that is not of the field's type or outside its range, or
+            values that contradict each other.
     """
     configs = get(name).CONFIGS
     if config not in configs:
@@ -95,11 +97,12 @@ def configure(name: str, config: str = "paper", changes: Mapping[str, object] | 
             raise unknown(f"setting of {name}", key, types)
         values[key] = _read(f"{name}.{key}", value, types[key])
     changed = dataclasses.replace(start, **values)
-    if changed.steps < 1 or changed.batch < 2:
-        raise UsageError(
-            f"{name}: steps={changed.steps} and batch={changed.batch} were given; "
-            "steps must be at least 1 and batch at least 2."
-        )
+    allowed = ranges.declared(type(start))
+    for field in types:
+        if fault := ranges.fault(f"{name}.{field}", getattr(changed, field), allowed.get(field)):
+            raise UsageError(fault)
+    if fault := changed.check():
+        raise UsageError(f"{name}.{fault}")
     return changed
 
 
@@ -124,10 +127,7 @@ def _read(label: str, value: object, kind: object) -> object:
         if kind is int:
             return int(str(value))
         if kind is float:
-            number = float(str(value))
-            if number != number:
-                raise wrong
-            return number
+            return float(str(value))
     except (KeyError, ValueError):
         raise wrong from None
     if not isinstance(value, str):

@@ -15,7 +15,8 @@ Pixels and latents are summed and images averaged; a mean over pixels would chan
 of the KL.
 
 Deviations: networks and optimiser are those that Kim & Mnih 2018 (arXiv:1802.05983) used for VAEs on
-dSprites; the paper itself has neither convolutions nor dSprites.
+dSprites; the paper itself has neither convolutions nor dSprites. "dlib" is the setting of disentanglement_lib
+(Locatello et al. 2019, arXiv:1811.12359), initial weights included, here and in the other VAEs.
 """
 
 from __future__ import annotations
@@ -32,18 +33,19 @@ from disbench.models import method
 from disbench.models.method import DataInfo, Method, Noise, Terms, Update
 from disbench.models.nets import vae_nets
 from disbench.models.optimizer import Optimizer
+from disbench.models.ranges import Batch, Count, Positive
 
 Nets = Literal["conv", "burgess", "dlib", "jointvae", "jointvae32", "mini", "mlp"]
 
 
 @dataclass(frozen=True)
 class Config(method.Config):
-    steps: int = 300_000  # Locatello et al. 2019, disentanglement_lib
-    batch: int = 64  # Kim & Mnih 2018
-    codes: int = 10  # D, number of latents; dSprites, Higgins et al. 2017
+    steps: Count = 300_000  # Locatello et al. 2019, disentanglement_lib
+    batch: Batch = 64  # Kim & Mnih 2018
+    codes: Count = 10  # D, number of latents; dSprites, Higgins et al. 2017
     nets: Nets = "conv"  # Kim & Mnih 2018; see `nets.vae_nets`
     optimizer: Literal["adam", "adagrad"] = "adam"  # Higgins et al. 2017 used Adagrad
-    lr: float = 1e-4  # Kim & Mnih 2018
+    lr: Positive = 1e-4  # Kim & Mnih 2018
 
 
 # ours: 32x32 images, one core
@@ -74,7 +76,11 @@ def bernoulli_nll(logits: Tensor, x: Tensor) -> Tensor:
 
 class VAE(Method):
     config: Config
-    CONFIGS: ClassVar[Mapping[str, Config]] = {"paper": Config(), "mini": Config(**MINI)}
+    CONFIGS: ClassVar[Mapping[str, Config]] = {
+        "paper": Config(),
+        "dlib": Config(nets="dlib"),
+        "mini": Config(**MINI),
+    }
 
     def __init__(self, config: Config, data: DataInfo) -> None:
         super().__init__(config, data)

@@ -15,7 +15,7 @@ import torch
 from disbench import models, plugins
 
 ROOT = Path(__file__).resolve().parents[1]
-NAME = "annealedvae"
+NAME = "freebits"
 FOLDERS = ("benchmark", "data_manifests", "docs", "examples", "leaderboards", "metrics", "models", "src")
 TESTS = ("conftest.py", "models", "test_docs.py")
 
@@ -88,7 +88,7 @@ def test_the_steps_work_on_a_copy(checkout):
         f"test_every_method_has_its_page_with_settings_and_deviations[{NAME}]",
     ):
         assert f"{test} PASSED" in told
-    assert re.search(rf"^{NAME} +AnnealedVAE: Burgess", call(checkout, listed), re.MULTILINE)
+    assert re.search(rf"^{NAME} +Free bits: Kingma", call(checkout, listed), re.MULTILINE)
     call(checkout, run, "--set", f"{NAME}.steps=4", "--dataset", "tiny.npz", "--jobs", "1")
     (checkpoint,) = (checkout / "runs" / NAME).glob(f"{NAME}-*/seed-0/checkpoint.pt")
     assert (checkpoint.parent / "traversal.png").is_file()

@@ -58,6 +58,18 @@ def test_every_method_has_its_page_with_settings_and_deviations(name):
     assert "\n## Deviations\n" in page
     for field in models.get(name).CONFIGS["paper"].__dataclass_fields__:
         assert f"| `{field}` |" in page
+    assert "| `batch` |" in page
+    assert "| at least 2 |" in page
+
+
+def test_a_methods_page_says_which_values_are_allowed():
+    page = GENERATED["methods/infogan.md"]
+    assert re.search(r"^\| `channels` .* \| each at least 1 \| of the trunk", page, re.MULTILINE)
+    assert re.search(r"^\| `lr_d` .* \| above 0 \|", page, re.MULTILINE)
+    assert re.search(r"^\| `prior` .* \| uniform, normal \|", page, re.MULTILINE)
+    assert re.search(r"^\| `inform_generator` .* \| true, false \|", page, re.MULTILINE)
+    assert "Between settings: At least one code;" in page
+    assert "Between settings" not in GENERATED["methods/vae.md"]
 
 
 def test_a_settings_comment_is_its_own_and_not_that_of_the_default_it_replaces():

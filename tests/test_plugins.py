@@ -26,7 +26,7 @@ from disbench.errors import UsageError
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLE = ROOT / "examples" / "disbench-example"
 SOURCE = EXAMPLE / "disbench_example"
-SMOKE = ["--protocol=smoke", "--jobs=1", "--set=dip_vae.steps=6", "--set=dip_vae.batch=4"]
+SMOKE = ["--protocol=smoke", "--jobs=1", "--set=wae.steps=6", "--set=wae.batch=4"]
 
 
 def imports(path):
@@ -82,16 +82,16 @@ def installed(tmp_path_factory):
 
 def test_an_installed_package_is_trained_scored_and_ranked(installed):
     told = installed.disbench(
-        "run", "--methods=dip_vae,betavae", "--dataset=bars", "--seeds=1", "--out=r", *SMOKE,
+        "run", "--methods=wae,betavae", "--dataset=bars", "--seeds=1", "--out=r", *SMOKE,
         "--set=betavae.steps=6", "--set=betavae.batch=4",
     )  # fmt: skip
     assert "factor_vae" in told
-    (checkpoint,) = (installed.folder / "r").glob("dip_vae-*/seed-0/checkpoint.pt")
+    (checkpoint,) = (installed.folder / "r").glob("wae-*/seed-0/checkpoint.pt")
     scored = json.loads(installed.disbench("score", checkpoint, "--metrics=rank_gap,mig", "--json"))
     scores = {entry["metric"]: entry["score"] for entry in scored["scores"]}
     assert 0 <= scores["rank_gap"] <= 1
     assert 0 <= scores["mig"] <= 1
-    assert "dip_vae" in installed.disbench("leaderboard", "r")
+    assert "wae" in installed.disbench("leaderboard", "r")
     cell = json.loads((checkpoint.parent / "cell.json").read_text("utf-8"))["cell"]
     assert cell["plugin"].startswith("disbench-example 0.1.0, sha256 ")
 
@@ -139,13 +139,13 @@ def fresh(monkeypatch):
 
 
 def test_a_file_gives_what_it_holds(fresh, tmp_path):
-    assert plugins.load(SOURCE / "dip_vae.py") == ["method dip_vae"]
+    assert plugins.load(SOURCE / "wae.py") == ["method wae"]
     assert plugins.load(SOURCE / "rank_gap.py") == ["metric rank_gap"]
     assert plugins.load(SOURCE / "bars.py") == ["data set bars"]
     assert plugins.load(SOURCE / "bars.py") == ["data set bars"]  # a second time does nothing
     assert len(plugins.files()) == 3
-    assert "dip_vae" in models.names()
-    assert models.configure("dip_vae", "mini", {"lambda_od": "3"}).lambda_od == 3.0
+    assert "wae" in models.names()
+    assert models.configure("wae", "mini", {"lam": "3"}).lam == 3.0
     assert "rank_gap" in metrics.names()
     assert metrics.get("rank_gap").chance == "0"
     assert metrics.rank_gap is metrics.get("rank_gap").fn
@@ -156,8 +156,8 @@ def test_a_file_gives_what_it_holds(fresh, tmp_path):
 
 def test_run_loads_it_in_every_worker_and_the_checkpoint_says_where_it_is_from(fresh, tmp_path):
     made = Environment(tmp_path)
-    plugin = shutil.copy(SOURCE / "dip_vae.py", tmp_path / "mine.py")
-    options = [word.replace("dip_vae", "mine").replace("jobs=1", "jobs=2") for word in SMOKE]
+    plugin = shutil.copy(SOURCE / "wae.py", tmp_path / "mine.py")
+    options = [word.replace("wae", "mine").replace("jobs=1", "jobs=2") for word in SMOKE]
     made.disbench(
         "run", "--plugin", plugin, "--methods=mine", "--dataset=digits", "--seeds=2", "--out=r", *options
     )
@@ -169,7 +169,7 @@ def test_run_loads_it_in_every_worker_and_the_checkpoint_says_where_it_is_from(f
     with pytest.raises(UsageError, match=r"comes from a plug-in \(mine.py, sha256 .* with plugin, or"):
         score_rows(tmp_path / "r")
     plugins.load(plugin)
-    assert type(checkpoint.build()).__name__ == "DIPVAE"
+    assert type(checkpoint.build()).__name__ == "WAE"
     assert {row["method"] for row in score_rows(tmp_path / "r")} == {"mine"}
 
 
@@ -310,13 +310,13 @@ def test_a_data_set_with_a_mistake_says_which(fresh, tmp_path):
 
 def test_two_plugins_of_one_name_are_refused(fresh, tmp_path):
     (tmp_path / "other").mkdir()
-    plugins.load(shutil.copy(SOURCE / "dip_vae.py", tmp_path))
-    with pytest.raises(UsageError, match=r"'dip_vae', which is already given by .*dip_vae\.py"):
-        plugins.load(shutil.copy(SOURCE / "dip_vae.py", tmp_path / "other"))
+    plugins.load(shutil.copy(SOURCE / "wae.py", tmp_path))
+    with pytest.raises(UsageError, match=r"'wae', which is already given by .*wae\.py"):
+        plugins.load(shutil.copy(SOURCE / "wae.py", tmp_path / "other"))
 
 
 def test_an_edited_file_needs_a_new_process(fresh, tmp_path):
-    path = Path(shutil.copy(SOURCE / "dip_vae.py", tmp_path))
+    path = Path(shutil.copy(SOURCE / "wae.py", tmp_path))
     plugins.load(path)
     path.write_text(path.read_text("utf-8") + "\n")
     with pytest.raises(UsageError, match="changed after it was loaded"):

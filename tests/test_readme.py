@@ -19,7 +19,7 @@ WRITTEN = [
     *sorted((ROOT / "examples").glob("*/*.md")),
 ]
 PAGES = {str(path.relative_to(ROOT)): path.read_text("utf-8") for path in WRITTEN}
-FOREIGN = {"my_method", "annealedvae", "dip_vae", "rank_gap"}  # names that a page's plug-in gives
+FOREIGN = {"my_method", "freebits", "wae", "rank_gap"}  # names that a page's plug-in gives
 
 
 def blocks(kind):

@@ -25,8 +25,8 @@ class PluginGroup(TyperGroup):
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
-        for option in self.params:
-            hidden = copy.copy(option)
+        for parameter in self.params:
+            hidden = copy.copy(parameter)
             # its callback loads the files
             hidden.expose_value = False
             for command in _leaves(self):

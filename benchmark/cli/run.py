@@ -171,7 +171,7 @@ def status(
         unfinished = any(seed.open for seed in alike)
         about = duration(left.seconds[training] if left else None) if unfinished else ""
         signs = progress.strip(alike, console.encoding).plain
-        rows.append({"method": alike[0].cell.label, "seeds": signs, **counts, "left": about})
+        rows.append({"method": alike[0].name, "seeds": signs, **counts, "left": about})
     console.print(table(pd.DataFrame(rows, columns=["method", "seeds", *STATES, "left"])))
     failed = [seed for seed in seeds if seed.state == "failed"]
-    say(console, *sorted(f"{seed.cell.label} seed {seed.cell.seed} failed: {seed.error}" for seed in failed))
+    say(console, *sorted(f"{seed.name} seed {seed.cell.seed} failed: {seed.error}" for seed in failed))

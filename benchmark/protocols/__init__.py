@@ -22,8 +22,8 @@ class MetricChoice(Strict):
 
     Attributes:
         name: of the metric.
-        preset: of its settings; None for its default preset.
-        settings: those that differ from the preset's.
+        preset: its preset; None for the metric's default.
+        settings: settings that differ from the preset's.
     """
 
     name: str
@@ -54,12 +54,12 @@ class Protocol(Strict):
         name: also the file's name.
         summary: one line for people.
         meaningful: False if the scores only prove that everything runs, which every table of them says.
-        dataset: the data set's name.
-        size: of its images, in pixels; None for the data set's default.
-        config: which of its named configs each method uses.
+        dataset: name of the data set.
+        size: image size in pixels; None for the data set's default.
+        config: name of the config that each method uses.
         every: changes to every method's config.
         methods: changes to the config of single methods, by name.
-        metrics: what is scored.
+        metrics: the metrics that are scored.
     """
 
     name: str
@@ -73,7 +73,7 @@ class Protocol(Strict):
     metrics: Annotated[tuple[MetricChoice, ...], Field(min_length=1)]
 
     def changes(self, method: str) -> Mapping[str, object]:
-        """What this protocol changes in a method's config."""
+        """The protocol's changes to a method's config."""
         return {**self.every, **self.methods.get(method, {})}
 
 
@@ -81,7 +81,7 @@ FOLDER = Folder("protocol", Protocol, "disbench.benchmark", "protocols")
 
 
 def names() -> list[str]:
-    """Every protocol, sorted."""
+    """The protocols, sorted."""
     return FOLDER.names()
 
 

@@ -18,6 +18,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from disbench.benchmark.runs import store
+from disbench.benchmark.runs.rows import names
 from disbench.benchmark.runs.store import Cell, Status, abandoned
 from disbench.console import say
 from disbench.units import duration
@@ -42,6 +43,7 @@ class Seed:
 
     Attributes:
         cell: the cell.
+        name: of its training, see `rows.names`.
         state: "queued", "running", "stopped", "failed", "done" or "busy".
         phase: of a running one: "preparing", "training" or "scoring".
         step: training steps taken.
@@ -51,6 +53,7 @@ class Seed:
     """
 
     cell: Cell
+    name: str
     state: str = "queued"
     phase: str = ""
     step: int = 0
@@ -76,7 +79,7 @@ class Seed:
         self.take(Status.read(folder))
 
     def take(self, status: Status) -> None:
-        """Takes over a status of the cell."""
+        """Copies what a status says."""
         self.state, self.phase = status.state, status.phase
         self.step = min(status.step, self.steps)
         self.training, self.seconds = status.training or 0.0, status.seconds or 0.0
@@ -161,7 +164,8 @@ class Tally:
 
     def __init__(self, run: Path, cells: Sequence[Cell], jobs: int) -> None:
         self.run, self.jobs = run, jobs
-        self.seeds = {cell: Seed(cell) for cell in cells}
+        named = names(cells)
+        self.seeds = {cell: Seed(cell, named[cell.training]) for cell in cells}
         # cells of a killed sweep still say "running"; they are stopped until their status changes
         self.stale = {cell: Status.read(run / cell.folder) for cell in cells if abandoned(run / cell.folder)}
         self.ended: dict[Cell, str] = {}
@@ -195,9 +199,11 @@ class Tally:
 
 def of_run(run: Path) -> list[Seed]:
     """All cells of a run with their true states, sorted by method and seed."""
+    records = store.records(run)
+    named = names(record.cell for record in records)
     seeds = []
-    for record in store.records(run):
-        seed = Seed(record.cell)
+    for record in records:
+        seed = Seed(record.cell, named[record.cell.training])
         seed.take(record.status)
         seeds.append(seed)
     return seeds
@@ -231,10 +237,10 @@ def tree(tally: Tally, elapsed: float, encoding: str) -> Tree:
         guide_style="dim",
     )
     trainings = tally.trainings
-    width = max(len(each[0].cell.label) for each in trainings.values())
+    width = max(len(each[0].name) for each in trainings.values())
     longest = max(map(len, trainings.values()))
     for training, each in trainings.items():
-        line = Text(f"{each[0].cell.label:<{width}}  ")
+        line = Text(f"{each[0].name:<{width}}  ")
         line.append_text(strip(each, encoding))
         n_done, taken = sum(not seed.open for seed in each), sum(seed.step for seed in each)
         line.append(" " * (longest - len(each)) + f"  {n_done}/{len(each)}")
@@ -316,7 +322,7 @@ def _lines(tally: Tally, console: Console, over: threading.Event) -> None:
 def as_line(tally: Tally, elapsed: float) -> str:
     """One line for all methods."""
     parts = [
-        f"{each[0].cell.label} {sum(not seed.open for seed in each)}/{len(each)} seeds, "
+        f"{each[0].name} {sum(not seed.open for seed in each)}/{len(each)} seeds, "
         f"{sum(seed.step for seed in each):,}/{sum(seed.steps for seed in each):,} steps"
         for each in tally.trainings.values()
     ]

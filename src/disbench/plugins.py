@@ -11,7 +11,7 @@ A plug-in is a Python module with one or more of these:
 A package announces its modules in its `pyproject.toml`:
 
     [project.entry-points."disbench.methods"]
-    dip_vae = "disbench_example.dip_vae"
+    wae = "disbench_example.wae"
 
 and likewise in `disbench.metrics` and `disbench.datasets`, one line per name. An installed package is
 imported when one of its names is first asked for, so a broken one harms only those who use it.
@@ -128,7 +128,7 @@ def load(path: str | Path) -> list[str]:
     """Loads a file as a plug-in; a second time does nothing.
 
     Returns:
-        Kind and name of each offer, such as ["method dip_vae", "metric rank_gap"].
+        Kind and name of each offer, such as ["method wae", "metric rank_gap"].
 
     Raises:
         UsageError: no such file, one that fails on import or gives nothing, or a name that is taken.

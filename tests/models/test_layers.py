@@ -106,3 +106,24 @@ def test_weights_start_as_in_dcgan_or_orthogonal():
     torch.testing.assert_close(net[0].weight @ net[0].weight.T, torch.eye(200), atol=1e-5, rtol=0)
     flat = net[2].weight.flatten(1)
     torch.testing.assert_close(flat @ flat.T, torch.eye(10), atol=1e-5, rtol=0)
+
+
+def test_gains_of_batch_norms_start_around_one_where_asked():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.BatchNorm1d(2000), nn.BatchNorm2d(2000))
+    layers.initialise(net, gain_std=0.02)
+    for norm in net:
+        assert norm.weight.mean().item() == pytest.approx(1.0, abs=0.002)
+        assert norm.weight.std().item() == pytest.approx(0.02, rel=0.1)
+        assert not norm.bias.any()
+
+
+def test_glorot_weights_by_hand():
+    """Uniform up to sqrt(6 / (inputs + outputs)); in a convolution both count once per kernel position."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(300, 200), nn.Conv2d(30, 10, 4), nn.ConvTranspose2d(30, 10, 4))
+    layers.glorot(net)
+    for layer, fans in zip(net, (300 + 200, 16 * (30 + 10), 16 * (30 + 10)), strict=True):
+        assert layer.weight.abs().max().item() == pytest.approx((6 / fans) ** 0.5, rel=0.01)
+        assert layer.weight.std().item() == pytest.approx((2 / fans) ** 0.5, rel=0.05)
+        assert not layer.bias.any()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
 from disbench.errors import UsageError
 from disbench.models import DataInfo, build, configure, get, nets
@@ -24,6 +25,16 @@ COUNTS = [
     ("betatcvae", "paper", DSPRITES, {"encoder": 6_381_620, "decoder": 7_814_896}),
     # D of FactorVAE: 10 x 1000 + 4 x 1000 x 1000 + 1000 x 2 weights, 5 x 1000 + 2 biases
     ("factorvae", "paper", DSPRITES, {"encoder": 249_172, "decoder": 248_833, "d": 4_017_002}),
+    # disentanglement_lib, counted by hand: convolutions 544 + 16,416 + 8,256 + 16,448, then 1024-256-20;
+    # back from 10-256-1024, deconvolutions 65,600 + 32,800 + 16,416 + 513
+    ("vae", "dlib", DSPRITES, {"encoder": 309_204, "decoder": 381_313}),
+    ("betavae", "dlib", DSPRITES, {"encoder": 309_204, "decoder": 381_313}),
+    ("annealedvae", "dlib", DSPRITES, {"encoder": 309_204, "decoder": 381_313}),
+    ("dipvae", "dlib", DSPRITES, {"encoder": 309_204, "decoder": 381_313}),
+    ("betatcvae", "dlib", DSPRITES, {"encoder": 309_204, "decoder": 381_313}),
+    # with a sixth hidden layer in D
+    ("factorvae", "dlib", DSPRITES, {"encoder": 309_204, "decoder": 381_313, "d": 5_018_002}),
+    ("annealedvae", "paper", DSPRITES, {"encoder": 252_052, "decoder": 249_953}),
     # JointVAE, counted by hand: convolutions 544 + 16,416 + 32,832 + 65,600, then 1024-256-15;
     # back from 9-256-1024, deconvolutions 65,600 + 32,800 + 16,416 + 513
     ("jointvae", "paper", DSPRITES, {"encoder": 381_647, "decoder": 381_057}),
@@ -51,6 +62,51 @@ def test_a_full_size_network_has_as_many_parameters_as_published(name, config, s
         part: sum(parameter_count(getattr(method, module)) for module in part.split()) for part in parts
     }
     assert counted == parts
+
+
+STUDY = ("vae", "betavae", "annealedvae", "factorvae", "dipvae", "betatcvae")
+
+
+@pytest.mark.parametrize("name", STUDY)
+def test_the_settings_dlib_share_optimiser_steps_and_batch(name):
+    config = configure(name, "dlib")
+    assert (config.nets, config.codes, config.optimizer) == ("dlib", 10, "adam")
+    assert (config.lr, config.steps, config.batch) == (1e-4, 300_000, 64)
+
+
+@pytest.mark.parametrize("name", ["betavae", "factorvae"])
+def test_the_nets_of_dlib_start_as_in_its_code(name):
+    """Glorot-uniform; mean and log-variance as layers of their own (together: a bound of sqrt(6 / 276))."""
+    method = build(name, configure(name, "dlib"), DataInfo(DSPRITES, 100), 0)
+    for key, value in method.named_parameters():
+        assert key.endswith("weight") or not value.any(), key
+    first, last = method.encoder[0].weight, method.encoder[-1][-1].weight
+    assert first.abs().max().item() == pytest.approx((6 / (16 + 512)) ** 0.5, rel=0.02)
+    for head in last.split(10):
+        assert (6 / 276) ** 0.5 < head.abs().max().item() <= (6 / 266) ** 0.5
+    if name == "factorvae":
+        assert method.d[2].weight.abs().max().item() == pytest.approx((6 / 2000) ** 0.5, rel=0.01)
+
+
+def slopes(module):
+    return {layer.negative_slope for layer in module.modules() if isinstance(layer, nn.LeakyReLU)}
+
+
+def gains(module):
+    norms = (nn.BatchNorm1d, nn.BatchNorm2d)
+    return torch.cat([layer.weight.detach() for layer in module.modules() if isinstance(layer, norms)])
+
+
+def test_infogan_for_mnist_has_the_constants_of_its_code():
+    """openai/InfoGAN, `custom_ops.py`: leak 0.01, gains N(1, 0.02). Elastic-InfoGAN's code has neither."""
+    data = DataInfo(MNIST, 100)
+    own = build("infogan", configure("infogan", "mnist"), data, 0)
+    assert slopes(own) == {0.01}
+    assert gains(own).mean().item() == pytest.approx(1.0, abs=0.002)
+    assert gains(own).std().item() == pytest.approx(0.02, rel=0.05)
+    elastic = build("elastic_infogan", configure("elastic_infogan", "paper"), data, 0)
+    assert slopes(elastic) == {0.2}
+    assert (gains(elastic) == 1).all()
 
 
 @pytest.mark.parametrize("kind", [*nets.CONV, "mlp"])

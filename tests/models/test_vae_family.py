@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from disbench.errors import UsageError
-from disbench.models import DataInfo, build, configure, vae
+from disbench.models import DataInfo, build, configure, get, vae
 from disbench.models.betatcvae import decompose_kl, log_weights
 from disbench.models.categorical import gumbel_noise, gumbel_softmax
 from disbench.models.factorvae import permute, total_correlation
@@ -323,6 +323,21 @@ def test_the_whole_loss_of_a_jointvae_whose_nets_are_known(make):
     close(terms["kl_c"], 7 * 0.1 / 7, rel=1e-4)  # the uniform posterior has KL 0
 
 
+def test_on_colour_images_only_the_reconstruction_of_a_jointvae_is_averaged_over_channels(make):
+    """Seven pixels of three channels, blind nets. A sum over channels, seen failing here: 3 log 2."""
+    changes = {"codes": 2, "capacity_z": 40, "capacity_steps": 100, "gamma_z": 5}
+    method = make("jointvae", changes=changes)
+    method.encoder = nn.Sequential(nn.Flatten(), nn.Linear(21, 7))
+    method.decoder = nn.Sequential(nn.Linear(5, 21), nn.Unflatten(1, (3, 1, 7)))
+    for p in [*method.encoder.parameters(), *method.decoder.parameters()]:
+        nn.init.zeros_(p)
+    noise = {"eps": torch.zeros(1, 2), "gumbel": torch.zeros(1, 3)}
+    with torch.no_grad():
+        terms = method.loss(torch.zeros(1, 3, 1, 7), noise, torch.tensor(10.0))  # C_z = 4
+    close(terms["reconstruction"], math.log(2), rel=1e-5)
+    close(terms["kl_z"], 5 * 4 / 7, rel=1e-5)
+
+
 def test_the_code_of_a_jointvae_is_mu_and_alpha_or_the_category(make, inputs):
     soft = make("jointvae", changes={"discrete": "3,2"})
     hard = make("jointvae", changes={"discrete": "3,2", "category_code": "argmax"})
@@ -338,3 +353,21 @@ def test_the_code_of_a_jointvae_is_mu_and_alpha_or_the_category(make, inputs):
 def test_a_jointvae_without_a_discrete_latent_is_refused(data):
     with pytest.raises(UsageError, match="discrete is empty"):
         build("jointvae", configure("jointvae", "mini", {"discrete": ""}), data, 0)
+
+
+# The study of Locatello et al. 2019
+
+
+@pytest.mark.parametrize(
+    ("name", "setting", "strengths"),
+    [
+        ("betavae", "beta", [1, 2, 4, 6, 8, 16]),
+        ("factorvae", "gamma", [10, 20, 30, 40, 50, 100]),
+        ("betatcvae", "beta", [1, 2, 4, 6, 8, 10]),
+    ],
+)
+def test_the_variants_are_the_strengths_of_the_study(name, setting, strengths):
+    """As in disentanglement_lib's sweep `unsupervised_study_v1`."""
+    variants = get(name).VARIANTS
+    assert list(variants.values()) == [{setting: strength} for strength in strengths]
+    assert list(variants) == [f"{setting}{strength}" for strength in strengths]

@@ -3,29 +3,43 @@
 import numpy as np
 import pytest
 import torch
-from disbench_example.dip_vae import DIPVAE, Config, covariance
 from disbench_example.rank_gap import rank_gap
+from disbench_example.wae import WAE, Config, kernel, mmd
 
 from disbench import datasets, models
 
-MU = torch.tensor([[1.0, 0.0], [-1.0, 0.0], [0.0, 2.0], [0.0, -2.0]])  # Cov = diag(1/2, 2)
-LOGVAR = torch.tensor([0.5, 2.0]).log().expand(4, 2)
+
+def test_the_kernel_by_hand():
+    """Points at distance 5 in the plane: C = 4, so 4 / (4 + 25)."""
+    found = kernel(torch.tensor([[0.0, 0.0]]), torch.tensor([[3.0, 4.0], [0.0, 0.0]]))
+    torch.testing.assert_close(found, torch.tensor([[4 / 29, 1.0]]))
 
 
-@pytest.mark.parametrize(("kind", "diagonal"), [("i", [0.5, 2.0]), ("ii", [1.0, 4.0])])
-def test_the_covariance_of_four_points(kind, diagonal):
-    torch.testing.assert_close(covariance(MU, LOGVAR, kind), torch.diag(torch.tensor(diagonal)))
+def test_the_distance_of_two_samples_by_hand():
+    """In one dimension C = 2: kernels of 2/3 at distance 1, 1/3 at distance 2, 2/11 at distance 3."""
+    z, prior = torch.tensor([[0.0], [1.0]]), torch.tensor([[0.0], [3.0]])
+    expected = 2 / 3 + 2 / 11 - 2 * (1 + 2 / 11 + 2 / 3 + 1 / 3) / 4
+    assert float(mmd(z, prior)) == pytest.approx(expected)
 
 
-def test_the_penalties_by_hand():
-    """DIP-VAE-II on codes of variance 1 and 4 without covariance: 0 off the diagonal, 10 (0 + 9) on it."""
-    method = DIPVAE(Config(nets="mini", codes=2, batch=4), models.DataInfo((1, 32, 32), 4))
-    method.encoder = torch.nn.Identity()
-    noise = {"eps": torch.zeros(4, 2)}
-    method.decoder = torch.nn.Linear(2, 4)
-    terms = method.loss(torch.cat([MU, LOGVAR], dim=1), noise, torch.tensor(0))
-    assert float(terms["off_diagonal"]) == pytest.approx(0.0, abs=1e-5)
-    assert float(terms["diagonal"]) == pytest.approx(90.0, rel=1e-5)
+def test_samples_of_the_prior_are_at_no_distance_and_a_shifted_one_is():
+    g = torch.Generator().manual_seed(0)
+    z, prior = torch.randn(2, 2000, 3, generator=g)
+    assert float(mmd(z, prior)) == pytest.approx(0.0, abs=1e-3)
+    assert float(mmd(z + 1, prior)) > 0.05
+
+
+def test_the_loss_by_hand():
+    """Four pixels of 0 or 1 against grey: 4 (1/2)^2. Both codes are 5 from both points of the prior."""
+    method = WAE(Config(nets="mini", codes=2, batch=2, lam=5), models.DataInfo((1, 32, 32), 4))
+    method.encoder, method.decoder = torch.nn.Linear(4, 2), torch.nn.Linear(2, 4)
+    for parameter in method.parameters():
+        torch.nn.init.zeros_(parameter)
+    x = torch.tensor([[0.0, 1.0, 1.0, 1.0]]).repeat(2, 1)
+    prior = torch.tensor([[3.0, 4.0], [3.0, 4.0]])
+    terms = method.loss(x, {"prior": prior}, torch.tensor(0))
+    assert float(terms["reconstruction"]) == pytest.approx(1.0)
+    assert float(terms["mmd"]) == pytest.approx(5 * (1 + 1 - 2 * 4 / 29))
 
 
 def test_the_rank_gap_by_hand():

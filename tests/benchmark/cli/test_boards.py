@@ -18,7 +18,7 @@ from disbench.benchmark.datasets import loading
 from disbench.benchmark.datasets.reference import DataRef
 from disbench.benchmark.runs import commands, provenance, store
 from disbench.benchmark.runs.rows import score_rows
-from disbench.benchmark.sweep import plan, request
+from disbench.benchmark.sweep import plan, progress, request
 from disbench.files import write_json
 from disbench.leaderboards import aggregate, tables
 from disbench.leaderboards import results as kept
@@ -521,3 +521,14 @@ def test_the_readme_averages_over_the_splits_of_a_data_set_and_puts_the_best_fir
     ]
     frame[frame["dataset"] == "digits:imbalanced-1-28"].to_csv(folder / "scores.csv", index=False)
     assert "digits:imbalanced-1-28, 1 scores a row" in kept.readme(tmp_path)  # of one split, its name
+
+
+def test_status_and_progress_tell_two_trainings_of_one_method_apart(disbench, tmp_path):
+    run = make_run(tmp_path / "r", plugin="vae.py, sha256 1111111111111111", failed=[1])
+    make_run(run, plugin="vae.py, sha256 2222222222222222")
+    code, out, _ = disbench("status", run)
+    assert code == 0
+    assert {"vae (plug-in 11111111)", "vae (plug-in 22222222)"} <= set(re.findall(r"vae \([^)]*\)", out))
+    assert "vae (plug-in 11111111) seed 1 failed" in out
+    line = progress.as_line(progress.Tally(run, [cell for cell, _ in store.cells(run)], 1), 1.0)
+    assert line.count("vae (plug-in") == 2

@@ -17,7 +17,7 @@ def cell(method, seed, steps=100):
 
 
 def seed(method, number, state, step, training, seconds):
-    return progress.Seed(cell(method, number), state, "", step, training, seconds)
+    return progress.Seed(cell(method, number), method, state, "", step, training, seconds)
 
 
 @pytest.mark.parametrize(
