@@ -103,10 +103,8 @@ class Run:
                 folder to write to.
         """
         from disbench.benchmark.runs.keep import keep
-        from disbench.leaderboards import aggregate
 
         frame, _ = gather([self.path])
-        aggregate.check_comparable(frame)
         return keep(name, [self.path], frame, None if results is None else Path(results))
 
 

@@ -1,6 +1,8 @@
 """What all tests share. The data cache is one folder for the whole test run, never the user's own."""
 
 import os
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -27,6 +29,41 @@ def data_dir(tmp_path_factory, worker_id):
         del os.environ["DISBENCH_DATA"]
     else:
         os.environ["DISBENCH_DATA"] = before
+
+
+class Checkout:
+    """A copy of the checkout, in which commands see the copy and not the original."""
+
+    FOLDERS = (
+        *("benchmark", "data_manifests", "docs", "examples", "leaderboards", "metrics", "models"),
+        *("src", "tests"),
+    )
+
+    def __init__(self, folder):
+        self.folder, root = folder, Path(__file__).resolve().parents[1]
+        skipped = shutil.ignore_patterns("__pycache__", "*.npz")
+        for name in self.FOLDERS:
+            shutil.copytree(root / name, folder / name, symlinks=True, ignore=skipped)
+        shutil.copy(root / "pyproject.toml", folder)
+
+    def run(self, *command):
+        """What `python COMMAND` prints."""
+        own = {"PYTHONPATH": str(self.folder / "src"), "COLUMNS": "200", "OMP_NUM_THREADS": "1"}
+        done = subprocess.run(
+            [sys.executable, *map(str, command)],
+            cwd=self.folder,
+            env={**os.environ, **own},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+
+@pytest.fixture(scope="session")
+def new_checkout(tmp_path_factory):
+    return lambda: Checkout(tmp_path_factory.mktemp("checkout"))
 
 
 @pytest.fixture

@@ -1,11 +1,7 @@
 """CONTRIBUTING's way to a new method, taken word for word on a copy: two files, nothing else lists them."""
 
-import os
 import re
 import shlex
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +12,6 @@ from disbench import models, plugins
 
 ROOT = Path(__file__).resolve().parents[1]
 NAME = "freebits"
-FOLDERS = ("benchmark", "data_manifests", "docs", "examples", "leaderboards", "metrics", "models", "src")
-TESTS = ("conftest.py", "models", "test_docs.py")
 
 
 def shown(file):
@@ -37,60 +31,31 @@ def steps():
 
 
 @pytest.fixture(scope="module")
-def checkout(tmp_path_factory):
+def checkout(new_checkout):
     """A copy of the checkout with the page's two files in it, and a few images."""
-    copy = tmp_path_factory.mktemp("checkout")
-    dull = shutil.ignore_patterns("__pycache__")
-    for folder in FOLDERS:
-        shutil.copytree(ROOT / folder, copy / folder, symlinks=True, ignore=dull)
-    (copy / "tests").mkdir()
-    for test in TESTS:
-        copied = shutil.copytree if (ROOT / "tests" / test).is_dir() else shutil.copy
-        copied(ROOT / "tests" / test, copy / "tests" / test)
-    shutil.copy(ROOT / "pyproject.toml", copy)
-    (copy / "models" / f"{NAME}.py").write_text(shown(f"{NAME}.py"))
-    (copy / "tests" / "models" / f"test_{NAME}.py").write_text(shown(f"test_{NAME}.py"))
+    copy = new_checkout()
+    (copy.folder / "models" / f"{NAME}.py").write_text(shown(f"{NAME}.py"))
+    (copy.folder / "tests" / "models" / f"test_{NAME}.py").write_text(shown(f"test_{NAME}.py"))
     factors = np.stack(np.unravel_index(np.arange(16), (4, 4)), 1)
     images = np.random.default_rng(0).integers(0, 255, (16, 32, 32), np.uint8)
-    np.savez(copy / "tiny.npz", images=images, factors=factors)
+    np.savez(copy.folder / "tiny.npz", images=images, factors=factors)
     return copy
-
-
-def call(checkout, command, *more):
-    """What a command of the copy prints; `more` keeps it short."""
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(checkout / "src"),
-        "OMP_NUM_THREADS": "1",
-        "COLUMNS": "200",
-    }
-    done = subprocess.run(
-        [sys.executable, "-m", *command, *more],
-        check=False,
-        capture_output=True,
-        text=True,
-        cwd=checkout,
-        env=environment,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 def test_the_steps_work_on_a_copy(checkout):
     tests, listed, run = steps()
-    told = call(
-        checkout, [f"{NAME} or not [" if word == NAME else word for word in tests], "-v", "--no-header"
-    )
+    chosen = [f"{NAME} or not [" if word == NAME else word for word in tests]
+    printed = checkout.run("-m", *chosen, "-v", "--no-header")
     for test in (
         f"test_{NAME}.py::test_the_penalty_by_hand",
         f"test_two_stacked_seeds_follow_the_same_seeds_alone[{NAME}]",
         f"test_every_config_builds[{NAME}-paper]",
         f"test_every_method_has_its_page_with_settings_and_deviations[{NAME}]",
     ):
-        assert f"{test} PASSED" in told
-    assert re.search(rf"^{NAME} +Free bits: Kingma", call(checkout, listed), re.MULTILINE)
-    call(checkout, run, "--set", f"{NAME}.steps=4", "--dataset", "tiny.npz", "--jobs", "1")
-    (checkpoint,) = (checkout / "runs" / NAME).glob(f"{NAME}-*/seed-0/checkpoint.pt")
+        assert f"{test} PASSED" in printed
+    assert re.search(rf"^{NAME} +Free bits: Kingma", checkout.run("-m", *listed), re.MULTILINE)
+    checkout.run("-m", *run, "--set", f"{NAME}.steps=4", "--dataset", "tiny.npz", "--jobs", "1")
+    (checkpoint,) = (checkout.folder / "runs" / NAME).glob(f"{NAME}-*/seed-0/checkpoint.pt")
     assert (checkpoint.parent / "traversal.png").is_file()
 
 

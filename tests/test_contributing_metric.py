@@ -1,16 +1,11 @@
 """CONTRIBUTING.md's way to a new metric, walked on a copy: two files, and nothing else lists them."""
 
-import os
 import re
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-COPIED = ("benchmark", "data_manifests", "docs", "leaderboards", "metrics", "models", "src", "tests")
 SECTION = (ROOT / "CONTRIBUTING.md").read_text("utf-8").partition("## A metric in two files\n")[2]
 SECTION = SECTION.partition("\n## ")[0]
 NAME = "largest_gap"
@@ -59,28 +54,9 @@ def test_one_factor_is_enough():
 FILES = {"metrics/my_metric.py": METRIC, "tests/metrics/test_my_metric.py": TEST}
 
 
-class Checkout:
-    """A copy of what is needed, in which commands see the copy and not the original."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        skipped = shutil.ignore_patterns("__pycache__", "*.npz", "*.png")
-        for name in COPIED:
-            shutil.copytree(ROOT / name, folder / name, symlinks=True, ignore=skipped)
-        shutil.copy(ROOT / "pyproject.toml", folder)
-
-    def run(self, *command):
-        environment = {**os.environ, "PYTHONPATH": str(self.folder / "src"), "COLUMNS": "200"}
-        done = subprocess.run(
-            [sys.executable, *command], cwd=self.folder, env=environment, capture_output=True, text=True
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-
 @pytest.fixture(scope="module")
-def checkout(tmp_path_factory):
-    copy = Checkout(tmp_path_factory.mktemp("checkout"))
+def checkout(new_checkout):
+    copy = new_checkout()
     for path, text in FILES.items():
         (copy.folder / path.replace("my_metric", NAME)).write_text(text)
     return copy

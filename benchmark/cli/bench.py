@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -140,6 +139,7 @@ def data(
 ) -> None:
     """Batches per second from each storage, relative to a beta-VAE training step at the same image size."""
     from disbench.benchmark.datasets.speed import bench
+    from disbench.benchmark.training.speed import step_milliseconds
 
     print("data set          storage             size   batches/s   ms a batch   share of a step")
     for speed in bench(names.split(","), size=size, batch=batch, data_dir=data_dir):
@@ -148,22 +148,3 @@ def data(
             f"{speed.data:<17} {speed.storage:<18} {speed.size:>5} {speed.batches_per_second:>11,.0f} "
             f"{speed.milliseconds:>12.3f} {speed.milliseconds / step:>16.1%}"
         )
-
-
-def step_milliseconds(name: str, size: int, data_dir: Path | None) -> float:
-    """One training step of beta-VAE's mini config on one thread, its batch included."""
-    import torch
-
-    from disbench import models
-    from disbench.benchmark import datasets
-    from disbench.benchmark.training import speed
-    from disbench.benchmark.training.strategies import Single
-    from disbench.benchmark.training.trainer import use_one_core
-
-    use_one_core()
-    loaded = datasets.load(name, size=size, data_dir=data_dir)
-    method = models.build("betavae", models.configure("betavae", "mini"), loaded.info, 0)
-    cpu = torch.device("cpu")
-    way = speed.Way("disbench", 1, Single([method], loaded, [0], cpu).advance)
-    speed.take_turns([way], 2.0, cpu)
-    return 1000 * way.seconds

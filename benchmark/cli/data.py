@@ -9,6 +9,7 @@ from typing import Annotated, Self
 import typer
 
 from disbench.benchmark.cli.terminal import DataDir, terminal
+from disbench.benchmark.datasets.naming import split_name
 from disbench.console import say
 
 app = typer.Typer(help="List, download, verify and inspect data sets.", no_args_is_help=True)
@@ -53,7 +54,7 @@ def info(name: Name, size: Size = None, data_dir: DataDir = None) -> None:
     from disbench.benchmark.datasets import cache, fetching, inventory, loading, manifest
 
     console = terminal()
-    base, options = loading.split_name(name)
+    base, options = split_name(name)
     folder = cache.folder(data_dir)
     if not base.endswith(".npz"):
         facts = manifest.read(base)

@@ -74,6 +74,7 @@ def leaderboard(
     """Aggregate runs over their seeds; for a single run, also write the leaderboard into its folder."""
     from disbench.benchmark.runs import store
     from disbench.benchmark.runs.keep import keep as keep_results
+    from disbench.benchmark.runs.keep import write_leaderboard
     from disbench.benchmark.runs.readme import update
     from disbench.benchmark.runs.rows import gather, warnings
     from disbench.benchmark.sweep.request import names
@@ -103,7 +104,7 @@ def leaderboard(
     notes += shown.pooled(frame, columns) + shown.notes(frame, board) + warnings(frame)
     whole = len(runs) == 1 and not by and not where and store.is_run(runs[0])
     if whole and kind == "terminal" and out is None:
-        write_files(runs[0], frame, board, notes)
+        write_leaderboard(runs[0], frame, board, notes)
         notes.append(f"written: {runs[0] / 'leaderboard.csv'}, leaderboard.md, scores.csv")
     title = f"Leaderboard of {', '.join(run.name for run in runs)}"
     deliver(kind, out, console, shown.leaderboard(board), board, title, notes, {"scores": frame})
@@ -116,6 +117,7 @@ def leaderboard(
 
 def show_leaderboard(path: Path, console: Console) -> None:
     """Prints the leaderboard of a run and writes it with the per-seed scores into its folder."""
+    from disbench.benchmark.runs.keep import write_leaderboard
     from disbench.benchmark.runs.rows import gather, warnings
     from disbench.leaderboards import aggregate, shown
 
@@ -123,7 +125,7 @@ def show_leaderboard(path: Path, console: Console) -> None:
     board = aggregate.leaderboard(frame)
     notes = [f"not comparable: {difference}" for difference in aggregate.differences(frame)]
     notes += shown.notes(frame, board) + warnings(frame)
-    write_files(path, frame, board, notes)
+    write_leaderboard(path, frame, board, notes)
     console.print(table(shown.leaderboard(board)))
     say(console, *notes, f"written: {path / 'leaderboard.csv'}, leaderboard.md, scores.csv")
 
@@ -137,15 +139,6 @@ def conditions(texts: Sequence[str]) -> dict[str, str]:
             raise UsageError(f"--where {text!r} is not of the form column=value, such as method=ibgan.")
         values[column.strip()] = value.strip()
     return values
-
-
-def write_files(path: Path, frame: pd.DataFrame, board: pd.DataFrame, notes: Sequence[str]) -> None:
-    """Writes leaderboard and per-seed scores into the folder of a run."""
-    from disbench.leaderboards import formats, shown
-
-    write_text(path / "scores.csv", frame.to_csv(index=False))
-    write_text(path / "leaderboard.csv", board.to_csv(index=False))
-    write_text(path / "leaderboard.md", formats.markdown(shown.leaderboard(board), notes=notes))
 
 
 def deliver(

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from disbench.benchmark.cli.terminal import DataDir, Device
-from disbench.errors import UsageError, unknown
+from disbench.errors import unknown
 from disbench.files import unwritable, write_bytes
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.figure import Figure
 
 OF_RUNS = ("curves", "strip", "sweep", "correlation", "traversals")
@@ -52,12 +49,14 @@ def plot(
     """
     if kind not in (*OF_RUNS, *OF_MODELS):
         raise unknown("kind of plot", kind, (*OF_RUNS, *OF_MODELS))
+    from disbench.benchmark.runs import figures as draw
+
     if kind in OF_MODELS:
-        figures = _of_models(targets, kind, metric, device, data_dir)
+        figures = draw.of_models(targets, kind, metric, device, data_dir)
     elif kind == "curves":
-        figures = _curves(targets, quantity)
+        figures = draw.curves(targets, quantity)
     else:
-        figures = _of_scores(targets, kind, field, metric)
+        figures = draw.of_scores(targets, kind, field, metric)
     folder = out or (targets[0] if targets[0].is_dir() else targets[0].parent)
     write(figures, folder)
 
@@ -76,77 +75,3 @@ def write(figures: dict[str, Figure], folder: Path) -> None:
             except OSError as error:
                 raise unwritable(folder, error) from None
             print(path)
-
-
-def _curves(runs: Sequence[Path], quantity: str) -> dict[str, Figure]:
-    from disbench.benchmark.runs import findings
-    from disbench.leaderboards import journals, labels, plots
-
-    frame = findings.journals(runs)
-    if frame.empty:
-        named = ", ".join(map(str, runs))
-        raise UsageError(
-            f"{named} holds no logged steps yet; train some with `disbench run --out {runs[0]}`."
-        )
-    if not quantity:
-        return {
-            labels.folder(group["label"].iloc[0], group["cell"].iloc[0]): plots.curves(group, title)
-            for title, group in journals.trainings(frame)
-        }
-    known = sorted(set(frame["quantity"]))
-    if quantity not in known:
-        raise unknown("quantity", quantity, known)
-    return {quantity: plots.compared(journals.named(frame), quantity)}
-
-
-def _of_scores(runs: Sequence[Path], kind: str, field: str, metric: str) -> dict[str, Figure]:
-    from disbench.benchmark.runs import findings, settings
-    from disbench.benchmark.runs.rows import gather
-    from disbench.leaderboards import aggregate, plots
-
-    frame, _ = gather(runs)
-    aggregate.check_comparable(frame)
-    if kind == "traversals":
-        return _traversals(frame, metric)
-    if metric:
-        name, preset = findings.judge(frame, metric)
-        exact = (frame["metric"] == name) & ((frame["preset"] == preset) | (":" not in metric))
-        frame = frame[exact].reset_index(drop=True)
-    if kind == "strip":
-        return {"strip": plots.strip(frame, aggregate.leaderboard(frame))}
-    if kind == "sweep":
-        rows, field = settings.swept(frame, runs, field)
-        return {f"sweep-{field}": plots.sweep(rows, field)}
-    return {"correlation": plots.correlation(frame)}
-
-
-def _traversals(frame: pd.DataFrame, metric: str) -> dict[str, Figure]:
-    from disbench.benchmark.runs import findings
-    from disbench.leaderboards import plots
-
-    name, preset = findings.judge(frame, metric)
-    found = findings.traversals(frame, name, preset)
-    if not found:
-        raise UsageError(
-            "no seed with a score has a traversal.png; `disbench traverse CHECKPOINT` draws one."
-        )
-    figures = {}
-    for label, shown in found.items():
-        pictures = [(f"{t.place}: seed {t.seed}, {t.score:.3f}", findings.pixels(t.path)) for t in shown]
-        stem = re.sub(r"\W+", "-", label).strip("-")
-        figures[f"traversals-{stem}"] = plots.side_by_side(pictures, f"{label} by {name} · {preset}")
-    return figures
-
-
-def _of_models(
-    targets: Sequence[Path], kind: str, metric: str, device: str, data_dir: Path | None
-) -> dict[str, Figure]:
-    from disbench.benchmark.runs import matrices
-    from disbench.leaderboards import plots
-
-    if len(targets) > 1:
-        raise UsageError(f"--kind {kind} draws one model at a time; give one of the {len(targets)} paths.")
-    found = matrices.matrix(targets[0], kind, metric, device, data_dir)
-    draw = plots.information if kind == "mi" else plots.importance
-    stem = f"{targets[0].stem}-{kind}" if targets[0].suffix == ".npz" else kind
-    return {stem: draw(found.values, found.codes, found.factors, found.title)}

@@ -8,6 +8,7 @@ import numpy as np
 
 from disbench.benchmark.datasets import cache, derived, fetching, manifest, readers, streams
 from disbench.benchmark.datasets.dataset import Dataset, FileStorage
+from disbench.benchmark.datasets.naming import split_name
 from disbench.errors import UsageError
 from disbench.metrics.arrays import Ints
 
@@ -26,15 +27,6 @@ def load(name: str, *, size: int | None = None, data_dir: str | os.PathLike[str]
     for option in options:
         dataset = derived.derive(dataset, option, facts)
     return dataset
-
-
-def split_name(name: str) -> tuple[str, list[str]]:
-    """Name or path, and the options after it. A path may hold colons before its `.npz`."""
-    head, dot, tail = name.rpartition(".npz")
-    if dot and (not tail or tail.startswith(":")):
-        return head + dot, tail.split(":")[1:]
-    base, *options = name.split(":")
-    return base, options
 
 
 def usual_size(name: str, size: int | None) -> int | None:

@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from disbench.benchmark.datasets import load, loading
+from disbench.benchmark.datasets import load
+from disbench.benchmark.datasets.naming import split_name
 from disbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class DataRef:
     @property
     def short(self) -> str:
         """The name; of a user's file, without the folder that it lies in."""
-        base, options = loading.split_name(self.name)
+        base, options = split_name(self.name)
         return ":".join([Path(base).name if base.endswith(".npz") else base, *options])
 
     @property

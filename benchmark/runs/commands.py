@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from disbench.benchmark import protocols
 from disbench.benchmark.datasets import loading, manifest
+from disbench.benchmark.datasets.naming import split_name
 from disbench.benchmark.scoring import classifier
 from disbench.leaderboards.tables import Table
 
@@ -68,7 +69,7 @@ def commands(wanted: Mapping[Recipe, Sequence[int]], out: str) -> list[str]:
 
 def _classifier(recipe: Recipe) -> list[str]:
     """The command that trains the classifier of generated images, if a metric of the protocol needs it."""
-    base, _ = loading.split_name(recipe.dataset)
+    base, _ = split_name(recipe.dataset)
     needed = protocols.need_classifier(protocols.get(recipe.protocol).metrics)
     if not needed or not (base.endswith(".npz") or manifest.read(base).classes):
         return []

@@ -12,7 +12,7 @@ from disbench.benchmark.runs import provenance, store
 from disbench.benchmark.runs.environment import ROOT
 from disbench.benchmark.runs.rows import warnings
 from disbench.errors import UsageError, argument
-from disbench.files import replacing_folder
+from disbench.files import replacing_folder, write_text
 from disbench.leaderboards import aggregate, formats, results, shown
 
 
@@ -48,8 +48,8 @@ def keep(name: str, runs: Sequence[Path], frame: pd.DataFrame, results_in: Path 
         The files, sorted.
 
     Raises:
-        UsageError: the name is not valid, its folder exists and is not a saved result, or one of the runs is
-            a saved result.
+        UsageError: the name is not valid, its folder exists and is not a saved result, one of the runs is a
+            saved result, or the rows are not comparable.
     """
     if not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", name):
         raise UsageError(
@@ -62,6 +62,7 @@ def keep(name: str, runs: Sequence[Path], frame: pd.DataFrame, results_in: Path 
     path = results_folder(results_in) / name
     if path.exists() and not results.is_kept(path):
         raise UsageError(f"{path} exists and is not a saved result; choose another name.")
+    aggregate.check_comparable(frame)
     # Only here, since drawing takes long to load.
     from disbench.leaderboards import plots
 
@@ -69,13 +70,28 @@ def keep(name: str, runs: Sequence[Path], frame: pd.DataFrame, results_in: Path 
     board, pairs = aggregate.leaderboard(frame), aggregate.improvements(frame)
     notes = shown.notes(frame, board) + warnings(frame)
     with replacing_folder(path) as folder:
-        (folder / "scores.csv").write_text(frame.to_csv(index=False), "utf-8")
-        (folder / "leaderboard.csv").write_text(board.to_csv(index=False), "utf-8")
-        (folder / "leaderboard.md").write_text(
-            formats.markdown(shown.leaderboard(board), title=name, notes=notes), "utf-8"
-        )
+        write_leaderboard(folder, frame, board, notes, title=name)
         (folder / "pairs.csv").write_text(pairs.to_csv(index=False), "utf-8")
         if board["n"].any():
             (folder / results.PICTURE).write_bytes(plots.render(plots.strip(frame, board), "png"))
         provenance.describe(name, runs, frame).write(folder)
     return sorted(path.iterdir())
+
+
+def write_leaderboard(
+    folder: Path, frame: pd.DataFrame, board: pd.DataFrame, notes: Sequence[str], title: str = ""
+) -> None:
+    """Writes leaderboard.csv, leaderboard.md and the per-seed scores.csv into a folder.
+
+    Args:
+        folder: of a run, or of a saved result in the making.
+        frame: per-seed rows.
+        board: the leaderboard of these rows.
+        notes: sentences below the table.
+        title: above the table.
+    """
+    write_text(folder / "scores.csv", frame.to_csv(index=False))
+    write_text(folder / "leaderboard.csv", board.to_csv(index=False))
+    write_text(
+        folder / "leaderboard.md", formats.markdown(shown.leaderboard(board), title=title, notes=notes)
+    )

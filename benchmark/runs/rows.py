@@ -8,8 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from disbench import models, plugins
-from disbench.benchmark import protocols
+from disbench import plugins
 from disbench.benchmark.runs import store
 from disbench.benchmark.runs.store import Cell, Record
 from disbench.benchmark.scoring.entries import ScoreEntry
@@ -27,6 +26,10 @@ def changed(cell: Cell) -> dict[str, object]:
     Raises:
         UsageError: the cell's method is of a plug-in that is not loaded.
     """
+    # here, so that a look at the state of a run loads neither torch nor a metric
+    from disbench import models
+    from disbench.benchmark import protocols
+
     if cell.plugin and cell.method not in models.names():
         raise plugins.absent("methods", cell.method, cell.plugin)
     protocol = protocols.get(cell.protocol)
@@ -119,6 +122,8 @@ def score_rows(run: Path) -> list[dict[str, object]]:
 
 
 def _score_rows(run: Path, record: Record, shared: dict[str, object]) -> Iterable[dict[str, object]]:
+    from disbench.benchmark import protocols
+
     cell, status = record.cell, record.status
     of_cell = {
         **shared,
@@ -182,5 +187,7 @@ def gather(runs: Sequence[Path]) -> tuple[pd.DataFrame, list[str]]:
 
 def warnings(frame: pd.DataFrame) -> list[str]:
     """A sentence for each protocol whose scores mean nothing."""
+    from disbench.benchmark import protocols
+
     known = [protocols.get(name) for name in sorted(set(frame["protocol"])) if name in protocols.names()]
     return [f"protocol {each.name}: {each.summary}" for each in known if not each.meaningful]

@@ -23,9 +23,9 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from disbench.benchmark.datasets.reference import DataRef
-from disbench.benchmark.protocols import Protocol
 from disbench.benchmark.scoring.entries import ScoreEntry, answer, read_entries
 from disbench.errors import UsageError, argument
 from disbench.files import (
@@ -39,6 +39,9 @@ from disbench.files import (
     write_json,
 )
 from disbench.leaderboards import labels
+
+if TYPE_CHECKING:
+    from disbench.benchmark.protocols import Protocol
 
 KIND = "disbench run"
 FORMAT = 1

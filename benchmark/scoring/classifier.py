@@ -23,6 +23,7 @@ from torch.nn import functional as F
 
 from disbench.benchmark.datasets import cache, derived, loading, manifest
 from disbench.benchmark.datasets.dataset import Dataset
+from disbench.benchmark.datasets.naming import split_name
 from disbench.benchmark.protocols import MetricChoice, need_classifier
 from disbench.errors import UsageError, argument
 from disbench.metrics.arrays import Ints
@@ -224,7 +225,7 @@ def measure(net: LeNet, dataset: Dataset) -> float:
 
 def parts(name: str, size: int | None, data_dir: str | os.PathLike[str] | None) -> tuple[Dataset, Dataset]:
     """Training and test images of a labelled set, without the options that only choose rows."""
-    base, options = loading.split_name(name)
+    base, options = split_name(name)
     chosen = [option for option in options if option.startswith("classes-")]
     facts = None if base.endswith(".npz") else manifest.read(base)
     if facts is not None and {"train", "test"} <= set(facts.splits):
@@ -249,18 +250,18 @@ def parts(name: str, size: int | None, data_dir: str | os.PathLike[str] | None) 
 
 def whole(name: str) -> str:
     """The data set whose classes a classifier tells apart: without the options that do not change classes."""
-    base, options = loading.split_name(name)
+    base, options = split_name(name)
     return ":".join([base, *(option for option in options if option.startswith("classes-"))])
 
 
 def _facts(name: str) -> manifest.ClassifierFacts:
-    base, _ = loading.split_name(name)
+    base, _ = split_name(name)
     facts = None if base.endswith(".npz") else manifest.read(base).classifier
     return facts or manifest.ClassifierFacts()
 
 
 def _path(train: Dataset, name: str, data_dir: str | os.PathLike[str] | None) -> Path:
-    base, _ = loading.split_name(name)
+    base, _ = split_name(name)
     stem = f"{Path(base).stem}-{train.shape[1]}-{train.sha256[:16]}.pt"
     return cache.folder(data_dir) / "classifiers" / stem
 

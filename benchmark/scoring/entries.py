@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from disbench import metrics, plugins
-from disbench.benchmark.protocols import MetricChoice
+from disbench import plugins
 from disbench.files import plain
-from disbench.metrics import Score
+
+if TYPE_CHECKING:
+    from disbench.benchmark.protocols import MetricChoice
+    from disbench.metrics import Score
 
 ASKED = ("metric", "preset", "changed", "plugin")  # the fields that say what was asked
 
@@ -111,6 +113,9 @@ class ScoreEntry:
         cls, choice: MetricChoice, score: Score, classifier: str | None, seconds: float
     ) -> ScoreEntry:
         """What a metric computed, in `seconds`; `classifier` named the classes of generated images."""
+        # here, so that reading scores loads no metric
+        from disbench import metrics
+
         metric = metrics.get(choice.name)
         return replace(
             cls.pending(choice),

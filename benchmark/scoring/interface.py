@@ -17,7 +17,7 @@ from torch import Tensor
 from disbench.benchmark import datasets
 from disbench.benchmark.datasets import manifest
 from disbench.benchmark.datasets.dataset import Dataset
-from disbench.benchmark.datasets.loading import split_name
+from disbench.benchmark.datasets.naming import split_name
 from disbench.benchmark.scoring.encoders import Network
 from disbench.benchmark.scoring.scoring import Progress
 from disbench.benchmark.scoring.trained import encode

@@ -17,7 +17,7 @@ import numpy as np
 from disbench.benchmark import datasets
 from disbench.benchmark.datasets import manifest
 from disbench.benchmark.datasets.dataset import Dataset, Pixels
-from disbench.benchmark.datasets.loading import split_name
+from disbench.benchmark.datasets.naming import split_name
 from disbench.benchmark.datasets.streams import npy_header
 from disbench.benchmark.scoring.files import LIMIT, Kind, open_zip
 from disbench.benchmark.scoring.scoring import Progress

@@ -32,7 +32,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from disbench.benchmark import datasets
-from disbench.benchmark.datasets import fetching, loading, manifest
+from disbench.benchmark.datasets import fetching, manifest
+from disbench.benchmark.datasets.naming import split_name
 from disbench.benchmark.protocols import Protocol, need_classifier
 from disbench.benchmark.runs import store
 from disbench.benchmark.runs.store import Cell, CellFile, Failure, Status
@@ -200,7 +201,7 @@ def _provide_data(task: Task, options: Options) -> None:
         try:
             data.load(options.data_dir)
         except UsageError:
-            base, _ = loading.split_name(data.name)
+            base, _ = split_name(data.name)
             while not base.endswith(".npz") and base:
                 facts = manifest.read(base)
                 fetching.fetch(facts, data_dir=options.data_dir, say=lambda line: None)

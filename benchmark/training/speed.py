@@ -223,3 +223,14 @@ def cores(
             apart.append(sum(part.result() for part in parts))
             together.append(one.submit(_work, seconds_now, *what, count).result())
     return statistics.median(apart[1:]), statistics.median(together[1:])
+
+
+def step_milliseconds(name: str, size: int, data_dir: Path | None) -> float:
+    """One training step of beta-VAE's mini config on one thread, its batch included."""
+    use_one_core()
+    data = datasets.load(name, size=size, data_dir=data_dir)
+    method = models.build("betavae", models.configure("betavae", "mini"), data.info, 0)
+    cpu = torch.device("cpu")
+    way = Way("disbench", 1, Single([method], data, [0], cpu).advance)
+    take_turns([way], 2.0, cpu)
+    return 1000 * way.seconds

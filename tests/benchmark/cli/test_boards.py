@@ -5,6 +5,8 @@ import json
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 
 import pandas as pd
 import pytest
@@ -532,3 +534,13 @@ def test_status_and_progress_tell_two_trainings_of_one_method_apart(disbench, tm
     assert "vae (plug-in 11111111) seed 1 failed" in out
     line = progress.as_line(progress.Tally(run, [cell for cell, _ in store.cells(run)], 1), 1.0)
     assert line.count("vae (plug-in") == 2
+
+
+def test_the_state_of_a_run_is_told_without_torch_or_a_metric(tmp_path):
+    run = make_run(tmp_path / "r")
+    code = "import sys; from disbench.benchmark.cli.main import app; app(sys.argv[1:], standalone_mode=False)"
+    code += "; print({'torch', 'sklearn', 'scipy'} & set(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "status", run], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.endswith("\nset()\n")
