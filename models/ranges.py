@@ -55,14 +55,14 @@ Positive = Annotated[float, Range(0, above=True)]
 
 def declared(config: type) -> dict[str, Range]:
     """The range of each field that has one; that of a tuple's field holds for each of its numbers."""
-    found = {}
+    ranges = {}
     for field, hint in typing.get_type_hints(config, include_extras=True).items():
         if typing.get_origin(hint) is tuple:
             hint = typing.get_args(hint)[0]
         for note in getattr(hint, "__metadata__", ()):
             if isinstance(note, Range):
-                found[field] = note
-    return found
+                ranges[field] = note
+    return ranges
 
 
 def fault(setting: str, value: object, allowed: Range | None) -> str | None:
