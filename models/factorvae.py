@@ -21,8 +21,9 @@ settings "dlib".
 Deviations: each update runs on current weights, so the encoder has taken its step before D learns. D has five
 hidden layers of 1000 (the "6 layers" of the paper, counted with the last one). 300,000 steps are those of
 disentanglement_lib. "dlib" has that library's nets, with six hidden layers in D; there the shuffled codes are
-those of the same batch, here of a second one, as in the paper. "mini" has a smaller gamma, since its images
-have a quarter of the pixels.
+those of the same batch, here of a second one, as in the paper. That library clips D's probabilities to
+[1e-6, 1 - 1e-6] in L_D, where a clipped one has no gradient; here L_D is exact. "mini" has a smaller gamma,
+since its images have a quarter of the pixels.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from disbench.benchmark.cli.terminal import table, terminal
+from disbench.benchmark.cli.terminal import Mixed, table, terminal
 from disbench.console import say
 from disbench.errors import UsageError
 from disbench.files import replacing, write_text
@@ -42,13 +42,7 @@ def leaderboard(
     where: Annotated[
         list[str] | None, typer.Option(help="Only rows with column=value, such as method=ibgan. Repeatable.")
     ] = None,
-    mixed: Annotated[
-        bool,
-        typer.Option(
-            "--mixed",
-            help="Show results that are not comparable in one table, with the differences listed.",
-        ),
-    ] = False,
+    mixed: Mixed = False,
     compare: Annotated[
         bool,
         typer.Option(

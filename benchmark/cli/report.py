@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from disbench.benchmark.cli.terminal import Mixed
 from disbench.files import unwritable, write_text
 
 
@@ -24,13 +25,7 @@ def report(
             "factor_vae:ibgan."
         ),
     ] = "",
-    mixed: Annotated[
-        bool,
-        typer.Option(
-            "--mixed",
-            help="Show results that are not comparable in one table, with the differences listed.",
-        ),
-    ] = False,
+    mixed: Mixed = False,
 ) -> None:
     """Write a self-contained HTML report.
 

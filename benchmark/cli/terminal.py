@@ -14,6 +14,12 @@ if TYPE_CHECKING:
 
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda; auto uses a GPU if one is available.")]
 Precision = Annotated[str, typer.Option(help="Precision of matrix products on a GPU: float32, tf32 or bf16.")]
+Mixed = Annotated[
+    bool,
+    typer.Option(
+        "--mixed", help="Show results that are not comparable in one table, with the differences listed."
+    ),
+]
 DataDir = Annotated[
     Path | None,
     typer.Option(help="Folder of the data sets (default: $DISBENCH_DATA, or else the user's cache folder)."),
