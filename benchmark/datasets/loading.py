@@ -62,7 +62,8 @@ def from_npz(path: Path, size: int | None, folder: Path) -> Dataset:
     """A file of the user's: `images` with `labels` or `factors`, and perhaps `factor_names`.
 
     Images are uint8 (n, h, w), (n, h, w, c) or (n, c, h, w); labels (n,) and factors (n, k) are integers
-    from 0. Factors that run through a complete grid in row-major order are recognised as one.
+    from 0. Factors that run through a complete grid in row-major order are recognised as one. Without a size
+    images stay as they are; with one they become squares of that side.
 
     Raises:
         UsageError: no such file, or other arrays in it.
@@ -71,6 +72,9 @@ def from_npz(path: Path, size: int | None, folder: Path) -> Dataset:
         raise UsageError(f"the data file {str(path)!r} does not exist; give the path of an npz file")
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
+    # asked for by their side, as a run records it, or not at all: the same images, converted once
+    if _npz_images(path, 0).shape[2:] == (size, size):
+        size = None
     own = size or "own"
     stored = cache.obtain(
         folder / f"file-{digest[:16]}-{own}.h5", f"npz {digest} {own}", lambda: _npz_content(path, size)
@@ -78,11 +82,15 @@ def from_npz(path: Path, size: int | None, folder: Path) -> Dataset:
     return _dataset(str(path), stored, stored.factor_names, (), ())
 
 
-def _npz_content(path: Path, size: int | None) -> cache.Content:
+def _npz_images(path: Path, size: int) -> cache.Content:
     keys = streams.npz_keys(path)
     if "images" not in keys or not keys & {"labels", "factors"}:
         raise UsageError(f"{path} holds {sorted(keys)}; expected 'images' and 'labels' or 'factors'")
-    content = readers.Npz(kind="npz", images="images").content({"data": path}, size or 0)
+    return readers.Npz(kind="npz", images="images").content({"data": path}, size)
+
+
+def _npz_content(path: Path, size: int | None) -> cache.Content:
+    content, keys = _npz_images(path, size or 0), streams.npz_keys(path)
     labels = _integers(path, "labels", 1) if "labels" in keys else None
     factors = _integers(path, "factors", 2) if "factors" in keys else None
     words = streams.npz_array(path, "factor_names") if "factor_names" in keys else None

@@ -132,6 +132,11 @@ class Request:
             for name in dict.fromkeys(map(str, several(self.dataset or protocol.dataset)))
         ]
         for loaded in data:
+            if loaded.shape[1] != loaded.shape[2]:
+                raise UsageError(
+                    f"the images of {loaded.name} have {loaded.shape[1]}x{loaded.shape[2]} pixels, and a run "
+                    f"needs squares; give their side with {argument('size')}, and they are resized."
+                )
             classifier.check_classifier(loaded, protocol.metrics, data_dir)
         on = ", ".join(f"{d.name} {d.shape[1]}x{d.shape[2]}" for d in data)
         where = f"workers of {self.scheduler}" if self.scheduler else device

@@ -13,6 +13,7 @@ import typer.main
 
 import disbench
 from disbench.benchmark.cli import main as program
+from disbench.benchmark.datasets.reference import DataRef
 from disbench.benchmark.runs import store
 from disbench.benchmark.runs.store import Status
 from disbench.errors import UsageError
@@ -121,6 +122,26 @@ def test_what_does_not_fit_is_a_sentence_before_anything_is_written(tmp_path, wr
     with pytest.raises(UsageError, match=sentence):
         disbench.run(given.pop("methods"), **given)
     assert not (tmp_path / "r").exists()
+
+
+def test_images_that_are_no_squares_need_a_size(tmp_path):
+    """A run records one number for their size, and every net takes squares."""
+    file = tmp_path / "wide.npz"
+    np.savez(file, images=np.zeros((4, 16, 32), np.uint8), labels=np.arange(4))
+    words = {"protocol": "smoke", "dataset": str(file), "data_dir": tmp_path, "out": tmp_path / "run"}
+    with pytest.raises(UsageError, match=r"16x32 pixels, and a run needs squares; .* with size,"):
+        disbench.Request("vae", **words).prepare()
+    (cell,) = disbench.Request("vae", size=16, **words).prepare().cells
+    assert cell.dataset.load(tmp_path).shape == (1, 16, 16)
+
+
+def test_a_file_of_images_is_converted_once(tmp_path):
+    """Loaded as it is, and again by the size that a run records."""
+    file = tmp_path / "square.npz"
+    np.savez(file, images=np.zeros((4, 16, 16), np.uint8), labels=np.arange(4))
+    data = disbench.datasets.load(str(file), data_dir=tmp_path)
+    assert DataRef.of(data).load(tmp_path).shape == (1, 16, 16)
+    assert len(list(tmp_path.glob("*.h5"))) == 1
 
 
 def test_the_arguments_of_a_run_are_those_of_a_request():
