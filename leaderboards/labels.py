@@ -3,7 +3,8 @@
 A training is a method with a variant, under settings, on a data set, under a protocol. Its digest is the
 *cell*, which covers all of that and the code of a plug-in. Its short name is the label, such as "betavae" or
 "elastic_infogan-uniform". Where a frame holds several trainings of one label, `names` adds the difference:
-settings, then the code of the plug-in, then the cell. No two trainings on one data set ever share a name.
+settings, then the code of the plug-in, then the cell. No two trainings on one data set under one protocol
+share a name.
 """
 
 from __future__ import annotations

@@ -184,8 +184,10 @@ def strip(frame: pd.DataFrame, board: pd.DataFrame) -> Figure:
     """
     if not frame["score"].notna().any():
         raise UsageError("no seed has a score yet, so there is nothing to draw; train and score some first.")
-    board = board.assign(name=labels.names(board, of=frame))
-    frame = frame.assign(name=labels.names(frame))
+    # a report has named the rows among all that it shows, not among these alone
+    if "name" not in board:
+        board = board.assign(name=labels.names(board, of=frame))
+        frame = frame.assign(name=labels.names(frame))
     dots, boards = _groups(frame), _groups(board)
     panels = [panel for panel, group in dots.items() if group["score"].notna().any()]
     columns = min(2, len(panels))

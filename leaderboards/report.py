@@ -291,7 +291,7 @@ def render(findings: Findings) -> str:
         "correlation": draw(
             partial(plots.correlation, frame), "Rank correlation of each two metrics over trained models."
         ),
-        "judge": findings.judge,
+        "judge": labels.metric(*findings.judge) if findings.judge else "",
         "pictures": _pictures(findings),
         "matrices": _matrices(findings, draw),
         "curves": _curves(findings.journals, draw),

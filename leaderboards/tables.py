@@ -352,6 +352,10 @@ def _title(row: Row) -> str:
 
 
 def _aggregate(rows: pd.DataFrame, table: Table) -> _Ours:
+    if rows.groupby("dataset")["cell"].nunique().max() > 1:
+        return _Ours(None, [], "several results match; name the run to use")
+    if rows["metric_settings"].nunique() > 1:
+        return _Ours(None, [], "the metric was measured with different settings; name the run to use")
     by = ["protocol", "method", "variant", "metric", "preset"]
     ours = leaderboard(rows, by).iloc[0].copy()
     ours["dataset"] = labels.measured_on(rows["dataset"])
@@ -361,10 +365,6 @@ def _aggregate(rows: pd.DataFrame, table: Table) -> _Ours:
         splits = rows.loc[rows["score"].notna(), "dataset"].nunique()
         if splits != table.splits:
             notes.append(f"ours is of {splits} of {table.splits} splits")
-    if rows.groupby("dataset")["cell"].nunique().max() > 1:
-        return _Ours(None, [], "several results match; name the run to use")
-    if rows["metric_settings"].nunique() > 1:
-        return _Ours(None, [], "the metric was measured with different settings; name the run to use")
     if ours["failed"]:
         notes.append(f"{ours['failed']} seeds failed and are excluded from the averages")
     if not ours["n"]:

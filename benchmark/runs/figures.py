@@ -65,7 +65,7 @@ def of_scores(runs: Sequence[Path], kind: str, field: str, metric: str) -> dict[
     if kind == "strip":
         return {"strip": plots.strip(frame, aggregate.leaderboard(frame))}
     if kind == "sweep":
-        rows, field = settings.swept(frame, runs, field)
+        rows, field = settings.swept(frame, settings.settings(runs), field)
         return {f"sweep-{field}": plots.sweep(rows, field)}
     return {"correlation": plots.correlation(frame)}
 
@@ -82,7 +82,9 @@ def _traversals(frame: pd.DataFrame, metric: str) -> dict[str, Figure]:
     for label, shown in by_training.items():
         pictures = [(f"{t.place}: seed {t.seed}, {t.score:.3f}", findings.pixels(t.path)) for t in shown]
         stem = re.sub(r"\W+", "-", label).strip("-")
-        figures[f"traversals-{stem}"] = plots.side_by_side(pictures, f"{label} by {name} · {preset}")
+        figures[f"traversals-{stem}"] = plots.side_by_side(
+            pictures, f"{label} by {labels.metric(name, preset)}"
+        )
     return figures
 
 

@@ -89,6 +89,14 @@ def test_every_seed_is_a_dot_and_failed_ones_are_counted_beside_the_name():
     assert "95 %" not in axis.get_xlabel()  # too few seeds for an interval, so none is spoken of
 
 
+def test_a_training_has_the_name_that_its_page_gave_it():
+    """On this data set alone the settings would tell nothing."""
+    frame = aggregate.scores(scored("vae", [0.1, 0.3]))
+    board = aggregate.leaderboard(frame).assign(name="vae (mini)")
+    (axis,) = plots.strip(frame.assign(name="vae (mini)"), board).axes
+    assert texts(axis) == ["vae (mini)\nn = 2"]
+
+
 def test_the_bar_under_the_dots_is_the_interval_of_the_leaderboard():
     frame = aggregate.scores(scored("vae", list(np.linspace(0.2, 0.6, 12)), metric="loss", higher=False))
     board = aggregate.leaderboard(frame)

@@ -185,6 +185,15 @@ def test_the_table_of_a_metric_has_its_best_method_first_and_what_is_missing_las
     assert first[3:6] == ["bad", "good", "lost"]
 
 
+def test_a_picture_names_rows_as_the_table_beside_it_does():
+    """The second data set alone has other settings, and these tell the rows of both apart."""
+    other = rows("vae", [0.5, 0.6], dataset="e", settings="z=5", cell="other")
+    frame = pd.DataFrame(rows("vae", [0.1, 0.2]) + rows("vae", [0.3, 0.4], dataset="e") + other)
+    _, page = rendered(frame)
+    shown = {text for text in page.texts if text.startswith("vae") and "," not in text}
+    assert shown == {"vae (mini)", "vae (z=5)"}
+
+
 def test_a_failed_seed_is_listed_with_its_reason():
     _, page = rendered(pd.DataFrame(rows("vae", [0.1, np.nan])))
     assert "why not" in page.texts
