@@ -3,6 +3,7 @@
 import errno
 import subprocess
 import sys
+import threading
 
 import filelock
 import pytest
@@ -51,6 +52,26 @@ def test_a_file_system_without_locks_has_soft_ones(tmp_path, monkeypatch, number
         assert ours
 
 
+def test_waiting_for_a_soft_lock_is_said(tmp_path, monkeypatch):
+    """A process of another machine that was killed leaves it behind, so nobody may wait in silence."""
+
+    def refuse(*_, **__):
+        raise OSError(errno.ENOLCK, "no locks here")
+
+    monkeypatch.setattr(filelock.UnixFileLock, "acquire", refuse)
+    marker = tmp_path / ".lock.soft"
+    marker.write_text("1\nanother-machine\n")
+    timer = threading.Timer(0.2, marker.unlink)
+    timer.start()
+    lock = files.locked(tmp_path / ".lock", wait=True)
+    with pytest.warns(UserWarning, match=f"holds {marker}; delete it"):
+        assert lock.__enter__()
+    timer.join()
+    assert marker.exists()
+    lock.__exit__(None, None, None)
+    assert not marker.exists()
+
+
 def test_another_error_of_a_lock_is_not_swallowed(tmp_path, monkeypatch):
     def refuse(*_, **__):
         raise OSError(errno.EIO, "broken")
@@ -96,6 +117,7 @@ def test_what_a_library_says_about_a_file_is_one_sentence(tmp_path):
     )
     assert "cannot be read (EOFError); it is damaged" in broken(path, EOFError())
     assert broken(path, PermissionError(13, "Permission denied")) == f"cannot read {path}: Permission denied."
+    assert "takes more memory than there is" in broken(path, MemoryError())
     assert broken(path, UsageError("as it was")) == "as it was"
 
 

@@ -28,8 +28,8 @@ MEMBER = 2**26  # bytes of one archive member: far above any image here, far bel
 
 
 def reading(path: Path) -> AbstractContextManager[None]:
-    """As `files.reading`, for a published file, which can be fetched again."""
-    return files.reading(path, again="fetch it again")
+    """As `files.reading`, for images: of a published data set, or of a user's own."""
+    return files.reading(path, again="fetch it or write it again")
 
 
 def steps(n: int, each: int) -> Iterator[tuple[int, int]]:

@@ -1,7 +1,8 @@
 """Files that appear whole or not at all, JSON in them, and the one lock of the project.
 
 The lock is the operating system's, which vanishes with its process however that ends. Where a file system has
-none, the library `filelock` keeps a file with host and process instead.
+none, the library `filelock` keeps a file with host and process instead. A killed process of another machine
+leaves that file behind, so a process that waits for it says so.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import re
 import secrets
 import shutil
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -67,7 +69,11 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         if path.exists():
             before = _temporary(path)
             os.rename(path, before)
-            os.rename(temporary, path)
+            try:
+                os.rename(temporary, path)
+            except BaseException:
+                os.rename(before, path)
+                raise
             shutil.rmtree(before)
         else:
             os.rename(temporary, path)
@@ -146,8 +152,18 @@ def _acquired(path: Path, wait: bool) -> filelock.BaseFileLock:
     else:
         return hard
     # another file: the existence of the first says nothing where it once was locked by the system
-    soft = filelock.SoftFileLock(path.with_name(f"{path.name}.soft"), thread_local=False)
-    soft.acquire(blocking=wait)
+    marker = path.with_name(f"{path.name}.soft")
+    soft = filelock.SoftFileLock(marker, thread_local=False)
+    try:
+        soft.acquire(blocking=False)
+    except filelock.Timeout:
+        if not wait:
+            raise
+        # it outlives a process that was killed on another machine
+        warnings.warn(
+            f"waiting for the process that holds {marker}; delete it if there is none.", stacklevel=4
+        )
+        soft.acquire()
     return soft
 
 
@@ -170,6 +186,11 @@ def reading(
     except UsageError:
         raise
     except Exception as error:
+        if isinstance(error, MemoryError):
+            raise UsageError(
+                f"{path} cannot be read: it takes more memory than there is; free some, or, if it is "
+                f"damaged, {again}."
+            ) from None
         if (
             isinstance(error, OSError)
             and not isinstance(error, BlockingIOError)
@@ -197,7 +218,7 @@ def disk_is_full(error: BaseException) -> bool:
 
 def unwritable(path: Path, error: OSError) -> UsageError:
     """The sentence for a path that cannot be written."""
-    if error.errno == errno.ENOSPC:
+    if disk_is_full(error):
         return UsageError(f"the disk that holds {path} is full; free some space and try again.")
     return UsageError(f"cannot write to {path}: {error.strerror}; give a folder that you may write to.")
 

@@ -114,8 +114,10 @@ def announce(kind: Kind, registry: Registry) -> None:
 
 
 def broken(origin: str, error: BaseException | str) -> UsageError:
-    named = isinstance(error, BaseException) and not isinstance(error, UsageError)
-    why = f"{type(error).__name__}: {error}" if named else str(error)
+    if isinstance(error, UsageError):
+        why = error.marked
+    else:
+        why = error if isinstance(error, str) else f"{type(error).__name__}: {error}"
     return UsageError(f"the plug-in {origin} cannot be used: {' '.join(why.split())}")
 
 
