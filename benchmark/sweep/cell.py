@@ -27,9 +27,10 @@ from disbench.benchmark.scoring import scoring
 from disbench.benchmark.scoring.trained import Trained
 from disbench.benchmark.sweep import memory
 from disbench.benchmark.sweep.plan import Options
+from disbench.benchmark.training.gpu import Tuning
 from disbench.benchmark.training.seeds import StoppedError, stream
 from disbench.benchmark.training.strategies import Fused, Single
-from disbench.benchmark.training.trainer import DivergedError, State, use_one_core
+from disbench.benchmark.training.trainer import DivergedError, State, Trainer, use_one_core
 from disbench.errors import UsageError
 from disbench.files import disk_is_full, now, unwritable
 from disbench.models.checkpoint import (
@@ -39,6 +40,7 @@ from disbench.models.checkpoint import (
     save_checkpoint,
     save_tensors,
 )
+from disbench.models.method import Method
 
 STATE_KIND = "disbench training state"
 
@@ -216,11 +218,8 @@ class Group:
             for folder in self.folders.values():
                 (folder / "state.pt").unlink(missing_ok=True)
             return
-        info, first = data.info, cells[0]
-        config = type(models.get(first.method).CONFIGS[first.config_name])(**first.config)
-        methods = [models.build(c.method, config, info, stream(c.seed, "weights")) for c in cells]
-        strategy = Single if len(cells) == 1 else Fused
-        trainer = strategy(methods, data, [cell.seed for cell in cells], device, self.options.tuning)
+        seeds = [cell.seed for cell in cells]
+        trainer, _ = set_up(cells[0], seeds, data, device, self.options.tuning)
         states = [self.folders[cell] / "state.pt" for cell in cells]
         if states[0].exists():
             trainer.restore([load_state(path) for path in states])
@@ -231,7 +230,7 @@ class Group:
                 self.files[cell].update("training", step)
 
         failed = trainer.run(
-            config.steps,
+            cells[0].steps,
             log=lambda i, line: journals[i].append(line),
             progress=progress,
             save=lambda i, state: save_tensors({"kind": STATE_KIND, **vars(state)}, states[i]),
@@ -245,9 +244,9 @@ class Group:
             checkpoint = Checkpoint(
                 method=cell.method,
                 config=dict(cell.config),
-                shape=info.shape,
-                n=info.n,
-                class_prior=info.class_prior,
+                shape=data.info.shape,
+                n=data.info.n,
+                class_prior=data.info.class_prior,
                 dataset=cell.dataset.plain(),
                 protocol=cell.protocol,
                 variant=cell.variant,
@@ -281,12 +280,27 @@ class Group:
         store.write_scores(folder, entries)
 
 
-def failure(error: BaseException, folder: Path) -> Failure:
-    """An error for a status file, with a traceback if it was not foreseen."""
+def set_up(
+    cell: Cell, seeds: Sequence[int], data: Dataset, device: torch.device, tuning: Tuning
+) -> tuple[Trainer, list[Method]]:
+    """The trainer of these seeds of a training, fused if there are several, and their untrained methods."""
+    config = type(models.get(cell.method).CONFIGS[cell.config_name])(**cell.config)
+    methods = [models.build(cell.method, config, data.info, stream(seed, "weights")) for seed in seeds]
+    strategy = Single if len(methods) == 1 else Fused
+    return strategy(methods, data, seeds, device, tuning), methods
+
+
+def failure(error: BaseException, folder: Path | None = None) -> Failure:
+    """An error for a status file, with a traceback if it was not foreseen.
+
+    Args:
+        error: the error.
+        folder: where it arose, if this process wrote there: an error of the system then names it.
+    """
     name, message = type(error).__name__, str(error)
     if isinstance(error, DivergedError):
         return Failure(name, message, step=error.step, term=error.term)
-    if isinstance(error, OSError):
+    if isinstance(error, OSError) and folder is not None:
         return Failure(name, str(unwritable(folder, error)))
     if isinstance(error, UsageError):
         return Failure(name, message)

@@ -393,7 +393,7 @@ class _Sweep:
             yield from ((cell, "stopped") for cell in batch.cells)
         elif future.status == "error":
             for cell in batch.cells:
-                self.fail(cell, reason(future.exception(), self.run / cell.folder))
+                self.fail(cell, reason(future.exception()))
                 yield cell, "failed"
         else:
             for cell, outcome, files in zip(batch.cells, *future.result(), strict=True):
@@ -441,11 +441,11 @@ class _Sweep:
                     status.write(self.run / name)
 
 
-def reason(error: BaseException, folder: Path) -> Failure:
-    """The failure of a task, for a status file."""
+def reason(error: BaseException) -> Failure:
+    """The failure of a task, for a status file; its error comes from a worker or from the network."""
     from distributed import KilledWorker
 
     if isinstance(error, KilledWorker):
         message = "every worker that it was given to died, as often as the scheduler allows (out of memory?)"
         return Failure("WorkerDied", message)
-    return failure(error, folder)
+    return failure(error)

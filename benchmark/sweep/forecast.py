@@ -17,7 +17,7 @@ import torch
 from joblib.externals.loky import ProcessPoolExecutor
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-from disbench import models, plugins, units
+from disbench import plugins, units
 from disbench.benchmark import datasets
 from disbench.benchmark.protocols import Protocol
 from disbench.benchmark.runs import store
@@ -26,11 +26,10 @@ from disbench.benchmark.runs.store import Cell, Status
 from disbench.benchmark.scoring import draws, scoring
 from disbench.benchmark.scoring.trained import CHUNK, Trained
 from disbench.benchmark.sweep import memory
+from disbench.benchmark.sweep.cell import set_up
 from disbench.benchmark.sweep.plan import Options, groups
 from disbench.benchmark.sweep.progress import ends
 from disbench.benchmark.sweep.request import Prepared
-from disbench.benchmark.training.seeds import stream
-from disbench.benchmark.training.strategies import Fused, Single
 from disbench.benchmark.training.trainer import use_one_core
 from disbench.errors import UsageError, argument
 from disbench.metrics.arrays import Ints
@@ -288,11 +287,8 @@ def trial(cell: Cell, protocol: Protocol, options: Options, fuse: int) -> Cost:
         plugins.load(path)
     device = torch.device(options.device)
     data = cell.dataset.load(options.data_dir)
-    config = type(models.get(cell.method).CONFIGS[cell.config_name])(**cell.config)
     with memory.Peak() as peak:
-        seeds = range(fuse)
-        methods = [models.build(cell.method, config, data.info, stream(s, "weights")) for s in seeds]
-        trainer = (Single if fuse == 1 else Fused)(methods, data, list(seeds), device, options.tuning)
+        trainer, methods = set_up(cell, range(fuse), data, device, options.tuning)
         for _ in range(3):
             _, values = trainer.advance()
         steps, started = 0, time.perf_counter()

@@ -16,10 +16,10 @@ from disbench.units import MIB
 SAMPLE_EVERY = 0.2  # seconds
 
 
-def private_bytes(process: int | str = "self") -> int | None:
-    """Anonymous resident memory of a process (heap, stacks, copies of pages that it wrote)."""
+def private_bytes() -> int | None:
+    """Anonymous resident memory of this process (heap, stacks, copies of pages that it wrote)."""
     try:
-        text = Path(f"/proc/{process}/status").read_text("ascii")
+        text = Path("/proc/self/status").read_text("ascii")
     except OSError:
         return None
     line = re.search(r"^RssAnon:\s+(\d+) kB$", text, re.MULTILINE)
