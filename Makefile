@@ -14,7 +14,7 @@ $(VENV)/ready: pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
 	touch $@
 
-demo: $(VENV)/ready  ## set up, train three methods with two seeds each, print the leaderboard (about 3 minutes)
+demo: $(VENV)/ready  ## set up, train three methods with two seeds each, print the leaderboard (two and a half minutes)
 	$(BIN)/disbench run --methods ibgan,infogan,betavae --seeds 2 --protocol smoke --out demo-run
 
 test: $(VENV)/ready  ## set up and run the tests

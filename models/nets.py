@@ -90,7 +90,7 @@ def vae_nets(kind: str, shape: tuple[int, int, int], codes: int, outputs: int) -
     channels, kernels, enc_hidden, dec_hidden = CONV[kind]
     check_side(f"the net {kind!r}", shape, 1 << len(channels))
     layers: list[nn.Module] = []
-    for n_in, n_out, k in zip((c, *channels), channels, kernels, strict=False):
+    for (n_in, n_out), k in zip(itertools.pairwise((c, *channels)), kernels, strict=True):
         layers += [Conv2d(n_in, n_out, k, stride=2, padding=(k - 2) // 2), nn.ReLU()]
     h_last, w_last = h >> len(channels), w >> len(channels)
     flat = channels[-1] * h_last * w_last
@@ -234,7 +234,7 @@ def infogan_trunk(shape: tuple[int, int, int], channels: tuple[int, ...]) -> nn.
     c, side, _ = shape
     low = side >> len(channels)
     layers: list[nn.Module] = []
-    for n_in, n_out in zip((c, *channels), channels, strict=False):
+    for n_in, n_out in itertools.pairwise((c, *channels)):
         layers += [Spectral(Conv2d(n_in, n_out, 4, 2, 1)), nn.LeakyReLU(LEAK)]
     return nn.Sequential(
         *layers, nn.Flatten(), Spectral(nn.Linear(channels[-1] * low * low, 128)), nn.LeakyReLU(LEAK)

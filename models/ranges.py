@@ -31,12 +31,20 @@ class Range:
     def __contains__(self, value: float) -> bool:
         enough = value > self.low if self.above else value >= self.low
         little = value < self.high if self.below else value <= self.high
-        return math.isfinite(value) and enough and little
+        return _finite(value) and enough and little
 
     def __str__(self) -> str:
         least = f"above {self.low}" if self.above else f"at least {self.low}"
         most = f"below {self.high}" if self.below else f"at most {self.high}"
         return least if self.high == math.inf else f"{least} and {most}"
+
+
+def _finite(value: float) -> bool:
+    """Whether a float can hold it: an integer may be too large."""
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 Count = Annotated[int, Range(1)]
@@ -80,13 +88,12 @@ def fault(setting: str, value: object, allowed: Range | None) -> str | None:
     wrong = [
         number
         for number in numbers
-        if isinstance(number, int | float)
-        and not (math.isfinite(number) if allowed is None else number in allowed)
+        if isinstance(number, int | float) and not (_finite(number) if allowed is None else number in allowed)
     ]
     if not wrong:
         return None
     must = "" if allowed is None else str(allowed)
-    if not all(map(math.isfinite, wrong)):
+    if not all(map(_finite, wrong)):
         must = f"finite and {must}" if must else "finite"
     subject = "each number" if isinstance(value, tuple) else "it"
     return f"{setting}={','.join(map(str, numbers))} was given, but {subject} must be {must}."

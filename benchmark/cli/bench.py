@@ -117,7 +117,7 @@ def metrics(
 
     usual = [name for name in library.names() if name not in speed.SLOW]
     chosen = [name.strip() for name in only.split(",") if name.strip()] or usual
-    rows = f"{speed.TRAIN:,} + {speed.TEST:,} rows"
+    rows = f"{speed.TRAIN_ROWS:,} + {speed.TEST_ROWS:,} rows"
     print(f"{speed.CODES} codes of the grid {speed.SIZES}; tables of {rows}; one thread unless said")
     print("metric                       preset        CPU-s   peak MiB    score")
     total = 0.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,8 +37,18 @@ class DataRef:
 
     @classmethod
     def read(cls, values: Mapping[str, object]) -> DataRef:
-        """From the JSON of a cell, a checkpoint or kept codes, see `plain`."""
-        return cls(str(values.get("name")), int(str(values.get("size"))), str(values.get("sha256")))
+        """From the JSON of a cell, a checkpoint or kept codes, see `plain`.
+
+        Raises:
+            UsageError: a value is missing or of another type.
+        """
+        name, size, sha256 = (values.get(key) for key in ("name", "size", "sha256"))
+        if not (isinstance(name, str) and isinstance(size, Integral) and isinstance(sha256, str)):
+            raise UsageError(
+                f"a data set is recorded as {dict(values)}, but it needs a name, a size in pixels and a "
+                "sha256; the file was not written by `disbench run`: train this seed again."
+            )
+        return cls(str(name), int(size), str(sha256))
 
     def plain(self) -> dict[str, str | int]:
         """As JSON."""

@@ -40,8 +40,8 @@ def findings(runs: Sequence[Path], frame: pd.DataFrame, notes: Sequence[str], me
     }
     scored = bool(frame["score"].notna().any())
     judged = judge(frame, metric) if scored or metric else None
-    fields = varying(settings(runs))
-    curves = {field: swept(frame, runs, field)[0] for field in fields}
+    configs = settings(runs)
+    curves = {field: swept(frame, configs, field)[0] for field in varying(configs)}
     enough = {f: rows for f, rows in curves.items() if rows[rows["score"].notna()]["value"].nunique() > 1}
     return Findings(
         runs=[run.resolve().name for run in runs],

@@ -47,20 +47,19 @@ def varying(configs: Configs) -> list[str]:
     )
 
 
-def swept(frame: pd.DataFrame, runs: Sequence[Path], field: str = "") -> tuple[pd.DataFrame, str]:
+def swept(frame: pd.DataFrame, configs: Configs, field: str = "") -> tuple[pd.DataFrame, str]:
     """The rows of methods with several values of a setting, as `plots.sweep` takes them, and that setting.
 
     A method of which other settings vary too has a line for each combination of their values.
 
     Args:
         frame: per-seed rows of the runs.
-        runs: folders of runs or of saved results.
+        configs: the settings of their trainings, see `settings`.
         field: name of the setting; may be omitted if only one varies.
 
     Raises:
         UsageError: no setting varies, several do and none is named, or the named one does not.
     """
-    configs = settings(runs)
     fields = varying(configs)
     if not fields:
         raise UsageError(

@@ -234,17 +234,17 @@ def parts(name: str, size: int | None, data_dir: str | os.PathLike[str] | None) 
             for split in ("train", "test")
         )
         return train, test
-    whole = loading.load(":".join([base, *chosen]), size=size, data_dir=data_dir)
-    if whole.labels is None:
+    dataset = loading.load(whole(name), size=size, data_dir=data_dir)
+    if dataset.labels is None:
         raise UsageError(
             f"data set {name!r} has no labels, so there is nothing to classify; choose one that has"
         )
-    held_out = np.zeros(len(whole), bool)
-    for k in np.unique(whole.labels):
-        held_out[np.flatnonzero(whole.labels == k)[::7]] = True
+    held_out = np.zeros(len(dataset), bool)
+    for k in np.unique(dataset.labels):
+        held_out[np.flatnonzero(dataset.labels == k)[::7]] = True
     return (
-        derived.select(whole, "training", np.flatnonzero(~held_out)),
-        derived.select(whole, "held-out", np.flatnonzero(held_out)),
+        derived.select(dataset, "training", np.flatnonzero(~held_out)),
+        derived.select(dataset, "held-out", np.flatnonzero(held_out)),
     )
 
 

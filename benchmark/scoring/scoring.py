@@ -2,7 +2,7 @@
 any metric asks for encoded once, and then each metric reads its rows.
 
 What has codes is a `Source`: a trained method (`trained`), a file of codes (`tables`), or an encoder that
-someone trained elsewhere (`encoders`).
+someone trained elsewhere (`interface`).
 """
 
 from __future__ import annotations

@@ -202,7 +202,7 @@ def _encoder(network: encoders.Network, kind: str, title: str, options: SourceOp
 def _of_images(
     path: Path, title: str, source: Source, data: Dataset, kind: str, assumed: tuple[str, ...]
 ) -> Opened:
-    about = {"name": data.name, "size": data.shape[1], "sha256": data.sha256}
+    about = DataRef.of(data).plain()
     return Opened(path, title, source, data, {"file": str(path), "kind": kind}, about, "", assumed)
 
 

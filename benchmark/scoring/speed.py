@@ -10,10 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from disbench import metrics
+from disbench.benchmark.datasets.dsprites import SIZES as SIZES
+from disbench.benchmark.scoring.draws import TEST_ROWS as TEST_ROWS
+from disbench.benchmark.scoring.draws import TRAIN_ROWS as TRAIN_ROWS
 
-SIZES = (3, 6, 40, 32, 32)  # of dSprites
 CODES = 10
-TRAIN, TEST = 10_000, 5_000
 # measured only if named
 SLOW = ("dci",)
 # tracing memory multiplies the time, so slower metrics are not traced
@@ -64,7 +65,11 @@ def inputs(name: str) -> tuple[tuple[object, ...], dict[str, object]]:
     if metric.takes("n_jobs"):
         # the CPU time of worker processes is not measured
         options["n_jobs"] = 1
-    rows = np.arange(len(grid)) if metric.kind == "sampling" else rng.integers(len(grid), size=TRAIN + TEST)
+    rows = (
+        np.arange(len(grid))
+        if metric.kind == "sampling"
+        else rng.integers(len(grid), size=TRAIN_ROWS + TEST_ROWS)
+    )
     factors = grid.factors(rows)
     scaled = factors / np.array(SIZES)
     codes = rng.normal(0, 0.1, (len(rows), CODES)) + np.pad(scaled, ((0, 0), (0, CODES - len(SIZES))))
@@ -78,7 +83,7 @@ def inputs(name: str) -> tuple[tuple[object, ...], dict[str, object]]:
         prior = np.full(10, 0.1)
         return (metrics.ContingencyTable(rng.integers(1, 100, (10, 10)), prior, prior),), options
     if metric.takes("split"):
-        options["split"] = (np.arange(TRAIN), np.arange(TRAIN, TRAIN + TEST))
+        options["split"] = (np.arange(TRAIN_ROWS), TRAIN_ROWS + np.arange(TEST_ROWS))
     if metric.kind == "posterior":
         return (codes[:2000], np.full((2000, CODES), -4.0), factors[:2000]), options
     return (codes, factors), options

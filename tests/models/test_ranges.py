@@ -56,6 +56,11 @@ def test_every_number_declares_its_range_and_takes_no_value_outside(name, field,
         assert f"must be {allowed}." in str(refused.value)
 
 
+def test_an_integer_that_no_float_holds_is_refused():
+    with pytest.raises(UsageError, match="but it must be finite and at least 1"):
+        configure("betavae", "mini", {"steps": 10**400})
+
+
 @pytest.mark.parametrize(("name", "field", "kind"), [entry for entry in NUMBERS if entry[2] is float])
 @pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
 def test_a_number_is_finite(name, field, kind, value):
@@ -161,7 +166,7 @@ def test_beta_tcvae_needs_a_second_image(config):
     with pytest.raises(
         UsageError, match="betatcvae compares each image with the others, and the data have 1;"
     ):
-        build("betatcvae", configure("betatcvae", config, settings), DataInfo((1, 16, 16), 1), 0)
+        build("betatcvae", configure("betatcvae", config, settings), data, 0)
     data = DataInfo((1, 16, 16), 2)
     assert build("betatcvae", configure("betatcvae", config, settings), data, 0)
 

@@ -39,6 +39,13 @@ def test_the_values_of_an_npz_file_are_read_too():
     assert DataRef.read(values) == DataRef("toy", 8, "f" * 64)
 
 
+@pytest.mark.parametrize("change", [{"size": None}, {"name": None}, {"sha256": 3}, {"size": "8"}])
+def test_half_a_reference_is_refused(change):
+    values = {"name": "toy", "size": 8, "sha256": "f" * 64} | change
+    with pytest.raises(UsageError, match="needs a name, a size in pixels and a sha256"):
+        DataRef.read(values)
+
+
 @pytest.mark.parametrize(
     ("name", "short"),
     [

@@ -9,7 +9,7 @@ from disbench.benchmark.scoring import speed
 def test_codes_that_copy_the_factors_score_and_cost_something():
     cost = speed.measure("mig")
     assert 0.2 < cost.score < 1
-    assert cost.seconds >= 0
+    assert cost.seconds > 0
     assert cost.peak > 2**20  # the histograms of 15,000 rows
 
 

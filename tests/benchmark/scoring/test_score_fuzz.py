@@ -1,7 +1,7 @@
 """Damaged, spliced and forged files of every kind: each is scored or refused in a sentence, and nothing else.
 
-By hypothesis a few inputs of each kind. `python tests/benchmark/test_score_fuzz.py HOME KIND COUNT FIRST`
-tries as many as wanted, with a limit on memory and on the time of each; the slow test starts it.
+By hypothesis a few inputs of each kind. As many as wanted, with a limit on memory and on the time of each, by
+`python tests/benchmark/scoring/test_score_fuzz.py HOME KIND COUNT FIRST`, which the slow test starts.
 HOME is the folder that the fixture of that name makes.
 """
 
