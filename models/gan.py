@@ -22,7 +22,7 @@ from typing import Any, ClassVar, Literal, Protocol
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from disbench.models import method
 from disbench.models.layers import initialise
@@ -93,6 +93,16 @@ def lower_bound(c_hat: Tensor, c: Tensor) -> Tensor:
     return 0.5 * (c.square() - (c - c_hat).square()).sum(1).mean()
 
 
+def show(q: nn.Module, real: Tensor) -> None:
+    """Passes real images through q, which learns from generated ones alone.
+
+    Nothing comes of it but the running statistics of its batch norm. They are what q reads real images with
+    when it is scored, and in the authors' code of IB-GAN and InfoGAN both kinds of images go into them.
+    """
+    with torch.no_grad():
+        q(real)
+
+
 def confidence(real: Tensor, fake: Tensor) -> Terms:
     """Mean D(x) and D(G(z)) of logits, (B, 1) each; both are 1/2 where D cannot tell real from fake."""
     return {"d_real": real.sigmoid().mean(), "d_fake": fake.sigmoid().mean()}
@@ -130,10 +140,12 @@ class GAN(Method):
 
     def generator_loss(self, x: Tensor, noise: Noise, step: Tensor) -> Terms:
         fake = noisy(self.config, self.g(noise["z"]), noise["fake"], step)
-        return {
+        terms = {
             "fool": real_term(self.d(fake)),
             "code": code_error(self.q(fake.detach()), noise["z"]),
         }
+        show(self.q, noisy(self.config, 2 * x - 1, noise["real"], step))
+        return terms
 
     def monitor(self, x: Tensor, noise: Noise, step: Tensor) -> Terms:
         fake = noisy(self.config, self.g(noise["z"]), noise["fake"], step)

@@ -18,7 +18,8 @@ Limits: beta = 0 is InfoGAN, lambda = beta = 0 is GAN.
 
 Deviations: signs are those of the equations and of the authors' code; the printed Algorithm 1, taken
 literally, would maximise the code error. The two updates each run on current weights (the authors' code mixes
-old and new ones, which current torch refuses). "mini" is ours: smaller nets for 32x32 images, Adam,
+old and new ones, which current torch refuses), so G runs twice a step, and its batch norm sees each batch
+twice. "mini" is ours: smaller nets for 32x32 images, Adam,
 spectral norm in D. "cdsprites", "celeba" and "3dchairs" are the authors' other settings; they have not been
 run here. On the last two, D and q share a front of three convolutions that learns from D's loss alone.
 """
@@ -42,6 +43,7 @@ from disbench.models.gan import (
     noisy,
     optimizer,
     real_term,
+    show,
 )
 from disbench.models.layers import initialise
 from disbench.models.method import DataInfo, Method, Noise, Terms, Update
@@ -159,12 +161,15 @@ class IBGAN(Method):
     def generator_loss(self, x: Tensor, noise: Noise, step: Tensor) -> Terms:
         c = self.config
         mu, logvar, fake = self.sample(noise, step)
-        lower, upper = lower_bound(self.reconstructor(fake), noise["z"]), upper_bound(mu, logvar)
-        return {
-            "fool": real_term(self.discriminate(fake)),
+        h = self.front(fake)
+        lower, upper = lower_bound(self.q(h), noise["z"]), upper_bound(mu, logvar)
+        terms = {
+            "fool": real_term(self.d(h)),
             "lower": -c.lam * lower,
             "upper": c.beta * upper if c.beta else 100.0 * torch.where(upper >= c.guard, upper, 0.0),
         }
+        show(nn.Sequential(self.front, self.q), noisy(c, 2 * x - 1, noise["real"], step))
+        return terms
 
     def discriminate(self, x: Tensor) -> Tensor:
         """Logit of D(x), (B, 1)."""

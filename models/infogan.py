@@ -20,12 +20,12 @@ The variant "auxiliary_q" is the plain GAN of the paper's figure 1: Q learns to 
 learn from Q.
 
 Deviations: as in the authors' code, the generator maximises log D(G) (non-saturating), and D's optimiser also
-trains Q and the trunk ("limit": G's optimiser trains Q, as in IB-GAN). "mini" is a small version of "paper".
-"mini_mnist" has the same nets with the codes of "mnist": narrow versions of the nets of "mnist" generated
-near-grey images; batch norm hides low contrast from D. The code of "paper" takes two steps of G per step of
-D, and one power iteration per training step; here it is one step of G, and one iteration per forward pass.
-The code of "mnist" draws new noise for G's step, and D's convolutions begin with a truncated normal. There
-are no configs for SVHN, CelebA, faces and chairs: the authors' code has none.
+trains Q and the trunk ("limit": G's optimiser trains Q, as in IB-GAN). As in the code of InfoGAN-CR, "paper"
+takes two steps of G per step of D on the same noise, and one power iteration of the spectral norm per
+training step; here it comes before D's step instead of after G's, which differs in the first step alone, and
+its u and v get no gradient. "mini" is a small version of "paper". "mini_mnist" has the same nets with the
+codes of "mnist": narrow versions of the nets of "mnist" generated near-grey images; batch norm hides low
+contrast from D. There are no configs for SVHN, CelebA, faces and chairs: the authors' code has none.
 """
 
 from __future__ import annotations
@@ -69,6 +69,8 @@ class Config(method.Config):
     lr_d: Positive = 2e-3
     init_std: Positive = 0.02  # of the initial weights
     q_optimizer: Literal["d", "g"] = "d"  # whose optimiser trains Q
+    g_steps: Count = 2  # steps of G per step of D
+    fresh: bool = False  # True: G's steps have noise of their own
     noise_start: NotNegative = 0.0  # instance noise, only in IB-GAN's limit
     noise_end: NotNegative = 0.0
     noise_steps: CountOrNone = 0
@@ -98,6 +100,8 @@ MNIST = Config(
     lam=1.0,
     lr_g=1e-3,
     lr_d=2e-4,
+    g_steps=1,
+    fresh=True,
 )
 MNIST_LEAK = 0.01  # slope of its leaky ReLUs
 MNIST_GAIN_STD = 0.02  # its batch norms begin with gains N(1, 0.02)
@@ -113,6 +117,7 @@ LIMIT = Config(
     lr_g=5e-5,
     lr_d=1e-6,
     q_optimizer="g",
+    g_steps=1,
     noise_start=1.0,
     noise_steps=100_000,
 )
@@ -143,12 +148,8 @@ class InfoGAN(Method):
         if c.nets == "modified":
             self.g = nets.infogan_generator(data.shape, latents, c.channels[::-1])
             self.trunk: nn.Module = nets.infogan_trunk(data.shape, c.channels)
-            self.d: nn.Module = layers.Spectral(nn.Linear(128, 1))
-            self.q: nn.Module = nn.Sequential(
-                layers.Spectral(nn.Linear(128, 128)),
-                nn.LeakyReLU(layers.LEAK),
-                layers.Spectral(nn.Linear(128, codes)),
-            )
+            self.d: nn.Module = nets.spectral(nn.Linear(128, 1))
+            self.q: nn.Module = nets.infogan_q_head(codes)
         elif c.nets == "mnist":
             self.g = nets.mnist_generator(data.shape, latents)
             self.trunk = nets.mnist_trunk(data.shape, leak=MNIST_LEAK)
@@ -159,9 +160,23 @@ class InfoGAN(Method):
             self.trunk = nn.Identity()
             self.d = nets.ibgan_head(data.shape, 1, c.width, c.base)
             self.q = nets.ibgan_head(data.shape, codes, c.width, c.base, hidden=True)
-        layers.initialise(self, std=c.init_std, gain_std=MNIST_GAIN_STD if c.nets == "mnist" else 0.0)
+        layers.initialise(
+            self,
+            std=c.init_std,
+            gain_std=MNIST_GAIN_STD if c.nets == "mnist" else 0.0,
+            truncated=c.nets != "ibgan",
+        )
 
     def noise(self, batch: int, generator: torch.Generator) -> Noise:
+        drawn = self.latents(batch, generator)
+        if self.config.noise_steps:
+            drawn |= instance_noise(batch, self.data.shape, generator)
+        if self.config.fresh:
+            drawn |= {f"{name} of G": value for name, value in self.latents(batch, generator).items()}
+        return drawn
+
+    def latents(self, batch: int, generator: torch.Generator) -> Noise:
+        """z and the codes of a batch, by the names of the symbol table."""
         c = self.config
         z_and_c = torch.empty(batch, c.noise + c.continuous, device=generator.device)
         if c.prior == "normal":
@@ -172,8 +187,6 @@ class InfoGAN(Method):
         if c.categorical:
             gumbel = gumbel_noise(batch, sum(c.categorical), generator=generator)
             drawn["k"] = torch.cat([one_hot(block) for block in self.blocks(gumbel)], 1)
-        if c.noise_steps:
-            drawn |= instance_noise(batch, self.data.shape, generator)
         return drawn
 
     def blocks(self, categories: Tensor) -> list[Tensor]:
@@ -189,7 +202,12 @@ class InfoGAN(Method):
                 ("trunk", "d", "q") if q_with_d else ("trunk", "d"),
                 gan.optimizer(c.optimizer, c.lr_d),
             ),
-            Update("generator_loss", ("g",) if q_with_d else ("g", "q"), gan.optimizer(c.optimizer, c.lr_g)),
+            Update(
+                "generator_loss",
+                ("g",) if q_with_d else ("g", "q"),
+                gan.optimizer(c.optimizer, c.lr_g),
+                times=c.g_steps,
+            ),
         )
 
     def sample(self, noise: Noise, step: Tensor) -> Tensor:
@@ -240,21 +258,30 @@ class InfoGAN(Method):
         )
 
     def discriminator_loss(self, x: Tensor, noise: Noise, step: Tensor) -> Terms:
+        c = self.config
+        layers.power_iteration(self.trunk, self.d, self.q)
+        h_real = self.trunk(self.real(x, noise, step))
         h = self.trunk(self.sample(noise, step).detach())
-        terms = {
-            "real": real_term(self.d(self.trunk(self.real(x, noise, step)))),
-            "fake": fake_term(self.d(h)),
-        }
-        return {**terms, **(self.info(h, noise) if self.config.q_optimizer == "d" else {})}
+        terms = {"real": real_term(self.d(h_real)), "fake": fake_term(self.d(h))}
+        if c.q_optimizer == "d":
+            if c.nets == "mnist":
+                gan.show(self.q, h_real)
+            terms |= self.info(h, noise)
+        return terms
 
     def generator_loss(self, x: Tensor, noise: Noise, step: Tensor) -> Terms:
-        c, fake = self.config, self.sample(noise, step)
+        c = self.config
+        if c.fresh:
+            noise = {name: noise.get(f"{name} of G", value) for name, value in noise.items()}
+        fake = self.sample(noise, step)
         h = self.trunk(fake)
         terms = {"fool": real_term(self.d(h))}
         if c.inform_generator:
             terms |= self.info(h, noise)
         elif c.q_optimizer == "g":
             terms |= self.info(self.trunk(fake.detach()), noise)
+        if c.nets == "ibgan":
+            gan.show(nn.Sequential(self.trunk, self.q), self.real(x, noise, step))
         return terms
 
     def monitor(self, x: Tensor, noise: Noise, step: Tensor) -> Terms:

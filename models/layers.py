@@ -163,34 +163,64 @@ class Spectral(nn.Module):
 
     One step of power iteration per forward pass in training mode, none in evaluation (Miyato et al. 2018,
     arXiv:1802.05957). torch's own version writes with `out=` and cannot be stacked over seeds; this one can.
+
+    Args:
+        layer: whose weight it is.
+        each_pass: False for no power iteration in a forward pass: a loss calls `power_iteration`.
     """
 
     u: Tensor
 
-    def __init__(self, layer: nn.Conv2d | nn.Linear) -> None:
+    def __init__(self, layer: nn.Conv2d | nn.Linear, each_pass: bool = True) -> None:
         super().__init__()
-        self.layer = layer
+        self.layer, self.each_pass = layer, each_pass
         self.register_buffer("u", F.normalize(torch.randn(layer.weight.shape[0]), dim=0))
+
+    def flat(self) -> Tensor:
+        """The weight as a matrix, (outputs, inputs)."""
+        weight = self.layer.weight
+        return rows(weight) if weight.dim() == 4 else weight
+
+    def stretch(self) -> Tensor:
+        """W v, (outputs,), of v = W^T u normalised: its length is the estimate, its direction the next u."""
+        flat = self.flat()
+        return flat @ F.normalize(flat.detach().T @ self.u, dim=0)
+
+    @torch.no_grad()
+    def turn(self, stretched: Tensor) -> None:
+        """Take the direction of `stretched` as u."""
+        self.u.copy_(stretched / torch.linalg.vector_norm(stretched))
 
     def forward(self, x: Tensor) -> Tensor:
         layer, weight, bias = self.layer, self.layer.weight, self.layer.bias
-        flat = rows(weight) if weight.dim() == 4 else weight
-        v = F.normalize(flat.detach().T @ self.u, dim=0)
-        stretched = flat @ v
+        stretched = self.stretch()
         # u W v; its gradient is the outer product of u and v
         sigma = torch.linalg.vector_norm(stretched)
-        if self.training:
-            with torch.no_grad():
-                self.u.copy_(stretched / sigma)
+        if self.training and self.each_pass:
+            self.turn(stretched)
         if isinstance(layer, nn.Conv2d) and not whole(layer, x):
             return conv2d(layer, x, weight / sigma)
-        products: Tensor = F.linear(x if weight.dim() == 2 else rows(x), flat)
+        products: Tensor = F.linear(x if weight.dim() == 2 else rows(x), self.flat())
         # there are fewer products than weights to divide
         y: Tensor = products / sigma + bias
         return y if weight.dim() == 2 else y[:, :, None, None]
 
 
-def initialise(module: nn.Module, kind: str = "dcgan", std: float = 0.02, gain_std: float = 0.0) -> None:
+def power_iteration(*modules: nn.Module) -> None:
+    """One step of power iteration in each spectral norm within `modules`."""
+    for module in modules:
+        for layer in module.modules():
+            if isinstance(layer, Spectral):
+                layer.turn(layer.stretch())
+
+
+def initialise(
+    module: nn.Module,
+    kind: str = "dcgan",
+    std: float = 0.02,
+    gain_std: float = 0.0,
+    truncated: bool = False,
+) -> None:
     """Weights N(0, std) as in DCGAN, or orthogonal; biases 0.
 
     DCGAN's 0.02 suits its 64 channels. With a quarter of them, the first images of G are nearly grey and may
@@ -201,11 +231,15 @@ def initialise(module: nn.Module, kind: str = "dcgan", std: float = 0.02, gain_s
         kind: "dcgan" or "orthogonal".
         std: of the weights, for "dcgan".
         gain_std: of the gains of its batch norms, around 1.
+        truncated: whether the weights of its convolutions, but not of its transposed ones, are drawn again
+            where they lie beyond two standard deviations: TensorFlow's truncated normal.
     """
     for layer in module.modules():
         if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
             if kind == "orthogonal":
                 nn.init.orthogonal_(layer.weight)
+            elif truncated and isinstance(layer, nn.Conv2d):
+                nn.init.trunc_normal_(layer.weight, 0.0, std, -2 * std, 2 * std)
             else:
                 nn.init.normal_(layer.weight, 0.0, std)
             if layer.bias is not None:

@@ -24,17 +24,35 @@ Noise = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Update:
-    """One optimiser step: some modules learn from the sum of the terms of one loss.
+    """Steps of one optimiser: some modules learn from the sum of the terms of one loss.
 
     Attributes:
         loss: name of the method `(images, noise, step) -> {term: value}`.
-        modules: names of the attributes whose parameters this step changes; no other parameter moves.
+        modules: names of the attributes whose parameters this changes; no other parameter moves.
         optimizer: the optimiser with its settings.
+        times: optimiser steps per training step, one after the other on the same images and noise. The
+            journal has the terms of the last.
+        begins: first training step that takes this update.
+        later: (training step, name of a loss): from that step on, this loss takes the place of `loss`.
     """
 
     loss: str
     modules: tuple[str, ...]
     optimizer: Optimizer
+    times: int = 1
+    begins: int = 0
+    later: tuple[int, str] | None = None
+
+    def at(self, step: int) -> str | None:
+        """The loss of a training step; None before the update begins."""
+        if step < self.begins:
+            return None
+        return self.later[1] if self.later and step >= self.later[0] else self.loss
+
+    @property
+    def losses(self) -> tuple[str, ...]:
+        """All losses that it learns from, in their order."""
+        return (self.loss, self.later[1]) if self.later else (self.loss,)
 
 
 @dataclass(frozen=True)
@@ -115,7 +133,7 @@ class Method(nn.Module):
         raise NotImplementedError
 
     def updates(self) -> tuple[Update, ...]:
-        """The updates of one step in their order. Each runs on current weights."""
+        """The updates of one training step in their order. Each runs on current weights."""
         raise NotImplementedError
 
     def monitor(self, images: Tensor, noise: Noise, step: Tensor) -> Terms:

@@ -229,16 +229,24 @@ def infogan_generator(shape: tuple[int, int, int], inputs: int, channels: tuple[
 
 
 def infogan_trunk(shape: tuple[int, int, int], channels: tuple[int, ...]) -> nn.Sequential:
-    """(b, c, h, w) -> (b, 128), spectrally normalised, no batch norm."""
+    """(b, c, h, w) -> (b, 128), spectrally normalised, no batch norm; see `spectral` for the iteration."""
     check_side("InfoGAN's net 'modified'", shape, 1 << len(channels))
     c, side, _ = shape
     low = side >> len(channels)
     layers: list[nn.Module] = []
     for n_in, n_out in itertools.pairwise((c, *channels)):
-        layers += [Spectral(Conv2d(n_in, n_out, 4, 2, 1)), nn.LeakyReLU(LEAK)]
-    return nn.Sequential(
-        *layers, nn.Flatten(), Spectral(nn.Linear(channels[-1] * low * low, 128)), nn.LeakyReLU(LEAK)
-    )
+        layers += [spectral(Conv2d(n_in, n_out, 4, 2, 1)), leaky()]
+    return nn.Sequential(*layers, nn.Flatten(), spectral(nn.Linear(channels[-1] * low * low, 128)), leaky())
+
+
+def infogan_q_head(outputs: int) -> nn.Sequential:
+    """(b, 128) -> means of Q(c|x) and logits, (b, outputs)."""
+    return nn.Sequential(spectral(nn.Linear(128, 128)), leaky(), spectral(nn.Linear(128, outputs)))
+
+
+def spectral(layer: nn.Conv2d | nn.Linear) -> Spectral:
+    """Spectral norm whose power iteration is the loss's affair: once per training step, as in their code."""
+    return Spectral(layer, each_pass=False)
 
 
 def mnist_generator(

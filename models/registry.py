@@ -169,10 +169,13 @@ def _check_updates(method: Method) -> None:
     where = f"{owner.__name__}.updates()"
     losses = [n for n in dir(owner) if callable(getattr(owner, n)) and not hasattr(Method, n)]
     for update in method.updates():
-        if not hasattr(method, update.loss):
-            raise unknown(f"loss in {where}", update.loss, losses)
-        if not callable(getattr(method, update.loss)):
-            raise UsageError(f"{where} names {update.loss!r} as a loss, which is no function.")
+        for loss in update.losses:
+            if not hasattr(method, loss):
+                raise unknown(f"loss in {where}", loss, losses)
+            if not callable(getattr(method, loss)):
+                raise UsageError(f"{where} names {loss!r} as a loss, which is no function.")
+        if update.times < 1:
+            raise UsageError(f"{where} gives {update.loss!r} times={update.times}; give at least 1.")
         for name in update.modules:
             if not hasattr(method, name):
                 raise unknown(f"module in {where}", name, [n for n, _ in method.named_children()])

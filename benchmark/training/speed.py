@@ -48,18 +48,20 @@ class PlainLoop:
         for update in method.updates():
             parameters = [p for name in update.modules for p in getattr(method, name).parameters()]
             optimizer = kinds[update.optimizer.name](parameters, **update.optimizer.settings)
-            self.optimizers.append((update.loss, optimizer))
+            self.optimizers.append((update, optimizer))
         self.step = 0
 
     def advance(self) -> None:
         images = self.data.images(self.order.rows(self.step)).to(self.device)
         noise = self.method.noise(len(images), self.generator)
         step = torch.tensor(float(self.step), device=self.device)
-        for loss, optimizer in self.optimizers:
-            terms: dict[str, Tensor] = getattr(self.method, loss)(images, noise, step)
-            optimizer.zero_grad()
-            torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
+        for update, optimizer in self.optimizers:
+            loss = update.at(self.step)
+            for _ in range(update.times if loss else 0):
+                terms: dict[str, Tensor] = getattr(self.method, str(loss))(images, noise, step)
+                optimizer.zero_grad()
+                torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
+                optimizer.step()
         self.step += 1
 
 
@@ -154,10 +156,11 @@ def ways(
 def traffic(method: Method, data: datasets.Dataset) -> int:
     """Bytes that one step of one seed must move at least, if only what is kept between layers goes to memory.
 
-    Per update: each learning weight is read forward, backward and by the optimiser, and written (4 passes);
-    its gradient is written and read (2); each of the optimiser's two moments is read and written (4). All
-    other weights are read forward and backward (2). The output of each layer is written, read by the next
-    layer and again backward, and its gradient is written and read (5 passes). All in float32.
+    Counted is a step in which every update has come to its last loss, with each repetition. Per update: each
+    learning weight is read forward, backward and by the optimiser, and written (4 passes); its gradient is
+    written and read (2); each of the optimiser's two moments is read and written (4). All other weights are
+    read forward and backward (2). The output of each layer is written, read by the next layer and again
+    backward, and its gradient is written and read (5 passes). All in float32.
     """
     outputs = 0
 
@@ -171,9 +174,10 @@ def traffic(method: Method, data: datasets.Dataset) -> int:
     noise = method.noise(len(images), generator)
     numbers, everything = 0, layers.parameter_count(method)
     for update in method.updates():
-        getattr(method, update.loss)(images, noise, torch.tensor(0.0))
         learning = sum(layers.parameter_count(getattr(method, module)) for module in update.modules)
-        numbers += 10 * learning + 2 * (everything - learning)
+        for _ in range(update.times):
+            getattr(method, update.losses[-1])(images, noise, torch.tensor(0.0))
+            numbers += 10 * learning + 2 * (everything - learning)
     for hook in hooks:
         hook.remove()
     return 4 * (numbers + 5 * outputs)

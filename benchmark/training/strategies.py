@@ -37,17 +37,21 @@ class Single(Trainer):
         names: list[str] = []
         values: list[Tensor] = []
         for update, parameters, optimizer in self.updates:
+            loss = update.at(self.step)
+            if loss is None:
+                continue
             # no activations are kept for gradients that are not needed
             self.method.requires_grad_(False)
             for parameter in parameters:
                 parameter.requires_grad_()
-            with self.tuning.arithmetic(self.device):
-                terms: Terms = getattr(self.method, update.loss)(images, noise, step)
-                total = torch.stack(list(terms.values())).sum()
-            gradients = torch.autograd.grad(total, parameters)
-            for parameter, gradient in zip(parameters, gradients, strict=True):
-                parameter.grad = gradient
-            optimizer.step()
+            for _ in range(update.times):
+                with self.tuning.arithmetic(self.device):
+                    terms: Terms = getattr(self.method, loss)(images, noise, step)
+                    total = torch.stack(list(terms.values())).sum()
+                gradients = torch.autograd.grad(total, parameters)
+                for parameter, gradient in zip(parameters, gradients, strict=True):
+                    parameter.grad = gradient
+                optimizer.step()
             names += [f"{update.loss}.{name}" for name in terms]
             values += [term.detach() for term in terms.values()]
         return names, torch.stack(values)[:, None]
@@ -104,22 +108,26 @@ class Fused(Trainer):
         names: list[str] = []
         values: list[Tensor] = []
         for update, learned, optimizer in self.updates:
+            name_of_loss = update.at(self.step)
+            if name_of_loss is None:
+                continue
 
             def loss(
-                learning: Terms, fixed: Terms, buffers: Terms, x: Tensor, eps: Noise, loss: str = update.loss
+                learning: Terms, fixed: Terms, buffers: Terms, x: Tensor, eps: Noise, name: str = name_of_loss
             ) -> tuple[Tensor, Terms]:
-                terms = functional_call(self.base, ({**fixed, **learning}, buffers), (loss, x, eps, step))
+                terms = functional_call(self.base, ({**fixed, **learning}, buffers), (name, x, eps, step))
                 return torch.stack(list(terms.values())).sum(), terms
 
-            learning = {n: self.parameters[n].detach() for n in learned}
-            fixed = {n: p.detach() for n, p in self.parameters.items() if n not in learning}
-            with self.tuning.arithmetic(self.device):
-                gradients, terms = vmap(grad(loss, has_aux=True))(
-                    learning, fixed, self.buffers, images, noise
-                )
-            for name in learned:
-                self.parameters[name].grad = gradients[name]
-            optimizer.step()
+            fixed = {n: p.detach() for n, p in self.parameters.items() if n not in learned}
+            for _ in range(update.times):
+                learning = {n: self.parameters[n].detach() for n in learned}
+                with self.tuning.arithmetic(self.device):
+                    gradients, terms = vmap(grad(loss, has_aux=True))(
+                        learning, fixed, self.buffers, images, noise
+                    )
+                for name in learned:
+                    self.parameters[name].grad = gradients[name]
+                optimizer.step()
             names += [f"{update.loss}.{name}" for name in terms]
             values += [term.detach() for term in terms.values()]
         return names, torch.stack(values)
@@ -199,6 +207,7 @@ class Branches(Trainer):
         for side in self.streams:
             side.wait_stream(torch.cuda.current_stream())
         for i, (single, x) in enumerate(zip(self.alone, images.chunk(len(self.alone)), strict=True)):
+            single.step = self.step
             with torch.cuda.stream(self.streams[i]) if self.streams else contextlib.nullcontext():
                 names, losses = single.compute(x, {name: drawn[i] for name, drawn in noise.items()}, step)
                 values.append(losses)

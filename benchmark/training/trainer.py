@@ -124,6 +124,8 @@ class Trainer:
         self.source = resident(data, device) if tuning.resident else data
         self.generator = torch.Generator(device)
         self.recording: Recording | None = None
+        self.recorded: tuple[str | None, ...] = ()
+        self.schedule = methods[0].updates()
         self.batch = methods[0].images_per_step
         self.draw = methods[0].noise
         self.orders = [Order(len(data), self.batch, stream(seed, "order")) for seed in seeds]
@@ -149,7 +151,7 @@ class Trainer:
         raise NotImplementedError
 
     def compute(self, images: Tensor, noise: Noise, step: Tensor) -> Losses:
-        """Takes one step; see `Losses`."""
+        """Takes one step, the updates of `self.step`; see `Losses`."""
         raise NotImplementedError
 
     def tensors(self) -> list[Tensor]:
@@ -159,8 +161,11 @@ class Trainer:
     def advance(self) -> Losses:
         """Takes the coming step, recorded as a graph if that was asked for."""
         arguments = self.arguments(self.step)
-        if self.tuning.graph and self.recording is None:
+        losses_of_step = tuple(update.at(self.step) for update in self.schedule)
+        # a recording holds for as long as the same losses are learned from
+        if self.tuning.graph and (self.recording is None or self.recorded != losses_of_step):
             self.recording = Recording(self.compute, arguments, self.tensors)
+            self.recorded = losses_of_step
         losses = self.recording(arguments) if self.recording else self.compute(*arguments)
         self.step += 1
         return losses
@@ -219,8 +224,13 @@ class Trainer:
                 going[:] = [i for i in going if i not in failed]
             unchecked.clear()
 
+        names: list[str] = []
         while self.step < steps and going:
-            names, values = self.advance()
+            coming, values = self.advance()
+            # an update that begins brings terms of its own
+            if coming != names:
+                check()
+                names = coming
             unchecked.append((self.step, values))
             logged = self.step % every == 0 or self.step == steps
             asked = stop()

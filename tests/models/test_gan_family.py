@@ -323,4 +323,112 @@ def test_the_three_infogans_differ_where_they_should():
     assert [c.q_optimizer for c in config.values()] == ["d", "d", "g"]
     mnist = build("infogan", configure("infogan", "mini_mnist"), DataInfo((1, 28, 28), 100), 0)
     noise = mnist.noise(2, torch.Generator().manual_seed(0))
-    assert {k: v.shape[1] for k, v in noise.items()} == {"z": 62, "c": 2, "k": 10}
+    assert {k: v.shape[1] for k, v in noise.items() if "of G" not in k} == {"z": 62, "c": 2, "k": 10}
+    assert [c.g_steps for c in config.values()] == [2, 1, 1]
+    assert [c.fresh for c in config.values()] == [False, True, False]
+
+
+def test_the_generators_step_has_noise_of_its_own_where_the_paper_has():
+    method = build("infogan", configure("infogan", "mini_mnist"), DataInfo((1, 28, 28), 100), 0)
+    x, noise = torch.zeros(4, 1, 28, 28), method.noise(4, torch.Generator().manual_seed(0))
+    assert set(noise) == {f"{name}{of}" for name in ("z", "c", "k") for of in ("", " of G")}
+    assert not torch.equal(noise["z"], noise["z of G"])
+    read = []
+    method.g.register_forward_pre_hook(lambda _, args: read.append(args[0]))
+    for loss in ("discriminator_loss", "generator_loss"):
+        getattr(method, loss)(x, noise, T(0.0))
+    expected = [torch.cat([noise[f"{k}{of}"] for k in ("z", "c", "k")], 1) for of in ("", " of G")]
+    for seen, wanted in zip(read, expected, strict=True):
+        assert torch.equal(seen, wanted)
+
+
+def spectral_vectors(method):
+    return {k: v.clone() for k, v in method.named_buffers() if k.endswith(".u")}
+
+
+def test_infogan_takes_one_power_iteration_per_training_step(make, inputs):
+    """Before D's step: u becomes W W^T u, normalised; the two steps of G and the losses leave it alone."""
+    method = make("infogan").train()
+    arguments = inputs(method, 0, 0)
+    before = spectral_vectors(method)
+    method.discriminator_loss(*arguments)
+    after = spectral_vectors(method)
+    weight = method.d.layer.weight  # (1, 128): its only u is 1 or -1
+    assert weight.shape[0] == 1
+    first = method.q[0].layer.weight
+    by_hand = first @ first.T @ before["q.0.u"]
+    torch.testing.assert_close(after["q.0.u"], by_hand / by_hand.norm())
+    for _ in range(2):
+        method.generator_loss(*arguments)
+    assert all(torch.equal(after[k], u) for k, u in spectral_vectors(method).items())
+
+
+def test_the_convolutions_of_infogans_discriminator_begin_truncated_as_in_its_code():
+    method = build("infogan", configure("infogan", "paper"), DataInfo((1, 64, 64), 100), 0)
+    std = method.config.init_std
+    of_d = torch.cat([m.weight.flatten() for m in method.trunk.modules() if isinstance(m, nn.Conv2d)])
+    of_g = torch.cat([m.weight.flatten() for m in method.g.modules() if isinstance(m, nn.ConvTranspose2d)])
+    assert of_d.abs().max() <= 2 * std < of_g.abs().max()
+    # the variance of a standard normal number between -2 and 2: 1 - 4 phi(2) / (Phi(2) - Phi(-2))
+    close(of_d.std() / std, math.sqrt(1 - 4 * 0.05399097 / 0.95449974), rel=0.02)
+    close(of_g.std() / std, 1.0, rel=0.02)
+
+
+# What q sees in training sets the batch norm that it is scored with
+
+
+def batch_means(module, first, *batches):
+    """Running means of the first batch norm of `module`; after these batches by the rule 0.9 m + 0.1 mean."""
+    norms = [m for m in module.modules() if isinstance(m, nn.BatchNorm2d | nn.BatchNorm1d)]
+    mean = torch.zeros_like(norms[0].running_mean)
+    for batch in batches:
+        seen = first(batch)
+        mean = 0.9 * mean + 0.1 * seen.mean(dim=[d for d in range(seen.dim()) if d != 1])
+    return norms[0].running_mean, mean
+
+
+@pytest.mark.parametrize("name", ["ibgan", "gan", "infogan"])
+def test_q_sees_generated_images_and_then_real_ones_as_in_ibgans_solver(make, inputs, name):
+    limit = {"nets": "ibgan", "q_optimizer": "g", "base": 4, "noise_start": 0.5, "noise_steps": 10}
+    method = make(name, changes=limit if name == "infogan" else {}).double().train()
+    x, noise, step = inputs(method, 0, 0)
+    config = method.config
+    z = {"ibgan": lambda: method.sample(noise, step)[2], "infogan": lambda: method.sample(noise, step)}
+    fake = z[name]() if name in z else gan.noisy(config, method.g(noise["z"]), noise["fake"], step)
+    real = gan.noisy(config, 2 * x - 1, noise["real"], step)
+    before = [p.detach().clone() for p in method.q.parameters()]
+    terms = method.generator_loss(x, noise, step)
+    running, by_hand = batch_means(method.q, lambda y: method.q[2](method.q[1](method.q[0](y))), fake, real)
+    torch.testing.assert_close(running, by_hand)
+    # real images leave no gradient: the losses are those of generated ones
+    gradients = torch.autograd.grad(sum(terms.values()), list(method.q.parameters()))
+    again = method.generator_loss(torch.zeros_like(x), noise, step)
+    expected = torch.autograd.grad(sum(again.values()), list(method.q.parameters()))
+    for g, e in zip(gradients, expected, strict=True):
+        torch.testing.assert_close(g, e)
+    assert all(torch.equal(a, b) for a, b in zip(before, method.q.parameters(), strict=True))
+
+
+def test_the_shared_front_sees_as_many_real_images_as_generated_ones(make, inputs):
+    method = make("ibgan", changes=FRONT).train()
+    seen = []
+    method.front.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    arguments = inputs(method, 0, 0)
+    method.discriminator_loss(*arguments)
+    method.generator_loss(*arguments)
+    real = gan.noisy(method.config, 2 * arguments[0] - 1, arguments[1]["real"], arguments[2])
+    assert [torch.equal(x, real) for x in seen] == [True, False, False, True]
+
+
+def test_the_q_of_the_first_infogan_sees_real_images_before_generated_ones():
+    config = configure("infogan", "mnist", {"batch": 4})
+    method = build("infogan", config, DataInfo((1, 28, 28), 100), 0).train()
+    x = torch.rand(4, 1, 28, 28, generator=torch.Generator().manual_seed(1))
+    noise = method.noise(4, torch.Generator().manual_seed(0))
+    read = []
+    method.q.register_forward_pre_hook(lambda _, args: read.append(args[0].detach()))
+    method.discriminator_loss(x, noise, T(0.0))
+    running, by_hand = batch_means(method.q, method.q[0], *read)
+    torch.testing.assert_close(running, by_hand)
+    torch.testing.assert_close(read[0], method.trunk(x), rtol=1e-4, atol=1e-5)
+    assert len(read) == 2
