@@ -271,9 +271,9 @@ def test_the_second_update_sees_the_first_ones_weights():
     assert values[names.index("generator_loss.fool")].item() != pytest.approx(stale, rel=1e-6)
 
 
-def by_hand(steps):
+def by_hand(steps, data):
     """InfoGAN with plain torch: per training step one step of D's Adam and two of G's on the same inputs."""
-    made = trainer("infogan", g_steps=2)
+    made = trainer("infogan", data=data, g_steps=2)
     method = made.method
     d, g = (
         torch.optim.Adam(
@@ -294,9 +294,9 @@ def by_hand(steps):
 
 def test_an_update_that_is_taken_twice_goes_on_with_one_optimiser(doubles):
     """Two optimisers, or a gradient taken once, would lead elsewhere."""
-    twice = go(trainer("infogan", g_steps=2), 3)[0]
-    close(twice, by_hand(3))
-    once = go(trainer("infogan", g_steps=1), 3)[0]
+    twice = go(trainer("infogan", data=doubles, g_steps=2), 3)[0]
+    close(twice, by_hand(3, doubles))
+    once = go(trainer("infogan", data=doubles, g_steps=1), 3)[0]
     assert not torch.allclose(twice["g.0.weight"], once["g.0.weight"], atol=1e-4)
 
 
