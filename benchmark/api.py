@@ -162,7 +162,7 @@ def run(request: Request) -> Run:
         if expected.fewer_jobs:
             say(console, expected.fewer_jobs)
     at_a_time = f"{min(jobs, len(cells))} at a time" if jobs else "as many at a time as they take"
-    say(console, f"{prepared.title}, {at_a_time}, in {out}")
+    say(console, f"{prepared.title}, {at_a_time}, in {out}", *prepared.advice)
     outcomes: Counter[str] = Counter()
     with stop.stoppable(out, request.max_seconds) as (stop_file, stopped):
         options = dataclasses.replace(prepared.options, stop_file=stop_file)

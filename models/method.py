@@ -118,8 +118,17 @@ class Method(nn.Module):
         """Number of images that one step reads: two batches where a method compares independent ones."""
         return self.config.batch
 
+    @property
+    def held_out(self) -> int:
+        """Number of images that are kept from training, for `monitor_unseen`."""
+        return 0
+
+    def advice(self) -> str | None:
+        """A sentence on what these settings will do with these data, printed before training; mostly None."""
+        return None
+
     def forward(self, name: str, images: Tensor, noise: Noise, step: Tensor) -> Terms:
-        """The loss of that name, or "monitor"; `torch.func.functional_call` can call nothing else."""
+        """The loss or monitor of that name; `torch.func.functional_call` can call nothing else."""
         terms: Terms = getattr(self, name)(images, noise, step)
         return terms
 
@@ -141,6 +150,10 @@ class Method(nn.Module):
 
         By default there are none.
         """
+        return {}
+
+    def monitor_unseen(self, images: Tensor, noise: Noise, step: Tensor) -> Terms:
+        """Likewise, of images (b, c, h, w) that no step reads; called where `held_out` is above 0."""
         return {}
 
     def represent(self, images: Tensor) -> Tensor:

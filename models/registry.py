@@ -156,6 +156,11 @@ def build(name: str, config: Config, data: DataInfo, seed: int) -> Method:
             if offer := plugins.find("methods", name):
                 raise plugins.broken(offer.origin, error) from None
             raise
+    if method.held_out and data.n - method.held_out < method.images_per_step:
+        raise UsageError(
+            f"{name}.held_out={method.held_out} leaves fewer images than the {method.images_per_step} of a "
+            f"step, of {data.n:,}; hold out fewer."
+        )
     return method
 
 

@@ -189,6 +189,7 @@ class Forecast:
             f"{to_do} of {len(cells)} seeds to do, {min(self.jobs, max(to_do, 1))} at a time: about "
             f"{units.duration(self.seconds)}, {estimate.memory} in each worker",
             f"estimated {source}; nothing was written",
+            *self.prepared.advice,
         ]
         return [*known, self.fewer_jobs] if self.fewer_jobs else known
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import joblib
 
-from disbench import plugins, units
+from disbench import models, plugins, units
 from disbench.benchmark import datasets, protocols
 from disbench.benchmark.datasets import loading
 from disbench.benchmark.runs.store import Cell
@@ -138,6 +138,7 @@ class Request:
                     f"needs squares; give their side with {argument('size')}, and they are resized."
                 )
             classifier.check_classifier(loaded, protocol.metrics, data_dir)
+        said = dict.fromkeys(advise(entry, loaded) for entry in entries for loaded in data)
         on = ", ".join(f"{d.name} {d.shape[1]}x{d.shape[2]}" for d in data)
         where = f"workers of {self.scheduler}" if self.scheduler else device
         default_jobs = 0 if self.scheduler else 1 if device == "cuda" else joblib.cpu_count()
@@ -145,6 +146,7 @@ class Request:
             request=self,
             title=f"{', '.join(methods)} x {len(seeds)} seeds on {on}, "
             f"protocol {self.protocol} ({protocol.summary}), {where}",
+            advice=tuple(filter(None, said)),
             cells=plan.plan(protocol, entries, seeds, data),
             protocol=protocol,
             options=plan.Options(device, data_dir, self.retry_failed, tuning=tuning),
@@ -160,6 +162,7 @@ class Prepared:
     Attributes:
         request: the arguments.
         title: methods, seeds, data sets, protocol and device in words.
+        advice: what the methods say of their settings on these data, a sentence each.
         cells: one per method, seed and data set.
         protocol: the protocol.
         options: how the cells are trained.
@@ -169,11 +172,30 @@ class Prepared:
 
     request: Request
     title: str
+    advice: tuple[str, ...]
     cells: list[Cell]
     protocol: protocols.Protocol
     options: plan.Options
     jobs: int
     fuse: int
+
+
+def advise(entry: plan.Entry, data: datasets.Dataset) -> str | None:
+    """What a method says of its settings on these data; None for nothing.
+
+    Raises:
+        UsageError: the settings do not fit the data.
+    """
+    config = models.configure(entry.method, entry.config_name, entry.config)
+    try:
+        method = models.build(entry.method, config, data.info, seed=0)
+    except UsageError as error:
+        raise UsageError(f"{entry.method} on {data.name}: {error}") from None
+    except Exception:
+        # a fault of its code: its seeds will say so, and the other methods train
+        return None
+    sentence = method.advice()
+    return sentence and f"{entry.method} on {data.name}: {sentence}"
 
 
 def seed_numbers(seeds: Seeds) -> tuple[int, ...]:

@@ -63,7 +63,10 @@ class Single(Trainer):
     def monitor(self) -> list[Monitored]:
         before = [buffer.clone() for buffer in self.method.buffers()]
         with torch.no_grad():
-            monitored: Terms = self.method.monitor(*self.arguments(self.step))
+            images, noise, at = self.arguments(self.step)
+            monitored = self.method.monitor(images, noise, at)
+            if self.unseen is not None:
+                monitored |= self.method.monitor_unseen(self.unseen[0], noise, at)
             for buffer, value in zip(self.method.buffers(), before, strict=True):
                 buffer.copy_(value)
         return [{name: value.tolist() for name, value in monitored.items()}]
@@ -140,13 +143,17 @@ class Fused(Trainer):
         buffers = {name: buffer.clone() for name, buffer in self.buffers.items()}
         images, noise, step = self.arguments(self.step)
 
-        def look(parameters: Terms, buffers: Terms, x: Tensor, eps: Noise) -> Terms:
-            terms: Terms = functional_call(self.base, (parameters, buffers), ("monitor", x, eps, step))
+        def look(parameters: Terms, buffers: Terms, x: Tensor, eps: Noise, unseen: Tensor | None) -> Terms:
+            weights = (parameters, buffers)
+            terms: Terms = functional_call(self.base, weights, ("monitor", x, eps, step))
+            if unseen is not None:
+                terms |= functional_call(self.base, weights, ("monitor_unseen", unseen, eps, step))
             return terms
 
         with torch.no_grad():
             parameters = {n: p.detach() for n, p in self.parameters.items()}
-            monitored = vmap(look)(parameters, buffers, images, noise)
+            of_seeds = (0, 0, 0, 0, None if self.unseen is None else 0)
+            monitored = vmap(look, in_dims=of_seeds)(parameters, buffers, images, noise, self.unseen)
         return [{n: v[i].tolist() for n, v in monitored.items()} for i in range(len(self.seeds))]
 
     def state(self, i: int) -> State:

@@ -24,6 +24,7 @@ from disbench.metrics.arrays import Ints
 from disbench.models.method import Method, Noise
 
 LOGGED_STEPS = 200  # lines that a whole run leaves in its journal
+MOST_UNSEEN = 256  # held-out images that a monitor looks at
 
 OptimizerState = Mapping[str, Any]  # as of `torch.optim.Optimizer.state_dict`
 Monitored = dict[str, float | list[float]]  # one number, or one per latent
@@ -77,13 +78,20 @@ class Order:
         n: number of images.
         batch: images a step.
         seed: of the shuffles.
+        held_out: rows that no step reads.
     """
 
-    def __init__(self, n: int, batch: int, seed: int) -> None:
-        self.n, self.batch, self.seed = n, batch, seed
+    def __init__(self, n: int, batch: int, seed: int, held_out: Ints | None = None) -> None:
+        self.among = None if held_out is None else np.setdiff1d(np.arange(n), held_out)
+        self.n, self.batch, self.seed = n if self.among is None else len(self.among), batch, seed
         self._epoch, self._shuffled = -1, np.empty(0, np.int32)
 
     def rows(self, step: int) -> Ints:
+        """Rows of the images of a step, (batch,)."""
+        rows = self._positions(step)
+        return rows if self.among is None else self.among[rows]
+
+    def _positions(self, step: int) -> Ints:
         per_epoch = max(self.n // self.batch, 1)
         epoch, at = divmod(step, per_epoch)
         # a set smaller than a batch is drawn from with replacement
@@ -93,6 +101,11 @@ class Order:
             # half the memory of int64: 94 MB for 32 seeds on dSprites
             self._epoch, self._shuffled = epoch, shuffle(self.n, self.seed, epoch).astype(np.int32)
         return self._shuffled[at * self.batch : (at + 1) * self.batch].astype(np.int64)
+
+
+def held_out_rows(n: int, count: int, seed: int) -> Ints:
+    """Rows of `count` of `n` images, which a seed keeps from its training, (count,)."""
+    return np.random.default_rng(stream(seed, "held out")).permutation(n)[:count]
 
 
 def shuffle(n: int, seed: int, epoch: int) -> Ints:
@@ -128,7 +141,16 @@ class Trainer:
         self.schedule = methods[0].updates()
         self.batch = methods[0].images_per_step
         self.draw = methods[0].noise
-        self.orders = [Order(len(data), self.batch, stream(seed, "order")) for seed in seeds]
+        held_out, n = methods[0].held_out, len(data)
+        kept = [held_out_rows(n, held_out, seed) for seed in seeds] if held_out else [None] * len(seeds)
+        self.orders = [
+            Order(n, self.batch, stream(seed, "order"), rows) for seed, rows in zip(seeds, kept, strict=True)
+        ]
+        # (seeds, images, c, h, w)
+        self.unseen: Tensor | None = None
+        if held_out:
+            rows = np.concatenate([own[:MOST_UNSEEN] for own in kept if own is not None])
+            self.unseen = self.source.images(rows).to(device).reshape(len(seeds), -1, *data.shape)
         self.step = 0
         self.set_up(methods)
 

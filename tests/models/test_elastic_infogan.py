@@ -11,7 +11,8 @@ from torch import nn
 
 from disbench.errors import UsageError
 from disbench.models import DataInfo, build, configure, get
-from disbench.models.elastic_infogan import cosine_distance, entropy, nt_xent, transform
+from disbench.models.elastic_infogan import cosine_distance, entropy, nt_xent
+from disbench.models.transformations import cut_out, rotate_crop_zoom, rotate_zoom_bend, translate
 
 T = torch.tensor
 VARIANTS = get("elastic_infogan").VARIANTS
@@ -64,6 +65,10 @@ def test_nt_xent_looks_at_directions_only():
 def still(n, **moved):
     zero = {"turn": torch.zeros(n), "zoom": torch.zeros(n), "bend": torch.zeros(n, 2, 4, 4)}
     return {**zero, **moved}
+
+
+def transform(x, noise, *settings):
+    return rotate_zoom_bend(x, noise["turn"], noise["zoom"], noise["bend"], *settings)
 
 
 PICTURES = torch.rand(3, 2, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -256,3 +261,81 @@ def test_a_true_prior_needs_labelled_data_with_as_many_classes():
         build("elastic_infogan", config, DataInfo((1, 28, 28), 100), 0)
     with pytest.raises(UsageError, match="4 classes, but"):
         build("elastic_infogan", config, DataInfo((1, 28, 28), 100, (0.25,) * 4), 0)
+
+
+def test_the_second_view_is_the_authors_in_paper_and_ours_in_mini(make, inputs):
+    assert configure("elastic_infogan", "paper").view == configure("elastic_infogan", "v1").view == "official"
+    official, elastic = (make("elastic_infogan", changes={"view": v}) for v in ("official", "elastic"))
+    x, noise, _ = inputs(official, 0, 0)
+    expected = rotate_crop_zoom(x, noise["turn"], noise["zoom"], 20, 0.1)
+    assert torch.equal(official.view(x, noise), expected)
+    bent = rotate_zoom_bend(x, noise["turn"], noise["zoom"], noise["bend"], 20.0, 0.1, 0.04)
+    assert torch.equal(elastic.view(x, noise), bent)
+
+
+@pytest.mark.parametrize("rotation", [12.5, 26.0])
+def test_the_official_rotation_is_by_whole_degrees_up_to_25(rotation):
+    with pytest.raises(UsageError, match=f"rotation={rotation} was given, but view=official needs a whole"):
+        configure("elastic_infogan", "paper", {"rotation": rotation})
+
+
+@pytest.mark.parametrize("augment", ["none", "translation", "cutout", "both"])
+def test_all_that_d_sees_is_augmented_and_nothing_that_q_sees(make, inputs, augment):
+    method = make("elastic_infogan", changes={"augment": augment})
+    x, noise, step = inputs(method, 0, 0)
+    seen = []
+    method.trunk.register_forward_pre_hook(lambda _, args: seen.append(args[0].detach()))
+    method.discriminator_loss(x, noise, step)
+    method.generator_loss(x, noise, step)
+    fake = method.paint(noise["z"], method.code(noise)).detach()
+
+    def moved(images, kind):
+        if augment == "none":
+            return images
+        placed = noise[f"T of {kind}"]
+        if augment in ("translation", "both"):
+            images = translate(images, placed[:, :2], -1.0)
+        return cut_out(images, placed[:, 2:], -1.0) if augment in ("cutout", "both") else images
+
+    of_d = [moved(2 * x - 1, "real"), moved(fake, "fake")]
+    of_g = [fake] if augment == "none" else [fake, moved(fake, "fake")]
+    of_q = [2 * x - 1, 2 * method.view(x, noise) - 1]
+    assert len(seen) == len(of_d + of_g + of_q)
+    for given, expected in zip(seen, of_d + of_g + of_q, strict=True):
+        torch.testing.assert_close(given, expected, rtol=1e-4, atol=1e-5)
+    if augment != "none":
+        assert not torch.equal(noise["T of real"], noise["T of fake"])
+
+
+@pytest.mark.parametrize(
+    ("steps", "n", "changes", "passes"),
+    [
+        (4_000, 777, {}, "329 times"),
+        (4_000, 1_000, {}, None),
+        (4_000, 1_000, {"held_out": 200}, "320 times"),
+        (4_000, 777, {"augment": "translation"}, None),
+    ],
+)
+def test_many_passes_over_few_images_are_warned_of(steps, n, changes, passes):
+    config = configure("elastic_infogan", "mini", {"steps": steps, "batch": 64, **changes})
+    advice = build("elastic_infogan", config, DataInfo((1, 16, 16), n), 0).advice()
+    assert (advice is None) == (passes is None)
+    if advice:
+        assert passes in advice
+        assert "augment=translation" in advice
+
+
+def test_no_more_images_are_held_out_than_leave_one_batch():
+    config = configure("elastic_infogan", "mini", {"batch": 8, "held_out": 93})
+    with pytest.raises(
+        UsageError, match=r"elastic_infogan\.held_out=93 leaves fewer images than the 8 of a step"
+    ):
+        build("elastic_infogan", config, DataInfo((1, 16, 16), 100), 0)
+    build("elastic_infogan", config, DataInfo((1, 16, 16), 101), 0)
+
+
+def test_the_rating_of_unseen_images_is_that_of_d(make, inputs):
+    method = make("elastic_infogan")
+    x, noise, step = inputs(method, 0, 0)
+    shown = method.monitor_unseen(x, noise, step)
+    close(shown["d_unseen"], method.monitor(x, noise, step)["d_real"].item(), rel=1e-5)

@@ -20,7 +20,11 @@ FIELDS = [
 ]
 NUMBERS = [(name, field, kind) for name, field, kind in FIELDS if kind in (int, float, tuple[int, ...])]
 # What a setting at the end of its range needs beside it.
-BESIDE = {("infogan", "continuous"): {"categorical": "2"}, ("ibgan", "lam"): {"beta": 0}}
+BESIDE = {
+    ("infogan", "continuous"): {"categorical": "2"},
+    ("ibgan", "lam"): {"beta": 0},
+    ("elastic_infogan", "rotation"): {"view": "elastic"},
+}
 
 
 def test_the_rule_below_sees_every_field_that_is_no_choice():

@@ -9,7 +9,7 @@ from disbench.benchmark.training import trainer as trainer_module
 from disbench.benchmark.training.gpu import PLAIN, Recording, Resident, Tuning
 from disbench.benchmark.training.seeds import StoppedError, stream
 from disbench.benchmark.training.strategies import Branches, Fused, Single
-from disbench.benchmark.training.trainer import Order, State
+from disbench.benchmark.training.trainer import Order, State, held_out_rows
 from disbench.models.checkpoint import load_tensors, save_tensors
 
 CPU = torch.device("cpu")
@@ -298,6 +298,32 @@ def test_an_update_that_is_taken_twice_goes_on_with_one_optimiser(doubles):
     close(twice, by_hand(3, doubles))
     once = go(trainer("infogan", data=doubles, g_steps=1), 3)[0]
     assert not torch.allclose(twice["g.0.weight"], once["g.0.weight"], atol=1e-4)
+
+
+def test_images_that_are_held_out_are_read_by_no_step():
+    held_out = held_out_rows(23, 5, seed=4)
+    order = Order(n=23, batch=6, seed=1, held_out=held_out)
+    rows = np.concatenate([order.rows(step) for step in range(9)])
+    assert len(set(held_out)) == 5
+    assert set(rows) == set(range(23)) - set(held_out)
+    # three batches of an epoch show each of the other 18 once
+    assert len(set(rows[:18])) == 18
+    assert set(held_out) != set(held_out_rows(23, 5, seed=5))
+
+
+@pytest.mark.parametrize("strategy", [None, Branches])
+def test_unseen_images_are_rated_beside_the_others_and_change_nothing(strategy):
+    seeds, settings = (3, 8), {"held_out": 6, "strategy": strategy}
+    together = trainer("elastic_infogan", *seeds, **settings)
+    without = trainer("elastic_infogan", *seeds, strategy=strategy)
+    assert "d_unseen" not in without.monitor()[0]
+    shown = together.monitor()
+    for i, seed in enumerate(seeds):
+        alone = trainer("elastic_infogan", seed, held_out=6)
+        images = alone.data.images(held_out_rows(len(alone.data), 6, seed))
+        rating = alone.method.monitor_unseen(images, {}, torch.tensor(0.0))["d_unseen"].item()
+        assert alone.monitor()[0]["d_unseen"] == pytest.approx(rating, rel=1e-5)
+        assert shown[i]["d_unseen"] == pytest.approx(rating, rel=1e-4)
 
 
 class Unrecorded(Recording):
