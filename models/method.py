@@ -50,6 +50,11 @@ class Update:
         return self.later[1] if self.later and step >= self.later[0] else self.loss
 
     @property
+    def starts(self) -> tuple[int, ...]:
+        """Training steps at which it begins to learn from a loss."""
+        return (self.begins, self.later[0]) if self.later else (self.begins,)
+
+    @property
     def losses(self) -> tuple[str, ...]:
         """All losses that it learns from, in their order."""
         return (self.loss, self.later[1]) if self.later else (self.loss,)

@@ -239,6 +239,15 @@ def infogan_trunk(shape: tuple[int, int, int], channels: tuple[int, ...]) -> nn.
     return nn.Sequential(*layers, nn.Flatten(), spectral(nn.Linear(channels[-1] * low * low, 128)), leaky())
 
 
+def infogan_pair_head(shape: tuple[int, int, int], channels: tuple[int, ...], outputs: int) -> nn.Sequential:
+    """InfoGAN-CR's H: two images side by side as channels, (b, 2c, h, w) -> logits (b, outputs).
+
+    The trunk's layers with weights of their own, and a last layer without spectral norm, as in its code.
+    """
+    c, h, w = shape
+    return nn.Sequential(infogan_trunk((2 * c, h, w), channels), nn.Linear(128, outputs))
+
+
 def infogan_q_head(outputs: int) -> nn.Sequential:
     """(b, 128) -> means of Q(c|x) and logits, (b, outputs)."""
     return nn.Sequential(spectral(nn.Linear(128, 128)), leaky(), spectral(nn.Linear(128, outputs)))

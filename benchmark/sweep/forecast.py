@@ -6,6 +6,7 @@ images of each method, in a process of its own like a worker.
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ from disbench.benchmark.sweep.cell import set_up
 from disbench.benchmark.sweep.plan import Options, groups
 from disbench.benchmark.sweep.progress import ends
 from disbench.benchmark.sweep.request import Prepared
-from disbench.benchmark.training.trainer import use_one_core
+from disbench.benchmark.training.trainer import Trainer, use_one_core
 from disbench.errors import UsageError, argument
 from disbench.metrics.arrays import Ints
 
@@ -290,15 +291,13 @@ def trial(cell: Cell, protocol: Protocol, options: Options, fuse: int) -> Cost:
     data = cell.dataset.load(options.data_dir)
     with memory.Peak() as peak:
         trainer, methods = set_up(cell, range(fuse), data, device, options.tuning)
-        for _ in range(3):
-            _, values = trainer.advance()
-        steps, started = 0, time.perf_counter()
-        while not steps or time.perf_counter() - started < TRIAL_SECONDS:
-            _, values = trainer.advance()
-            # the trainer reads them too; on a GPU this waits for the step
-            values.tolist()
-            steps += 1
-        step = (time.perf_counter() - started) / steps
+        # an update that begins later makes the steps from there on dearer
+        later = {start for update in trainer.schedule for start in update.starts if 0 < start < cell.steps}
+        starts = [0, *sorted(later)]
+        step = 0.0
+        for start, end in itertools.pairwise([*starts, cell.steps]):
+            trainer.step = start
+            step += seconds_of_step(trainer) * (end - start) / cell.steps
         trainer.state(0)
         source = Trained(methods[0], data, device, options.data_dir)
         few = np.arange(min(len(data), CHUNK))
@@ -311,6 +310,19 @@ def trial(cell: Cell, protocol: Protocol, options: Options, fuse: int) -> Cost:
         most = peak.mb
     private = None if most is None else most * units.MIB + beyond
     return Cost(step, image * encoded, private, measured=True)
+
+
+def seconds_of_step(trainer: Trainer) -> float:
+    """Wall seconds of a training step from `trainer.step` on, the mean of some."""
+    for _ in range(3):
+        _, values = trainer.advance()
+    steps, started = 0, time.perf_counter()
+    while not steps or time.perf_counter() - started < TRIAL_SECONDS:
+        _, values = trainer.advance()
+        # the trainer reads them too; on a GPU this waits for the step
+        values.tolist()
+        steps += 1
+    return (time.perf_counter() - started) / steps
 
 
 def needed(data: datasets.Dataset, protocol: Protocol, source: scoring.Source) -> Ints:

@@ -300,6 +300,53 @@ def test_an_update_that_is_taken_twice_goes_on_with_one_optimiser(doubles):
     assert not torch.allclose(twice["g.0.weight"], once["g.0.weight"], atol=1e-4)
 
 
+LATER = {"begin": 2, "g_steps": 1}
+
+
+def journal(made, steps):
+    lines = []
+    go(made, steps, log=lambda i, line: lines.append(line["terms"]))
+    return lines
+
+
+def test_an_update_that_begins_later_leaves_its_modules_and_the_journal_alone_until_then():
+    start, lines = trainer("infogan_cr", **LATER).state(0).weights, journal(trainer("infogan_cr", **LATER), 4)
+    contrasts = {"contrast_loss.contrast", "generator_loss.contrast"}
+    assert [contrasts <= set(line) for line in lines] == [False, False, True, True]
+    assert not any(contrasts & set(line) for line in lines[:2])
+    before, after = (go(trainer("infogan_cr", **LATER), steps)[0] for steps in (2, 3))
+    of_h = [name for name in start if name.startswith("h.")]
+    assert all(torch.equal(start[name], before[name]) for name in of_h)
+    # Adam's first step is its learning rate: it has not counted the steps before
+    moved = (after["h.1.weight"] - before["h.1.weight"]).abs()
+    torch.testing.assert_close(moved.max().item(), 2e-3, rtol=1e-2, atol=0)
+
+
+def test_until_then_it_is_infogan():
+    """But for the regulariser's own random numbers, which are drawn after InfoGAN's."""
+    plain, later = go(trainer("infogan", g_steps=1), 2)[0], go(trainer("infogan_cr", **LATER), 2)[0]
+    assert all(torch.equal(plain[name], later[name]) for name in plain)
+
+
+def test_a_run_goes_on_across_the_step_at_which_an_update_begins():
+    whole = go(trainer("infogan_cr", **LATER), 4)[0]
+    for stopped in (1, 2, 3):
+        first = trainer("infogan_cr", **LATER)
+        go(first, stopped)
+        second = trainer("infogan_cr", **LATER)
+        second.restore([first.state(0)])
+        assert same(go(second, 4)[0], whole), stopped
+
+
+def test_fused_seeds_begin_an_update_like_seeds_alone(doubles):
+    together = go(trainer("infogan_cr", 3, 8, data=doubles, **LATER), 4)
+    for seed, weights in zip((3, 8), together, strict=True):
+        close(weights, go(trainer("infogan_cr", seed, data=doubles, **LATER), 4)[0])
+    beside = go(trainer("infogan_cr", 3, 8, data=doubles, strategy=Branches, **LATER), 4)
+    for weights, expected in zip(beside, together, strict=True):
+        close(weights, expected)
+
+
 def test_images_that_are_held_out_are_read_by_no_step():
     held_out = held_out_rows(23, 5, seed=4)
     order = Order(n=23, batch=6, seed=1, held_out=held_out)
@@ -340,7 +387,7 @@ class Unrecorded(Recording):
         return replay, ([], torch.empty(0))
 
 
-@pytest.mark.parametrize("name", ["betavae", "gan"])
+@pytest.mark.parametrize("name", ["betavae", "gan", "infogan_cr"])
 @pytest.mark.parametrize("seeds", [(3,), (3, 8)])
 @pytest.mark.parametrize("changes", [{}, {"optimizer": "other"}])
 @pytest.mark.parametrize("strategy", [None, Branches])
@@ -349,6 +396,9 @@ def test_a_step_that_is_recorded_is_the_step(name, seeds, changes, strategy, mon
     monkeypatch.setattr("disbench.benchmark.training.trainer.Recording", Unrecorded)
     if changes:
         changes = {"optimizer": "adagrad" if name == "betavae" else "rmsprop"}
+    if name == "infogan_cr":
+        # another recording from the step on at which the regulariser begins
+        changes = {**changes, "begin": 1}
     eager = trainer(name, *seeds, strategy=strategy, **changes)
     recorded = trainer(name, *seeds, strategy=strategy, tuning=Tuning(graph=True), **changes)
     for _ in range(2):
