@@ -97,7 +97,7 @@ def show(q: nn.Module, real: Tensor) -> None:
     """Passes real images through q, which learns from generated ones alone.
 
     Nothing comes of it but the running statistics of its batch norm. They are what q reads real images with
-    when it is scored, and in the authors' code of IB-GAN and InfoGAN both kinds of images go into them.
+    when it is scored, and in the code of IB-GAN's authors both kinds of images go into them.
     """
     with torch.no_grad():
         q(real)

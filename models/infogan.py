@@ -25,7 +25,9 @@ takes two steps of G per step of D on the same noise, and one power iteration of
 training step; here it comes before D's step instead of after G's, which differs in the first step alone, and
 its u and v get no gradient. "mini" is a small version of "paper". "mini_mnist" has the same nets with the
 codes of "mnist": narrow versions of the nets of "mnist" generated near-grey images; batch norm hides low
-contrast from D. There are no configs for SVHN, CelebA, faces and chairs: the authors' code has none.
+contrast from D. The code of "mnist" keeps no running statistics, its batch norms always use those of their
+batch; here codes are read with running ones. There are no configs for SVHN, CelebA, faces and chairs: the
+authors' code has none.
 """
 
 from __future__ import annotations
@@ -258,16 +260,11 @@ class InfoGAN(Method):
         )
 
     def discriminator_loss(self, x: Tensor, noise: Noise, step: Tensor) -> Terms:
-        c = self.config
         layers.power_iteration(self.trunk, self.d, self.q)
         h_real = self.trunk(self.real(x, noise, step))
         h = self.trunk(self.sample(noise, step).detach())
         terms = {"real": real_term(self.d(h_real)), "fake": fake_term(self.d(h))}
-        if c.q_optimizer == "d":
-            if c.nets == "mnist":
-                gan.show(self.q, h_real)
-            terms |= self.info(h, noise)
-        return terms
+        return {**terms, **(self.info(h, noise) if self.config.q_optimizer == "d" else {})}
 
     def generator_loss(self, x: Tensor, noise: Noise, step: Tensor) -> Terms:
         c = self.config

@@ -418,17 +418,3 @@ def test_the_shared_front_sees_as_many_real_images_as_generated_ones(make, input
     method.generator_loss(*arguments)
     real = gan.noisy(method.config, 2 * arguments[0] - 1, arguments[1]["real"], arguments[2])
     assert [torch.equal(x, real) for x in seen] == [True, False, False, True]
-
-
-def test_the_q_of_the_first_infogan_sees_real_images_before_generated_ones():
-    config = configure("infogan", "mnist", {"batch": 4})
-    method = build("infogan", config, DataInfo((1, 28, 28), 100), 0).train()
-    x = torch.rand(4, 1, 28, 28, generator=torch.Generator().manual_seed(1))
-    noise = method.noise(4, torch.Generator().manual_seed(0))
-    read = []
-    method.q.register_forward_pre_hook(lambda _, args: read.append(args[0].detach()))
-    method.discriminator_loss(x, noise, T(0.0))
-    running, by_hand = batch_means(method.q, method.q[0], *read)
-    torch.testing.assert_close(running, by_hand)
-    torch.testing.assert_close(read[0], method.trunk(x), rtol=1e-4, atol=1e-5)
-    assert len(read) == 2
