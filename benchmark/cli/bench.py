@@ -20,21 +20,28 @@ def train(
         str, typer.Option(help="Numbers of seeds to train at once, separated by commas.")
     ] = "1,2,4,8,16,32",
     config: Annotated[str, typer.Option(help="Named config: mini or paper.")] = "mini",
-    size: Annotated[int, typer.Option(help="Image size in pixels.")] = 32,
-    seconds: Annotated[float, typer.Option(help="Length of each measurement.")] = 5.0,
+    dataset: Annotated[str, typer.Option(help="Data set.")] = "dsprites",
+    size: Annotated[int, typer.Option(help="Image size in pixels (0: 32, or the data set's own).")] = 0,
+    seconds: Annotated[
+        float, typer.Option(help="Length of the whole; what is left when it is up is not measured.")
+    ] = 120.0,
     device: Device = "auto",
     precision: Precision = "float32",
     data_dir: DataDir = None,
 ) -> None:
-    """Compare a hand-written training loop, `disbench run`, and S fused seeds, in alternating measurements.
+    """Compare a hand-written training loop, `disbench run`, and S fused seeds.
 
+    Each is timed in turns with the hand-written loop, printed when it is known, and freed before the next.
     "x plain" is the throughput against S seeds one after another in the hand-written loop. "of floor" is the
     share of the time that the memory alone would need (see `speed.traffic`).
     """
+    import time
+
     import torch
 
     from disbench import models
     from disbench.benchmark import datasets
+    from disbench.benchmark.datasets.loading import usual_size
     from disbench.benchmark.training import speed
     from disbench.benchmark.training.gpu import choose_device, choose_tuning
     from disbench.benchmark.training.seeds import stream
@@ -49,28 +56,35 @@ def train(
     use_one_core()
     where = torch.device(choose_device(device))
     tuning = choose_tuning(where.type, precision, False)
-    data = datasets.load("dsprites", size=size, data_dir=data_dir)
+    began = time.perf_counter()
+    data = datasets.load(dataset, size=size or usual_size(dataset, 32), data_dir=data_dir)
     bandwidth = speed.bandwidth(where)
     time_of = "CPU time" if where.type == "cpu" else "wall time"
-    print(f"{where}, {data.name} {size}x{size}, config {config}, {precision}; ratios are of {time_of}")
+    pixels = f"{data.shape[1]}x{data.shape[2]}"
+    print(f"{where}, {data.name} {pixels}, config {config}, {precision}; ratios are of {time_of}")
     print(f"copying within memory: {bandwidth / 1e9:,.1f} GB/s")
     print(
         f"{'method':<16} {'way':<21} {'S':>3} {'steps/s':>8} {'seed-steps/s':>12} "
         f"{'ms/seed-step':>12} {'x plain':>7} {'of floor':>8}"
     )
-    for name in methods.split(","):
+    names = methods.split(",")
+    for i, name in enumerate(names):
         settings = models.configure(name, config)
         method = models.build(name, settings, data.info, stream(0, "weights"))
         floor = speed.traffic(method, data) / bandwidth
-        ways = speed.ways(name, settings, data, counts, where, tuning.precision)
-        speed.take_turns(ways, seconds, where)
-        plain = ways[0].cost(where)
-        for way in ways:
+        passed = time.perf_counter() - began
+        until = time.perf_counter() + (seconds - passed) / (len(names) - i)
+        recipes = speed.recipes(name, settings, data, counts, where, tuning.precision)
+        for measured in speed.measure(recipes, until, where):
+            before = f"{name:<16} {measured.recipe.name:<21} {measured.recipe.seeds:>3} "
+            way, plain = measured.way, measured.plain
+            if way is None or plain is None:
+                print(f"{before}not measured: {measured.why}", flush=True)
+                continue
             cost = way.cost(where)
             print(
-                f"{name:<16} {way.name:<21} {way.seeds:>3} {1 / way.seconds:>8.2f} "
-                f"{way.seeds / way.seconds:>12.1f} {1000 * cost:>12.3f} {plain / cost:>7.2f} "
-                f"{floor / cost:>8.1%}",
+                f"{before}{1 / way.seconds:>8.2f} {way.seeds / way.seconds:>12.1f} {1000 * cost:>12.3f} "
+                f"{plain.cost(where) / cost:>7.2f} {floor / cost:>8.1%}",
                 flush=True,
             )
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
@@ -28,6 +29,7 @@ WAYS: Mapping[str, tuple[type[Trainer], Tuning]] = {
     "fused, graph": (Fused, Tuning(graph=True)),
     "branches, graph": (Branches, Tuning(graph=True)),
 }
+PLAIN_LOOP = "plain PyTorch"
 ROUNDS = 7
 
 
@@ -112,45 +114,120 @@ class Way:
         return (self.cpu_seconds if device.type == "cpu" else self.seconds) / self.seeds
 
 
-def take_turns(ways: Sequence[Way], seconds: float, device: torch.device) -> None:
-    # libraries choose their algorithms, graphs are recorded
+def nothing() -> None:
+    """The step of a way that has been freed."""
+
+
+def warm_up(ways: Sequence[Way], device: torch.device) -> None:
+    """Some steps of each: libraries choose their algorithms, graphs are recorded. Forgets earlier times."""
     for way in ways:
         way.turn(0.0, device)
         way.turn(0.0, device)
         way.wall.clear()
         way.cpu.clear()
+
+
+def take_turns(ways: Sequence[Way], seconds: float, device: torch.device) -> None:
+    """Times the ways in `ROUNDS` turns, `seconds` each in all."""
     for _ in range(ROUNDS):
         for way in ways:
             way.turn(seconds / ROUNDS, device)
 
 
-def ways(
+@dataclass(frozen=True)
+class Recipe:
+    """A way that is built when its turn comes, so that only one takes memory beside the plain loop.
+
+    Attributes:
+        name: of the way.
+        seeds: how many train together.
+        build: makes what takes a step.
+    """
+
+    name: str
+    seeds: int
+    build: Callable[[], Callable[[], object]]
+
+
+def recipes(
     name: str,
     config: models.Config,
     data: datasets.Dataset,
     counts: Sequence[int],
     device: torch.device,
     precision: Precision = "float32",
-) -> list[Way]:
+) -> list[Recipe]:
     """One seed by hand, one seed as `disbench run` trains it, and `counts` seeds together in each way."""
     info, on_gpu = data.info, device.type == "cuda"
 
     def build(count: int) -> list[Method]:
         return [models.build(name, config, info, stream(seed, "weights")) for seed in range(count)]
 
-    def tuned(way: Tuning) -> Tuning:
-        return Tuning(on_gpu, way.graph, precision)
+    def trained(strategy: type[Trainer], count: int, way: Tuning) -> Callable[[], Callable[[], object]]:
+        tuning = Tuning(on_gpu, way.graph, precision)
+        return lambda: strategy(build(count), data, range(count), device, tuning).advance
 
-    ways = [
-        Way("plain PyTorch", 1, PlainLoop(build(1)[0], data, device).advance),
-        Way("disbench", 1, Single(build(1), data, [0], device, tuned(Tuning())).advance),
+    together = [
+        Recipe(label, count, trained(strategy, count, way))
+        for count in counts
+        for label, (strategy, way) in WAYS.items()
+        if on_gpu or not way.graph
     ]
-    for count in counts:
-        for label, (strategy, way) in WAYS.items():
-            if on_gpu or not way.graph:
-                trainer = strategy(build(count), data, range(count), device, tuned(way))
-                ways.append(Way(label, count, trainer.advance))
-    return ways
+    plain = Recipe(PLAIN_LOOP, 1, lambda: PlainLoop(build(1)[0], data, device).advance)
+    return [plain, Recipe("disbench", 1, trained(Single, 1, Tuning())), *together]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One way beside the plain loop.
+
+    Attributes:
+        recipe: of the way.
+        way: its times; None where there are none.
+        plain: those of the plain loop, in the same minutes.
+        why: why there are none.
+    """
+
+    recipe: Recipe
+    way: Way | None
+    plain: Way | None
+    why: str = ""
+
+
+def measure(recipes: Sequence[Recipe], until: float, device: torch.device) -> Iterator[Measured]:
+    """Times each way in turns with the first, which is the plain loop, and frees it before the next.
+
+    Args:
+        recipes: of the ways, the plain loop first.
+        until: when all must have been measured, on the clock of `time.perf_counter`; ways whose turn would
+            come later are not measured.
+        device: where they train.
+    """
+    first, *others = recipes
+    plain: Way | None = None
+    for i, recipe in enumerate([first, *others]):
+        began = time.perf_counter()
+        share = (until - began) / (len(recipes) - i)
+        if share <= 0:
+            yield Measured(recipe, None, None, "the time was up")
+            continue
+        try:
+            way = Way(recipe.name, recipe.seeds, recipe.build())
+            beside = [way] if plain is None else [plain, way]
+            warm_up(beside, device)
+            # what is built and warmed up is part of the share
+            take_turns(beside, max(share - (time.perf_counter() - began), 0.0) / len(beside), device)
+            plain = plain or way
+            # only the times: whoever keeps them keeps no trainer
+            yield Measured(recipe, replace(way, advance=nothing), replace(plain, advance=nothing))
+        except torch.OutOfMemoryError:
+            yield Measured(recipe, None, None, "more memory than the device has")
+        finally:
+            way = None  # type: ignore[assignment]
+            beside = []
+            gc.collect()
+            if device.type == "cuda":
+                torch.cuda.empty_cache()
 
 
 def traffic(method: Method, data: datasets.Dataset) -> int:
@@ -188,6 +265,7 @@ def bandwidth(device: torch.device) -> float:
     source = torch.ones((1 << 28) if device.type == "cuda" else (1 << 26), device=device)
     target = torch.empty_like(source)
     way = Way("copy", 1, lambda: target.copy_(source))
+    warm_up([way], device)
     take_turns([way], 1.0, device)
     return 2 * 4 * source.numel() / way.seconds
 

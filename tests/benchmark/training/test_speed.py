@@ -1,5 +1,7 @@
 """What `disbench bench train` compares is what it says; its times are not tested."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -52,17 +54,78 @@ def test_the_plain_loop_has_torchs_layers_and_the_same_nets(name):
     torch.testing.assert_close(plain.generate(latents), ours.generate(latents))
 
 
-def test_all_ways_train_and_take_equally_many_turns():
-    config = models.configure("ibgan", "mini", {"batch": 4})
-    ways = speed.ways("ibgan", config, DATA, [1, 2], CPU)
-    assert [(way.name, way.seeds) for way in ways] == [
-        ("plain PyTorch", 1),
-        ("disbench", 1),
-        ("fused", 1),
-        ("fused", 2),
-    ]
-    speed.take_turns(ways, 0.0, CPU)
-    assert {len(way.wall) for way in ways} == {speed.ROUNDS}
+@pytest.fixture
+def clock(monkeypatch):
+    """Each look takes a tenth of a second, so that no test depends on the machine."""
+    now = itertools.count(0.0, 0.1)
+    monkeypatch.setattr(speed.time, "perf_counter", lambda: next(now))
+
+
+def recipes():
+    config = models.configure("betavae", "mini", {"batch": 4})
+    return speed.recipes("betavae", config, DATA, [1, 2], CPU)
+
+
+@pytest.mark.usefixtures("clock")
+def test_each_way_takes_as_many_turns_as_the_plain_loop_beside_it():
+    ways = [(recipe.name, recipe.seeds) for recipe in recipes()]
+    assert ways == [("plain PyTorch", 1), ("disbench", 1), ("fused", 1), ("fused", 2)]
+    for measured in speed.measure(recipes(), 40.0, CPU):
+        assert measured.way
+        assert measured.plain
+        assert (measured.way.name, measured.way.seeds) == ways.pop(0)
+        assert len(measured.way.wall) == len(measured.plain.wall) == speed.ROUNDS
+    assert not ways
+
+
+class Trained:
+    """Stands for a trainer: counts those that live."""
+
+    alive = 0
+
+    def __init__(self):
+        Trained.alive += 1
+
+    def __del__(self):
+        Trained.alive -= 1
+
+    def advance(self):
+        pass
+
+
+def counted(name, seeds=1):
+    return speed.Recipe(name, seeds, lambda: Trained().advance)
+
+
+@pytest.mark.usefixtures("clock")
+def test_a_way_is_freed_before_the_next_is_built():
+    seen = []
+
+    def build():
+        seen.append(Trained.alive)
+        return Trained().advance
+
+    plans = [counted("plain"), *(speed.Recipe(name, 1, build) for name in "abc")]
+    assert all(m.way for m in speed.measure(plans, 40.0, CPU))
+    # the plain loop alone
+    assert seen == [1, 1, 1]
+
+
+@pytest.mark.usefixtures("clock")
+def test_what_is_left_when_the_time_is_up_is_said_not_to_be_measured():
+    plans = [counted("plain"), counted("a")]
+    assert [m.why for m in speed.measure(plans, 0.0, CPU)] == ["the time was up"] * 2
+
+
+@pytest.mark.usefixtures("clock")
+def test_a_way_that_takes_too_much_memory_leaves_the_others_alone():
+    def too_large():
+        raise torch.OutOfMemoryError
+
+    plans = [counted("plain"), speed.Recipe("large", 64, too_large), counted("a")]
+    found = list(speed.measure(plans, 40.0, CPU))
+    assert [bool(m.way) for m in found] == [True, False, True]
+    assert found[1].why == "more memory than the device has"
 
 
 def test_the_cost_of_a_seed_step():
