@@ -1,4 +1,4 @@
-"""Sizes of the published networks, and sides that do not fit."""
+"""Sizes and layers of the published networks, and sides that do not fit."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from disbench.errors import UsageError
-from disbench.models import DataInfo, build, configure, get, nets
+from disbench.models import DataInfo, build, configure, get, layers, nets
 from disbench.models.layers import parameter_count
 
 DSPRITES, MNIST, COLOUR = (1, 64, 64), (1, 28, 28), (3, 64, 64)
@@ -62,6 +62,138 @@ def test_a_full_size_network_has_as_many_parameters_as_published(name, config, s
         part: sum(parameter_count(getattr(method, module)) for module in part.split()) for part in parts
     }
     assert counted == parts
+
+
+def described(module):
+    """The layers of a net in their order: outputs, kernel, stride and padding; "-": no bias."""
+    match module:
+        case nn.Sequential():
+            return ", ".join(text for part in module for text in [described(part)] if text)
+        case layers.Spectral():
+            return f"spectral {described(module.layer)}"
+        case nn.Linear():
+            return f"linear {module.out_features}"
+        case nn.Conv2d() | nn.ConvTranspose2d():
+            kind = "deconv" if isinstance(module, nn.ConvTranspose2d) else "conv"
+            (kernel,), (stride,), (padding,) = map(set, (module.kernel_size, module.stride, module.padding))
+            text = f"{kind} {module.out_channels} {kernel}/{stride}/{padding}"
+            return text if module.bias is not None else f"{text} -"
+        case nn.BatchNorm1d() | nn.BatchNorm2d():
+            return "batch"
+        case nn.LeakyReLU():
+            return f"leaky {module.negative_slope}"
+        case layers.Reshape():
+            return f"reshape {'x'.join(map(str, module.shape))}"
+    return {nn.ReLU: "relu", nn.Tanh: "tanh", nn.Flatten: "flatten", nn.Identity: "identity"}[type(module)]
+
+
+IBGAN_D = (
+    "conv 16 4/2/1, leaky 0.2, conv 32 4/2/1 -, batch, leaky 0.2, conv 64 4/2/1 -, batch, leaky 0.2, "
+    "conv 128 3/1/1 -, batch, leaky 0.2, conv 256 8/1/0 -, batch, leaky 0.2, "
+)
+IBGAN_G = (
+    "linear 256, batch, relu, linear 4096, batch, relu, reshape 64x8x8, deconv 64 3/1/1 -, batch, relu, "
+    "deconv 64 3/1/1 -, batch, relu, deconv 32 4/2/1 -, batch, relu, deconv 16 4/2/1 -, batch, relu, "
+    "deconv 1 4/2/1, tanh"
+)
+MNIST_G = (
+    "linear 1024, batch, relu, linear 6272, batch, relu, reshape 128x7x7, deconv 64 4/2/1, batch, relu, "
+    "deconv 1 4/2/1"
+)
+CONV_DECODER = (
+    "reshape 64x4x4, deconv 64 4/2/1, relu, deconv 32 4/2/1, relu, deconv 32 4/2/1, relu, deconv 1 4/2/1"
+)
+
+LAYERS = [
+    # method, config, image, net: layers as in the paper or in the authors' code
+    ("ibgan", "paper", DSPRITES, "e", "linear 32, relu, linear 32, relu, linear 20"),
+    ("ibgan", "paper", DSPRITES, "g", IBGAN_G),
+    ("ibgan", "paper", DSPRITES, "d", IBGAN_D + "conv 1 1/1/0, flatten"),
+    (
+        *("ibgan", "paper", DSPRITES, "q"),
+        IBGAN_D + "conv 256 1/1/0, batch, leaky 0.2, conv 16 1/1/0, flatten",
+    ),
+    (
+        *("ibgan", "celeba", COLOUR, "e"),
+        "linear 64, batch, relu, linear 64, batch, relu, linear 32, batch, relu, linear 30",
+    ),
+    (
+        *("ibgan", "celeba", COLOUR, "front"),
+        "conv 64 4/2/1, leaky 0.2, conv 128 4/2/1 -, batch, leaky 0.2, conv 256 4/2/1 -, batch, leaky 0.2",
+    ),
+    (
+        *("ibgan", "celeba", COLOUR, "d"),
+        "conv 256 3/1/1 -, batch, leaky 0.2, conv 256 3/1/1 -, batch, leaky 0.2, "
+        "conv 1024 8/1/0 -, batch, leaky 0.2, conv 1 1/1/0, flatten",
+    ),
+    (
+        *("infogan", "paper", DSPRITES, "g"),
+        "linear 128, relu, batch, linear 1024, relu, batch, reshape 64x4x4, "
+        "deconv 64 4/2/1, leaky 0.2, batch, deconv 32 4/2/1, leaky 0.2, batch, "
+        "deconv 32 4/2/1, leaky 0.2, batch, deconv 1 4/2/1",
+    ),
+    (
+        *("infogan", "paper", DSPRITES, "trunk"),
+        "spectral conv 32 4/2/1, leaky 0.2, spectral conv 32 4/2/1, leaky 0.2, "
+        "spectral conv 64 4/2/1, leaky 0.2, spectral conv 64 4/2/1, leaky 0.2, "
+        "flatten, spectral linear 128, leaky 0.2",
+    ),
+    ("infogan", "paper", DSPRITES, "d", "spectral linear 1"),
+    ("infogan", "paper", DSPRITES, "q", "spectral linear 128, leaky 0.2, spectral linear 5"),
+    ("infogan", "mnist", MNIST, "g", MNIST_G),
+    (
+        *("infogan", "mnist", MNIST, "trunk"),
+        "conv 64 4/2/1, leaky 0.01, conv 128 4/2/1, batch, leaky 0.01, flatten, "
+        "linear 1024, batch, leaky 0.01",
+    ),
+    ("infogan", "mnist", MNIST, "d", "linear 1"),
+    ("infogan", "mnist", MNIST, "q", "linear 128, batch, leaky 0.01, linear 12"),
+    ("elastic_infogan", "paper", MNIST, "g", MNIST_G),
+    (
+        *("elastic_infogan", "paper", MNIST, "trunk"),
+        "conv 64 4/2/1, leaky 0.2, conv 128 4/2/1, batch, leaky 0.2, flatten, linear 1024, batch, leaky 0.2",
+    ),
+    ("elastic_infogan", "paper", MNIST, "q", "linear 128, batch, leaky 0.2, linear 10"),
+    (
+        *("vae", "paper", DSPRITES, "encoder"),
+        "conv 32 4/2/1, relu, conv 32 4/2/1, relu, conv 64 4/2/1, relu, conv 64 4/2/1, relu, flatten, "
+        "linear 128, relu, linear 20",
+    ),
+    ("vae", "paper", DSPRITES, "decoder", f"linear 128, relu, linear 1024, relu, {CONV_DECODER}"),
+    (
+        *("vae", "dlib", DSPRITES, "encoder"),
+        "conv 32 4/2/1, relu, conv 32 4/2/1, relu, conv 64 2/2/0, relu, conv 64 2/2/0, relu, flatten, "
+        "linear 256, relu, linear 20",
+    ),
+    ("vae", "dlib", DSPRITES, "decoder", f"linear 256, relu, linear 1024, relu, {CONV_DECODER}"),
+    (
+        *("annealedvae", "paper", DSPRITES, "encoder"),
+        "conv 32 4/2/1, relu, conv 32 4/2/1, relu, conv 32 4/2/1, relu, conv 32 4/2/1, relu, flatten, "
+        "linear 256, relu, linear 256, relu, linear 20",
+    ),
+    (
+        *("betavae", "higgins2017", DSPRITES, "encoder"),
+        "flatten, linear 1200, relu, linear 1200, relu, linear 20",
+    ),
+    (
+        *("betavae", "higgins2017", DSPRITES, "decoder"),
+        "linear 1200, tanh, linear 1200, tanh, linear 1200, tanh, linear 4096, reshape 1x64x64",
+    ),
+    ("factorvae", "paper", DSPRITES, "d", "linear 1000, leaky 0.2, " * 5 + "linear 2"),
+    (
+        *("jointvae", "paper", DSPRITES, "encoder"),
+        "conv 32 4/2/1, relu, conv 32 4/2/1, relu, conv 64 4/2/1, relu, conv 64 4/2/1, relu, flatten, "
+        "linear 256, relu, linear 15",
+    ),
+    ("jointvae", "paper", DSPRITES, "decoder", f"linear 256, relu, linear 1024, relu, {CONV_DECODER}"),
+]
+
+
+@pytest.mark.parametrize(("name", "config", "shape", "net", "expected"), LAYERS)
+def test_a_network_has_the_layers_of_its_paper(name, config, shape, net, expected):
+    with torch.device("meta"):
+        method = get(name)(configure(name, config), DataInfo(shape, 737_280))
+    assert described(getattr(method, net)) == expected
 
 
 STUDY = ("vae", "betavae", "annealedvae", "factorvae", "dipvae", "betatcvae")
