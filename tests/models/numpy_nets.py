@@ -48,37 +48,35 @@ def absolute(x: Array) -> Array:
     return np.where(np.real(x) >= 0, x, -x)
 
 
+def clamp(x: Array, low: float, high: float) -> Array:
+    return np.where(np.real(x) < low, low, np.where(np.real(x) > high, high, x))
+
+
 def convolution(x: Array, weight: Array, stride: int, padding: int) -> Array:
-    """(b, n, h, w) and (m, n, k, k) -> (b, m, h', w'): one sum over channels per kernel position."""
+    """(b, n, h, w) and (m, n, k, k) -> (b, m, h', w'): the sum over channels and kernel positions."""
     k = weight.shape[2]
     x = np.pad(x, [(0, 0), (0, 0), (padding, padding), (padding, padding)])
-    h, w = ((side - k) // stride + 1 for side in x.shape[2:])
-    out: Array = np.zeros((), x.dtype)
-    for i in range(k):
-        for j in range(k):
-            seen = x[:, :, i : i + stride * h : stride, j : j + stride * w : stride]
-            out = out + np.einsum("bnhw,mn->bmhw", seen, weight[:, :, i, j], optimize=True)
-    return out
+    seen = np.lib.stride_tricks.sliding_window_view(x, (k, k), (2, 3))[:, :, ::stride, ::stride]
+    return np.tensordot(seen, weight, ([1, 4, 5], [1, 2, 3])).transpose(0, 3, 1, 2)
 
 
 def transposed_convolution(x: Array, weight: Array, stride: int, padding: int) -> Array:
     """(b, n, h, w) and (n, m, k, k) -> (b, m, h', w'): each input paints its kernel onto the output."""
-    k = weight.shape[2]
-    b, _, h, w = x.shape
-    canvas = np.zeros(
-        (b, weight.shape[1], stride * (h - 1) + k, stride * (w - 1) + k), np.result_type(x, weight)
-    )
+    (b, _, h, w), (_, m, k, _) = x.shape, weight.shape
+    kernels = np.tensordot(x, weight, (1, 0)).transpose(4, 5, 0, 3, 1, 2)  # (k, k, b, m, h, w)
+    side, width = stride * (h - 1) + k, stride * (w - 1) + k
+    canvas = np.zeros((b, m, side, width), kernels.dtype)
     for i in range(k):
         for j in range(k):
-            painted = np.einsum("bnhw,nm->bmhw", x, weight[:, :, i, j], optimize=True)
-            canvas[:, :, i : i + stride * h : stride, j : j + stride * w : stride] += painted
-    return canvas[:, :, padding : canvas.shape[2] - padding, padding : canvas.shape[3] - padding]
+            canvas[:, :, i : i + stride * h : stride, j : j + stride * w : stride] += kernels[i, j]
+    return canvas[:, :, padding : side - padding, padding : width - padding]
 
 
 class Nets:
     """The nets of a torch module in training mode, run on arrays.
 
-    A pass changes the buffers among the weights, as it does in torch.
+    A pass changes the running statistics of batch norms, which are among the weights. The vectors of spectral
+    norms change with `power_iteration` alone.
 
     Args:
         module: gives the structure.
@@ -92,6 +90,19 @@ class Nets:
     def __call__(self, name: str, x: Array) -> Array:
         """The output of the net of that name."""
         return self._run(self.module.get_submodule(name), f"{name}.", x)
+
+    def before_last(self, name: str, x: Array) -> Array:
+        """The input of that net's last layer."""
+        for part, _ in list(self.module.get_submodule(name).named_children())[:-1]:
+            x = self(f"{name}.{part}", x)
+        return x
+
+    def power_iteration(self, *names: str) -> None:
+        """Miyato et al. 2018, algorithm 1, once for each spectral norm of these nets."""
+        for name in names:
+            for at, layer in self.module.get_submodule(name).named_modules(prefix=name):
+                if isinstance(layer, Spectral):
+                    self.weights[f"{at}.u"] = self._singular_vectors(f"{at}.")[0]
 
     def _run(self, layer: nn.Module, at: str, x: Array) -> Array:
         match layer:
@@ -114,7 +125,7 @@ class Nets:
             case nn.BatchNorm1d() | nn.BatchNorm2d():
                 return self._batch_norm(layer, at, x)
             case Spectral():
-                return self._linear_map(layer.layer, f"{at}layer.", self._spectral(layer, at), x)
+                return self._linear_map(layer.layer, f"{at}layer.", self._spectral(at), x)
         return self._linear_map(layer, at, self.weights[f"{at}weight"], x)
 
     def _linear_map(self, layer: nn.Module, at: str, weight: Array, x: Array) -> Array:
@@ -146,16 +157,20 @@ class Nets:
         normalised = centred / np.sqrt(variance + layer.eps).reshape(column)
         return w[f"{at}weight"].reshape(column) * normalised + w[f"{at}bias"].reshape(column)
 
-    def _spectral(self, layer: Spectral, at: str) -> Array:
-        """Miyato et al. 2018, algorithm 1: W over u W v, where u and v are held."""
+    def _spectral(self, at: str) -> Array:
+        """Miyato et al. 2018, algorithm 1: W over sigma = u W v, where u and v are held."""
         weight = self.weights[f"{at}layer.weight"]
+        u, v = self._singular_vectors(at)
+        return weight / (u @ weight.reshape(len(weight), -1) @ v)
+
+    def _singular_vectors(self, at: str) -> tuple[Array, Array]:
+        """u and v of the next iteration: v = W^T u / |W^T u|, u = W v / |W v|."""
+        weight = held(self.weights[f"{at}layer.weight"])
         matrix = weight.reshape(len(weight), -1)
-        v = held(matrix).T @ self.weights[f"{at}u"]
+        v = matrix.T @ self.weights[f"{at}u"]
         v = v / np.sqrt((v**2).sum())
-        u = held(matrix) @ v
-        u = u / np.sqrt((u**2).sum())
-        self.weights[f"{at}u"] = u
-        return weight / (u @ matrix @ v)
+        u = matrix @ v
+        return u / np.sqrt((u**2).sum()), v
 
 
 def draw_weights(module: nn.Module, rng: np.random.Generator) -> dict[str, Array]:
@@ -163,9 +178,9 @@ def draw_weights(module: nn.Module, rng: np.random.Generator) -> dict[str, Array
     drawn: dict[str, Array] = {}
     for name, tensor in module.state_dict().items():
         shape, kind = tuple(tensor.shape), name.rpartition(".")[2]
-        if not tensor.is_floating_point():
-            # number of passes of a batch norm
-            drawn[name] = np.zeros(shape)
+        if kind not in ("weight", "bias", "logits", "running_mean", "running_var", "u"):
+            # what the module was made with
+            drawn[name] = tensor.numpy()
         elif len(shape) > 1:
             drawn[name] = rng.normal(0, np.sqrt(2 / np.prod(shape[1:])), shape)
         elif kind == "running_var":

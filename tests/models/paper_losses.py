@@ -3,26 +3,26 @@
 The symbols are those of the papers, and densities, sums and loops stand as they are printed there, where the
 code in `models/` has a shorter or a more stable form. Settings are read from the method's own config.
 
-`UPDATES[name](config)` lists what one training step of a method does, in its order: the name of each loss,
-the modules that learn from it, and the function `(nets, images, noise, step, config) -> {term: value}`. What
-an equation takes as given while a module learns stands in `held`. To add a method, write its losses below and
-its line at the end of the file, and its cases in `test_parity.py`.
+`UPDATES[name](config, step)` lists what a training step of a method does, in its order. A loss is a function
+`(nets, images, noise, step, config) -> {term: value}`; what an equation takes as given while a module learns
+stands in `held`. To add a method, write its losses below, its entry in `UPDATES`, and its cases in
+`test_parity.py`.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from .numpy_nets import Array, Nets, absolute, held, sigmoid, softmax
+from .numpy_nets import Array, Nets, absolute, clamp, held, sigmoid, softmax
 
 Terms = dict[str, Any]
 Noise = Mapping[str, Array]
 Loss = Callable[[Nets, Array, Noise, float, Any], Terms]
-Steps = list[tuple[str, tuple[str, ...], Loss]]
 
 
 def ramp(t: float, end: float, length: int) -> float:
@@ -208,13 +208,398 @@ def jointvae(nets: Nets, x: Array, noise: Noise, t: float, c: Any) -> Terms:
     }
 
 
-UPDATES: dict[str, Callable[[Any], Steps]] = {
-    **{
-        f.__name__: lambda c, f=f: [("loss", ("encoder", "decoder"), f)]
-        for f in (vae, betavae, annealedvae, dipvae, betatcvae, jointvae)
-    },
-    "factorvae": lambda c: [
-        ("loss", ("encoder", "decoder"), factorvae),
-        ("discriminator_loss", ("d",), factorvae_discriminator),
+# GAN: Goodfellow et al. 2014
+
+
+def log_d(logits: Array) -> Any:
+    """E[log D(x)] of eq. 1."""
+    return np.log(sigmoid(logits)).mean()
+
+
+def log_not_d(logits: Array) -> Any:
+    """E[log(1 - D(G(z)))] of eq. 1."""
+    return np.log(1 - sigmoid(logits)).mean()
+
+
+def log_standard_normal(x: Array) -> Array:
+    """log N(x; 0, I) of each row."""
+    return -0.5 * (x**2).sum(1) - 0.5 * x.shape[1] * math.log(2 * math.pi)
+
+
+def with_instance_noise(x: Array, eps: Array, t: float, c: Any) -> Array:
+    """x + sigma_t eps, kept within [-1, 1]: IB-GAN's code; sigma_t falls in a line."""
+    sigma = c.noise_start + ramp(t, c.noise_end - c.noise_start, c.noise_steps)
+    return clamp(x + sigma * eps, -1, 1)
+
+
+def d_of(nets: Nets, x: Array) -> Array:
+    """D's logits. Where D has spectral norms, "mini" iterates after each pass."""
+    logits = nets("d", x)
+    nets.power_iteration("d")
+    return logits
+
+
+def gan_discriminator(nets: Nets, x: Array, noise: Noise, t: float, c: Any) -> Terms:
+    """-V(D, G) of eq. 1, from which D alone learns."""
+    fake = with_instance_noise(held(nets("g", noise["z"])), noise["fake"], t, c)
+    real = with_instance_noise(2 * x - 1, noise["real"], t, c)
+    return {"real": -log_d(d_of(nets, real)), "fake": -log_not_d(d_of(nets, fake))}
+
+
+def gan_generator(nets: Nets, x: Array, noise: Noise, t: float, c: Any) -> Terms:
+    """G maximises log D(G(z)), section 3; Q = N(q(x), I) reads z from pictures that it does not change."""
+    z = noise["z"]
+    fake = with_instance_noise(nets("g", z), noise["fake"], t, c)
+    log_q = log_standard_normal(z - nets("q", held(fake)))
+    nets("q", with_instance_noise(2 * x - 1, noise["real"], t, c))
+    constant = -0.5 * c.codes * math.log(2 * math.pi)
+    return {"fool": -log_d(d_of(nets, fake)), "code": -(log_q - constant).mean()}
+
+
+# InfoGAN: Chen et al. 2016
+
+
+def infogan_images(nets: Nets, noise: Noise, t: float, c: Any, of: str = "") -> Array:
+    """G(z, c), as D sees it."""
+    drawn = [noise[f"{name}{of}"] for name in ("z", "c", "k") if f"{name}{of}" in noise]
+    out = nets("g", np.concatenate(drawn, 1))
+    if c.nets != "ibgan":
+        return sigmoid(out)
+    return with_instance_noise(out, noise["fake"], t, c)
+
+
+def infogan_real(x: Array, noise: Noise, t: float, c: Any) -> Array:
+    return with_instance_noise(2 * x - 1, noise["real"], t, c) if c.nets == "ibgan" else x
+
+
+def infogan_bound(nets: Nets, h: Array, noise: Noise, c: Any, of: str = "") -> Terms:
+    """-lambda E[log Q(c|x)] of eq. 5: Q is N(c_hat, I) for a real code, less its constant, or a softmax."""
+    out = nets("q", h)
+    terms: Terms = {}
+    if c.continuous:
+        given = noise[f"c{of}"]
+        constant = -0.5 * c.continuous * math.log(2 * math.pi)
+        log_q = log_standard_normal(given - out[:, : c.continuous]) - constant
+        terms["info"] = -c.lam * log_q.mean()
+    if c.categorical:
+        start, log_q = 0, 0
+        for K in c.categorical:
+            Q = softmax(out[:, c.continuous + start : c.continuous + start + K])
+            category = noise[f"k{of}"][:, start : start + K].argmax(1)
+            log_q += np.mean([np.log(Q[i, k]) for i, k in enumerate(category)])
+            start += K
+        terms["info_categorical"] = -c.lam_categorical * log_q
+    return terms
+
+
+def infogan_discriminator(nets: Nets, x: Array, noise: Noise, t: float, c: Any) -> Terms:
+    """Eq. 6 for D, and for Q and the layers that both share where D's optimiser has them."""
+    nets.power_iteration("trunk", "d", "q")
+    h_real = nets("trunk", infogan_real(x, noise, t, c))
+    h = nets("trunk", held(infogan_images(nets, noise, t, c)))
+    terms = {"real": -log_d(nets("d", h_real)), "fake": -log_not_d(nets("d", h))}
+    return {**terms, **infogan_bound(nets, h, noise, c)} if c.q_optimizer == "d" else terms
+
+
+def infogan_generator(nets: Nets, x: Array, noise: Noise, t: float, c: Any) -> Terms:
+    """Eq. 6 for G, which maximises log D(G(z, c)); on noise of its own in the authors' code, "mnist"."""
+    of = " of G" if c.fresh else ""
+    fake = infogan_images(nets, noise, t, c, of)
+    h = nets("trunk", fake)
+    terms = {"fool": -log_d(nets("d", h))}
+    if c.inform_generator:
+        terms |= infogan_bound(nets, h, noise, c, of)
+    elif c.q_optimizer == "g":
+        # figure 1: the plain GAN, whose Q reads images that do not learn from it
+        terms |= infogan_bound(nets, nets("trunk", held(fake)), noise, c, of)
+    if c.nets == "ibgan":
+        nets("q", nets("trunk", infogan_real(x, noise, t, c)))
+    return terms
+
+
+# IB-GAN: Jeon, Lee, Pyeon & Kim 2021
+
+
+def ibgan_chain(nets: Nets, noise: Noise, t: float, c: Any) -> tuple[Array, Array, Array]:
+    """Mean and log-variance of e(r|z), and G(r) of a sample r."""
+    out = nets("e", noise["z"])
+    mu, logvar = out[:, : c.codes], out[:, c.codes :]
+    r = mu + np.exp(logvar / 2) * noise["eps"]
+    return mu, logvar, with_instance_noise(nets("g", r), noise["fake"], t, c)
+
+
+def ibgan_discriminator(nets: Nets, x: Array, noise: Noise, t: float, c: Any) -> Terms:
+    """-V(D, G); where targets are smoothed, that of a real image is drawn from U(0.7, 1.2)."""
+    fake = held(ibgan_chain(nets, noise, t, c)[2])
+    of_real = d_of(nets, nets("front", with_instance_noise(2 * x - 1, noise["real"], t, c)))
+    of_fake = d_of(nets, nets("front", fake))
+    D = sigmoid(of_real)
+    target = noise["target"] if c.smoothing else 1
+    return {
+        "real": -(target * np.log(D) + (1 - target) * np.log(1 - D)).mean(),
+        "fake": -log_not_d(of_fake),
+    }
+
+
+def ibgan_generator(nets: Nets, x: Array, noise: Noise, t: float, c: Any) -> Terms:
+    """V(D, G) - [lambda I^L - beta I^U], with I^L = E[log q(z|x)] + H(z) and I^U = E_z KL(e(r|z) || m(r)).
+
+    H(z) = -E[log p(z)] is estimated from the z at hand. Without beta, the authors' code guards the KL.
+    """
+    mu, logvar, fake = ibgan_chain(nets, noise, t, c)
+    z, h = noise["z"], nets("front", fake)
+    z_hat = nets("q", h)
+    nets("q", nets("front", with_instance_noise(2 * x - 1, noise["real"], t, c)))
+    lower = (log_standard_normal(z - z_hat) - log_standard_normal(z)).mean()
+    upper = gaussian_kl(mu, logvar)
+    return {
+        "fool": -log_d(d_of(nets, h)),
+        "lower": -c.lam * lower,
+        "upper": c.beta * upper if c.beta > 0 else 100 * upper * (np.real(upper) >= c.guard),
+    }
+
+
+# Elastic-InfoGAN: Ojha, Singh, Hsieh & Lee 2020
+
+
+def elastic_code(nets: Nets, noise: Noise, c: Any) -> Array:
+    """c ~ Cat(p): where pi is learned, the Gumbel-softmax sample of p = softmax(pi); else one-hot."""
+    g = noise["gumbel"]
+    if c.prior == "learned":
+        p = softmax(c.prior_speed * nets.weights["prior.logits"])
+        y = np.exp((np.log(p) + g) / c.tau)
+        return y / y.sum(1, keepdims=True)
+    p = c.class_prior if c.prior == "ground-truth" else np.full(c.k, 1 / c.k)
+    return np.eye(c.k)[(np.log(p) + g).argmax(1)]
+
+
+def elastic_images(nets: Nets, noise: Noise, code: Array) -> Array:
+    return np.tanh(nets("g", np.concatenate([noise["z"], code], 1)))
+
+
+def linear_kernel(d: Array) -> Array:
+    return np.maximum(1 - np.abs(d), 0)
+
+
+def cubic_kernel(d: Array, a: float = -0.75) -> Array:
+    """Keys 1981, with torch's a."""
+    d = np.abs(d)
+    near, far = (a + 2) * d**3 - (a + 3) * d**2 + 1, a * (d**3 - 5 * d**2 + 8 * d - 4)
+    return np.where(d <= 1, near, np.where(d < 2, far, 0))
+
+
+def drawn_from(picture: Array, source: Callable[[float, float], tuple[float, float]], kernel: Any) -> Array:
+    """A picture (C,S,S) whose pixel at (x, y) shows what lies at `source(x, y)`; black outside the picture.
+
+    Places are measured from the middle, right and down, in pixels.
+    """
+    side = picture.shape[1]
+    centres = np.arange(side) + 0.5 - side / 2
+    drawn = np.zeros(picture.shape)
+    for i, y in enumerate(centres):
+        for j, x in enumerate(centres):
+            column, row = (kernel(at - centres) for at in source(x, y))
+            drawn[:, i, j] = row @ picture @ column
+    return drawn
+
+
+def turned(x: float, y: float, angle: float) -> tuple[float, float]:
+    """What lies there after the picture is turned by this angle, counterclockwise."""
+    return math.cos(angle) * x - math.sin(angle) * y, math.sin(angle) * x + math.cos(angle) * y
+
+
+def elastic_view(picture: Array, turn: float, zoom: float, bend: Array, c: Any) -> Array:
+    """Ours: rotation, zoom, and the displacement of 4x4 points, in sides and interpolated between them."""
+    side = picture.shape[1]
+
+    def source(x: float, y: float) -> tuple[float, float]:
+        column, row = (linear_kernel((at + side / 2 - 0.5) / (side - 1) * 3 - np.arange(4)) for at in (x, y))
+        shift = [c.distortion * side * (row @ points @ column) for points in bend]
+        u, v = turned(x, y, math.radians(c.rotation) * turn)
+        return u / (1 + c.zoom * zoom) + shift[0], v / (1 + c.zoom * zoom) + shift[1]
+
+    return drawn_from(picture, source, linear_kernel)
+
+
+def official_view(picture: Array, turn: float, zoom: float, c: Any) -> Array:
+    """The authors' code: Augmentor's rotation, which crops and enlarges, and its zoom about the middle."""
+    side = picture.shape[1]
+    degrees = math.copysign(min(math.floor(abs(turn) * (c.rotation + 1)), c.rotation), turn)
+    angle = math.radians(degrees)
+    # the turned picture lies on a canvas of whole pixels
+    corners = [
+        turned(x, y, angle)[0] + side / 2 for x in (-side / 2, side / 2) for y in (-side / 2, side / 2)
+    ]
+    X = math.ceil(max(corners)) - math.floor(min(corners))
+    # as printed there: E = E / 1 - sin^2 a / sin^2 b, a quotient and then a difference
+    a, b = math.sin(abs(angle)), math.sin(math.pi / 2 - abs(angle))
+    E = a / b * (X - X * (a / b))
+    E = E / 1 - a**2 / b**2
+    A = a / b * (X - E)
+    box = [round(E), round(A), round(X - E), round(X - A)]
+
+    def of_the_box(x: float, y: float) -> tuple[float, float]:
+        u = box[0] + (x + side / 2) / side * (box[2] - box[0]) - X / 2
+        v = box[1] + (y + side / 2) / side * (box[3] - box[1]) - X / 2
+        return turned(u, v, angle)
+
+    enlarged = round(side * round(1 + c.zoom * zoom, 2))
+    offset = math.floor((enlarged - side) / 2)
+
+    def of_the_enlarged(x: float, y: float) -> tuple[float, float]:
+        u, v = ((at + side / 2 + offset) / enlarged * side - side / 2 for at in (x, y))
+        return u, v
+
+    for source in (of_the_box, of_the_enlarged):
+        picture = drawn_from(picture, source, cubic_kernel).clip(0, 1)
+    return picture
+
+
+def transformed(x: Array, noise: Noise, c: Any) -> Array:
+    """delta(x)."""
+    drawn = zip(x, noise["turn"], noise["zoom"], noise["bend"], strict=True)
+    if c.view == "official":
+        return np.array([official_view(picture, turn, zoom, c) for picture, turn, zoom, _ in drawn])
+    return np.array([elastic_view(picture, turn, zoom, bend, c) for picture, turn, zoom, bend in drawn])
+
+
+def one_of(count: int, uniform: float) -> int:
+    """One of 0, ..., count - 1, equally likely, of a uniform number in [-1, 1]."""
+    return min(int((uniform + 1) / 2 * count), count - 1)
+
+
+def augmented(x: Array, noise: Noise, kind: str, c: Any) -> Array:
+    """T(x) of Zhao et al. 2020: moved by up to an eighth of the side; a square of half the side cut out."""
+    out, side = x.copy(), x.shape[-1]
+    if c.augment == "none":
+        return out
+    for picture, (down, right, row, column) in zip(out, noise[f"T of {kind}"], strict=True):
+        if c.augment in ("translation", "both"):
+            most, before = side // 8, picture.copy()
+            dy, dx = (one_of(2 * most + 1, u) - most for u in (down, right))
+            for i in range(side):
+                for j in range(side):
+                    inside = 0 <= i - dy < side and 0 <= j - dx < side
+                    picture[:, i, j] = before[:, i - dy, j - dx] if inside else -1
+        if c.augment in ("cutout", "both"):
+            middle, reach = (one_of(side + 1, row), one_of(side + 1, column)), side // 4
+            across, along = (slice(max(at - reach, 0), at + reach) for at in middle)
+            picture[:, across, along] = -1
+    return out
+
+
+def elastic_discriminator(nets: Nets, x: Array, noise: Noise, t: float, c: Any) -> Terms:
+    """-V(D, G), from which D and the layers that it shares with Q learn."""
+    fake = held(elastic_images(nets, noise, elastic_code(nets, noise, c)))
+    return {
+        "real": -log_d(nets("d", nets("trunk", augmented(2 * x - 1, noise, "real", c)))),
+        "fake": -log_not_d(nets("d", nets("trunk", augmented(fake, noise, "fake", c)))),
+    }
+
+
+def elastic_generator(nets: Nets, x: Array, noise: Noise, t: float, c: Any) -> Terms:
+    """-log D(G(z, c)) - lambda_1 E[log Q(argmax c|x)], and the constraint on Q of either version."""
+    code = elastic_code(nets, noise, c)
+    fake = elastic_images(nets, noise, code)
+    h = nets("trunk", fake)
+    Q = softmax(nets("q", h))
+    named = held(code).argmax(1)
+    terms = {
+        "fool": -log_d(
+            nets("d", h if c.augment == "none" else nets("trunk", augmented(fake, noise, "fake", c)))
+        ),
+        "info": -c.lam_info * np.mean([np.log(Q[i, k]) for i, k in enumerate(named)]),
+    }
+    if c.lam_trans == c.lam_ent == 0:
+        return terms
+    views = [nets.before_last("q", nets("trunk", 2 * view - 1)) for view in (x, transformed(x, noise, c))]
+    if c.version == "v2":
+        return {**terms, "trans": c.lam_trans * nt_xent(*views, c.temperature)}
+    P, P_moved = (softmax(nets("q.3", h)) for h in views)
+    cosines = [(p @ q) / np.sqrt((p @ p) * (q @ q)) for p, q in zip(P, P_moved, strict=True)]
+    entropies = [-(p * np.log(p)).sum() for p in (*P, *P_moved)]
+    return {
+        **terms,
+        "trans": c.lam_trans * (1 - np.mean(cosines)),
+        "ent": c.lam_ent * sum(entropies) / len(x),
+    }
+
+
+def nt_xent(h: Array, h_moved: Array, tau: float) -> Any:
+    """Chen et al. 2020, eq. 1: l(i, j) = -log exp(sim(i, j) / tau) / sum_{k != i} exp(sim(i, k) / tau).
+
+    Their mean over both orders of all pairs of views.
+    """
+    views, n = [*h, *h_moved], len(h)
+
+    def sim(i: int, k: int) -> Any:
+        return (views[i] @ views[k]) / np.sqrt((views[i] @ views[i]) * (views[k] @ views[k]))
+
+    losses = []
+    for i in range(2 * n):
+        j = (i + n) % (2 * n)
+        others = sum(np.exp(sim(i, k) / tau) for k in range(2 * n) if k != i)
+        losses.append(-np.log(np.exp(sim(i, j) / tau) / others))
+    return sum(losses) / (2 * n)
+
+
+@dataclass(frozen=True)
+class Learning:
+    """What some modules learn from in a training step.
+
+    Attributes:
+        loss: its name.
+        modules: those that learn.
+        equations: the loss.
+        times: optimiser steps per training step.
+    """
+
+    loss: str
+    modules: tuple[str, ...]
+    equations: Loss
+    times: int = 1
+
+
+def of_one_loss(equations: Loss) -> Callable[[Any, float], list[Learning]]:
+    """The updates of a VAE without a discriminator."""
+    return lambda c, t: [Learning("loss", ("encoder", "decoder"), equations)]
+
+
+UPDATES: dict[str, Callable[[Any, float], list[Learning]]] = {
+    "vae": of_one_loss(vae),
+    "betavae": of_one_loss(betavae),
+    "annealedvae": of_one_loss(annealedvae),
+    "dipvae": of_one_loss(dipvae),
+    "factorvae": lambda c, t: [
+        Learning("loss", ("encoder", "decoder"), factorvae),
+        Learning("discriminator_loss", ("d",), factorvae_discriminator),
+    ],
+    "betatcvae": of_one_loss(betatcvae),
+    "jointvae": of_one_loss(jointvae),
+    "gan": lambda c, t: [
+        Learning("discriminator_loss", ("d",), gan_discriminator),
+        Learning("generator_loss", ("g", "q"), gan_generator),
+    ],
+    # in the code of InfoGAN-CR, whose nets "modified" are, G takes two steps
+    "infogan": lambda c, t: [
+        Learning(
+            "discriminator_loss",
+            ("trunk", "d", "q") if c.q_optimizer == "d" else ("trunk", "d"),
+            infogan_discriminator,
+        ),
+        Learning(
+            "generator_loss", ("g",) if c.q_optimizer == "d" else ("g", "q"), infogan_generator, c.g_steps
+        ),
+    ],
+    "ibgan": lambda c, t: [
+        Learning("discriminator_loss", ("front", "d"), ibgan_discriminator),
+        Learning("generator_loss", ("e", "g", "q"), ibgan_generator),
+    ],
+    # pi is learned with G
+    "elastic_infogan": lambda c, t: [
+        Learning("discriminator_loss", ("trunk", "d"), elastic_discriminator),
+        Learning(
+            "generator_loss", ("g", "q", "prior") if c.prior == "learned" else ("g", "q"), elastic_generator
+        ),
     ],
 }
