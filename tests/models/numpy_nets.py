@@ -13,6 +13,7 @@ functions, and of kinks that look at the real part. `held` takes a quantity as a
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,8 @@ from torch import nn
 
 from disbench.models.layers import Reshape, Spectral
 
-Array = NDArray[np.float64] | NDArray[np.complex128]
+# float64, or complex128 for a derivative
+Array = NDArray[Any]
 
 TINY = 1e-30
 
@@ -197,7 +199,7 @@ def derivatives(
     f: Callable[[Mapping[str, Array]], dict[str, Array]],
     weights: Mapping[str, Array],
     along: Mapping[str, Array],
-) -> dict[str, float]:
+) -> dict[str, Any]:
     """Of each value of `f(weights)`, the derivative along a direction, given by name of the weights."""
     moved = {name: w + 1j * TINY * along[name] if name in along else w for name, w in weights.items()}
     return {term: np.imag(value) / TINY for term, value in f(moved).items()}

@@ -317,6 +317,33 @@ def infogan_generator(nets: Nets, x: Array, noise: Noise, t: float, c: Any) -> T
     return terms
 
 
+# InfoGAN-CR: Lin, Thekumparampil, Fanti & Oh 2020
+
+
+def contrast(nets: Nets, noise: Noise, of: Callable[[Array], Array]) -> Any:
+    """L_c(G, H) = E_i E_(x, x') [log H_i(x, x')]: both images of a pair have code i and z in common.
+
+    Args:
+        of: `held` where G does not learn.
+    """
+    x, x_other = (
+        of(sigmoid(nets("g", np.concatenate([noise["z of pair"], noise["pair"][:, j]], 1)))) for j in range(2)
+    )
+    H = softmax(nets("h", np.concatenate([x, x_other], 1)))
+    return np.mean([np.log(H[n, i]) for n, i in enumerate(noise["i"].argmax(1))])
+
+
+def contrast_of_h(nets: Nets, x: Array, noise: Noise, t: float, c: Any) -> Terms:
+    nets.power_iteration("h")
+    return {"contrast": -contrast(nets, noise, held)}
+
+
+def contrasted_generator(nets: Nets, x: Array, noise: Noise, t: float, c: Any) -> Terms:
+    """V(D, G) - lambda L_I(G, Q) - alpha L_c(G, H) for G."""
+    terms = infogan_generator(nets, x, noise, t, c)
+    return {**terms, "contrast": -c.alpha * contrast(nets, noise, lambda images: images)}
+
+
 # IB-GAN: Jeon, Lee, Pyeon & Kim 2021
 
 
@@ -377,6 +404,9 @@ def elastic_images(nets: Nets, noise: Noise, code: Array) -> Array:
     return np.tanh(nets("g", np.concatenate([noise["z"], code], 1)))
 
 
+# its delta, and the augmentation of what D sees
+
+
 def linear_kernel(d: Array) -> Array:
     return np.maximum(1 - np.abs(d), 0)
 
@@ -431,12 +461,11 @@ def official_view(picture: Array, turn: float, zoom: float, c: Any) -> Array:
         turned(x, y, angle)[0] + side / 2 for x in (-side / 2, side / 2) for y in (-side / 2, side / 2)
     ]
     X = math.ceil(max(corners)) - math.floor(min(corners))
-    # as printed there: E = E / 1 - sin^2 a / sin^2 b, a quotient and then a difference
-    a, b = math.sin(abs(angle)), math.sin(math.pi / 2 - abs(angle))
-    E = a / b * (X - X * (a / b))
-    E = E / 1 - a**2 / b**2
-    A = a / b * (X - E)
-    box = [round(E), round(A), round(X - E), round(X - A)]
+    # the library subtracts tan^2 where the largest rectangle would have a division by 1 - tan^2
+    slope = math.tan(abs(angle))
+    across = slope * (X - X * slope) - slope**2
+    down = slope * (X - across)
+    box = [round(across), round(down), round(X - across), round(X - down)]
 
     def of_the_box(x: float, y: float) -> tuple[float, float]:
         u = box[0] + (x + side / 2) / side * (box[2] - box[0]) - X / 2
@@ -488,6 +517,9 @@ def augmented(x: Array, noise: Noise, kind: str, c: Any) -> Array:
     return out
 
 
+# its losses
+
+
 def elastic_discriminator(nets: Nets, x: Array, noise: Noise, t: float, c: Any) -> Terms:
     """-V(D, G), from which D and the layers that it shares with Q learn."""
     fake = held(elastic_images(nets, noise, elastic_code(nets, noise, c)))
@@ -504,18 +536,19 @@ def elastic_generator(nets: Nets, x: Array, noise: Noise, t: float, c: Any) -> T
     h = nets("trunk", fake)
     Q = softmax(nets("q", h))
     named = held(code).argmax(1)
+    h_seen = h if c.augment == "none" else nets("trunk", augmented(fake, noise, "fake", c))
     terms = {
-        "fool": -log_d(
-            nets("d", h if c.augment == "none" else nets("trunk", augmented(fake, noise, "fake", c)))
-        ),
+        "fool": -log_d(nets("d", h_seen)),
         "info": -c.lam_info * np.mean([np.log(Q[i, k]) for i, k in enumerate(named)]),
     }
     if c.lam_trans == c.lam_ent == 0:
         return terms
-    views = [nets.before_last("q", nets("trunk", 2 * view - 1)) for view in (x, transformed(x, noise, c))]
+    h, h_moved = (
+        nets.before_last("q", nets("trunk", 2 * view - 1)) for view in (x, transformed(x, noise, c))
+    )
     if c.version == "v2":
-        return {**terms, "trans": c.lam_trans * nt_xent(*views, c.temperature)}
-    P, P_moved = (softmax(nets("q.3", h)) for h in views)
+        return {**terms, "trans": c.lam_trans * nt_xent(h, h_moved, c.temperature)}
+    P, P_moved = softmax(nets("q.3", h)), softmax(nets("q.3", h_moved))
     cosines = [(p @ q) / np.sqrt((p @ p) * (q @ q)) for p, q in zip(P, P_moved, strict=True)]
     entropies = [-(p * np.log(p)).sum() for p in (*P, *P_moved)]
     return {
@@ -565,6 +598,27 @@ def of_one_loss(equations: Loss) -> Callable[[Any, float], list[Learning]]:
     return lambda c, t: [Learning("loss", ("encoder", "decoder"), equations)]
 
 
+def infogan(c: Any, t: float) -> list[Learning]:
+    """In the code of InfoGAN-CR, where the nets "modified" are from, G takes two steps."""
+    of_d, of_g = (("trunk", "d", "q"), ("g",)) if c.q_optimizer == "d" else (("trunk", "d"), ("g", "q"))
+    return [
+        Learning("discriminator_loss", of_d, infogan_discriminator),
+        Learning("generator_loss", of_g, infogan_generator, c.g_steps),
+    ]
+
+
+def infogan_cr(c: Any, t: float) -> list[Learning]:
+    """InfoGAN's, and from a step on the regulariser; H learns first."""
+    of_d, of_g = infogan(c, t)
+    if t < c.begin or c.alpha == 0:
+        return [of_d, of_g]
+    return [
+        Learning("contrast_loss", ("h",), contrast_of_h),
+        of_d,
+        Learning("contrasted_generator_loss", of_g.modules, contrasted_generator, c.g_steps),
+    ]
+
+
 UPDATES: dict[str, Callable[[Any, float], list[Learning]]] = {
     "vae": of_one_loss(vae),
     "betavae": of_one_loss(betavae),
@@ -580,17 +634,8 @@ UPDATES: dict[str, Callable[[Any, float], list[Learning]]] = {
         Learning("discriminator_loss", ("d",), gan_discriminator),
         Learning("generator_loss", ("g", "q"), gan_generator),
     ],
-    # in the code of InfoGAN-CR, whose nets "modified" are, G takes two steps
-    "infogan": lambda c, t: [
-        Learning(
-            "discriminator_loss",
-            ("trunk", "d", "q") if c.q_optimizer == "d" else ("trunk", "d"),
-            infogan_discriminator,
-        ),
-        Learning(
-            "generator_loss", ("g",) if c.q_optimizer == "d" else ("g", "q"), infogan_generator, c.g_steps
-        ),
-    ],
+    "infogan": infogan,
+    "infogan_cr": infogan_cr,
     "ibgan": lambda c, t: [
         Learning("discriminator_loss", ("front", "d"), ibgan_discriminator),
         Learning("generator_loss", ("e", "g", "q"), ibgan_generator),

@@ -104,6 +104,12 @@ CONV_DECODER = (
     "reshape 64x4x4, deconv 64 4/2/1, relu, deconv 32 4/2/1, relu, deconv 32 4/2/1, relu, deconv 1 4/2/1"
 )
 
+INFOGAN_TRUNK = (
+    "spectral conv 32 4/2/1, leaky 0.2, spectral conv 32 4/2/1, leaky 0.2, "
+    "spectral conv 64 4/2/1, leaky 0.2, spectral conv 64 4/2/1, leaky 0.2, "
+    "flatten, spectral linear 128, leaky 0.2"
+)
+
 LAYERS = [
     # method, config, image, net: layers as in the paper or in the authors' code
     ("ibgan", "paper", DSPRITES, "e", "linear 32, relu, linear 32, relu, linear 20"),
@@ -132,14 +138,10 @@ LAYERS = [
         "deconv 64 4/2/1, leaky 0.2, batch, deconv 32 4/2/1, leaky 0.2, batch, "
         "deconv 32 4/2/1, leaky 0.2, batch, deconv 1 4/2/1",
     ),
-    (
-        *("infogan", "paper", DSPRITES, "trunk"),
-        "spectral conv 32 4/2/1, leaky 0.2, spectral conv 32 4/2/1, leaky 0.2, "
-        "spectral conv 64 4/2/1, leaky 0.2, spectral conv 64 4/2/1, leaky 0.2, "
-        "flatten, spectral linear 128, leaky 0.2",
-    ),
+    ("infogan", "paper", DSPRITES, "trunk", INFOGAN_TRUNK),
     ("infogan", "paper", DSPRITES, "d", "spectral linear 1"),
     ("infogan", "paper", DSPRITES, "q", "spectral linear 128, leaky 0.2, spectral linear 5"),
+    ("infogan_cr", "paper", DSPRITES, "h", f"{INFOGAN_TRUNK}, linear 5"),
     ("infogan", "mnist", MNIST, "g", MNIST_G),
     (
         *("infogan", "mnist", MNIST, "trunk"),

@@ -92,6 +92,7 @@ def adagrad_in_numpy(theta, gradients, eta, epsilon=1e-10):
         ("ibgan", "paper", "generator_loss", rmsprop_in_numpy, (5e-5, 0.9)),
         ("infogan", "paper", "discriminator_loss", adam_in_numpy, (2e-3, 0.5, 0.999)),
         ("infogan", "paper", "generator_loss", adam_in_numpy, (1e-3, 0.5, 0.999)),
+        ("infogan_cr", "paper", "contrast_loss", adam_in_numpy, (2e-3, 0.5, 0.999)),
         ("infogan", "mnist", "discriminator_loss", adam_in_numpy, (2e-4, 0.5, 0.999)),
         ("infogan", "mnist", "generator_loss", adam_in_numpy, (1e-3, 0.5, 0.999)),
         ("elastic_infogan", "paper", "discriminator_loss", adam_in_numpy, (2e-4, 0.5, 0.999)),

@@ -48,6 +48,7 @@ JOINT = {"codes": 3, "discrete": (3, 2), "capacity_z": 1.6, "capacity_c": 3.0, "
 SMALL = {"codes": 2, "width": 2, "width_d": 2, "base": 4}
 FADING = {"noise_start": 0.8, "noise_end": 0.2, "noise_steps": 10}
 MODIFIED = {"channels": (3, 2), "noise": 2, "continuous": 2, "lam": 0.3, "lam_categorical": 0.7}
+CONTRASTED = {"channels": (3, 2), "noise": 2, "continuous": 2, "lam": 0.3, "alpha": 2.0, "begin": 5}
 SMALL_LIMIT = {"continuous": 2, "width": 2, "base": 2}
 ELASTIC = {
     "z": 2,
@@ -86,6 +87,9 @@ CASES = [
     Case("infogan", config="mnist", side=4),
     Case("infogan", {"channels": (3, 2)}, "mini_mnist"),
     *(Case("infogan", {**SMALL_LIMIT, **FADING}, "limit", step=t) for t in (0, 5, 1000)),
+    *(Case("infogan_cr", CONTRASTED, step=t) for t in (4, 5, 1000)),
+    Case("infogan_cr", {**CONTRASTED, "continuous": 3}, step=5, channels=3),
+    Case("infogan_cr", {**CONTRASTED, "alpha": 0.0}, step=5),
     *(Case("ibgan", {**SMALL, "z": 3, **FADING}, step=t) for t in (0, 1, 5, 10, 1000)),
     Case("ibgan", {**SMALL, "z": 3, **FADING, "spectral": False}, step=5, channels=3),
     # the KL of these weights lies between the two guards
