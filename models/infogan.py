@@ -23,7 +23,8 @@ Deviations: as in the authors' code, the generator maximises log D(G) (non-satur
 trains Q and the trunk ("limit": G's optimiser trains Q, as in IB-GAN). As in the code of InfoGAN-CR, "paper"
 takes two steps of G per step of D on the same noise, and one power iteration of the spectral norm per
 training step; here it comes before D's step instead of after G's, which differs in the first step alone, and
-its u and v get no gradient. "mini" is a small version of "paper". "mini_mnist" has the same nets with the
+its u and v get no gradient. Likelihoods are computed from logits; their code adds 1e-8 within its logarithms.
+"mini" is a small version of "paper". "mini_mnist" has the same nets with the
 codes of "mnist": narrow versions of the nets of "mnist" generated near-grey images; batch norm hides low
 contrast from D. The code of "mnist" keeps no running statistics, its batch norms always use those of their
 batch; here codes are read with running ones. There are no configs for SVHN, CelebA, faces and chairs: the

@@ -94,6 +94,13 @@ def test_every_term_is_a_finite_number_and_only_its_own_modules_move(name, make,
 
 
 @each_method
+def test_every_batch_norm_has_the_constants_of_the_authors_codes(name, make):
+    """IB-GAN, Elastic-InfoGAN, InfoGAN and InfoGAN-CR agree: epsilon 1e-5, and a tenth of each new batch."""
+    norms = [m for m in make(name).modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d)]
+    assert all((norm.eps, norm.momentum, norm.affine) == (1e-5, 0.1, True) for norm in norms)
+
+
+@each_method
 def test_every_parameter_has_exactly_one_update(name, make):
     method = make(name)
     counts = {
