@@ -8,7 +8,7 @@ import threading
 import filelock
 import pytest
 
-from disbench import files
+from disbench import files, texts
 from disbench.errors import UsageError
 
 HOLDS = """
@@ -122,6 +122,6 @@ def test_what_a_library_says_about_a_file_is_one_sentence(tmp_path):
 
 
 def test_the_first_words_of_an_error_are_printable():
-    assert files.short(" a\n\tb \x1b[31m") == "a b ?[31m"
-    assert files.short("abcdef", 5) == "ab..."
-    assert files.short(ValueError()) == "ValueError"
+    assert texts.short(" a\n\tb \x1b[31m") == "a b ?[31m"
+    assert texts.short("abcdef", 5) == "ab..."
+    assert texts.short(ValueError()) == "ValueError"

@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from disbench.benchmark.scoring import pt2, torchscript
 from disbench.benchmark.scoring.files import Kind, members
 from disbench.errors import UsageError, argument
-from disbench.files import short
 from disbench.models.checkpoint import load_tensors
+from disbench.texts import short
 
 WRAPPED = ("state_dict", "model_state_dict", "model", "weights")  # where training scripts put a state dict
 

@@ -22,9 +22,9 @@ from disbench.benchmark.scoring.encoders import Network
 from disbench.benchmark.scoring.scoring import Progress
 from disbench.benchmark.scoring.trained import encode
 from disbench.errors import UsageError, argument, unknown
-from disbench.files import short
 from disbench.metrics import ContingencyTable
 from disbench.metrics.arrays import Floats, Ints
+from disbench.texts import short
 
 RANGES = {"0,1": "[0, 1]", "-1,1": "[-1, 1]", "0,255": "[0, 255]", "uint8": "0 to 255, uint8"}  # in words
 LAYOUTS = ("nchw", "nhwc", "flat")

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from disbench.errors import UsageError
-from disbench.files import reading, short
+from disbench.files import reading
+from disbench.texts import short
 
 # Which fields of the messages of onnx.proto lead to tensors, by field number. A tensor with field 13, or with
 # field 14 of 1, lies in another file.

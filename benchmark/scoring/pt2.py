@@ -26,8 +26,9 @@ from torch import Tensor
 
 from disbench.benchmark.scoring.files import members
 from disbench.errors import UsageError
-from disbench.files import reading, short
+from disbench.files import reading
 from disbench.models.checkpoint import check_tensors
+from disbench.texts import short
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # Operators that reach files, or memory outside their tensors.

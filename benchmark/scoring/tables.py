@@ -22,9 +22,10 @@ from disbench.benchmark.datasets.streams import npy_header
 from disbench.benchmark.scoring.files import LIMIT, Kind, open_zip
 from disbench.benchmark.scoring.scoring import Progress
 from disbench.errors import UsageError, argument
-from disbench.files import reading, short
+from disbench.files import reading
 from disbench.metrics import ContingencyTable
 from disbench.metrics.arrays import Array, Floats, Ints
+from disbench.texts import short
 
 WORDS = ("dataset", "protocol", "sha256")  # single words that may stand beside the codes
 TEXT = 2**29  # bytes of a CSV file: its numbers take up to four times as much when read

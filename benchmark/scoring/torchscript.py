@@ -24,7 +24,8 @@ from torch import Tensor
 from disbench.benchmark.scoring import pt2
 from disbench.benchmark.scoring.files import members
 from disbench.errors import UsageError
-from disbench.files import reading, short
+from disbench.files import reading
+from disbench.texts import short
 
 LIBRARIES = ("aten", "prim", "quantized")  # of operators
 # bytes of one number

@@ -24,6 +24,7 @@ from typing import Any
 import filelock
 
 from disbench.errors import UsageError
+from disbench.texts import short
 
 # An object as JSON reads it.
 Json = Mapping[str, Any]
@@ -203,13 +204,6 @@ def reading(
             f"{path} cannot be read{wanted} ({short(error)}); it is damaged, cut short or of another "
             f"version: {again}."
         ) from None
-
-
-def short(text: object, most: int = 160) -> str:
-    """The first words on one line, without control characters: an error may quote a hostile file."""
-    words = " ".join(str(text).split()) or type(text).__name__
-    line = "".join(letter if letter.isprintable() else "?" for letter in words)
-    return line if len(line) <= most else f"{line[: most - 3]}..."
 
 
 def disk_is_full(error: BaseException) -> bool:
