@@ -13,39 +13,51 @@ from typing import TypeVar
 import numpy as np
 
 from disbench.errors import UsageError
-from disbench.metrics.arrays import Array, Floats, Split, as_array, varying
+from disbench.metrics.arrays import Array, Floats, Split, varying
+from disbench.metrics.conversion import as_array, check_aligned, code_columns, columns, missing, places
 
 T = TypeVar("T")
 
 
+EXACT = 2**53  # the largest whole number up to which float64 holds each
+
+
 def check_codes(name: str, codes: object) -> Floats:
-    """Codes as a finite float array (n, d), in the precision given."""
-    z = as_array(codes)
-    if z.dtype == object or z.dtype.kind not in "fiub":
-        raise UsageError(f"{name}: codes must be real numbers, but their type is {z.dtype}")
+    """Codes as a finite float array (n, d), in the precision given; of a frame, only columns of codes."""
+    what = f"{name}: codes"
+    frame = columns(codes, what)
+    if frame is not None:
+        others = sorted(set(frame) - set(code_columns(list(frame))), key=list(frame).index)
+        if others:
+            raise UsageError(
+                f"{what} are a frame whose {'column' if len(others) == 1 else 'columns'} "
+                f"{short(', '.join(map(repr, others)), 80)} may be none (codes have one stem and numbers, as "
+                "z0, z1); pass the columns of codes alone, or frame.to_numpy() if all are."
+            )
+    z = as_array(codes, what)
     if z.ndim != 2 or 0 in z.shape:
         raise UsageError(
-            f"{name}: codes {z.shape} must be a table (n, d), one row per image and one column per code"
+            f"{what} {z.shape} must be a table (n, d), one row per image and one column per code"
         )
+    if z.dtype.kind in "iu" and (z.max() > EXACT or z.min() < -EXACT):
+        raise UsageError(f"{what} are whole numbers beyond {EXACT:,}, which no float holds; are they ids?")
     if z.dtype.kind != "f" or z.dtype.itemsize < 4:
         z = z.astype(np.float64)
     if not np.isfinite(z).all():
         bad = int((~np.isfinite(z)).any(axis=1).sum())
         raise UsageError(
-            f"{name}: {bad} of {len(z)} rows of codes hold NaN or infinity; the model has diverged"
+            f"{name}: {bad:,} of {len(z):,} rows of codes hold NaN or infinity; the model has diverged, or "
+            "these rows were never filled in"
         )
     return z
 
 
 def check_factors(name: str, factors: object, integers: bool = True) -> Array:
     """Factors (n, k): integers (a float table of whole numbers will do), or any finite numbers."""
-    v = as_array(factors)
-    if v.dtype == object or v.dtype.kind not in "fiub":
-        raise UsageError(f"{name}: factors must be numbers, but their type is {v.dtype}")
+    v = as_array(factors, f"{name}: factors")
     if v.ndim != 2 or 0 in v.shape:
         raise UsageError(f"{name}: factors {v.shape} must be a table (n, k), one row per image")
-    if not np.isfinite(v).all():
-        raise UsageError(f"{name}: factors hold NaN or infinity")
+    check_finite(f"{name}: factors", v)
     if integers and v.dtype.kind != "i":
         whole = v.astype(np.int64)
         if (whole != v).any():
@@ -56,8 +68,16 @@ def check_factors(name: str, factors: object, integers: bool = True) -> Array:
     return v
 
 
+def check_finite(what: str, array: Array) -> None:
+    """Refuses missing values and infinities; says how many there are and where the first is."""
+    for where, adjective in ((missing(array), "missing (NaN)"), (~np.isfinite(array), "infinite")):
+        if where.any():
+            raise UsageError(f"{what}: {places(where)} {adjective}; leave out these rows, of codes as well.")
+
+
 def check_table(name: str, codes: object, factors: object, integers: bool = True) -> tuple[Floats, Array]:
     """Codes (n, d) and factors (n, k) of the same n rows; see `check_codes` and `check_factors`."""
+    check_aligned(name, codes, factors)
     z, v = check_codes(name, codes), check_factors(name, factors, integers)
     both = f"{name}: codes {z.shape} and factors {v.shape}"
     if len(z) == len(v):
@@ -106,7 +126,7 @@ def split_rows(
         order = rng.permutation(n)
         cut = round(train_share * n)
         return order[:cut], order[cut:]
-    train, test = (as_array(part) for part in split)
+    train, test = (as_array(part, f"{name}: split") for part in split)
     for part, rows in (("train", train), ("test", test)):
         if rows.ndim != 1 or rows.dtype.kind not in "iu" or not len(rows):
             raise UsageError(

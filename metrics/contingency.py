@@ -31,6 +31,7 @@ from sklearn.metrics import adjusted_mutual_info_score
 from disbench.errors import UsageError, unknown
 from disbench.metrics import arrays, information
 from disbench.metrics.arrays import Floats, Ints
+from disbench.metrics.conversion import as_array
 from disbench.metrics.registry import Score, metric
 
 
@@ -52,7 +53,7 @@ class ContingencyTable:
     class_prior: Floats | None = None
 
     def __post_init__(self) -> None:
-        counts = arrays.as_array(self.counts)
+        counts = as_array(self.counts, "counts")
         if counts.ndim != 2 or counts.dtype.kind not in "fiu" or not np.isfinite(counts).all():
             raise UsageError(
                 f"counts {counts.dtype} {counts.shape} must be a table (latents, classes) of finite numbers"
@@ -95,7 +96,7 @@ class ContingencyTable:
             array([[0., 2.],
                    [1., 1.]])
         """
-        a, b = arrays.as_array(latents), arrays.as_array(classes)
+        a, b = as_array(latents, "latents"), as_array(classes, "classes")
         if a.ndim != 1 or a.shape != b.shape or not len(a):
             raise UsageError(
                 f"latents {a.shape} and classes {b.shape} must be two label vectors of one length"
@@ -110,7 +111,7 @@ class ContingencyTable:
 
 
 def _probabilities(name: str, given: object, n: int) -> Floats:
-    p = arrays.as_array(given).astype(np.float64)
+    p = as_array(given, name).astype(np.float64)
     if p.shape != (n,):
         raise UsageError(f"{name} {p.shape} must have one probability for each of {n}")
     if not np.isfinite(p).all() or p.min() < 0 or abs(p.sum() - 1) > 1e-3:

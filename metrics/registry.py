@@ -34,8 +34,9 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from disbench import plugins
 from disbench.errors import UsageError, unknown
-from disbench.metrics import arrays, checks
+from disbench.metrics import checks
 from disbench.metrics.arrays import Bools, Floats, Ints
+from disbench.metrics.conversion import as_array
 
 EncodeRows = Callable[[Ints], Floats]
 Scalar = bool | int | float | str
@@ -131,7 +132,7 @@ class Grid:
 def as_grid(name: str, grid: object) -> Grid:
     """A Grid of a Grid or of the sizes alone, in which at least one factor varies."""
     if not isinstance(grid, Grid):
-        sizes = arrays.as_array(grid)
+        sizes = as_array(grid, f"{name}: grid")
         if sizes.ndim != 1 or sizes.dtype.kind not in "iu":
             raise UsageError(
                 f"{name}: needs the factor sizes of a complete grid, such as (3, 6, 40, 32, 32), or a Grid, "

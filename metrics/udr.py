@@ -30,6 +30,7 @@ from sklearn.linear_model import Lasso
 from disbench.errors import UsageError, unknown
 from disbench.metrics import arrays
 from disbench.metrics.arrays import Bools, Floats
+from disbench.metrics.conversion import as_array
 from disbench.metrics.registry import Score, metric
 
 # Nats. Codes up to it are set to 0 in any case, as in the published code.
@@ -114,7 +115,7 @@ def _informative(
     if kl is None:
         alive = [arrays.varying(z) & (z.std(axis=0) >= std) for z in codes]
         return alive, alive
-    given = [arrays.as_array(values) for values in kl]
+    given = [as_array(values, "udr: kl") for values in kl]
     if [len(values) for values in given] != [z.shape[1] for z in codes]:
         raise UsageError("udr: kl must give one value for each code of each model")
     return [values > KL_MASK for values in given], [values > threshold for values in given]

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from disbench.errors import UsageError, unknown
-from disbench.metrics import arrays, checks
+from disbench.metrics import checks
 from disbench.metrics.arrays import Bools, Floats, Ints
+from disbench.metrics.conversion import as_array
 from disbench.metrics.registry import EncodeRows, Grid, Score, as_grid
 
 # Rows that are encoded at a time, so that a metric's memory does not grow with its votes.
@@ -112,7 +113,7 @@ def live_codes(name: str, variance: Floats, prune: str, threshold: float, given:
     }
     if prune not in rules:
         raise unknown(f"prune rule of {name}", prune, rules)
-    live = rules[prune] if given is None else arrays.as_array(given).astype(bool)
+    live = rules[prune] if given is None else as_array(given, f"{name}: live").astype(bool)
     if live.shape != variance.shape:
         raise UsageError(f"{name}: live has shape {live.shape}, but there are {len(variance)} codes")
     return live & (variance > 0)
