@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
+import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, Protocol, TypeVar, cast, overload
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from disbench import models, plugins
 from disbench.benchmark.runs import store
@@ -20,7 +20,6 @@ from disbench.benchmark.runs.rows import gather, score_rows
 from disbench.benchmark.runs.store import Status
 from disbench.benchmark.scoring import sources
 from disbench.benchmark.scoring.entries import ScoreEntry
-from disbench.benchmark.scoring.tables import CodesTable
 from disbench.benchmark.sweep import dask, plan, progress, stop, workers
 from disbench.benchmark.sweep.forecast import Forecast
 from disbench.benchmark.sweep.forecast import forecast as forecast_of
@@ -245,13 +244,14 @@ class Scored:
 
 
 def score(
-    source: PathLike | NDArray[np.generic] | Callable[[torch.Tensor], object],
+    source: PathLike | ArrayLike | Callable[[torch.Tensor], object],
     *,
     metrics: Names = "",
     preset: str = "",
     dataset: str = "",
+    array: str = "",
     rows: ArrayLike | None = None,
-    factors: ArrayLike | None = None,
+    factors: ArrayLike | PathLike | None = None,
     repeats: int = 1,
     method: str = "",
     config: str = "",
@@ -269,15 +269,18 @@ def score(
     """Scores a checkpoint, codes, or an encoder that you trained yourself.
 
     Args:
-        source: a file: `checkpoint.pt` of a run, codes (npz, npy, HDF5, CSV, Parquet), an encoder
-            (TorchScript, torch.export, ONNX), or a state dict with `method` or `factory`. Or in memory: codes
-            (n, d), or a module or function that takes images (b, c, h, w).
+        source: a file: `checkpoint.pt` of a run, codes (npz, npy, HDF5, MATLAB, CSV, Parquet, Arrow, .pt,
+            safetensors), an encoder (TorchScript, torch.export, ONNX), or a state dict (.pt, safetensors)
+            with `method` or `factory`. Or in memory: codes (n, d) as an array or tensor of any library or as
+            a frame, or a module or function that takes images (b, c, h, w).
         metrics: names, optionally with a preset ("factor_vae:ibgan"); default: the protocol's, or else some
             quick ones.
         preset: preset, for every metric that has one of this name.
         dataset: data set of the codes or the encoder, unless the file names it.
-        rows: (n,) rows of the data set, for codes in memory that are not in its order.
-        factors: (n, k) factor values of codes in memory, instead of rows or of a data set.
+        array: array of the file that holds the codes, or columns of a table that do, as names or patterns
+            ("z*,extra"); default: `codes`, or what is clearly codes.
+        rows: (n,) rows of the data set, for codes that are not in its order and bring no rows.
+        factors: (n, k) factor values, or a file of them, for codes that bring none.
         repeats: number of independent repetitions of each metric.
         method: disbench method to which a state dict belongs.
         config: named config of the method (default: paper).
@@ -309,17 +312,16 @@ def score(
         wanted=sources.Wanted(input_range, layout, size, output),
         device=device,
         data_dir=None if data_dir is None else Path(data_dir),
+        array=array,
+        factors=factors,
+        rows=rows,
     )
-    if isinstance(source, str | Path):
-        if rows is not None or factors is not None:
-            raise UsageError("rows and factors belong to codes in memory; a file brings its own.")
+    if isinstance(source, str | os.PathLike):
         opened = sources.open_source(Path(source), options)
     elif callable(source):
         opened = sources.open_encoder(source, options)
     else:
-        known = None if rows is None else np.asarray(rows)
-        values = None if factors is None else np.asarray(factors)
-        opened = sources.open_codes(CodesTable(np.asarray(source), known, values), options)
+        opened = sources.open_codes(source, options)
     return score_all([opened], metrics=metrics, preset=preset, repeats=repeats, console=console)[0]
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from disbench.errors import UsageError
 from disbench.metrics.arrays import Array, Floats, Split, varying
 from disbench.metrics.conversion import as_array, check_aligned, code_columns, columns, missing, places
+from disbench.texts import short
 
 T = TypeVar("T")
 

@@ -10,6 +10,7 @@ values, records, Python objects, ragged lists, text, and columns of a frame of w
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, Protocol, Self, cast, runtime_checkable
@@ -76,7 +77,7 @@ def _raw(values: object, what: str) -> Array:
         raise UsageError(
             f"{what} must be a table of numbers, but a {_kind(values)} was given; pass an array."
         )
-    if isinstance(values, list | tuple):
+    if isinstance(values, list | tuple | range):
         return _of_list(values, what)
     for fits, convert in CONVERSIONS:
         if fits(values):
@@ -309,12 +310,15 @@ def _example(array: Array) -> str:
 
 # The stem of a column's name, its number, and the rest.
 NUMBERED = re.compile(r"(.*?)(\d+)(\D*)", re.DOTALL)
-CODE_NAMES = ("z", "mu", "mean", "code", "codes", "latent", "latents", "embedding", "embeddings")
+CODE_NAMES = (
+    *("z", "mu", "mean", "loc", "z_mean", "code", "codes", "latent", "latents", "embedding", "embeddings"),
+    *("representation", "representations", "features"),
+)
 # Stems of columns that are numbered and yet no codes.
 OTHER_THINGS = re.compile(
     r"label|target|categor|factor|logvar|log_var|"
     r"(?<![a-z])(class(es)?|index|idx|split|fold|epoch|batch|seed|step|std|sigma|var|variance|attr|y|ids?|rows?|"
-    r"gt|truth|weight)(?![a-z])"
+    r"gt|truth|weights?)(?![a-z])"
 )
 
 
@@ -348,9 +352,9 @@ def columns(values: object, what: str) -> dict[str, Array] | None:
 
 def check_distinct(names: Sequence[str], what: str) -> None:
     """Raises UsageError where two columns have one name."""
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise UsageError(f"{what}: two columns are named {twice[0]!r}; give each column a name of its own.")
+    name, count = Counter(names).most_common(1)[0] if names else ("", 0)
+    if count > 1:
+        raise UsageError(f"{what}: {count} columns are named {short(name, 40)!r}; give each its own name.")
 
 
 def stacked(named: Mapping[str, Array], what: str) -> Array:
@@ -401,8 +405,13 @@ def code_columns(names: Sequence[str]) -> tuple[str, ...]:
     known = [name for name in names if name.lower() in CODE_NAMES]
     if len(stems) == 1 and not known:
         ((stem, group),) = stems.items()
-        return () if OTHER_THINGS.search(stem.lower()) else tuple(group)
+        return () if is_other_thing(stem) else tuple(group)
     return tuple(known) if len(known) == 1 and not stems else ()
+
+
+def is_other_thing(name: str) -> bool:
+    """Whether a column or array has the name of labels, ids, variances and the like, and so is no code."""
+    return OTHER_THINGS.search(name.lower()) is not None
 
 
 def chosen_columns(names: Sequence[str], wanted: str) -> tuple[str, ...]:

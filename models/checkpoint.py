@@ -32,6 +32,10 @@ LIMIT = 2**31  # bytes that a file may unpack to; a hundred times the largest mo
 MOST_ENTRIES = 10**5  # of lists and dicts in a file
 
 
+class PickledError(UsageError):
+    """A file holds pickled objects other than tensors and plain values, or is damaged."""
+
+
 @dataclass(frozen=True)
 class Checkpoint:
     """What a checkpoint holds.
@@ -141,7 +145,7 @@ def load_tensors(path: Path) -> Any:
     except UsageError:
         raise
     except pickle.UnpicklingError:
-        raise UsageError(
+        raise PickledError(
             f"{path} holds pickled objects that could run code, or is no torch file, and was not loaded; "
             "save `model.state_dict()`, or the model with torch.export.save or torch.jit.save, or its codes "
             "as npz."

@@ -25,8 +25,10 @@ def score(
         list[Path],
         typer.Argument(
             metavar="FILE...",
-            help="checkpoint.pt of a run; codes as npz, npy, HDF5, CSV or Parquet; an encoder as "
-            "TorchScript, torch.export (pt2), ONNX or a state dict. Several files are shown in one table.",
+            help="checkpoint.pt of a run; codes as npz, npy, HDF5, MATLAB, CSV, Parquet, Arrow, .pt or "
+            "safetensors; an encoder as TorchScript, torch.export (pt2), ONNX or a state dict. Several files "
+            "are "
+            "shown in one table.",
         ),
     ],
     metrics: Annotated[
@@ -37,6 +39,16 @@ def score(
     dataset: Annotated[
         str, typer.Option(help="Data set of the codes or the encoder, unless the file names it.")
     ] = "",
+    array: Annotated[
+        str,
+        typer.Option(
+            help="Array of the file, or columns of a table, that are the codes, such as 'z*' (default: "
+            "codes, or what is clearly codes)."
+        ),
+    ] = "",
+    factors: Annotated[
+        Path | None, typer.Option(help="File of the factor values (n, k), for codes that bring none.")
+    ] = None,
     repeats: Annotated[
         int,
         typer.Option(
@@ -88,6 +100,8 @@ def score(
         wanted=sources.Wanted(input_range, layout, size, output),
         device=device,
         data_dir=data_dir,
+        array=array,
+        factors=factors,
     )
     opened = [sources.open_source(path, options) for path in files]
     progress = Console(stderr=True)

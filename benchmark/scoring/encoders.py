@@ -12,7 +12,7 @@ import inspect
 import re
 import sys
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,12 +20,16 @@ import torch
 from torch import Tensor, nn
 
 from disbench.benchmark.scoring import pt2, torchscript
-from disbench.benchmark.scoring.files import Kind, members
+from disbench.benchmark.scoring.files import Kind, members, recognise
+from disbench.benchmark.scoring.formats import load_safetensors
 from disbench.errors import UsageError, argument
 from disbench.models.checkpoint import load_tensors
 from disbench.texts import short
 
 WRAPPED = ("state_dict", "model_state_dict", "model", "weights")  # where training scripts put a state dict
+# What stands before the names of a module that was wrapped, and whose it is.
+WRAPPERS = {"module.": "DataParallel's", "model.": "a Lightning module's"}
+COMPILED = re.compile(r"(?<![^.])_orig_mod\.")
 
 
 @dataclass(frozen=True)
@@ -86,10 +90,14 @@ def state_dict(path: Path) -> tuple[dict[str, Tensor], tuple[str, ...]]:
     Raises:
         UsageError: unreadable, hostile, or no weights in it.
     """
-    if zipfile.is_zipfile(path):
-        # compares the checksums, which torch does not
-        members(path, "a torch file")
-    content: object = load_tensors(path)
+    content: object
+    if recognise(path) == "safetensors":
+        content = load_safetensors(path)
+    else:
+        if zipfile.is_zipfile(path):
+            # compares the checksums, which torch does not
+            members(path, "a torch file")
+        content = load_tensors(path)
     weights, assumed = _weights(content), []
     if weights is None and isinstance(content, Mapping):
         inside = {key: part for key in WRAPPED if (part := _weights(content.get(key))) is not None}
@@ -99,12 +107,40 @@ def state_dict(path: Path) -> tuple[dict[str, Tensor], tuple[str, ...]]:
     if weights is None:
         raise UsageError(
             f"{path} is not a disbench checkpoint or a state dict but {_described(content)}; write "
-            "torch.save(model.state_dict(), path)."
+            "torch.save(model.state_dict(), path), and codes as a tensor or as a dict with 'codes'."
         )
-    if all(name.startswith("module.") for name in weights):
-        weights = {name.removeprefix("module."): tensor for name, tensor in weights.items()}
-        assumed.append("'module.' before all names is DataParallel's and was left out")
     return weights, tuple(assumed)
+
+
+def unwrapped(
+    weights: Mapping[str, Tensor], known: Collection[str]
+) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    """The weights under the names of a module, without what wrappers put before them.
+
+    Args:
+        weights: by their names in a file.
+        known: the module's own names.
+
+    Returns:
+        The weights, renamed if that makes all names fit and else as they were, and what was left out.
+    """
+    # torch.compile adds its word wherever a module was compiled, in the file or by the factory
+    own = {COMPILED.sub("", name): name for name in known}
+    names = {name: COMPILED.sub("", name) for name in weights}
+    notes = (
+        ["'_orig_mod.' in names is torch.compile's and was left out"]
+        if list(names.values()) != list(names)
+        else []
+    )
+    while set(names.values()) != set(own):
+        prefix = next((p for p in WRAPPERS if names and all(n.startswith(p) for n in names.values())), None)
+        if prefix is None:
+            return dict(weights), ()
+        names = {name: short_name.removeprefix(prefix) for name, short_name in names.items()}
+        notes.append(f"'{prefix}' before all names is {WRAPPERS[prefix]} and was left out")
+    if len(set(names.values())) < len(names):
+        return dict(weights), ()
+    return {own[names[name]]: tensor for name, tensor in weights.items()}, tuple(notes)
 
 
 def _weights(value: object) -> dict[str, Tensor] | None:
@@ -145,15 +181,15 @@ def from_factory(path: Path, factory: str, shape: tuple[int, int, int]) -> Netwo
         raise UsageError(f"{name} failed: {type(error).__name__}: {short(error)}") from error
     if not isinstance(module, nn.Module):
         raise UsageError(f"{name} returned a {type(module).__name__}; return an nn.Module.")
-    load_strictly(module, weights, path, name)
+    notes = load_strictly(module, weights, path, name)
     module.eval()
     encode = getattr(module, "encode", None)
     called = encode if callable(encode) else module
     note = f"called its {'encode' if called is encode else 'forward'}"
-    return Network(path, called, assumed=(*assumed, note))
+    return Network(path, called, assumed=(*assumed, *notes, note))
 
 
-def load_strictly(module: nn.Module, weights: Mapping[str, Tensor], path: Path, of: str) -> None:
+def load_strictly(module: nn.Module, weights: Mapping[str, Tensor], path: Path, of: str) -> tuple[str, ...]:
     """Loads every weight of a module, and accepts no other.
 
     Args:
@@ -162,10 +198,14 @@ def load_strictly(module: nn.Module, weights: Mapping[str, Tensor], path: Path, 
         path: of the file.
         of: what built the module, in words.
 
+    Returns:
+        What was left out of the names, see `unwrapped`.
+
     Raises:
         UsageError: names or shapes differ; says which.
     """
     known = module.state_dict()
+    weights, notes = unwrapped(weights, known)
     differences = (
         ("it lacks", [name for name in known if name not in weights]),
         ("unknown are", [name for name in weights if name not in known]),
@@ -175,6 +215,7 @@ def load_strictly(module: nn.Module, weights: Mapping[str, Tensor], path: Path, 
     if sentence:
         raise UsageError(f"the weights in {path} are not those of {of}: {sentence}; all must fit.")
     module.load_state_dict(dict(weights), strict=True)
+    return notes
 
 
 def _imported(factory: str) -> Callable[..., object]:

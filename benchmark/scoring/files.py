@@ -9,16 +9,44 @@ from __future__ import annotations
 
 import contextlib
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Literal
 
+from disbench.benchmark.scoring import exports
 from disbench.errors import UsageError
 from disbench.files import reading
 
 LIMIT = 2**31  # bytes that a file may hold or unpack to: 1.8 million codes of 150 numbers; any encoder here
 
-Kind = Literal["npz", "npy", "hdf5", "parquet", "csv", "torch", "torchscript", "pt2", "onnx"]
+Kind = Literal[
+    "npz",
+    "npy",
+    "hdf5",
+    "mat",
+    "parquet",
+    "arrow",
+    "csv",
+    "torch",
+    "safetensors",
+    "torchscript",
+    "pt2",
+    "onnx",
+]
+TENSORS: tuple[Kind, ...] = ("torch", "safetensors")  # named tensors: weights or codes
+
+
+HDF5 = b"\x89HDF\r\n\x1a\n"
+FIRST_BYTES: Mapping[Kind, bytes | tuple[bytes, ...]] = {
+    "npy": b"\x93NUMPY",
+    "hdf5": HDF5,
+    "mat": b"MATLAB 5.0 MAT-file",
+    "parquet": b"PAR1",
+    # a file, or a stream
+    "arrow": (b"ARROW1", b"\xff\xff\xff\xff"),
+    # a pickle: the way torch saved before it used archives
+    "torch": b"\x80",
+}
 
 
 def recognise(path: Path) -> Kind:
@@ -27,6 +55,8 @@ def recognise(path: Path) -> Kind:
     Raises:
         UsageError: no file, an empty one, one above `LIMIT`, or not of a supported kind.
     """
+    if path.is_dir():
+        raise exports.folder(path)
     with reading(path, "a file"), open(path, "rb") as file:
         head = file.read(4096)
         size = file.seek(0, 2)
@@ -38,29 +68,25 @@ def recognise(path: Path) -> Kind:
         )
     if head.startswith(b"PK"):
         return _archive(path)
-    if head.startswith(b"\x93NUMPY"):
-        return "npy"
-    if head.startswith(b"\x89HDF\r\n\x1a\n"):
-        return "hdf5"
-    if head.startswith(b"PAR1"):
-        return "parquet"
-    if head.startswith(b"\x80"):
-        # a pickle: the way torch saved before it used archives
-        return "torch"
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < size:
-        raise UsageError(
-            f"{path} is a safetensors file, which is not read; load it with safetensors.torch.load_file and "
-            "write it with torch.save as a state dict."
-        )
+        return "safetensors"
+    for kind, first in FIRST_BYTES.items():
+        if head.startswith(first):
+            return kind
+    # behind a block of the user's own, as MATLAB writes it
+    if any(head[start:].startswith(HDF5) for start in (512, 1024, 2048)):
+        return "hdf5"
+    if (why := exports.refusal(path, head)) is not None:
+        raise why
     if _is_text(head):
         return "csv"
     # field 1 of a protobuf, a number: an ONNX model's version
     if head[0] == 0x08:
         return "onnx"
     raise UsageError(
-        f"{path} is not of a supported kind (it begins with {head[:8]!r}); give a "
-        "disbench checkpoint, codes (npz, npy, HDF5, CSV, Parquet) or an encoder (TorchScript, torch.export, "
-        "ONNX, a state dict)."
+        f"{path} is not of a supported kind (it begins with {head[:8]!r}); give a disbench checkpoint, codes "
+        "(npz, npy, HDF5, MATLAB, CSV, Parquet, Arrow, .pt, safetensors) or an encoder (TorchScript, "
+        "torch.export, ONNX, a state dict)."
     )
 
 
@@ -95,6 +121,8 @@ def _archive(path: Path) -> Kind:
             return "torch"
         if any(name.endswith(".npy") for name in names):
             return "npz"
+        if (why := exports.of_archive(path, names)) is not None:
+            raise why
     raise UsageError(
         f"{path} is a zip archive of {len(names)} members that is neither npz nor a torch file: give the "
         "codes or the encoder itself."

@@ -7,7 +7,7 @@ of, so that `score` treats them all alike.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -18,14 +18,15 @@ from disbench.benchmark import datasets, protocols
 from disbench.benchmark.datasets.dataset import Dataset
 from disbench.benchmark.datasets.reference import DataRef
 from disbench.benchmark.protocols import MetricChoice
-from disbench.benchmark.scoring import encoders, files, interface, scoring, tables
+from disbench.benchmark.scoring import encoders, exports, files, formats, interface, scoring, tables
 from disbench.benchmark.scoring.entries import ScoreEntry
 from disbench.benchmark.scoring.interface import Wanted as Wanted
 from disbench.benchmark.scoring.scoring import Progress, Source
 from disbench.benchmark.scoring.trained import Trained
 from disbench.benchmark.training import gpu
 from disbench.errors import UsageError, argument, spelled, unknown
-from disbench.models.checkpoint import KIND, Checkpoint, load_tensors
+from disbench.metrics.conversion import as_array, check_aligned, columns, index
+from disbench.models.checkpoint import KIND, Checkpoint, PickledError, load_tensors
 from disbench.models.method import Method
 
 STANDARD = "beta_vae,factor_vae,mig,sap,modularity"  # quick ones, for what comes without a protocol
@@ -44,6 +45,9 @@ class SourceOptions:
         wanted: how an encoder takes images, and which of its outputs is the code.
         device: "auto", "cpu" or "cuda"; of a checkpoint, a method or its state dict.
         data_dir: folder of the data sets; None for the usual one.
+        array: the array of a file that holds the codes, or the columns of a table, as names or patterns.
+        factors: factor values of codes that bring none: a file, or anything that holds numbers.
+        rows: row numbers of codes that bring none.
     """
 
     dataset: str = ""
@@ -54,6 +58,9 @@ class SourceOptions:
     wanted: Wanted = field(default_factory=Wanted)
     device: str = "auto"
     data_dir: Path | None = None
+    array: str = ""
+    factors: object = None
+    rows: object = None
 
 
 @dataclass(frozen=True)
@@ -101,26 +108,60 @@ def open_source(path: Path, options: SourceOptions) -> Opened:
             f"{argument('method')} and {argument('factory')} both say how to build the model; give one of "
             "them."
         )
-    if kind == "torch":
-        values = load_tensors(path)
-        own = isinstance(values, dict) and values.get("kind") == KIND
-        return _checkpoint(path, options) if own else _state_dict(path, options)
-    if options.method or options.factory:
+    built = bool(options.method or options.factory)
+    if kind == "torch" and _is_checkpoint(path):
+        _refuse_of_codes(path, options)
+        return _checkpoint(path, options)
+    if built and kind not in files.TENSORS:
         raise UsageError(f"{path} is not a state dict; omit {argument('method')} and {argument('factory')}.")
-    if kind in tables.READERS:
-        return _codes(tables.read(path, kind), path, kind, options)
+    if kind in formats.READERS and not built:
+        with formats.opened(path, kind) as content:
+            if kind not in files.TENSORS or tables.holds_codes(content, options.array):
+                return _codes(content, path, kind, options)
+    if built or kind not in files.TENSORS:
+        _refuse_of_codes(path, options)
+    if kind in files.TENSORS:
+        return _state_dict(path, options)
     title, read = encoders.FORMATS[kind]
     return _encoder(read(path), kind, title, options)
 
 
-def open_codes(table: tables.CodesTable, options: SourceOptions) -> Opened:
-    """Codes in memory.
+def _refuse_of_codes(path: Path, options: SourceOptions) -> None:
+    """Refuses what belongs to codes alone."""
+    for name, given in (("array", options.array), ("factors", options.factors), ("rows", options.rows)):
+        if given is not None and not (isinstance(given, str) and not given):
+            raise UsageError(f"{argument(name)} belongs to codes, but {path} is a model; omit it.")
+
+
+def _is_checkpoint(path: Path) -> bool:
+    try:
+        values = load_tensors(path)
+    except PickledError:
+        raise exports.pickled(path) from None
+    return isinstance(values, dict) and values.get("kind") == KIND
+
+
+def open_codes(codes: object, options: SourceOptions) -> Opened:
+    """Codes in memory: an array or a tensor of any library, a list, or a frame with named columns.
 
     Raises:
         UsageError: they are not finite numbers, or do not fit the data.
     """
-    path = Path("the array")
-    return _codes(tables.checked(table, path), path, "array", options)
+    named = columns(codes, "the frame")
+    path = Path("the array" if named is None else "the frame")
+    check_aligned(str(path), codes, options.factors)
+    labels = index(codes)
+    placed = (
+        options.rows is not None or options.factors is not None or not {"row", "rows"}.isdisjoint(named or ())
+    )
+    if labels is not None and not placed:
+        raise UsageError(
+            f"{path} has row labels (an index) of its own, so it is unclear which images its rows are of: "
+            "pass "
+            f"{argument('rows')}, or frame.reset_index(drop=True) if they are in the order of the data."
+        )
+    content = formats.of_arrays({"": codes} if named is None else named, path, columns=named is not None)
+    return _codes(content, path, "array", options)
 
 
 def open_encoder(encoder: Callable[[Tensor], object], options: SourceOptions) -> Opened:
@@ -131,6 +172,7 @@ def open_encoder(encoder: Callable[[Tensor], object], options: SourceOptions) ->
     """
     name = type(encoder).__name__ if isinstance(encoder, torch.nn.Module) else "function"
     path = Path(f"the {name}")
+    _refuse_of_codes(path, options)
     if isinstance(encoder, Method):
         data = datasets.load(
             _named(path, options),
@@ -177,7 +219,12 @@ def revive(saved: Checkpoint, device: str, data_dir: Path | None) -> tuple[Metho
     return saved.build(where), DataRef.read(saved.dataset).load(data_dir), torch.device(where)
 
 
-def _codes(table: tables.CodesTable, path: Path, kind: str, options: SourceOptions) -> Opened:
+def _codes(content: formats.Content, path: Path, kind: str, options: SourceOptions) -> Opened:
+    names: tuple[str, ...] = ()
+    if content.columns and options.dataset:
+        names = tables.factors_of(options.dataset, options.wanted.size, options.data_dir).factor_names
+    table = tables.of_content(content, path, options.array, names)
+    table = tables.checked(_completed(table, path, options), path)
     size = options.wanted.size or table.size
     source, data, assumed = tables.place(table, path, options.dataset, size, options.data_dir)
     n, d = table.codes.shape
@@ -191,6 +238,36 @@ def _codes(table: tables.CodesTable, path: Path, kind: str, options: SourceOptio
         table.protocol or "",
         assumed,
     )
+
+
+def _completed(table: tables.CodesTable, path: Path, options: SourceOptions) -> tables.CodesTable:
+    """The table with the rows and factors that were given beside it."""
+    for name, own, given in (
+        ("rows", table.rows, options.rows),
+        ("factors", table.factors, options.factors),
+    ):
+        if own is not None and given is not None:
+            raise UsageError(f"{path} brings its own {name}; omit {argument(name)}.")
+    if options.rows is not None:
+        table = replace(table, rows=as_array(options.rows, f"{path}: rows"))
+    if isinstance(options.factors, str | Path):
+        file = Path(options.factors)
+        kind = files.recognise(file)
+        if kind not in formats.READERS:
+            raise UsageError(
+                f"{file} is not a table of factors; give {argument('factors')} as npz, npy or CSV."
+            )
+        with formats.opened(file, kind) as content:
+            factors, names = tables.factors_in(content, file)
+        note = f"the factors are those of {file.name}, line by line"
+        return replace(
+            table, factors=factors, factor_names=names, origin=file.name, assumed=(*table.assumed, note)
+        )
+    if options.factors is not None:
+        named = columns(options.factors, f"{path}: factors") or {}
+        titles = tuple(name.removeprefix("factor_") for name in named)
+        return replace(table, factors=as_array(options.factors, f"{path}: factors"), factor_names=titles)
+    return table
 
 
 def _encoder(network: encoders.Network, kind: str, title: str, options: SourceOptions) -> Opened:
@@ -220,7 +297,8 @@ def _state_dict(path: Path, options: SourceOptions) -> Opened:
     if not (options.method or options.factory):
         raise UsageError(
             f"{path} is not a disbench checkpoint but a state dict of {len(weights)} tensors; say what they "
-            f"belong to with {argument('factory')} package.module:function or {argument('method')} NAME."
+            f"belong to with {argument('factory')} package.module:function or {argument('method')} NAME, or "
+            f"which of them holds codes with {argument('array')} NAME."
         )
     dataset, size = _named(path, options), options.wanted.size
     if options.factory:
@@ -230,7 +308,7 @@ def _state_dict(path: Path, options: SourceOptions) -> Opened:
     data = datasets.load(dataset, size=size, data_dir=options.data_dir)
     config = models.configure(options.method, options.config or "paper", options.changes)
     method = models.build(options.method, config, data.info, seed=0)
-    encoders.load_strictly(method, weights, path, f"{argument('method')} {options.method}")
+    notes = encoders.load_strictly(method, weights, path, f"{argument('method')} {options.method}")
     where = torch.device(gpu.choose_device(options.device))
     source = Trained(method.to(where).eval(), data, where, options.data_dir)
     note = (
@@ -238,7 +316,7 @@ def _state_dict(path: Path, options: SourceOptions) -> Opened:
         f"({argument('config')}, {argument('settings')}, {argument('size')})"
     )
     title = f"{options.method} with a state dict"
-    return _of_images(path, title, source, data, "state dict", (*assumed, note))
+    return _of_images(path, title, source, data, "state dict", (*assumed, *notes, note))
 
 
 # --- Scoring what was opened ---

@@ -1,16 +1,16 @@
-"""Codes that someone computed: a table (n, d) in npz, npy, HDF5, CSV or Parquet, and which images it is of.
+"""Codes that someone computed: a table (n, d) in a file or in memory, and which images it is of.
 
-An array file holds `codes` and, unless they are in the order of the data set's grid, `rows` (n,) or `factors`
+An array file holds `codes` and, unless they are in the order of the data set, `rows` (n,) or `factors`
 (n, k); it may name its data set in `dataset` and `size`. A table file has one column per code, and the column
-`row` or one column per factor, named as in the data set or `factor_...`.
+`row` or one column per factor, named as in the data set or `factor_...`. What was taken for codes is always
+said; a column or array that could be something else, such as labels, is never taken in silence.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 
@@ -18,18 +18,23 @@ from disbench.benchmark import datasets
 from disbench.benchmark.datasets import manifest
 from disbench.benchmark.datasets.dataset import Dataset, Pixels
 from disbench.benchmark.datasets.naming import split_name
-from disbench.benchmark.datasets.streams import npy_header
-from disbench.benchmark.scoring.files import LIMIT, Kind, open_zip
+from disbench.benchmark.scoring.formats import Content
 from disbench.benchmark.scoring.scoring import Progress
 from disbench.errors import UsageError, argument
-from disbench.files import reading
 from disbench.metrics import ContingencyTable
-from disbench.metrics.arrays import Array, Floats, Ints
+from disbench.metrics.arrays import Array, Floats, Ints, varying
+from disbench.metrics.checks import check_codes, check_finite
+from disbench.metrics.conversion import (
+    CODE_NAMES,
+    as_array,
+    chosen_columns,
+    code_columns,
+    is_other_thing,
+    stacked,
+)
 from disbench.texts import short
 
 WORDS = ("dataset", "protocol", "sha256")  # single words that may stand beside the codes
-TEXT = 2**29  # bytes of a CSV file: its numbers take up to four times as much when read
-LINE = 2**20  # bytes of its first line
 KNOWN = ("rows", "factors", "factor_names", "size", *WORDS)
 
 
@@ -47,6 +52,7 @@ class CodesTable:
         protocol: under which the model was trained.
         sha256: of the data set's content.
         columns: names of the codes, in a table file.
+        origin: name of the file of the factors, if it is another one.
         assumed: sentences for the user.
     """
 
@@ -59,16 +65,202 @@ class CodesTable:
     protocol: str | None = None
     sha256: str | None = None
     columns: tuple[str, ...] = ()
+    origin: str = ""
     assumed: tuple[str, ...] = ()
 
 
-def read(path: Path, kind: Kind) -> CodesTable:
-    """The codes in a file, not yet compared with any data.
+# --- Which array or columns are the codes ---
+
+
+def of_content(
+    content: Content, path: Path, wanted: str = "", factor_names: Sequence[str] = ()
+) -> CodesTable:
+    """The codes among what a file holds, and what says which images they are of; not yet `checked`.
+
+    Args:
+        content: of the file, or of a frame or an array in memory.
+        path: of the file, or what errors call it.
+        wanted: the array that holds the codes, or the columns, as names or patterns; "" to find out.
+        factor_names: of the data set, which columns may have.
 
     Raises:
-        UsageError: unreadable, damaged, too large, or without a table of real, finite numbers.
+        UsageError: it is left open which are the codes.
     """
-    return checked(READERS[kind](path), path)
+    table = (_of_columns if content.columns else _of_arrays)(content, path, wanted, tuple(factor_names))
+    return replace(table, assumed=(*content.notes, *table.assumed))
+
+
+def _of_arrays(content: Content, path: Path, wanted: str, factor_names: tuple[str, ...]) -> CodesTable:
+    """The array `codes`, or the only one that has none of the known names."""
+    if content.names == ("",):
+        if wanted:
+            raise UsageError(f"{path} holds one array, without a name; omit {argument('array')}.")
+        codes = content.read("")
+        return CodesTable(codes, assumed=(f"the codes are its array {_shape(codes)}",))
+    name = _codes_among(content, path, wanted)
+    group = name.rpartition("/")[0]
+
+    def beside(known: str) -> Array | None:
+        """The array of a known name in the codes' group, or else in none."""
+        for place in dict.fromkeys((f"{group}/{known}".lstrip("/"), known)):
+            if place in content.names:
+                array = content.read(place)
+                vector = known in (*WORDS, "rows", "size", "factor_names")
+                return _vector(array) if content.matlab and vector else array
+        return None
+
+    codes, rows, factors = content.read(name), beside("rows"), beside("factors")
+    words = {word: _word(path, word, array) for word in WORDS if (array := beside(word)) is not None}
+    size, titles = beside("size"), beside("factor_names")
+    if size is not None and (size.shape != () or not _is_whole(size)):
+        raise UsageError(f"{path}: size {size.shape} of {size.dtype} must be one whole number, in pixels.")
+    assumed = [f"the codes are its array {short(name, 60)!r} {_shape(codes)}"]
+    if name.rpartition("/")[2] != "codes" and not wanted:
+        assumed[0] += ", the only one of no other meaning"
+    left = [other for other in content.names if other != name and other.rpartition("/")[2] not in KNOWN]
+    if left:
+        assumed.append(f"left out: {short(', '.join(left))}")
+    if content.matlab and rows is not None:
+        assumed.append("its rows count from 0, not from 1 as MATLAB does")
+    return CodesTable(
+        codes,
+        rows,
+        factors,
+        dataset=words.get("dataset"),
+        protocol=words.get("protocol"),
+        sha256=words.get("sha256"),
+        size=None if size is None else int(size),
+        factor_names=()
+        if titles is None or titles.dtype.kind != "U"
+        else tuple(map(str, titles.ravel().tolist())),
+        assumed=tuple(assumed),
+    )
+
+
+def _codes_among(content: Content, path: Path, wanted: str) -> str:
+    """The name of the array of codes."""
+    names = content.names
+    if wanted:
+        if wanted not in names:
+            raise UsageError(
+                f"{path} has no array {wanted!r} for {argument('array')}; it holds {short(sorted(names))}."
+            )
+        return wanted
+    last = {name: name.rpartition("/")[2] for name in names}
+    if "codes" in names:
+        return "codes"
+    others = [name for name in names if last[name] not in KNOWN and not is_other_thing(last[name])]
+    for fits in ([name for name in names if last[name] == "codes"], others):
+        if len(fits) == 1:
+            return fits[0]
+    raise UsageError(
+        f"{path} holds {short(sorted(names))}; say which of them is the codes with {argument('array')} "
+        "NAME, or name the table (n, d) 'codes', and beside it 'rows' (n,) or 'factors' (n, k)."
+    )
+
+
+def holds_codes(content: Content, wanted: str) -> bool:
+    """Whether a file of tensors, which may as well be weights, holds codes: by name, or by what is beside."""
+    last = [name.rpartition("/")[2] for name in content.names]
+    others = [name for name in last if name not in KNOWN]
+    one = len(others) == 1 and (others[0] in ("", *CODE_NAMES) or "rows" in last or "factors" in last)
+    return bool(wanted) or "codes" in last or one
+
+
+def _shape(array: Array) -> str:
+    return f"({', '.join(map(str, array.shape))})"
+
+
+def _vector(array: Array) -> Array:
+    """What MATLAB stores as (n, 1), (1, n) or (1, 1) as (n,) or a single number."""
+    flat = array.reshape(-1) if array.ndim == 2 and 1 in array.shape else array
+    return flat.reshape(()) if flat.shape == (1,) and flat.dtype.kind != "U" else flat
+
+
+def _is_whole(number: Array) -> bool:
+    return number.dtype.kind in "iuf" and bool(number == np.rint(number))
+
+
+def _word(path: Path, name: str, array: Array) -> str:
+    if array.shape != () or array.dtype.kind != "U" or not isinstance(array.item(), str):
+        raise UsageError(f"{path}: {name} {array.shape} of {array.dtype} must be one text.")
+    return str(array.item())
+
+
+def _of_columns(content: Content, path: Path, wanted: str, factor_names: tuple[str, ...]) -> CodesTable:
+    """Named columns: `row`, factors as the data set or `factor_...` call them, and one per code."""
+    names = content.names
+    for name in names:
+        if not name or name.startswith(("Unnamed: ", "__index_level")):
+            raise UsageError(
+                f"{path} has a column without a name (the index of a frame?); write it with index=False."
+            )
+    row = [name for name in names if name in ("row", "rows")]
+    prefixed = [name for name in names if name.startswith("factor_")]
+    here = [name for name in factor_names if name in names]
+    others = [name for name in names if name not in (*row, *prefixed, *here)]
+    if not others or len(row) > 1 or (prefixed and here):
+        raise UsageError(
+            f"{path} has the columns {short(list(names))}; expected one per code, at most one named 'row', "
+            "and "
+            "factors under one kind of names."
+        )
+    codes = chosen_columns(others, wanted) if wanted else code_columns(others)
+    left = [name for name in others if name not in codes]
+    if wanted and not codes:
+        raise UsageError(f"{path} has no column {wanted!r} for {argument('array')}; it has {short(others)}.")
+    if left and not wanted:
+        raise UsageError(
+            f"{path} has columns that may be no codes: {short(', '.join(left), 80)}. Codes have one stem and "
+            f"numbers, as z0, z1; name the codes with {argument('array')}, such as "
+            f"{short(','.join(codes[:1]) or 'z*', 40)}, and call others row or factor_NAME, or drop them."
+        )
+    assumed = [
+        f"the codes are its {_listed(codes)}",
+        *([f"left out: {short(', '.join(left))}"] if left else []),
+    ]
+    factors = prefixed or here
+    return CodesTable(
+        stacked({name: content.read(name) for name in codes}, f"{path}: codes"),
+        rows=content.read(row[0]) if row else None,
+        factors=stacked({name: content.read(name) for name in factors}, f"{path}: factors")
+        if factors
+        else None,
+        factor_names=tuple(name.removeprefix("factor_") for name in factors),
+        columns=tuple(codes),
+        assumed=tuple(assumed),
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    """`3 columns z0, z1, z2`, or the first and the last of many."""
+    shown = ", ".join(names) if len(names) <= 6 else f"{names[0]}, {names[1]}, ... {names[-1]}"
+    return f"{len(names)} column{'s' * (len(names) > 1)} {short(shown, 80)}"
+
+
+def factors_in(content: Content, path: Path) -> tuple[Array, tuple[str, ...]]:
+    """The factors (n, k) of a file that holds factors alone, and their names; not yet `checked`.
+
+    Raises:
+        UsageError: it is left open which they are.
+    """
+    if content.columns:
+        if any(name in ("row", "rows") for name in content.names):
+            raise UsageError(
+                f"{path} has the column 'row' beside its factors; give factors alone, in the order of the "
+                "codes."
+            )
+        names = [name for name in content.names if name.startswith("factor_")] or list(content.names)
+        table = stacked({name: content.read(name) for name in names}, f"{path}: factors")
+        return table, tuple(name.removeprefix("factor_") for name in names)
+    last = {name: name.rpartition("/")[2] for name in content.names}
+    for fits in ([n for n in last if last[n] == "factors"], list(last)):
+        if len(fits) == 1:
+            return content.read(fits[0]), ()
+    raise UsageError(f"{path} holds {short(sorted(last))}; name the table (n, k) of factors 'factors'.")
+
+
+# --- What counts as codes, rows and factors ---
 
 
 def checked(table: CodesTable, path: Path) -> CodesTable:
@@ -81,17 +273,9 @@ def checked(table: CodesTable, path: Path) -> CodesTable:
     Raises:
         UsageError: codes, rows or factors are of another kind or shape.
     """
-    codes = _numbers(path, "codes", table.codes)
-    if codes.ndim != 2 or 0 in codes.shape:
-        raise UsageError(
-            f"{path}: codes {codes.shape} must be a table (n, d), one row per image and one column per code."
-        )
-    if not np.isfinite(codes).all():
-        bad = int((~np.isfinite(codes)).any(axis=1).sum())
-        raise UsageError(
-            f"{path}: {bad:,} of {len(codes):,} rows of codes hold NaN or infinity; the model has diverged, "
-            "or these rows were never filled in."
-        )
+    codes = check_codes(str(path), table.codes)
+    if len(codes) == 1:
+        raise UsageError(f"{path} has codes of one image, so nothing can be compared; give those of many.")
     if (codes == codes[:1]).all():
         raise UsageError(
             f"{path}: each of the {codes.shape[1]} codes is the same in all {len(codes):,} rows, so nothing "
@@ -99,217 +283,43 @@ def checked(table: CodesTable, path: Path) -> CodesTable:
         )
     rows = None if table.rows is None else _whole(path, "rows", table.rows, 1)
     factors = None if table.factors is None else _whole(path, "factors", table.factors, 2)
-    return replace(table, codes=codes, rows=rows, factors=factors)
+    notes = _suspects(codes, table.columns or tuple(map(str, range(codes.shape[1]))))
+    return replace(table, codes=codes, rows=rows, factors=factors, assumed=(*table.assumed, *notes))
 
 
-def _numbers(path: Path, what: str, array: Array) -> Array:
-    """Real numbers: float32 or float64, integers, for codes; others are named and refused."""
-    if array.dtype.kind not in "fiub":
-        kinds = {"O": "Python objects", "c": "complex numbers", "U": "text", "S": "text", "V": "records"}
-        raise UsageError(
-            f"{path}: {what} {array.shape} must be real numbers, but they are "
-            f"{kinds.get(array.dtype.kind, array.dtype)}; write a plain float array."
-        )
-    if array.dtype.kind == "f" and array.dtype.itemsize in (4, 8):
-        return array.astype(array.dtype.newbyteorder("="), copy=False)
-    if what != "codes" and array.dtype.kind in "iu":
-        return array
-    return array.astype(np.float32 if array.dtype.itemsize < 4 else np.float64)
+def _suspects(codes: Floats, names: Sequence[str]) -> list[str]:
+    """Sentences about codes that look like a column of labels or row numbers among others."""
+    moving = varying(codes)
+    counting = moving & (np.diff(codes, axis=0) == 1).all(axis=0)
+    whole = moving & ~counting & (codes == np.rint(codes)).all(axis=0)
+    notes = [
+        f"code {short(names[i], 40)!r} counts the rows; is it an index?"
+        for i in np.flatnonzero(counting).tolist()
+    ]
+    # where all are whole numbers, that is what these codes are
+    if 2 * whole.sum() <= moving.sum():
+        notes += [
+            f"code {short(names[i], 40)!r} has whole numbers alone, unlike most; is it a label?"
+            for i in np.flatnonzero(whole).tolist()
+        ]
+    return notes
 
 
 def _whole(path: Path, what: str, array: Array, dimensions: int) -> Ints:
     """Whole numbers (n,) or (n, k), as int64."""
-    array = _numbers(path, what, array)
+    array = as_array(array, f"{path}: {what}")
     if array.ndim != dimensions or (dimensions == 2 and not array.shape[1]):
         wanted = (
             "one number per code row, (n,)" if dimensions == 1 else "a table (n, k), one row per code row"
         )
         raise UsageError(f"{path}: {what} {array.shape} must be {wanted}.")
-    with np.errstate(invalid="ignore"):
-        whole = array.astype(np.int64)
+    check_finite(f"{path}: {what}", array)
+    whole = array.astype(np.int64)
     if not (whole == array).all():
         raise UsageError(
             f"{path}: {what} must be whole numbers (the index of each value, from 0), but some are fractions."
         )
     return whole
-
-
-# --- Formats: one function each, listed in `READERS` ---
-
-
-def _npz(path: Path) -> CodesTable:
-    with open_zip(path) as archive:
-        sizes = {entry.filename: entry.file_size for entry in archive.infolist()}
-
-        def array(name: str) -> Array:
-            with reading(path, "npz"), archive.open(f"{name}.npy") as member:
-                return _npy_array(path, name, member, sizes[f"{name}.npy"])
-
-        return _of_arrays(path, [name.removesuffix(".npy") for name in sizes if name.endswith(".npy")], array)
-
-
-def _npy(path: Path) -> CodesTable:
-    with reading(path, "npy"), open(path, "rb") as file:
-        return CodesTable(_npy_array(path, "the array", file, path.stat().st_size))
-
-
-def _npy_array(path: Path, name: str, source: IO[bytes], size: int) -> Array:
-    """One array of numpy's format, never unpickled, its declared shape compared with the bytes there."""
-    shape, by_column, dtype = npy_header(source, f"{path}: {name}")
-    count = 1
-    for length in shape:
-        count *= length
-    content = source.read(size)
-    if min(shape, default=0) < 0 or count * dtype.itemsize != len(content):
-        raise ValueError(f"{name} {shape} of {dtype} does not fit into its {len(content):,} bytes")
-    return np.frombuffer(content, dtype).reshape(shape, order="F" if by_column else "C")
-
-
-def _hdf5(path: Path) -> CodesTable:
-    import h5py
-
-    with reading(path, "HDF5"), h5py.File(path, "r") as file:
-        plain = [name for name in file if isinstance(file.get(name, getlink=True), h5py.HardLink)]
-        names = [name for name in plain if isinstance(file[name], h5py.Dataset)]
-
-        def array(name: str) -> Array:
-            stored = file[name]
-            if stored.is_virtual or stored.external:
-                raise UsageError(
-                    f"{path}: {name} lies in other files, which are not read; write one whole file."
-                )
-            # text of any length
-            if stored.dtype.hasobject:
-                return np.asarray(stored.asstr()[()]) if stored.shape == () else np.empty(stored.shape, "U1")
-            if stored.size is None or stored.size * stored.dtype.itemsize > LIMIT:
-                raise UsageError(
-                    f"{path}: {name} {stored.shape} is larger than the {LIMIT:,} bytes that are read."
-                )
-            return np.asarray(stored[()])
-
-        return _of_arrays(path, names, array)
-
-
-def _of_arrays(path: Path, names: list[str], array: Callable[[str], Array]) -> CodesTable:
-    """A table of named arrays: `codes`, or the only array that has none of the known names."""
-    others = [name for name in names if name not in KNOWN]
-    assumed: tuple[str, ...] = ()
-    if "codes" in names:
-        chosen = "codes"
-    elif len(others) == 1:
-        chosen = others[0]
-        assumed = (f"the codes are its only other array, {chosen!r}",)
-    else:
-        raise UsageError(
-            f"{path} holds {short(sorted(names))}; name the table (n, d) 'codes', and beside it 'rows' "
-            "(n,) or 'factors' (n, k)."
-        )
-    words = {word: _word(path, word, array(word)) for word in WORDS if word in names}
-    size = array("size") if "size" in names else None
-    if size is not None and (size.shape != () or size.dtype.kind not in "iu"):
-        raise UsageError(f"{path}: size {size.shape} of {size.dtype} must be one whole number, in pixels.")
-    titles = array("factor_names") if "factor_names" in names else np.empty(0, "U1")
-    return CodesTable(
-        array(chosen),
-        rows=array("rows") if "rows" in names else None,
-        factors=array("factors") if "factors" in names else None,
-        dataset=words.get("dataset"),
-        protocol=words.get("protocol"),
-        sha256=words.get("sha256"),
-        size=None if size is None else int(size),
-        factor_names=tuple(map(str, titles.ravel().tolist())) if titles.dtype.kind == "U" else (),
-        assumed=assumed,
-    )
-
-
-def _word(path: Path, name: str, array: Array) -> str:
-    if array.shape != () or array.dtype.kind != "U" or not isinstance(array.item(), str):
-        raise UsageError(f"{path}: {name} {array.shape} of {array.dtype} must be one text.")
-    return str(array.item())
-
-
-def _csv(path: Path) -> CodesTable:
-    import pandas as pd
-
-    size = path.stat().st_size
-    with reading(path, "CSV"), open(path, "rb") as file:
-        first = file.readline(LINE).decode("utf-8-sig")
-        if size > TEXT or (len(first) < size and not first.endswith("\n")):
-            raise UsageError(
-                f"{path} has {size:,} bytes of text, or a first line of more than {LINE:,}; up to {TEXT:,} "
-                "are read: write the codes as npz."
-            )
-        separator = "," if "," in first else "\t" if "\t" in first else r"\s+"
-        words = first.split(None if separator == r"\s+" else separator)
-        # whether it was written without names
-        bare = bool(pd.to_numeric(pd.Series(words), errors="coerce").notna().all())
-        file.seek(0)
-        try:
-            frame = pd.read_csv(file, sep=separator, header=None if bare else 0, dtype=np.float64)
-        except ValueError as error:
-            if "convert string" not in str(error):
-                raise
-            raise UsageError(
-                f"{path} holds text where numbers belong ({short(error)}); a CSV has one line of "
-                "column names and then numbers."
-            ) from None
-    columns = [f"code_{i}" for i in range(frame.shape[1])] if bare else [str(name) for name in frame.columns]
-    return _of_columns(path, {name: frame.iloc[:, i].to_numpy() for i, name in enumerate(columns)})
-
-
-def _parquet(path: Path) -> CodesTable:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    with reading(path, "Parquet"):
-        file = pq.ParquetFile(path)
-        cells = file.metadata.num_rows * max(1, file.metadata.num_columns)
-        if not 0 <= cells * 8 <= LIMIT:
-            raise UsageError(
-                f"{path} declares {cells:,} numbers, more than the {LIMIT // 8:,} that are read."
-            )
-        for column in file.schema_arrow:
-            if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
-                raise UsageError(
-                    f"{path}: column {short(column.name)!r} holds {column.type}, not numbers; write "
-                    "numbers only."
-                )
-        table = file.read()
-        columns = {name: table.column(i).to_numpy() for i, name in enumerate(table.column_names)}
-    return _of_columns(path, columns)
-
-
-def _of_columns(path: Path, columns: Mapping[str, Array]) -> CodesTable:
-    """A table of named columns: `row`, `factor_...`, and one per code."""
-    for name in columns:
-        if not name or name.startswith(("Unnamed: ", "__index_level")):
-            raise UsageError(
-                f"{path} has a column without a name (the index of a frame?); write it with index=False."
-            )
-    row = [name for name in columns if name in ("row", "rows")]
-    factors = [name for name in columns if name.startswith("factor_")]
-    codes = [name for name in columns if name not in (*row, *factors)]
-    if not codes or len(row) > 1:
-        raise UsageError(
-            f"{path} has the columns {short(list(columns))}; expected one per code, and at most one "
-            "named 'row'."
-        )
-    return CodesTable(
-        np.column_stack([columns[name] for name in codes]),
-        rows=columns[row[0]] if row else None,
-        factors=np.column_stack([columns[name] for name in factors]) if factors else None,
-        factor_names=tuple(name.removeprefix("factor_") for name in factors),
-        columns=tuple(codes),
-    )
-
-
-READERS: Mapping[Kind, Callable[[Path], CodesTable]] = {
-    "npz": _npz,
-    "npy": _npy,
-    "hdf5": _hdf5,
-    "csv": _csv,
-    "parquet": _parquet,
-}
 
 
 # --- Which images the codes are of ---
@@ -380,13 +390,12 @@ def place(
             )
         _same_length(path, table)
         return _own_factors(table, path)
-    data = _factors_of(named, size or table.size, data_dir)
+    data = factors_of(named, size or table.size, data_dir)
     if table.sha256 and data.sha256 and table.sha256 != data.sha256:
         raise UsageError(
             f"{path} has codes of {named} with sha256 {short(table.sha256, 12)}, which is "
             f"{data.sha256[:12]}... here: scores would not be comparable; use the same data."
         )
-    table = _named_factors(table, path, data)
     _same_length(path, table)
     n = len(table.codes)
     assumed = list(table.assumed)
@@ -410,7 +419,8 @@ def place(
         rows = _grid_rows(table.factors, path, data)
     elif n == len(data):
         rows = np.arange(n)
-        assumed.append(f"its {n:,} codes are in the order of the grid, last factor fastest")
+        grid = "the grid, last factor fastest" if data.factor_sizes is not None else "the images there"
+        assumed.append(f"its {n:,} codes are in the order of {grid}")
     else:
         raise UsageError(
             f"{path} has {n:,} codes, but {data.name} has {len(data):,} images; "
@@ -423,7 +433,7 @@ def place(
     return _by_row(table.codes, rows, path), data, tuple(assumed)
 
 
-def _factors_of(name: str, size: int | None, data_dir: Path | None) -> Dataset:
+def factors_of(name: str, size: int | None, data_dir: Path | None) -> Dataset:
     """The data set of that name; of a published grid only the factors, so that no file needs to be there."""
     base, options = split_name(name)
     if not options and not base.endswith(".npz"):
@@ -433,19 +443,6 @@ def _factors_of(name: str, size: int | None, data_dir: Path | None) -> Dataset:
             names, sizes = tuple(facts.factors), tuple(facts.factors.values())
             return Dataset(name, known, NoImages(facts.count), names, sizes)
     return datasets.load(name, size=size, data_dir=data_dir)
-
-
-def _named_factors(table: CodesTable, path: Path, data: Dataset) -> CodesTable:
-    """With the columns that are named like the factors of the data taken from the codes."""
-    here = [name for name in data.factor_names if name in table.columns]
-    if not here:
-        return table
-    if table.factors is not None or len(here) == len(table.columns):
-        raise UsageError(f"{path} has factors under two kinds of names, or no column of codes beside them.")
-    named = [table.columns.index(name) for name in here]
-    rest = [i for i in range(len(table.columns)) if i not in named]
-    factors = _whole(path, "factors", table.codes[:, named], 2)
-    return replace(table, codes=table.codes[:, rest], factors=factors, factor_names=tuple(here), columns=())
 
 
 def _same_length(path: Path, table: CodesTable) -> None:
@@ -518,7 +515,7 @@ def _own_factors(
     names = data.factor_names if data is not None else table.factor_names
     if len(names) != factors.shape[1]:
         names = tuple(f"factor_{k}" for k in range(factors.shape[1]))
-    title = data.name if data is not None else f"the factors in {path.name}"
+    title = data.name if data is not None else f"the factors in {table.origin or path.name}"
     sizes = tuple(int(top) + 1 for top in factors.max(axis=0))
     storage, assumed = NoImages(n), table.assumed
     if np.prod(sizes, dtype=float) == n:

@@ -324,7 +324,7 @@ def test_a_module_and_a_function_in_memory_score_alike():
         (np.eye(10), {}, "the array does not say which data"),
         (np.eye(10), {"dataset": "dsprites"}, "the array has 10 codes, but dsprites has 737,280"),
         ("nowhere.npz", {}, "nowhere.npz"),
-        ("nowhere.npz", {"rows": [1]}, "belong to codes in memory"),
+        (torch.nn.Identity(), {"rows": [1]}, "rows belongs to codes, but the Identity is a model"),
         (np.eye(10), {"dataset": "dsprites", "rows": range(10), "repeats": 0}, "^repeats 0 was given"),
         (torch.nn.Identity(), {}, "the Identity does not say which images"),
     ],

@@ -256,7 +256,7 @@ REFUSED = {
         "columns 'mu0', 'mu1', 'logvar0' may be none",
     ),
     "labels": (lambda: pd.DataFrame(Z, columns=["label0", "label1", "label2"]), "may be none"),
-    "two of one name": (lambda: pd.DataFrame(Z, columns=["z0", "z1", "z1"]), "two columns are named 'z1'"),
+    "two of one name": (lambda: pd.DataFrame(Z, columns=["z0", "z1", "z1"]), "2 columns are named 'z1'"),
     "lazy frame": (lambda: Lazy(Z), "call collect"),
 }  # fmt: skip
 

@@ -274,9 +274,13 @@ BAD = {
     "Parquet's first bytes": (raw("m.parquet", b"PAR1" + bytes(99) + b"PAR1"), "cannot be read as Parquet"),
     "npy's first bytes": (raw("m.npy", b"\x93NUMPY\x01\x00"), "cannot be read as npy"),
     "ONNX's first byte": (raw("m.onnx", b"\x08\x08" + b"\xff" * 60), "cannot be read as ONNX"),
-    "a safetensors file": (
+    "an empty safetensors file": (
         raw("m.safetensors", struct.pack("<Q", 60) + b"{" + b" " * 58 + b"}"),
-        "safetensors.torch.load_file",
+        "but an empty dict",
+    ),
+    "half a safetensors file": (
+        raw("m.safetensors", b"\x33" + bytes(7) + b'{"z":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}'),
+        "cannot be read as safetensors",
     ),
     "half an npz": (changed("rows.npz", half), "cannot be read as a zip"),
     "half an npy": (changed("order.npy", half), "does not fit into its"),
@@ -291,7 +295,7 @@ BAD = {
     "a bit flipped in torch.export": (changed("free.pt2", flipped), "Bad CRC-32"),
     "a bit flipped in a state dict": (changed("state.pt", flipped), "Bad CRC-32", *FACTORY),
     # hostile ones
-    "a pickle": (raw("p.pkl", pickle.dumps(Hostile(), 2)), "save `model.state_dict()`, or the model with"),
+    "a pickle": (raw("p.pkl", pickle.dumps(Hostile(), 2)), "export it: torch.save(model.state_dict()"),
     "a pickled module": (written("m.pt", lambda p, h: torch.save(nn.Linear(2, 2), p)), "could run code"),
     "a hostile state dict": (written("h.pt", lambda p, h: torch.save({"w": Hostile()}, p)), "could run code"),
     "objects in npz": (written("o.npz", objects), "Python objects, which could run code"),
@@ -381,7 +385,7 @@ BAD = {
     "a CSV of rows alone": (frame(row=range(60)), "expected one per code"),
     "a ragged CSV": (raw("r.csv", b"a,b\n1,2\n1,2,3,4\n"), "cannot be read as CSV"),
     "text in Parquet": (
-        written("t.parquet", lambda path, home: pd.DataFrame({"a": ["x"] * N}).to_parquet(path)),
+        written("t.parquet", lambda path, home: pd.DataFrame({"z0": ["x"] * N}).to_parquet(path)),
         "not numbers",
     ),
     # encoders that do not fit
