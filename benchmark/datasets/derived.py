@@ -14,6 +14,7 @@ rule; these are 50 of our own.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -24,6 +25,7 @@ from numpy.typing import NDArray
 
 from disbench.benchmark.datasets.dataset import Dataset, Pixels, Storage
 from disbench.benchmark.datasets.manifest import Manifest
+from disbench.benchmark.datasets.naming import as_in_tables, of_a_table
 from disbench.errors import UsageError, unknown
 from disbench.metrics.arrays import Ints
 
@@ -43,6 +45,9 @@ def derive(dataset: Dataset, option: str, facts: Manifest | None = None) -> Data
     """
     kind, _, argument = option.partition("-")
     splits = facts.splits if facts else {}
+    label = as_in_tables(option)
+    if label and (label[0] in splits or re.fullmatch(r"classes-[\d,]+|imbalanced-\d+", label[0])):
+        raise of_a_table(f"{dataset.name}:{option}", f"{dataset.name}:{label[0]}", label[1])
     if option in splits:
         if len(dataset) != (facts.count if facts else None):
             raise UsageError(

@@ -1,5 +1,9 @@
 """The names of data sets: a manifest's name or a path, and options after colons."""
 
+import re
+
+from disbench.errors import UsageError, argument
+
 
 def split_name(name: str) -> tuple[str, list[str]]:
     """Name or path, and the options after it. A path may hold colons before its `.npz`."""
@@ -8,3 +12,18 @@ def split_name(name: str) -> tuple[str, list[str]]:
         return head + dot, tail.split(":")[1:]
     base, *options = name.split(":")
     return base, options
+
+
+def as_in_tables(name: str) -> tuple[str, int] | None:
+    """Name and image size of a label as tables print it, such as "dsprites-32"; None if it ends otherwise."""
+    found = re.fullmatch(r"(.+)-(\d+)", name)
+    return (found[1], int(found[2])) if found else None
+
+
+def of_a_table(given: str, name: str, size: int) -> UsageError:
+    """The sentence for such a label, given as a name."""
+    return UsageError(
+        f"{given!r} is what tables call {name} with images of {size} pixels; give {argument('dataset')} "
+        f"{name} "
+        f"{argument('size')} {size}."
+    )

@@ -173,3 +173,26 @@ def test_dsprites_is_one_shared_read_only_map():
     assert dataset.shape == (1, 32, 32)
     assert dataset.factors([737_279]).tolist() == [[2, 5, 39, 31, 31]]
     assert dataset == pickle.loads(pickle.dumps(dataset))
+
+
+@pytest.mark.parametrize(
+    ("label", "name", "size"),
+    [
+        ("dsprites-32", "dsprites", 32),
+        ("digits:imbalanced-0-28", "digits:imbalanced-0", 28),
+        ("digits:classes-0,1:imbalanced-3-28", "digits:classes-0,1:imbalanced-3", 28),
+        ("digits:classes-0,1-28", "digits:classes-0,1", 28),
+        ("own.npz-16", "own.npz", 16),
+    ],
+)
+def test_what_tables_call_a_data_set_is_refused_with_its_name_and_size(label, name, size):
+    with pytest.raises(UsageError) as refused:
+        load(label)
+    assert f"give dataset {name} size {size}" in str(refused.value)
+    assert f"give --dataset {name} --size {size}" in refused.value.told(lambda word: f"--{word}")
+
+
+@pytest.mark.parametrize("name", ["dsprits-32", "imbalanced-7", "digits:imbalanced-x"])
+def test_other_names_that_end_in_a_number_are_unknown(name):
+    with pytest.raises(UsageError, match=r"unknown data set|must end in a number"):
+        load(name)
