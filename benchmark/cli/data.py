@@ -84,6 +84,7 @@ def info(name: Name, size: Size = None, data_dir: DataDir = None) -> None:
             return
     dataset = loading.load(name, size=size, data_dir=data_dir)
     say(console, f"{name}: {len(dataset):,} images of {dataset.shape}, content sha256 {dataset.sha256}")
+    say(console, *dataset.notes)
     if dataset.labels is not None:
         counts = (dataset.class_prior * len(dataset)).round().astype(int)
         for k, count in enumerate(counts):

@@ -56,6 +56,7 @@ class Content:
         labels: (n,) classes.
         factors: (n, k) factor values, for what is not known beforehand to be a grid.
         factor_names: of the columns of `factors`.
+        notes: sentences about how the images were read.
     """
 
     shape: tuple[int, ...]
@@ -64,6 +65,7 @@ class Content:
     labels: Ints | None = None
     factors: Ints | None = None
     factor_names: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,7 @@ class Stored:
         labels: (n,) classes.
         factors: (n, k) factor values that form no known grid.
         factor_names: of the columns of `factors`.
+        notes: sentences about how the images were read.
     """
 
     path: Path
@@ -89,6 +92,7 @@ class Stored:
     labels: Ints | None
     factors: Ints | None
     factor_names: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def folder(data_dir: str | os.PathLike[str] | None = None) -> Path:
@@ -155,7 +159,9 @@ def inspect(path: Path, recipe: str | None = None, expected: str | None = None) 
             labels = file["labels"][:] if "labels" in file else None
             factors = file["factors"][:] if "factors" in file else None
             factor_names = tuple(json.loads(attributes["factor_names"]))
-            return Stored(path, sha256, images.shape, packed, offset, labels, factors, factor_names)
+            # files of earlier versions have none
+            notes = tuple(json.loads(attributes.get("notes", "[]")))
+            return Stored(path, sha256, images.shape, packed, offset, labels, factors, factor_names, notes)
     except (OSError, RuntimeError, KeyError, json.JSONDecodeError) as error:
         raise UnusableError(f"{path} is damaged: {error}") from error
 
@@ -299,6 +305,7 @@ def _create(file: h5py.File, recipe: str, content: Content, store: Store) -> Non
             file.create_dataset(name, data=table.astype(np.int64))
     file.attrs.update(format=FORMAT, version=VERSION, recipe=recipe, packed=content.packed)
     file.attrs["factor_names"] = json.dumps(content.factor_names)
+    file.attrs["notes"] = json.dumps(content.notes)
 
 
 def _counted(content: Content) -> Iterator[Bytes]:

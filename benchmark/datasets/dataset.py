@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from disbench.benchmark.datasets import cache
-from disbench.errors import UsageError
+from disbench.errors import UsageError, argument
 from disbench.metrics.arrays import Ints
 from disbench.metrics.registry import Grid
 from disbench.models.method import DataInfo
@@ -143,6 +143,7 @@ class Dataset:
         labels: (n,) classes 0, 1, ... of a labelled set, else None.
         factor_table: (n, k) factor values that form no grid, else None.
         classes: names of the classes 0, 1, ... where they have any.
+        notes: sentences about how the images of a user's file were read.
     """
 
     name: str
@@ -153,6 +154,7 @@ class Dataset:
     labels: Ints | None = field(default=None, repr=False)
     factor_table: Ints | None = field(default=None, repr=False)
     classes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         n = len(self)
@@ -175,6 +177,24 @@ class Dataset:
     def shape(self) -> tuple[int, int, int]:
         """(c, h, w) of one image."""
         return self.storage.shape[1:]
+
+    def side(self, why: str) -> int:
+        """Height and width of images that are squares.
+
+        Args:
+            why: what needs squares, such as "a run".
+
+        Raises:
+            UsageError: they are no squares.
+        """
+        _, height, width = self.shape
+        if height != width:
+            raise UsageError(
+                f"the images of {self.name} have {height}x{width} pixels, and {why} needs squares; give "
+                "their "
+                f"side with {argument('size')}, and they are resized."
+            )
+        return height
 
     @property
     def grid(self) -> Grid:

@@ -2,11 +2,12 @@
 
 import hashlib
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from disbench.benchmark.datasets import cache, derived, fetching, manifest, readers, streams
+from disbench.benchmark.datasets import cache, derived, fetching, manifest, pixels, readers, streams
 from disbench.benchmark.datasets.dataset import Dataset, FileStorage
 from disbench.benchmark.datasets.naming import split_name
 from disbench.errors import UsageError
@@ -26,6 +27,8 @@ def load(name: str, *, size: int | None = None, data_dir: str | os.PathLike[str]
         dataset = from_manifest(facts, size, folder)
     for option in options:
         dataset = derived.derive(dataset, option, facts)
+    if len(dataset) < 2:
+        raise UsageError(f"{name} has {len(dataset)} image; at least two are needed to tell anything apart.")
     return dataset
 
 
@@ -61,9 +64,9 @@ def from_manifest(facts: manifest.Manifest, size: int | None, folder: Path) -> D
 def from_npz(path: Path, size: int | None, folder: Path) -> Dataset:
     """A file of the user's: `images` with `labels` or `factors`, and perhaps `factor_names`.
 
-    Images are uint8 (n, h, w), (n, h, w, c) or (n, c, h, w); labels (n,) and factors (n, k) are integers
-    from 0. Factors that run through a complete grid in row-major order are recognised as one. Without a size
-    images stay as they are; with one they become squares of that side.
+    Images are (n, h, w), (n, h, w, c) or (n, c, h, w), see `pixels` for their numbers; labels (n,) and
+    factors (n, k) are integers from 0. Factors that run through a complete grid in row-major order are
+    recognised as one. Without a size images stay as they are; with one they become squares of that side.
 
     Raises:
         UsageError: no such file, or other arrays in it.
@@ -72,25 +75,26 @@ def from_npz(path: Path, size: int | None, folder: Path) -> Dataset:
         raise UsageError(f"the data file {str(path)!r} does not exist; give the path of an npz file")
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
+    keys = streams.npz_keys(path)
+    if "images" not in keys or not keys & {"labels", "factors"}:
+        raise UsageError(f"{path} holds {sorted(keys)}; expected 'images' and 'labels' or 'factors'")
+    images = pixels.own_images(path)
     # asked for by their side, as a run records it, or not at all: the same images, converted once
-    if _npz_images(path, 0).shape[2:] == (size, size):
+    if images.shape[2:] == (size, size):
         size = None
     own = size or "own"
     stored = cache.obtain(
-        folder / f"file-{digest[:16]}-{own}.h5", f"npz {digest} {own}", lambda: _npz_content(path, size)
+        folder / f"file-{digest[:16]}-{own}.h5",
+        f"own {digest} {own}",
+        lambda: _npz_content(images, keys, size),
     )
     return _dataset(str(path), stored, stored.factor_names, (), ())
 
 
-def _npz_images(path: Path, size: int) -> cache.Content:
-    keys = streams.npz_keys(path)
-    if "images" not in keys or not keys & {"labels", "factors"}:
-        raise UsageError(f"{path} holds {sorted(keys)}; expected 'images' and 'labels' or 'factors'")
-    return readers.Npz(kind="npz", images="images").content({"data": path}, size)
-
-
-def _npz_content(path: Path, size: int | None) -> cache.Content:
-    content, keys = _npz_images(path, size or 0), streams.npz_keys(path)
+def _npz_content(images: pixels.OwnImages, keys: set[str], size: int | None) -> cache.Content:
+    path = images.path
+    blocks, notes = images.converted()
+    content = readers.sized(blocks, images.shape, size or 0)
     labels = _integers(path, "labels", 1) if "labels" in keys else None
     factors = _integers(path, "factors", 2) if "factors" in keys else None
     words = streams.npz_array(path, "factor_names") if "factor_names" in keys else None
@@ -104,7 +108,7 @@ def _npz_content(path: Path, size: int | None) -> cache.Content:
         raise UsageError(
             f"{path}: {words.shape} factor names for factors {factors.shape}; give one per column"
         )
-    return cache.Content(content.shape, content.blocks, labels=labels, factors=factors, factor_names=names)
+    return replace(content, labels=labels, factors=factors, factor_names=names, notes=notes)
 
 
 def _integers(path: Path, key: str, dimensions: int) -> Ints:
@@ -146,6 +150,7 @@ def _dataset(
         labels=stored.labels,
         factor_table=None if sizes else table,
         classes=classes,
+        notes=stored.notes,
     )
 
 

@@ -64,7 +64,7 @@ class Digits(Strict):
 
         images, labels = load_digits(return_X_y=True)
         grey = np.rint(images.reshape(-1, 1, 8, 8) * (255 / 16)).astype(np.uint8)
-        return _content([grey], grey.shape, size, labels=labels.astype(np.int64))
+        return sized([grey], grey.shape, size, labels=labels.astype(np.int64))
 
 
 class Npz(Strict):
@@ -86,7 +86,7 @@ class Npz(Strict):
         path = files[self.file]
         with reading(path), zipfile.ZipFile(path) as archive, archive.open(f"{self.images}.npy") as member:
             shape, _ = plain_header(member, f"{path}: {self.images}")
-        return _content(npz_blocks(path, self.images), shape, size, packed=self.packed)
+        return sized(npz_blocks(path, self.images), shape, size, packed=self.packed)
 
 
 class Hdf5(Strict):
@@ -108,7 +108,7 @@ class Hdf5(Strict):
         path = files[self.file]
         with reading(path), h5py.File(path, "r") as source:
             shape = tuple(source[self.images].shape)
-        return _content(self._blocks(path), shape, size, packed=self.packed)
+        return sized(self._blocks(path), shape, size, packed=self.packed)
 
     def _blocks(self, path: Path) -> Iterator[Bytes]:
         with reading(path), h5py.File(path, "r") as source:
@@ -139,7 +139,7 @@ class Idx(Strict):
         labels = [self._labels(files[role]) for role in self.labels]
         shape = (sum(n for n, _, _ in sizes), 1, *sizes[0][1:])
         blocks = (block for role in self.images for block in self._blocks(files[role]))
-        return _content(blocks, shape, size, labels=np.concatenate(labels))
+        return sized(blocks, shape, size, labels=np.concatenate(labels))
 
     def _labels(self, path: Path) -> Ints:
         with reading(path), unzipped(path) as source:
@@ -177,7 +177,7 @@ class Mat(Strict):
         shapes = [self._shape(files[role]) for role in self.files]
         h, w, c = shapes[0][:3]
         shape = (sum(s[3] for s in shapes), c, h, w)
-        return _content(self._blocks(files), shape, size, labels=labels)
+        return sized(self._blocks(files), shape, size, labels=labels)
 
     def _load(self, path: Path, key: str) -> Array:
         from scipy.io import loadmat
@@ -229,7 +229,7 @@ class Cars(Strict):
                 cars[name] = small.reshape(*views.shape[:2], *small.shape[1:])
         grid = np.stack([cars[name] for name in sorted(cars)], axis=2)  # (elevation, azimuth, car, c, h, w)
         images = grid.reshape(-1, *grid.shape[3:])
-        return _content([images], images.shape, size)
+        return sized([images], images.shape, size)
 
 
 class Norb(Strict):
@@ -261,7 +261,7 @@ class Norb(Strict):
             raise UsageError(
                 "the SmallNORB files make no complete grid; fetch them again, all of one version"
             )
-        return _content([grey[np.lexsort(ranks.T[::-1])]], grey.shape, size)
+        return sized([grey[np.lexsort(ranks.T[::-1])]], grey.shape, size)
 
     def _blocks(self, path: Path) -> Iterator[Bytes]:
         with reading(path), unzipped(path) as source:
@@ -367,7 +367,7 @@ def resize(images: Bytes, size: int) -> Bytes:
     return out
 
 
-def _content(
+def sized(
     blocks: Iterable[Bytes],
     shape: tuple[int, ...],
     size: int,

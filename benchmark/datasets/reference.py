@@ -32,8 +32,8 @@ class DataRef:
 
     @classmethod
     def of(cls, data: Dataset) -> DataRef:
-        """The reference of a data set."""
-        return cls(data.name, data.shape[1], data.sha256)
+        """The reference of a data set. Raises UsageError where its images are no squares."""
+        return cls(data.name, data.side("a run"), data.sha256)
 
     @classmethod
     def read(cls, values: Mapping[str, object]) -> DataRef:

@@ -89,7 +89,9 @@ def plain_header(source: IO[bytes], where: str) -> tuple[tuple[int, ...], np.dty
     """Shape and type, as `npy_header`; refuses what cannot be read along its first axis."""
     shape, by_column, dtype = npy_header(source, where)
     if by_column or not shape:
-        raise UsageError(f"{where} of shape {shape} is not a plain row-major array")
+        raise UsageError(
+            f"{where} of shape {shape} is not a plain row-major array; write np.ascontiguousarray(images)."
+        )
     return shape, dtype
 
 

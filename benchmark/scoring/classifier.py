@@ -166,7 +166,7 @@ def train_classifier(
     train, test = parts(name, size, data_dir)
     facts = _facts(name)
     classes = train.classes or tuple(map(str, range(len(train.class_prior))))
-    net = LeNet(train.shape[0], train.shape[1], len(classes))
+    net = LeNet(train.shape[0], train.side("a classifier"), len(classes))
     net.initialise(torch.Generator().manual_seed(seed))
     accuracy = 0.0
     rng = np.random.default_rng(seed)

@@ -275,10 +275,10 @@ def fit(
             f"{network.path} takes batches of {batches[0]:,} images; export it for a free batch size."
         )
     layouts = (wanted.layout,) if wanted.layout else LAYOUTS
-    fits: list[tuple[Interface, int]] = []
+    fits: list[tuple[Interface, tuple[int, int]]] = []
     why: UsageError | None = None
     for size in sizes:
-        images = torch.rand(8, channels, size, size, generator=torch.Generator().manual_seed(0))
+        images = torch.rand(8, channels, *size, generator=torch.Generator().manual_seed(0))
         for layout, c in itertools.product(layouts, (channels, 3) if channels == 1 else (channels,)):
             for batch in batches:
                 fixed = batch if declared is not None and declared[0] else 1 if batch == 1 else None
@@ -294,7 +294,7 @@ def fit(
                 if why is None or (isinstance(why, FailedError) and not isinstance(error, FailedError)):
                     why = error
     if not fits:
-        tried = f"{dataset} has {channels} channels and sizes {', '.join(map(str, sizes))}"
+        tried = f"{dataset} has {channels} channels and sizes {', '.join(map(_size, sizes))}"
         size_, layout_ = argument("size"), argument("layout")
         if why is not None:
             raise UsageError(f"{why.marked} ({tried}; see {size_}, {layout_} and {argument('output')})")
@@ -302,8 +302,10 @@ def fit(
         raise UsageError(
             f"{takes}which {dataset} cannot give: {tried}; try {size_}, {layout_} or another data set."
         )
-    interface, size = fits[0]
-    data = datasets.load(dataset, size=size, data_dir=data_dir)
+    interface, (height, width) = fits[0]
+    # images that are no squares are those of the file as they are
+    side = height if height == width else wanted.size
+    data = datasets.load(dataset, size=side, data_dir=data_dir)
     _check_steady(network, interface, data.shape)
     return Encoder(network, data, interface), _notes(network, wanted, data, fits)
 
@@ -316,14 +318,14 @@ def _refusal(network: Network, interface: Interface, images: Tensor) -> UsageErr
     return None
 
 
-def offered(dataset: str, size: int | None, data_dir: Path | None) -> tuple[int, tuple[int, ...]]:
-    """Channels and image sizes of a data set; by its manifest, so that no size is made in vain."""
+def offered(dataset: str, size: int | None, data_dir: Path | None) -> tuple[int, tuple[tuple[int, int], ...]]:
+    """Channels, and (height, width) of the images on offer; by a manifest, so that none is made in vain."""
     base, _ = split_name(dataset)
     if base.endswith(".npz"):
-        c, h, _ = datasets.load(dataset, size=size, data_dir=data_dir).shape
-        return c, (h,)
+        c, h, w = datasets.load(dataset, size=size, data_dir=data_dir).shape
+        return c, ((h, w),)
     facts = manifest.read(base)
-    return facts.channels, (size,) if size else facts.sizes
+    return facts.channels, tuple((side, side) for side in ((size,) if size else facts.sizes))
 
 
 def _matches(shape: Sequence[int], declared: Sequence[int | None]) -> bool:
@@ -343,7 +345,7 @@ def _check_steady(network: Network, interface: Interface, shape: tuple[int, int,
 
 
 def _notes(
-    network: Network, wanted: Wanted, data: Dataset, fits: list[tuple[Interface, int]]
+    network: Network, wanted: Wanted, data: Dataset, fits: list[tuple[Interface, tuple[int, int]]]
 ) -> tuple[str, ...]:
     """What was found out and assumed, in sentences; the first of `fits` is used."""
     interface, _ = fits[0]
@@ -358,10 +360,14 @@ def _notes(
         notes.append("grey images are repeated to 3 channels")
     if interface.batch:
         notes.append(f"in batches of {interface.batch}, as it was exported")
-    others = [f"{other.layout} of {size}x{size}" for other, size in fits[1:]]
+    others = [f"{other.layout} of {h}x{w}" for other, (h, w) in fits[1:]]
     if others:
         notes.append(f"also accepted: {', '.join(others)} ({argument('layout')}, {argument('size')})")
     return (*notes, code)
+
+
+def _size(size: tuple[int, int]) -> str:
+    return str(size[0]) if size[0] == size[1] else f"{size[0]}x{size[1]}"
 
 
 def _shape(sizes: Sequence[int | str | None]) -> str:

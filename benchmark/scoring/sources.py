@@ -279,8 +279,11 @@ def _encoder(network: encoders.Network, kind: str, title: str, options: SourceOp
 def _of_images(
     path: Path, title: str, source: Source, data: Dataset, kind: str, assumed: tuple[str, ...]
 ) -> Opened:
-    about = DataRef.of(data).plain()
-    return Opened(path, title, source, data, {"file": str(path), "kind": kind}, about, "", assumed)
+    # a run records one side, and of images that are no squares this records both
+    square = data.shape[1] == data.shape[2]
+    about = {"name": data.name, "size": data.shape[1] if square else data.shape[1:], "sha256": data.sha256}
+    notes = (*data.notes, *assumed)
+    return Opened(path, title, source, data, {"file": str(path), "kind": kind}, about, "", notes)
 
 
 def _named(path: Path, options: SourceOptions) -> str:
@@ -303,7 +306,7 @@ def _state_dict(path: Path, options: SourceOptions) -> Opened:
     dataset, size = _named(path, options), options.wanted.size
     if options.factory:
         channels, sizes = interface.offered(dataset, size, options.data_dir)
-        network = encoders.from_factory(path, options.factory, (channels, sizes[0], sizes[0]))
+        network = encoders.from_factory(path, options.factory, (channels, *sizes[0]))
         return _encoder(network, "state dict", f"{options.factory} with a state dict", options)
     data = datasets.load(dataset, size=size, data_dir=options.data_dir)
     config = models.configure(options.method, options.config or "paper", options.changes)

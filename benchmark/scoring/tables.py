@@ -212,8 +212,9 @@ def _of_columns(content: Content, path: Path, wanted: str, factor_names: tuple[s
     if left and not wanted:
         raise UsageError(
             f"{path} has columns that may be no codes: {short(', '.join(left), 80)}. Codes have one stem and "
-            f"numbers, as z0, z1; name the codes with {argument('array')}, such as "
-            f"{short(','.join(codes[:1]) or 'z*', 40)}, and call others row or factor_NAME, or drop them."
+            f"numbers, as z0, z1; name the codes with {argument('array')} {_pattern(codes, others)}, and "
+            "call "
+            "others row or factor_NAME, or drop them."
         )
     assumed = [
         f"the codes are its {_listed(codes)}",
@@ -230,6 +231,13 @@ def _of_columns(content: Content, path: Path, wanted: str, factor_names: tuple[s
         columns=tuple(codes),
         assumed=tuple(assumed),
     )
+
+
+def _pattern(codes: Sequence[str], others: Sequence[str]) -> str:
+    """A short text that chooses these columns, for a sentence."""
+    stem = codes[0].rstrip("0123456789") if codes else "z"
+    whole = not codes or chosen_columns(others, f"{stem}*") == tuple(codes)
+    return ascii(short(f"{stem}*" if whole else ",".join(codes), 60))
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -132,13 +132,10 @@ class Request:
             for name in dict.fromkeys(map(str, several(self.dataset or protocol.dataset)))
         ]
         for loaded in data:
-            if loaded.shape[1] != loaded.shape[2]:
-                raise UsageError(
-                    f"the images of {loaded.name} have {loaded.shape[1]}x{loaded.shape[2]} pixels, and a run "
-                    f"needs squares; give their side with {argument('size')}, and they are resized."
-                )
+            loaded.side("a run")
             classifier.check_classifier(loaded, protocol.metrics, data_dir)
-        said = dict.fromkeys(advise(entry, loaded) for entry in entries for loaded in data)
+        read = [note for loaded in data for note in loaded.notes]
+        said = dict.fromkeys([*read, *(advise(entry, loaded) for entry in entries for loaded in data)])
         on = ", ".join(f"{d.name} {d.shape[1]}x{d.shape[2]}" for d in data)
         where = f"workers of {self.scheduler}" if self.scheduler else device
         default_jobs = 0 if self.scheduler else 1 if device == "cuda" else joblib.cpu_count()
@@ -162,7 +159,8 @@ class Prepared:
     Attributes:
         request: the arguments.
         title: methods, seeds, data sets, protocol and device in words.
-        advice: what the methods say of their settings on these data, a sentence each.
+        advice: how the images of a user's file were read, and what the methods say of their settings on
+            these data, a sentence each.
         cells: one per method, seed and data set.
         protocol: the protocol.
         options: how the cells are trained.

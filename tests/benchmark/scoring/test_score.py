@@ -13,7 +13,7 @@ from torch import nn
 from disbench import metrics
 from disbench.benchmark import datasets, protocols
 from disbench.benchmark.protocols import choose_metrics
-from disbench.benchmark.scoring import draws
+from disbench.benchmark.scoring import draws, sources
 from disbench.benchmark.scoring.interface import Interface
 from disbench.benchmark.scoring.sources import SourceOptions as Options
 from disbench.benchmark.scoring.sources import Wanted, choose, open_source
@@ -335,3 +335,31 @@ def test_a_run_s_own_codes_file(disbench, home, tmp_path):
     assert code == 0, err
     expected = metrics.factor_vae(codes, data.grid, rng=draws.generator(choice)).score
     assert scores(json.loads(out)) == [expected]
+
+
+class Rows(nn.Module):
+    """Three sums over parts of images of 16x24 pixels alone."""
+
+    def forward(self, x):
+        assert x.shape[2:] == (16, 24)
+        return torch.stack([x[:, 0, :5].sum((1, 2)), x[:, 0, 5:].sum((1, 2)), x[:, 0, :, :9].sum((1, 2))], 1)
+
+
+def test_images_that_are_no_squares_are_scored_with_both_sides(disbench, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    images = np.random.default_rng(0).integers(0, 256, (len(GRID), 16, 24)).astype(np.uint8)
+    np.savez("wide.npz", images=images, factors=FACTORS)
+    x = images.astype(np.float32) / 255
+    expected = np.stack([x[:, :5].sum((1, 2)), x[:, 5:].sum((1, 2)), x[:, :, :9].sum((1, 2))], 1)
+    torch.jit.trace(Rows(), torch.rand(2, 1, 16, 24)).save("rows.pt")
+    options = Options(dataset="wide.npz", data_dir=tmp_path)
+    for opened in (open_source(Path("rows.pt"), options), sources.open_encoder(Rows(), options)):
+        np.testing.assert_allclose(opened.source.codes(np.arange(len(GRID))), expected, rtol=1e-5)
+        assert opened.dataset["size"] == (16, 24)
+    code, _, err = disbench("run", "--dataset", "wide.npz", "--protocol", "smoke", "--out", "r")
+    assert code == 2
+    assert "16x24 pixels, and a run needs squares; give their side with --size" in err
+    assert not Path("r").exists()
+    np.savez("labels.npz", images=images, labels=np.arange(len(GRID)) % 3)
+    code, _, err = disbench("data", "classifier", "labels.npz")
+    assert (code, "a classifier needs squares" in err) == (2, True)
