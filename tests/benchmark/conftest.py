@@ -6,6 +6,8 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+import safetensors.torch
+import scipy.io
 import torch
 
 from disbench.benchmark.cli import main as program
@@ -129,6 +131,11 @@ def write_codes(folder, codes):
     frame.assign(**dict(zip(GRID.names, factors.T, strict=True))).to_csv(folder / "named.csv", index=False)
     frame.assign(row=order).to_csv(folder / "rows.csv", index=False)
     np.savetxt(folder / "bare.csv", codes, fmt="%.9g")
+    scipy.io.savemat(folder / "codes.mat", {"codes": mixed, "rows": order}, do_compression=True)
+    tensors = {"codes": torch.from_numpy(mixed), "rows": torch.from_numpy(order)}
+    torch.save(tensors, folder / "codes.pt")
+    safetensors.torch.save_file(tensors, folder / "codes.safetensors")
+    frame.assign(row=order).to_feather(folder / "codes.arrow")
 
 
 @pytest.fixture(scope="session")

@@ -92,6 +92,10 @@ def test_every_form_of_an_encoder_has_the_scores_of_its_codes(score, home, direc
         "factors.npz",
         "codes.h5",
         "codes.parquet",
+        "codes.arrow",
+        "codes.mat",
+        "codes.pt",
+        "codes.safetensors",
         "named.csv",
         "rows.csv",
         "bare.csv",
@@ -356,7 +360,9 @@ def test_images_that_are_no_squares_are_scored_with_both_sides(disbench, tmp_pat
     for opened in (open_source(Path("rows.pt"), options), sources.open_encoder(Rows(), options)):
         np.testing.assert_allclose(opened.source.codes(np.arange(len(GRID))), expected, rtol=1e-5)
         assert opened.dataset["size"] == (16, 24)
-    code, _, err = disbench("run", "--dataset", "wide.npz", "--protocol", "smoke", "--out", "r")
+    code, _, err = disbench(
+        "run", "--methods", "vae", "--dataset", "wide.npz", "--protocol", "smoke", "--out", "r"
+    )
     assert code == 2
     assert "16x24 pixels, and a run needs squares; give their side with --size" in err
     assert not Path("r").exists()
