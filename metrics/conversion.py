@@ -74,9 +74,7 @@ def _raw(values: object, what: str) -> Array:
     if isinstance(values, np.ndarray):
         return np.asarray(values)
     if isinstance(values, str | bytes | bytearray | Mapping | set | frozenset) or values is None:
-        raise UsageError(
-            f"{what} must be a table of numbers, but a {_kind(values)} was given; pass an array."
-        )
+        raise _no_table(values, what)
     if isinstance(values, list | tuple | range):
         return _of_list(values, what)
     for fits, convert in CONVERSIONS:
@@ -273,7 +271,7 @@ def _numbers(array: Array, what: str) -> Array:
     if kind not in "fiub":
         raise UsageError(
             f"{what} {array.shape} must be real numbers, but they are {KINDS.get(kind, array.dtype)}"
-            f"{_example(array) if kind == 'O' else ''}; pass a plain array of floats."
+            f"{_example(array) if kind == 'O' else '; pass a plain array of floats'}."
         )
     if kind == "f" and array.dtype.itemsize > 8:
         return array.astype(np.float64)
@@ -302,8 +300,12 @@ def places(where: Bools) -> str:
 
 
 def _example(array: Array) -> str:
+    """What the objects are, and how they become numbers."""
     value = array.ravel()[0] if array.size else None
-    return "" if isinstance(value, int | float) or value is None else f", such as {_kind(value)}"
+    way = (
+        "np.stack(list(x))" if hasattr(value, "__len__") and not isinstance(value, str) else "x.astype(float)"
+    )
+    return f", the first of type {_kind(value)}; if they are numbers, pass {way}"
 
 
 # --- Frames: tables with named columns ---

@@ -19,6 +19,7 @@ from torch import Tensor
 from disbench.benchmark.datasets import cache
 from disbench.errors import UsageError, argument
 from disbench.metrics.arrays import Ints
+from disbench.metrics.conversion import as_array
 from disbench.metrics.registry import Grid
 from disbench.models.method import DataInfo
 
@@ -235,7 +236,7 @@ class Dataset:
         raise UsageError(f"data set {self.name!r} has images only; nothing is known about its factors")
 
     def _checked(self, rows: ArrayLike) -> Ints:
-        array = np.asarray(rows)
+        array = as_array(rows, "rows")
         if array.ndim != 1 or not (np.issubdtype(array.dtype, np.integer) or array.size == 0):
             raise UsageError(f"rows {array.shape} of {array.dtype} must be one-dimensional integers")
         array = array.astype(np.int64, copy=False)

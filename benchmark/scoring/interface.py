@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -24,6 +25,7 @@ from disbench.benchmark.scoring.trained import encode
 from disbench.errors import UsageError, argument, unknown
 from disbench.metrics import ContingencyTable
 from disbench.metrics.arrays import Floats, Ints
+from disbench.metrics.conversion import as_array
 from disbench.texts import short
 
 RANGES = {"0,1": "[0, 1]", "-1,1": "[-1, 1]", "0,255": "[0, 255]", "uint8": "0 to 255, uint8"}  # in words
@@ -183,7 +185,7 @@ def choose_code(path: Path, returned: object, output: str, batch: int) -> tuple[
     Raises:
         UsageError: there is none, or more than one that could be it.
     """
-    outputs = _outputs(returned)
+    outputs = [(name, _plain(value)) for name, value in _outputs(returned)]
     tables = {name: _as_table(value, batch) for name, value in outputs}
     known = ", ".join(f"{short(name, 20)} {_described(value, batch)}" for name, value in outputs[:8])
     if output not in ("", "first-half"):
@@ -223,6 +225,20 @@ def choose_code(path: Path, returned: object, output: str, batch: int) -> tuple[
             )
         return table[:, : table.shape[1] // 2], f"{note}, the first half of its columns"
     return table, note
+
+
+class Unreadable:
+    """In the place of an output that cannot be made an array, such as a tensor without numbers."""
+
+
+def _plain(value: object) -> object:
+    """An output of any library, device, layout and type as a plain tensor, if it is an array of numbers."""
+    if value.is_complex() if isinstance(value, Tensor) else not hasattr(value, "shape"):
+        return value
+    try:
+        return torch.from_numpy(np.array(as_array(value, "the output")))
+    except UsageError:
+        return Unreadable()
 
 
 def _outputs(returned: object) -> list[tuple[str, object]]:

@@ -17,6 +17,7 @@ from disbench.benchmark.training.seeds import stream
 from disbench.errors import UsageError
 from disbench.metrics import ContingencyTable
 from disbench.metrics.arrays import Floats, Ints
+from disbench.metrics.conversion import as_array
 from disbench.models import Method
 
 CHUNK = 256  # images encoded at a time: what a layer gives for them fits into a core's cache
@@ -75,7 +76,8 @@ def encode(
     codes: Floats = np.empty((0, 0), np.float32)
     with torch.no_grad():
         for start in range(0, len(rows), CHUNK):
-            part = represent(data.images(rows[start : start + CHUNK])).float().cpu().numpy()
+            given = represent(data.images(rows[start : start + CHUNK]))
+            part = as_array(given, "the encoder's codes").astype(np.float32, copy=False)
             if start == 0:
                 codes = np.empty((len(rows), *part.shape[1:]), np.float32)
             if part.shape[1:] != codes.shape[1:]:

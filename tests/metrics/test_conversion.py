@@ -213,10 +213,10 @@ def with_label():
 REFUSED = {
     "masked": (lambda: masked(), r"1 of 36 values \(the first in row 4, column 1\) is masked"),
     "records": (records, "records of z0, label; pass the fields"),
-    "objects": (lambda: np.full((12, 3), object()), "Python objects, such as object; pass a plain array"),
+    "objects": (lambda: np.full((12, 3), object()), "Python objects, the first of type object; .* x.astype"),
     "ragged": (lambda: [[1.0, 2.0], [1.0]], r"ragged list, whose parts have the shapes \(1,\), \(2,\)"),
     "ragged tensors": (lambda: [torch.ones(2), torch.ones(3)], "ragged list"),
-    "ragged objects": (lambda: np.array([[1], [1, 2]], object), "such as list"),
+    "ragged objects": (lambda: np.array([[1], [1, 2]], object), "first of type list; .* np\\.stack"),
     "nested tensor": (lambda: torch.nested.nested_tensor([torch.ones(2), torch.ones(3)]), "nested tensor"),
     "meta tensor": (lambda: torch.ones(12, 3, device="meta"), "torch Tensor cannot be made an array"),
     "masked tensor": (

@@ -591,3 +591,45 @@ def test_no_number_changes_on_its_way_through_a_file(tmp_path_factory, dtype, la
     (path,) = folder.iterdir()
     found = opened(path, factors=F)
     assert np.array_equal(found.source.codes(np.arange(20)), numbers)
+
+
+# --- What a function in memory may return ---
+
+
+def sums(images):
+    """Whole numbers, four per image."""
+    return torch.stack([(16 * images[:, 0, i::4]).round().sum((1, 2)) for i in range(4)], 1)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+@pytest.mark.parametrize(
+    "change",
+    [
+        torch.Tensor.double,
+        torch.Tensor.int,
+        torch.Tensor.to_sparse,
+        lambda z: z.numpy(),
+        lambda z: z.clone().requires_grad_(),
+        lambda z: torch.quantize_per_tensor(z, 1.0, 0, torch.qint32),
+    ],
+    ids=["float64", "int", "sparse", "numpy", "gradient", "quantised"],
+)
+def test_a_function_may_return_any_array_of_numbers(change):
+    expected = disbench.score(sums, dataset="digits", metrics="mig")["mig"]
+    assert disbench.score(lambda x: change(sums(x)), dataset="digits", metrics="mig")["mig"] == expected
+
+
+@pytest.mark.filterwarnings("ignore:.*(prototype|nested).*:UserWarning")
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda z: z.to("meta"),
+        lambda z: z * 1j,
+        lambda z: torch.nested.nested_tensor(list(z)),
+        lambda z: z.numpy().astype(str),
+    ],
+    ids=["meta", "complex", "nested", "text"],
+)
+def test_what_a_function_returns_must_be_numbers(change):
+    with pytest.raises(UsageError, match=r"is not a table \(b, d\) of codes"):
+        disbench.score(lambda x: change(sums(x)), dataset="digits", metrics="mig")
