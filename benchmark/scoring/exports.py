@@ -122,6 +122,11 @@ def refusal(path: Path, head: bytes) -> UsageError | None:
             "itself; "
             "download it again."
         )
+    if all(byte >= 0x20 or byte in b"\t\r\n\f" for byte in head) and any(byte > 0x7F for byte in head):
+        try:
+            head[:-3].decode()
+        except UnicodeDecodeError:
+            return UsageError(f"{path} is text in an encoding other than UTF-8; write it in UTF-8.")
     return None
 
 

@@ -85,7 +85,8 @@ def recognise(path: Path) -> Kind:
         return "onnx"
     raise UsageError(
         f"{path} is not of a supported kind (it begins with {head[:8]!r}); give a disbench checkpoint, codes "
-        "(npz, npy, HDF5, MATLAB, CSV, Parquet, Arrow, .pt, safetensors) or an encoder (TorchScript, "
+        "(npz, npy, HDF5, MATLAB 5 to 7.3, CSV, Parquet, Arrow, .pt, safetensors) or an encoder "
+        "(TorchScript, "
         "torch.export, ONNX, a state dict)."
     )
 

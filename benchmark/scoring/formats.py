@@ -48,6 +48,7 @@ class Content:
         columns: whether each is a column (n,) of one table.
         notes: sentences for the user about how the file was read.
         matlab: whether MATLAB wrote it, which knows no vectors and counts from 1.
+        unread: names of what it holds beside arrays of numbers, such as cells and structures.
     """
 
     names: tuple[str, ...]
@@ -55,6 +56,7 @@ class Content:
     columns: bool = False
     notes: tuple[str, ...] = ()
     matlab: bool = False
+    unread: tuple[str, ...] = ()
 
 
 def of_arrays(arrays: Mapping[str, object], path: Path, columns: bool = False) -> Content:
@@ -166,10 +168,18 @@ def _arrays_in(file: Any) -> Iterator[str]:
 def _hdf5_array(path: Path, name: str, stored: Any) -> Array:
     if stored.is_virtual or stored.external:
         raise UsageError(f"{path}: {name} lies in other files, which are not read; write one whole file.")
-    # text of any length
-    if stored.dtype.hasobject:
+    import h5py
+
+    if stored.shape is None:
+        raise UsageError(f"{path}: {name} is empty; write a table (n, d) of numbers.")
+    if h5py.check_string_dtype(stored.dtype) is not None:
+        # text of any length
         return np.asarray(stored.asstr()[()]) if stored.shape == () else np.empty(stored.shape, "U1")
-    if stored.size is None or stored.size * stored.dtype.itemsize > LIMIT:
+    if stored.dtype.hasobject:
+        raise UsageError(
+            f"{path}: {name} holds lists of any length or references; write a table (n, d) of numbers."
+        )
+    if stored.size * stored.dtype.itemsize > LIMIT:
         raise UsageError(f"{path}: {name} {stored.shape} is larger than the {LIMIT:,} bytes that are read.")
     array: Array = np.asarray(stored[()])
     kind = stored.attrs.get("MATLAB_class")
@@ -205,7 +215,8 @@ def _mat(path: Path) -> Iterator[Content]:
             return np.asarray("".join(array.ravel().tolist()))
         return as_array(array, f"{path}: {name}")
 
-    yield Content(tuple(shapes), read, matlab=True)
+    unread = tuple(name for name, _, _ in listed if name not in shapes)
+    yield Content(tuple(shapes), read, matlab=True, unread=unread)
 
 
 def _check_unpacked(path: Path) -> None:
@@ -360,7 +371,8 @@ def _is_number(word: str) -> bool:
         float(word)
     except ValueError:
         return False
-    return True
+    # which Python allows within a number
+    return "_" not in word
 
 
 def _without_names(words: list[str]) -> bool:

@@ -118,6 +118,7 @@ def _of_arrays(content: Content, path: Path, wanted: str, factor_names: tuple[st
     if name.rpartition("/")[2] != "codes" and not wanted:
         assumed[0] += ", the only one of no other meaning"
     left = [other for other in content.names if other != name and other.rpartition("/")[2] not in KNOWN]
+    left += content.unread
     if left:
         assumed.append(f"left out: {short(', '.join(left))}")
     if content.matlab and rows is not None:
@@ -153,8 +154,10 @@ def _codes_among(content: Content, path: Path, wanted: str) -> str:
     for fits in ([name for name in names if last[name] == "codes"], others):
         if len(fits) == 1:
             return fits[0]
+    unread = f" (and {short(', '.join(content.unread), 60)}, no plain arrays)" if content.unread else ""
     raise UsageError(
-        f"{path} holds {short(sorted(names))}; say which of them is the codes with {argument('array')} "
+        f"{path} holds {short(sorted(names))}{unread}; say which of them is the codes with "
+        f"{argument('array')} "
         "NAME, or name the table (n, d) 'codes', and beside it 'rows' (n,) or 'factors' (n, k)."
     )
 

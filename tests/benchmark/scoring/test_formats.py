@@ -309,6 +309,27 @@ def test_vectors_and_words_of_matlab(tmp_path, save):
         opened(tmp_path / "m.mat")
 
 
+def test_cells_and_structures_of_matlab_are_named(tmp_path):
+    scipy.io.savemat(tmp_path / "m.mat", {"data": {"codes": Z}})
+    with pytest.raises(UsageError, match=r"holds \[\] \(and data, no plain arrays\)"):
+        opened(tmp_path / "m.mat", factors=F)
+    scipy.io.savemat(tmp_path / "m.mat", {"codes": Z, "data": {"a": 1}})
+    assert "left out: data" in opened(tmp_path / "m.mat", factors=F).assumed
+
+
+def test_hdf5_without_a_table(tmp_path):
+    for make, sentence in (
+        (lambda file: file.create_dataset("codes", data=h5py.Empty("f4")), "codes is empty"),
+        (lambda file: file.create_dataset("codes", (20,), h5py.vlen_dtype("f4")), "lists of any length"),
+        (lambda file: file.create_dataset("codes", data=["a"] * 20), "they are text"),
+        (lambda file: file.create_dataset("codes", data=np.zeros(20, [("z0", "f4")])), "records of z0"),
+    ):
+        with h5py.File(tmp_path / "c.h5", "w") as file:
+            make(file)
+        with pytest.raises(UsageError, match=sentence):
+            opened(tmp_path / "c.h5", factors=F)
+
+
 def test_a_matlab_file_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
     from disbench.benchmark.scoring import formats
 
@@ -504,6 +525,7 @@ WAYS_OUT = {
     "Excel": (zipped("xl/workbook.xml"), "pandas.read_excel('f').to_csv("),
     "gzip": (raw(b"\x1f\x8b\x08\x00"), "unpack it first"),
     "UTF-16": (raw("z0,z1\n1,2\n".encode("utf-16")), "write it in UTF-8"),
+    "Latin-1": (raw("größe0\n1\n".encode("latin-1")), "an encoding other than UTF-8"),
     "TensorFlow Lite": (raw(b"\x1c\0\0\0TFL3\0\0"), "save its codes"),
     "Feather 1": (raw(b"FEA1\0\0\0\0"), "pandas.DataFrame.to_feather"),
 }  # fmt: skip
