@@ -126,7 +126,10 @@ def ranks(ranked: statistics.Ranks, missing: Sequence[str]) -> tuple[pd.DataFram
         missing: data sets that are not in them.
     """
     means = ranked.mean.sort_values()
-    text = pd.DataFrame({"method": means.index, "mean rank": [f"{rank:.2f}" for rank in means]})
+    shown = [f"{rank:.2f}" if ranked.n else "–" for rank in means]
+    text = pd.DataFrame({"method": means.index, "mean rank": shown})
+    if not ranked.n:
+        return text, ["no ranks: on no data set does every method have a score"]
     sentences = [f"ranks by mean score over {ranked.n} data sets, 1 is best"]
     if missing:
         sentences.append(f"left out, because a method has no score there: {', '.join(missing)}")

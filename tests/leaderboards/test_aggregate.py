@@ -273,3 +273,11 @@ def test_ranks_are_taken_over_the_data_sets_that_every_method_has():
     assert found.n == 2
     assert missing == ["set-2"]
     assert aggregate.ranks(leaderboards.scores([row(0, 0.1), row(0, 0.2, method="vae")])) == []
+
+
+def test_methods_without_a_data_set_in_common_have_no_ranks():
+    rows = [row(0, 0.9, method=m, cell=m, dataset=d) for m, d in (("a", "set-0"), ("b", "set-1"))]
+    ((_, found, missing),) = aggregate.ranks(leaderboards.scores(rows))
+    text, sentences = shown.ranks(found, missing)
+    assert list(text["mean rank"]) == ["–", "–"]
+    assert sentences == ["no ranks: on no data set does every method have a score"]
