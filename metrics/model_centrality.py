@@ -133,6 +133,7 @@ class _Reader:
     def accuracy(self, held: Ints, codes: int, batch: int, prune: str, threshold: float) -> float | None:
         """Accuracy of the majority table on its own votes; None if no code is live."""
         mean, within = (np.concatenate(part) for part in zip(*self.moments, strict=True))  # (V, d) each
+        variance: Floats
         if self.n:
             variance = np.maximum(self.squares - self.sum**2 / self.n, 0.0) / (self.n - 1)
         else:

@@ -45,26 +45,30 @@ class Trained:
 
     def codes(self, rows: Ints, progress: Progress | None = None) -> Floats:
         """The codes (len(rows), d) that `represent` gives in evaluation mode."""
-        self.method.eval()
-
-        def represent(images: Tensor) -> Tensor:
-            return self.method.represent(images.to(self.device, memory_format=torch.channels_last))
-
-        return encode(represent, self.data, rows, progress)
+        return encode(representation(self.method, self.device), self.data.images, rows, progress)
 
     def contingency(self) -> tuple[ContingencyTable, str] | str:
         """See `contingency`."""
         return contingency(self.method, self.data, self.device, self.data_dir)
 
 
+def representation(method: Method, device: torch.device) -> Callable[[Tensor], Tensor]:
+    """`represent` of a method on a device, in evaluation mode, for images (b, c, h, w) from anywhere."""
+    method.eval()
+    return lambda images: method.represent(images.to(device, memory_format=torch.channels_last))
+
+
 def encode(
-    represent: Callable[[Tensor], Tensor], data: Dataset, rows: Ints, progress: Progress | None = None
+    represent: Callable[[Tensor], Tensor],
+    images: Callable[[Ints], Tensor],
+    rows: Ints,
+    progress: Progress | None = None,
 ) -> Floats:
     """The codes (len(rows), d) of the images in these rows.
 
     Args:
         represent: from images (b, c, h, w) to codes (b, d).
-        data: has the images.
+        images: from row numbers (b,) to images.
         rows: (n,) row numbers.
         progress: called after each part.
 
@@ -75,7 +79,7 @@ def encode(
     codes: Floats = np.empty((0, 0), np.float32)
     with torch.no_grad():
         for start in range(0, len(rows), CHUNK):
-            part = represent(data.images(rows[start : start + CHUNK])).float().cpu().numpy()
+            part = represent(images(rows[start : start + CHUNK])).float().cpu().numpy()
             if start == 0:
                 codes = np.empty((len(rows), *part.shape[1:]), np.float32)
             if part.shape[1:] != codes.shape[1:]:

@@ -144,4 +144,4 @@ def test_an_encoder_that_gives_some_images_fewer_codes_is_refused(monkeypatch):
     monkeypatch.setattr(trained, "CHUNK", 8)
     widths = iter([3, 1])
     with pytest.raises(UsageError, match=r"of shape \(3,\) .* and of shape \(1,\) from row 8 on"):
-        trained.encode(lambda images: images.flatten(1)[:, : next(widths)], gridded(), np.arange(16))
+        trained.encode(lambda images: images.flatten(1)[:, : next(widths)], gridded().images, np.arange(16))
