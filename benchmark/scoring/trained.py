@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,6 +51,17 @@ class Trained:
     def contingency(self) -> tuple[ContingencyTable, str] | str:
         """See `contingency`."""
         return contingency(self.method, self.data, self.device, self.data_dir)
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """One thread for torch within the block: the last digits of codes depend on how many there are."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def representation(method: Method, device: torch.device) -> Callable[[Tensor], Tensor]:
