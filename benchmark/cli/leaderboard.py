@@ -153,23 +153,23 @@ def show_selection(
     chosen = pd.concat([selection.compared(each.pool, frame) for each in selected], ignore_index=True)
     notes += [sentence for each in selected for sentence in selection.notes(each.pool, each.by)]
     notes += [warning for each in selected for warning in each.warnings] + further
-    if len(runs) == 1 and kind == "terminal" and out is None:
-        try:
-            written = [ranking.keep(runs[0], each) for each in selected]
-        except OSError as error:
-            raise unwritable(runs[0], error) from None
-        notes += [f"written: {path}" for path in written if path is not None]
     title = f"Models of {', '.join(run.name for run in runs)}, ranked by {selected[0].by}"
     pairs = pd.concat([each.pairs() for each in selected], ignore_index=True)
     text = selection.shown(models, selected[0].by)
     deliver(kind, out, console, text, models.assign(by=selected[0].by), title, notes, {"pairs": pairs})
-    if chosen.empty:
-        return
-    place = None if out is None else out.with_name(f"{out.stem}-chosen{out.suffix}")
-    title = f"What the choice by {selected[0].by} scores"
-    below = selection.notes_on_comparison(chosen)
-    separate(kind, out)
-    deliver(kind, place, console, selection.shown_comparison(chosen), chosen, title, below, {})
+    if not chosen.empty:
+        place = None if out is None else out.with_name(f"{out.stem}-chosen{out.suffix}")
+        title = f"What the choice by {selected[0].by} scores"
+        below = selection.notes_on_comparison(chosen)
+        separate(kind, out)
+        deliver(kind, place, console, selection.shown_comparison(chosen), chosen, title, below, {})
+    if len(runs) == 1 and kind == "terminal" and out is None:
+        # last, so that nothing that took long is lost where the run cannot be written
+        try:
+            written = [ranking.keep(runs[0], each) for each in selected]
+        except OSError as error:
+            raise unwritable(runs[0], error) from None
+        say(console, *(f"written: {path}" for path in written if path is not None))
 
 
 def show_leaderboard(path: Path, console: Console) -> None:

@@ -182,6 +182,12 @@ def gather(runs: Sequence[Path]) -> tuple[pd.DataFrame, list[str]]:
     Raises:
         UsageError: a folder is not a run, a run is empty, or runs disagree about a seed.
     """
+    frame, repeated, outdated = gathered(runs)
+    return frame, repeated + outdated
+
+
+def gathered(runs: Sequence[Path]) -> tuple[pd.DataFrame, list[str], list[str]]:
+    """The frame of `gather`, and its sentences about trainings and about choices."""
     import pandas as pd
 
     from disbench.leaderboards import aggregate, results, shown
@@ -198,7 +204,7 @@ def gather(runs: Sequence[Path]) -> tuple[pd.DataFrame, list[str]]:
         frames.append(aggregate.scores(rows))
         notes += outdated
     frame, repeated = aggregate.deduplicated(aggregate.ordered(pd.concat(frames)))
-    return frame, shown.repeated(repeated) + notes
+    return frame, shown.repeated(repeated), notes
 
 
 def warnings(frame: pd.DataFrame) -> list[str]:

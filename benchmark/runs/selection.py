@@ -20,7 +20,7 @@ from disbench import metrics, models
 from disbench.benchmark.protocols import MetricChoice, choose_metrics
 from disbench.benchmark.runs import choices, codes, store
 from disbench.benchmark.runs.choices import Choice
-from disbench.benchmark.runs.rows import gather
+from disbench.benchmark.runs.rows import gathered
 from disbench.benchmark.runs.store import Record
 from disbench.benchmark.scoring import crossed, draws
 from disbench.benchmark.scoring.scoring import Progress
@@ -125,7 +125,7 @@ def scored_rows(
             f"{kept[0]} is a saved result, without codes and checkpoints to select by; give the folder that "
             "`disbench run --out` wrote."
         )
-    frame, notes = gather(runs)
+    frame, notes, _ = gathered(runs)
     frame = aggregate.chosen(frame, where)
     if mixed:
         return frame, notes + [f"not comparable: {difference}" for difference in aggregate.differences(frame)]
@@ -234,13 +234,13 @@ def _prepared(
         UsageError: a file is missing or damaged.
     """
     metric = metrics.get(by.name)
-    extra: dict[str, object] = {}
+    extra: dict[str, object] = {"preset": by.preset, **by.settings}
     if progress and metric.takes("progress"):
         extra["progress"] = partial(progress, f"{pool.method} by {by.name}")
     if metric.takes("rng"):
         extra["rng"] = draws.generator(by)
     if not metric.takes("generators"):
-        return partial(metric, _kept_codes(pool), preset=by.preset, **extra)
+        return partial(metric, _kept_codes(pool), **extra)
     paths = [folder / "checkpoint.pt" for folder in pool.folders]
     _check_there(pool, paths, "delete the folder of each and repeat the `disbench run` command")
     methods = [models.load_checkpoint(path).build(device) for path in paths]
@@ -252,7 +252,7 @@ def _prepared(
     if min(generator.codes for generator in generators) < 2:
         return f"{pool.method} has a single code, so that {by.name} has nothing to tell apart"
     encoders = [crossed.encoder(method, where) for method in methods]
-    return partial(metric, encoders, generators, preset=by.preset, **extra)
+    return partial(metric, encoders, generators, **extra)
 
 
 def _check_there(pool: _Pool, paths: Sequence[Path], remedy: str) -> None:
@@ -296,7 +296,7 @@ def _ranked(pool: _Pool, by: MetricChoice, score: Score) -> Selected:
     pairwise = pairwise[np.ix_(order, order)]
     np.fill_diagonal(pairwise, np.nan)
     told = tuple(_named(warning, pool.names) for warning in score.warnings)
-    return Selected(ranked, pairwise, f"{by.name}:{by.preset}", score.settings, told)
+    return Selected(ranked, pairwise, f"{by.name}:{score.preset}", score.settings, told)
 
 
 def _named(warning: str, names: Sequence[str]) -> str:
