@@ -31,6 +31,7 @@ from disbench.leaderboards import aggregate, labels, results, selection
 from disbench.metrics import Score
 from disbench.metrics.arrays import Floats
 from disbench.metrics.registry import Setting
+from disbench.models import Method
 
 # Of two models, each agrees with the other as much as the other with it.
 FEWEST = 3
@@ -243,7 +244,7 @@ def _prepared(
         return partial(metric, _kept_codes(pool), **extra)
     paths = [folder / "checkpoint.pt" for folder in pool.folders]
     _check_there(pool, paths, "delete the folder of each and repeat the `disbench run` command")
-    methods = [models.load_checkpoint(path).build(device) for path in paths]
+    methods = [_built(path, device) for path in paths]
     where = torch.device(device)
     drawn = [crossed.generator(m, where, name) for m, name in zip(methods, pool.names, strict=True)]
     generators = [generator for generator in drawn if generator is not None]
@@ -253,6 +254,15 @@ def _prepared(
         return f"{pool.method} has a single code, so that {by.name} has nothing to tell apart"
     encoders = [crossed.encoder(method, where) for method in methods]
     return partial(metric, encoders, generators, **extra)
+
+
+def _built(path: Path, device: str) -> Method:
+    """The method of a checkpoint; what is wrong with it is told with its path."""
+    saved = models.load_checkpoint(path)
+    try:
+        return saved.build(device)
+    except UsageError as error:
+        raise UsageError(f"{path}: {error.marked}") from None
 
 
 def _check_there(pool: _Pool, paths: Sequence[Path], remedy: str) -> None:

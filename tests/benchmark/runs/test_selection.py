@@ -194,6 +194,20 @@ def test_missing_files_are_named_before_anything_is_measured(writer):
         select(run, "model_centrality", device="cpu")
 
 
+def test_a_checkpoint_that_cannot_be_used_is_named(writer):
+    """All of them would otherwise be told alike."""
+    run = with_weights(writer, codes=2)
+    path = run / writer.cell(1, codes=2).folder / "checkpoint.pt"
+    saved = models.load_checkpoint(path)
+    other = dataclasses.replace(saved, config={**saved.config, "codes": 3})
+    save_checkpoint(other, path)
+    with pytest.raises(UsageError, match=f"{path}: the checkpoint's weights do not fit vae"):
+        select(run, "model_centrality", device="cpu")
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(UsageError, match=f"{path} is not a torch file or is damaged"):
+        select(run, "model_centrality", device="cpu")
+
+
 def test_codes_that_cannot_be_read_or_compared_are_refused(writer):
     run = with_codes(writer)
     path = run / writer.cell(1).folder / "codes.npz"
