@@ -21,14 +21,14 @@ relative to its variance over images of that generator, votes for the code that 
 the accuracy of the majority table on its own votes. The headline is the mean over models; `parts` has the
 score of each, and A.
 
-Deviations: the paper's definition, with the numbers of the authors' code. What differs from that code: the
-diagonal A_ii is not computed (there it is computed and left out of s); A is the transpose of its matrix,
-which B does not see; all generators draw from the same random numbers, so that the order of the models does
-not matter; variances are divided by n - 1; a constant code never wins, whereas there 0/0 is NaN and wins
-every vote; of equal scores the first is the choice, there the last. An encoder all of whose codes are
-constant scores 1/K_i, there too. A code may be categorical here; there all are real. The authors' FactorVAE
-(100 votes for each of 10 codes) is scored by a random sample of the posterior, in which a collapsed code is
-noise and rarely wins; here codes are deterministic, and "pruned" leaves collapsed ones out.
+Deviations: definition and numbers are those of the authors' code, with these differences. The diagonal A_ii
+is not computed (there it is, and left out of s). A is the transpose of the matrix there, which B does not
+see. All generators draw from the same random numbers, so that the order of the models does not matter.
+Variances are divided by n - 1. A constant code never wins, whereas there 0/0 is NaN and wins every vote; an
+encoder without any other code scores 1/K_i in both. Of equal scores the first is the choice, there the last.
+A code may be categorical; there all are real. The authors' FactorVAE, with 100 votes for each of 10 codes, is
+scored by a random sample of the posterior, in which a collapsed code is noise and rarely wins; here codes are
+deterministic, and "pruned" leaves collapsed ones out.
 
 Variants:
 
