@@ -72,6 +72,43 @@ class Run:
 
         return leaderboards.leaderboard(self.scores())
 
+    def select(
+        self,
+        by: str = "udr",
+        *,
+        where: Mapping[str, str] | None = None,
+        device: str = "auto",
+        console: Console | None = None,
+    ) -> pd.DataFrame:
+        """Ranks the trained models of each method without labels, as `disbench leaderboard --select` does.
+
+        Args:
+            by: "udr", which reads the saved codes, or "model_centrality", which has the models draw images
+                for each other; optionally with a preset ("udr:dlib_spearman").
+            where: only models with these values, such as {"method": "infogan"}.
+            device: device of the models: "auto", "cpu" or "cuda".
+            console: rich console that shows the progress (default: nothing is printed).
+
+        Returns:
+            One row per model, the choice of each method first: rank, score (the one that needed no label),
+            and a column for each metric that has scores.
+
+        Raises:
+            UsageError: another kind of metric, no method with three or more models that can be ranked,
+                different data, or missing codes or checkpoints.
+        """
+        import pandas as pd
+        from rich.console import Console
+
+        from disbench.benchmark.runs import selection
+        from disbench.leaderboards.selection import with_scores
+
+        metric = selection.metric_of_models(by)
+        frame, _ = selection.scored_rows([self.path], where or {})
+        with progress.counted(console or Console(quiet=True)) as count:
+            ranked, _ = selection.select(frame, metric, device, count)
+        return pd.concat([with_scores(each.pool, frame) for each in ranked], ignore_index=True)
+
     def status(self) -> pd.DataFrame:
         """One row per seed: method, seed, state (done, running, stopped or failed), error of a failed one."""
         import pandas as pd

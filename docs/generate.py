@@ -36,7 +36,7 @@ TAKES = {
     "sampling": "codes of a complete factor grid, since it holds factors fixed",
     "unsupervised": "codes (n, d) alone",
     "posterior": "mean and log-variance (n, d) of the encoder's Gaussian, and factors (n, k)",
-    "models": "the codes of several trainings on the same rows",
+    "models": "several trainings: their codes of the same rows, or their encoders and generators",
     "clustering": "a table of counts: generated images of each latent category by the class of a classifier",
 }
 
@@ -451,6 +451,8 @@ def images(metric: Metric) -> str:
 
     if metric.kind == "sampling":
         return f"{len(metric.rows(GRID, np.random.default_rng(0))):,} draws on dSprites, each image once"
+    if metric.takes("generators"):
+        return "by each of M models those of the M - 1 other generators, see the variants"
     if metric.kind in ("table", "unsupervised"):
         return f"{TRAIN_ROWS + TEST_ROWS:,} rows"
     return "none: it looks at generated images" if metric.kind == "clustering" else "all that are given"

@@ -31,6 +31,7 @@ SEED = [
     "plugin",
     "run",
     "folder",
+    "chosen_by",
 ]
 # Beside `BY`, the columns of a leaderboard.
 COLUMNS = [
@@ -78,11 +79,13 @@ def scores(rows: Iterable[Mapping[str, object]]) -> pd.DataFrame:
     reason why there is no score, higher_is_better, seconds of wall time for the whole cell, data_sha256,
     metric_settings (every setting of the metric, as JSON), config (name of the method's config), changed
     (settings that differ from that config, as JSON), version of disbench, plugin (the file of a plug-in's
-    method, with a SHA-256), run and folder.
+    method, with a SHA-256), run, folder and chosen_by: where this model was chosen without labels, by which
+    metrics and of how many models, as JSON such as {"udr:dlib": 8}, else {}.
     """
     frame = pd.DataFrame(list(rows), columns=[*BY, *SEED])
     for column in ("score", "seconds"):
         frame[column] = pd.to_numeric(frame[column]).astype(float)
+    frame["chosen_by"] = [text if isinstance(text, str) else "{}" for text in frame["chosen_by"]]
     return ordered(frame)
 
 
@@ -117,6 +120,9 @@ def deduplicated(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[Repeated]]:
                 f"({' and '.join(outcomes)}); give one of them."
             )
         repeated.setdefault((name, runs), []).append(int(seed))
+        # One run may know of a choice that another does not.
+        chosen = {by: n for text in group["chosen_by"] for by, n in json.loads(text).items()}
+        frame.loc[group.index, "chosen_by"] = json.dumps(chosen, sort_keys=True)
     unique = frame.drop(columns="name").drop_duplicates(identity, ignore_index=True)
     return unique, [Repeated(name, runs, sorted(set(seeds))) for (name, runs), seeds in repeated.items()]
 

@@ -45,6 +45,9 @@ def scores(path: Path) -> pd.DataFrame:
     if "plugin" not in text:
         # Saved before plug-ins were recorded, from methods of this package.
         text["plugin"] = ""
+    if "chosen_by" not in text:
+        # Saved before choices without labels were recorded.
+        text["chosen_by"] = "{}"
     missing = [c for c in (*aggregate.BY, *aggregate.SEED) if c not in text]
     if missing:
         raise UsageError(

@@ -56,6 +56,8 @@ class Row(Strict):
         config: one of the method's named configs; None for the table's.
         settings: settings that differ from that config.
         size: image size in pixels; None for the table's.
+        chosen_by: how the one model of this row is chosen without labels among all models of its method,
+            whatever their settings, such as "udr:dlib"; None for a row over all seeds.
         published: rows of published sources, such as "ibgan/peak"; the first that has a number counts.
         unknown: why there is no published number; None for the table's reason.
     """
@@ -67,6 +69,7 @@ class Row(Strict):
     config: Text | None = None
     settings: Mapping[str, float] = Field(default_factory=dict)
     size: int | None = None
+    chosen_by: Text | None = None
     published: tuple[Text, ...] = ()
     unknown: Text | None = None
 
@@ -116,7 +119,7 @@ class TableEntry:
         column: heading of the column.
         metric: name of the metric.
         preset: its preset.
-        statistic: "mean" or "best".
+        statistic: "mean", "best" or, of one model chosen without labels, "selected".
         theirs: the published number.
         theirs_text: as it was printed.
         theirs_spread: the number behind its ±.
@@ -213,8 +216,9 @@ class _Ours:
 
 
 def _entry(table: Table, row: Row, column: Column, frame: pd.DataFrame) -> TableEntry:
-    entry = TableEntry(row.name, column.name, column.metric, column.preset, column.statistic)
-    numbers = (published.find(source, column.metric, column.statistic) for source in row.published)
+    statistic = "selected" if row.chosen_by else column.statistic
+    entry = TableEntry(row.name, column.name, column.metric, column.preset, statistic)
+    numbers = (published.find(source, column.metric, statistic) for source in row.published)
     number = next((number for number in numbers if number), None)
     if number is not None:
         entry = _with_theirs(entry, number, column)
@@ -227,7 +231,7 @@ def _entry(table: Table, row: Row, column: Column, frame: pd.DataFrame) -> Table
         if number is not None:
             differs += _presets(number, column)
             entry = _compared(entry, not differs)
-        if entry.comparable and column.statistic == "best" and entry.theirs_n not in (None, entry.ours_n):
+        if entry.comparable and statistic == "best" and entry.theirs_n not in (None, entry.ours_n):
             note = f"ours is the best of {entry.ours_n}, theirs of {entry.theirs_n}"
     if differs:
         different = ("measured differently: " if number else "") + ", ".join(differs)
@@ -276,10 +280,11 @@ def _with_ours(entry: TableEntry, ours: pd.Series, column: Column) -> TableEntry
         value = float(ours[name])
         return value * column.scale if math.isfinite(value) else None
 
-    mean = column.statistic == "mean"
+    mean = entry.statistic == "mean"
     return replace(
         entry,
-        ours=scaled(column.statistic),
+        # a chosen model is alone in its mean
+        ours=scaled("best" if entry.statistic == "best" else "mean"),
         ours_std=scaled("std") if mean else None,
         ours_low=scaled("mean_low") if mean else None,
         ours_high=scaled("mean_high") if mean else None,
@@ -296,11 +301,7 @@ def _ours(table: Table, row: Row, column: Column, frame: pd.DataFrame) -> _Ours:
     if row.method is None:
         return _Ours(None, [], "disbench does not have this method")
     config = row.config or table.config
-    changed = np.array([_same(json.loads(text), row.settings) for text in frame["changed"]], bool)
-    of_method = frame[(frame["method"] == row.method) & (frame["metric"] == column.metric) & changed]
-    mine = of_method[of_method["variant"] == row.variant]
-    if mine.empty and row.plain:
-        mine = of_method[of_method["variant"] == ""]
+    mine = _rows(row, frame[(frame["method"] == row.method) & (frame["metric"] == column.metric)])
     wanted = f"{table.dataset}-{row.size or table.size}"
     on_dataset = np.array([fnmatch.fnmatchcase(name, wanted) for name in mine["dataset"]], bool)
     exact = mine[
@@ -310,7 +311,7 @@ def _ours(table: Table, row: Row, column: Column, frame: pd.DataFrame) -> _Ours:
         & on_dataset
     ]
     if len(exact):
-        return _aggregate(exact, table)
+        return _aggregate(exact, table, row)
     # A row with a config of its own is another set-up than the usual one of its method.
     if config != table.config:
         mine = mine[mine["config"] == config]
@@ -321,7 +322,7 @@ def _ours(table: Table, row: Row, column: Column, frame: pd.DataFrame) -> _Ours:
         kinds = kinds.assign(dataset=[labels.family(name) for name in kinds["dataset"]])
     kinds = kinds.drop_duplicates()
     if kinds.empty:
-        return _Ours(None, [], f"no result of {_title(row)} under the protocol {table.protocol}")
+        return _Ours(None, [], _missing(table, row))
     if len(kinds) > 1:
         named = "; ".join(", ".join(map(str, kind[:4])) for kind in kinds.itertuples(index=False))
         return _Ours(None, [], f"several results match ({named}); name the run to use")
@@ -338,7 +339,30 @@ def _ours(table: Table, row: Row, column: Column, frame: pd.DataFrame) -> _Ours:
             differs.append(f"ours has the config {kind['config']}")
     if kind["preset"] != column.preset:
         differs.append(f"our metric has the preset {kind['preset']}")
-    return replace(_aggregate(others, table), differs=differs)
+    return replace(_aggregate(others, table, row), differs=differs)
+
+
+def _rows(row: Row, of_method: pd.DataFrame) -> pd.DataFrame:
+    """The per-seed rows that fill a row of the table, of those of its method."""
+    if row.chosen_by:
+        chosen = [row.chosen_by in json.loads(text) for text in of_method["chosen_by"]]
+        return of_method[np.array(chosen, bool)]
+    changed = [_same(json.loads(text), row.settings) for text in of_method["changed"]]
+    of_method = of_method[np.array(changed, bool)]
+    mine = of_method[of_method["variant"] == row.variant]
+    if mine.empty and row.plain:
+        return of_method[of_method["variant"] == ""]
+    return mine
+
+
+def _missing(table: Table, row: Row) -> str:
+    if row.chosen_by:
+        return (
+            f"no model of {row.method} was chosen by {row.chosen_by} yet: `disbench leaderboard RUN --select "
+            f"{row.chosen_by} --where method={row.method}` chooses one of a run under the protocol "
+            f"{table.protocol}"
+        )
+    return f"no result of {_title(row)} under the protocol {table.protocol}"
 
 
 def _same(changed: Mapping[str, object], settings: Mapping[str, float]) -> bool:
@@ -351,7 +375,7 @@ def _title(row: Row) -> str:
     return f"{label} ({', '.join(parts)})" if parts else label
 
 
-def _aggregate(rows: pd.DataFrame, table: Table) -> _Ours:
+def _aggregate(rows: pd.DataFrame, table: Table, row: Row) -> _Ours:
     if rows.groupby("dataset")["cell"].nunique().max() > 1:
         return _Ours(None, [], "several results match; name the run to use")
     if rows["metric_settings"].nunique() > 1:
@@ -370,7 +394,10 @@ def _aggregate(rows: pd.DataFrame, table: Table) -> _Ours:
     if not ours["n"]:
         reasons = "; ".join(dict.fromkeys(str(reason) for reason in rows["reason"].dropna()))
         return _Ours(None, [], f"no seed has a score: {reasons or 'none is done yet'}")
-    if ours["reason"]:
+    if row.chosen_by:
+        of = json.loads(rows["chosen_by"].iloc[0])[row.chosen_by]
+        notes.append(f"ours is one model ({ours['settings']}), chosen among {of} by {row.chosen_by}")
+    elif ours["reason"]:
         notes.append(str(ours["reason"]))
     return _Ours(ours, [], "; ".join(notes))
 

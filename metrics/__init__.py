@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from disbench.metrics.mig import mig as mig
     from disbench.metrics.mig_chen import mig_chen as mig_chen
     from disbench.metrics.mig_sup import mig_sup as mig_sup
+    from disbench.metrics.model_centrality import model_centrality as model_centrality
     from disbench.metrics.modularity import modularity as modularity
     from disbench.metrics.pairwise_mi import pairwise_mi as pairwise_mi
     from disbench.metrics.sap import sap as sap

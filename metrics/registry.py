@@ -9,7 +9,8 @@ The kind of a metric says which arguments it takes:
   each image once for all metrics;
 - "unsupervised": `metric(codes, *, ...)`;
 - "posterior": `metric(mean, logvar, factors, *, ...)`, the encoder's Gaussians, (n, d) each;
-- "models": `metric(codes_of_each_model, *, ...)`, which compares trainings;
+- "models": `metric(codes_of_each_model, *, ...)`, which compares trainings by their codes of the same rows,
+  or `metric(encoders, generators, *, rng, ...)`, for which each model draws images for the others;
 - "clustering": `metric(table, *, ...)` of a `ContingencyTable`.
 
 `@metric(...)` registers a function under its own name, fills its settings from a named preset, and checks
@@ -359,6 +360,8 @@ def _prepare(
     """Checks the data among the arguments in place; (dropped factors, number of rows, warnings)."""
     if kind == "clustering":
         return (), int(arguments["table"].counts.sum()), ()
+    if kind == "models" and "generators" in arguments:
+        return (), 0, ()
     if kind == "models":
         arguments["codes"] = [checks.check_codes(name, codes) for codes in arguments["codes"]]
         return (), sum(map(len, arguments["codes"])), ()

@@ -21,7 +21,7 @@ Traps:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from scipy.stats import rankdata
@@ -65,6 +65,7 @@ def udr(
     filter_low_kl: bool = True,
     kl_threshold: float = 0.01,
     std: float = 0.05,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Score:
     """How well models of one method agree on their codes (UDR; parts has each model's score).
 
@@ -77,6 +78,7 @@ def udr(
             links.
         kl_threshold: in nats.
         std: without `kl`, the least standard deviation of an informative code.
+        progress: called with (models done, models in all).
     """
     if len(codes) < 2:
         raise UsageError(f"udr: compares models with each other, so it needs 2 or more, but got {len(codes)}")
@@ -99,6 +101,8 @@ def udr(
                 continue
             r = _links(z[a], z[b], similarity, alpha)
             pairwise[a, b] = relative_strength(r[kept[a]][:, kept[b]] if filter_low_kl else r)
+        if progress is not None:
+            progress(a + 1, m)
     models = np.array([np.median(np.delete(pairwise[:, b], b)) for b in range(m)])
     empty = [b for b in range(m) if not kept[b].any()]
     return Score(

@@ -6,7 +6,8 @@ arithmetic on row numbers, which costs one random number per image instead of on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sized
+from typing import TypeVar
 
 import numpy as np
 
@@ -15,6 +16,8 @@ from disbench.metrics import checks
 from disbench.metrics.arrays import Bools, Floats, Ints
 from disbench.metrics.conversion import as_array
 from disbench.metrics.registry import EncodeRows, Grid, Score, as_grid
+
+T = TypeVar("T", bound=Sized)
 
 # Rows that are encoded at a time, so that a metric's memory does not grow with its votes.
 CHUNK = 65_536
@@ -42,7 +45,7 @@ def encoder(name: str, codes: Floats | EncodeRows, grid: Grid | tuple[int, ...])
     """A function from row numbers (m,) to checked codes (m, d) in float64, of an array or of a function."""
     grid = as_grid(name, grid)
     if callable(codes):
-        return _checked(name, codes)
+        return checked(name, codes)
     z = checks.check_codes(name, codes)
     if len(z) != len(grid):
         hint = "; they look transposed, pass codes.T" if z.shape[1] == len(grid) else ""
@@ -53,8 +56,15 @@ def encoder(name: str, codes: Floats | EncodeRows, grid: Grid | tuple[int, ...])
     return lambda rows: z[rows].astype(np.float64)
 
 
-def _checked(name: str, encode: Callable[[Ints], Floats]) -> EncodeRows:
-    def checked(rows: Ints) -> Floats:
+def checked(name: str, encode: Callable[[T], Floats]) -> Callable[[T], Floats]:
+    """The same function, its codes (n, d) checked and in float64.
+
+    Args:
+        name: of the metric, for errors.
+        encode: from n row numbers, or n images, to codes (n, d).
+    """
+
+    def codes(rows: T) -> Floats:
         z = checks.check_codes(name, encode(rows))
         if len(z) != len(rows):
             raise UsageError(
@@ -62,7 +72,7 @@ def _checked(name: str, encode: Callable[[Ints], Floats]) -> EncodeRows:
             )
         return z.astype(np.float64)
 
-    return checked
+    return codes
 
 
 def batches(encode: EncodeRows, rows: Ints) -> Iterator[Floats]:

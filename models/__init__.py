@@ -8,6 +8,7 @@ from disbench.models.method import (
     Noise,
     Terms,
     Update,
+    code_columns,
     linear,
     traversal_rows,
 )
@@ -25,6 +26,7 @@ __all__ = [
     "Update",
     "adam",
     "build",
+    "code_columns",
     "configure",
     "get",
     "linear",

@@ -313,6 +313,10 @@ class ElasticInfoGAN(Method):
     def generate(self, latents: Tensor) -> Tensor:
         return (torch.tanh(self.g(latents)) + 1) / 2
 
+    def sample_latents(self, noise: Noise) -> tuple[Tensor, list[range]]:
+        c = self.config
+        return torch.cat([noise["z"], self.code(noise)], 1), method.code_columns(c.z, [c.k])
+
     def sample_category(self, category: int, noise: Noise) -> Tensor:
         """Pictures (B,C,H,W) in [0, 1] of one class, whose code is one-hot, one per row of noise["z"]."""
         z = noise["z"]

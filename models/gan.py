@@ -160,6 +160,9 @@ class GAN(Method):
         images: Tensor = self.g(latents)
         return (images + 1) / 2
 
+    def sample_latents(self, noise: Noise) -> tuple[Tensor, list[range]]:
+        return noise["z"], method.code_columns(0, [1] * self.config.codes)
+
 
 def instance_noise(batch: int, shape: tuple[int, int, int], generator: torch.Generator) -> Noise:
     """Standard normal pictures (B,C,H,W) to be added to the real and to the generated images."""

@@ -34,7 +34,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from disbench.models import gan
+from disbench.models import gan, method
 from disbench.models.gan import (
     confidence,
     fake_term,
@@ -200,6 +200,11 @@ class IBGAN(Method):
     def generate(self, latents: Tensor) -> Tensor:
         images: Tensor = self.g(latents)
         return (images + 1) / 2
+
+    def sample_latents(self, noise: Noise) -> tuple[Tensor, list[range]]:
+        mu, logvar = self.encode(noise["z"])
+        r = mu + (0.5 * logvar).exp() * noise["eps"]
+        return r, method.code_columns(0, [1] * self.config.codes)
 
 
 METHOD = IBGAN

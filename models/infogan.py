@@ -215,8 +215,7 @@ class InfoGAN(Method):
 
     def sample(self, noise: Noise, step: Tensor) -> Tensor:
         """G(z, c) in the range that D sees, under instance noise where there is any."""
-        parts = [noise["z"], noise["c"], *([noise["k"]] if "k" in noise else [])]
-        fake = self.paint(torch.cat(parts, dim=1))
+        fake = self.paint(self.sample_latents(noise)[0])
         return noisy(self.config, fake, noise["fake"], step) if "fake" in noise else fake
 
     def paint(self, latents: Tensor) -> Tensor:
@@ -310,6 +309,11 @@ class InfoGAN(Method):
 
     def generate(self, latents: Tensor) -> Tensor:
         return self.from_net_range(self.paint(latents))
+
+    def sample_latents(self, noise: Noise) -> tuple[Tensor, list[range]]:
+        c = self.config
+        parts = [noise["z"], noise["c"], *([noise["k"]] if "k" in noise else [])]
+        return torch.cat(parts, 1), method.code_columns(c.noise, [*[1] * c.continuous, *c.categorical])
 
     def traverse(self, image: Tensor, noise: Noise, steps: int) -> tuple[list[str], Tensor]:
         c = self.config

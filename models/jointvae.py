@@ -153,6 +153,13 @@ class JointVAE(Method):
         logits: Tensor = self.decoder(latents)
         return logits.sigmoid()
 
+    def sample_latents(self, noise: Noise) -> tuple[Tensor, list[range]]:
+        # from the prior, whose categories are hard
+        c = self.config
+        hard = [one_hot(g) for g in torch.split(noise["gumbel"], list(c.discrete), dim=1)]
+        latents = torch.cat([noise["eps"], *hard], 1)
+        return latents, method.code_columns(0, [*[1] * c.codes, *c.discrete])
+
     def latents(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
         """mu (B, D), and the most likely category of each discrete latent as one-hot rows (B, K_i)."""
         mu, _, log_alpha = self.posterior(images)

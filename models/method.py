@@ -8,7 +8,8 @@ What a method never does: log, move tensors between devices, open files, pick se
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -169,6 +170,21 @@ class Method(nn.Module):
         """Images (b, c, h, w) in [0, 1] of latents (b, l), the input of the generator or decoder."""
         raise NotImplementedError
 
+    def sample_latents(self, noise: Noise) -> tuple[Tensor, list[range]] | None:
+        """Latents as the generator gets them in training, and which of their columns are codes.
+
+        A code is an input of the generator that `represent` reads from an image: one column, or one per
+        category. The other columns are noise.
+
+        Args:
+            noise: what `noise(b, generator)` returned.
+
+        Returns:
+            Latents (b, l) for `generate` and the columns of each code, or None, the default, for a method
+            that cannot draw images.
+        """
+        return None
+
     def reconstruct(self, images: Tensor) -> Tensor | None:
         """Images (b, c, h, w) in [0, 1] after encoder and decoder; None for a method without that path."""
         return None
@@ -227,6 +243,12 @@ def traversal_rows(start: Tensor, columns: range, low: float, high: float, steps
     for i, column in enumerate(columns):
         rows[i * steps : (i + 1) * steps, column] = values
     return rows
+
+
+def code_columns(start: int, sizes: Iterable[int]) -> list[range]:
+    """The columns of codes of these sizes that stand side by side from a first column on."""
+    ends = list(itertools.accumulate(sizes, initial=start))
+    return [range(first, end) for first, end in itertools.pairwise(ends)]
 
 
 def linear(step: Tensor, start: float, end: float, over: int) -> Tensor:

@@ -126,6 +126,10 @@ class VAE(Method):
         logits: Tensor = self.decoder(latents)
         return logits.sigmoid()
 
+    def sample_latents(self, noise: Noise) -> tuple[Tensor, list[range]]:
+        # from the prior, N(0, I)
+        return noise["eps"], method.code_columns(0, [1] * self.config.codes)
+
     def reconstruct(self, images: Tensor) -> Tensor:
         return self.generate(self.represent(images))
 

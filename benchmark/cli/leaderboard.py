@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from disbench.benchmark.cli.terminal import Mixed, table, terminal
+from disbench.benchmark.cli.terminal import Device, Mixed, table, terminal
 from disbench.console import say
 from disbench.errors import UsageError
-from disbench.files import replacing, write_text
+from disbench.files import replacing, unwritable, write_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,6 +50,14 @@ def leaderboard(
             help="Also compare methods pairwise (probability of improvement) and rank them over data sets.",
         ),
     ] = False,
+    select: Annotated[
+        str,
+        typer.Option(
+            help="Rank the seeds of each method without labels, by udr (from the saved codes) or "
+            "model_centrality (from the checkpoints), optionally with a preset such as udr:dlib_spearman."
+        ),
+    ] = "",
+    device: Device = "auto",
     format_: Format = "",
     out: Out = None,
     keep: Annotated[
@@ -65,7 +73,7 @@ def leaderboard(
         typer.Option("--check", help="With --readme: write nothing; fail if the README is out of date."),
     ] = False,
 ) -> None:
-    """Aggregate runs over their seeds; for a single run, also write the leaderboard into its folder."""
+    """Aggregate runs over their seeds, or choose a seed without labels; one run keeps the result, too."""
     from disbench.benchmark.runs import store
     from disbench.benchmark.runs.keep import keep as keep_results
     from disbench.benchmark.runs.keep import write_leaderboard
@@ -78,6 +86,10 @@ def leaderboard(
         raise UsageError("--check belongs to --readme; give both or neither.")
     if keep and (mixed or by):
         raise UsageError("--keep saves comparable results, row by row; give it without --mixed and --by.")
+    if select and (by or compare or keep or readme):
+        raise UsageError("--select ranks single seeds; give it without --by, --compare, --keep and --readme.")
+    if device != "auto" and not select:
+        raise UsageError("--device belongs to --select; give both or neither.")
     if readme:
         if runs or keep:
             raise UsageError("--readme reads the saved results; give it without runs and --keep.")
@@ -87,6 +99,9 @@ def leaderboard(
         raise UsageError("no run was given; give the folders that `disbench run --out` wrote, or --readme.")
     kind = formats.choose(format_, out)
     console = terminal()
+    if select:
+        show_selection(runs, conditions(where or []), mixed, select, device, kind, out, console)
+        return
     frame, notes = gather(runs)
     frame = aggregate.chosen(frame, conditions(where or []))
     if mixed:
@@ -107,6 +122,54 @@ def leaderboard(
     if keep:
         say(console, *(f"kept: {path}" for path in keep_results(keep, runs, frame, results)))
         say(console, "Run `disbench leaderboard --readme` to update the README's tables.")
+
+
+def show_selection(
+    runs: Sequence[Path],
+    where: dict[str, str],
+    mixed: bool,
+    select: str,
+    device: str,
+    kind: str,
+    out: Path | None,
+    console: Console,
+) -> None:
+    """The models of each method, ranked without labels, and what the choices score beside all.
+
+    The choice is kept in the run if that is shown as a whole on the terminal.
+    """
+    import pandas as pd
+    from rich.console import Console as Other
+
+    from disbench.benchmark.runs import selection as ranking
+    from disbench.benchmark.sweep import progress
+    from disbench.leaderboards import selection
+
+    by = ranking.metric_of_models(select)
+    frame, notes = ranking.scored_rows(runs, where, mixed)
+    with progress.counted(Other(stderr=True)) as count:
+        selected, further = ranking.select(frame, by, device, count)
+    models = pd.concat([selection.with_scores(each.pool, frame) for each in selected], ignore_index=True)
+    chosen = pd.concat([selection.compared(each.pool, frame) for each in selected], ignore_index=True)
+    notes += [sentence for each in selected for sentence in selection.notes(each.pool, each.by)]
+    notes += [warning for each in selected for warning in each.warnings] + further
+    title = f"Models of {', '.join(run.name for run in runs)}, ranked by {selected[0].by}"
+    pairs = pd.concat([each.pairs() for each in selected], ignore_index=True)
+    text = selection.shown(models, selected[0].by)
+    deliver(kind, out, console, text, models.assign(by=selected[0].by), title, notes, {"pairs": pairs})
+    if not chosen.empty:
+        place = None if out is None else out.with_name(f"{out.stem}-chosen{out.suffix}")
+        title = f"What the choice by {selected[0].by} scores"
+        below = selection.notes_on_comparison(chosen)
+        separate(kind, out)
+        deliver(kind, place, console, selection.shown_comparison(chosen), chosen, title, below, {})
+    if len(runs) == 1 and kind == "terminal" and out is None:
+        # last, so that nothing that took long is lost where the run cannot be written
+        try:
+            written = [ranking.keep(runs[0], each) for each in selected]
+        except OSError as error:
+            raise unwritable(runs[0], error) from None
+        say(console, *(f"written: {path}" for path in written if path is not None))
 
 
 def show_leaderboard(path: Path, console: Console) -> None:
@@ -197,6 +260,12 @@ def deliver(
     say(console, f"written: {', '.join(map(str, written))}")
 
 
+def separate(kind: str, out: Path | None) -> None:
+    """An empty line between two tables on standard output, so that Markdown does not take them for one."""
+    if out is None and kind != "terminal":
+        print()
+
+
 def show_comparison(frame: pd.DataFrame, kind: str, out: Path | None, console: Console) -> None:
     """The probability that one method scores higher than another, and the ranks of methods over data sets."""
     import pandas as pd
@@ -207,6 +276,7 @@ def show_comparison(frame: pd.DataFrame, kind: str, out: Path | None, console: C
     text, notes = shown.improvements(pairs)
     title = "Which method beats which"
     place = None if out is None else out.with_name(f"{out.stem}-pairs{out.suffix}")
+    separate(kind, out)
     deliver(kind, place, console, text, pairs, title, notes, {})
     for name, ranking, missing in aggregate.ranks(frame):
         ranked, notes = shown.ranks(ranking, missing)
@@ -214,6 +284,7 @@ def show_comparison(frame: pd.DataFrame, kind: str, out: Path | None, console: C
         stem = "-".join(name.replace("/", "-").split())
         place = None if out is None else out.with_name(f"{out.stem}-ranks-{stem}{out.suffix}")
         numbers = pd.DataFrame({"method": listed.index, "mean_rank": listed.to_numpy()})
+        separate(kind, out)
         deliver(kind, place, console, ranked, numbers, f"Ranks: {name}", notes, {})
 
 

@@ -61,8 +61,11 @@ NUMBERS = (
     "best",
     "worst",
     "seed",
+    "rank",
     "score",
     "seconds",
+    "chosen",
+    "spearman",
     "probability",
     "mean rank",
 )

@@ -78,7 +78,7 @@ def _classifier(recipe: Recipe) -> list[str]:
 
 
 def of_table(table: Table, out: str) -> list[str]:
-    """The commands that train the methods of a paper's table.
+    """The commands that train the methods of a paper's table, and those that choose among them.
 
     Args:
         table: the table.
@@ -95,10 +95,20 @@ def of_table(table: Table, out: str) -> list[str]:
             json.dumps(row.settings, sort_keys=True),
         ): range(table.seeds)
         for row in table.rows
-        if row.method is not None
+        if row.method is not None and not row.chosen_by
         for dataset in table.datasets()
     }
-    return commands(wanted, out)
+    return [*commands(wanted, out), *_choices(table, out)]
+
+
+def _choices(table: Table, out: str) -> list[str]:
+    """The commands that choose the models of a table's rows without labels."""
+    words = [
+        ["disbench", "leaderboard", out, "--select", row.chosen_by, "--where", f"method={row.method}"]
+        for row in table.rows
+        if row.chosen_by and row.method is not None
+    ]
+    return [shlex.join(each) for each in words]
 
 
 def _packed(recipes: Iterable[Recipe]) -> list[list[Recipe]]:

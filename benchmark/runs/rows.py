@@ -114,11 +114,25 @@ def score_rows(run: Path) -> list[dict[str, object]]:
 
     The rows of a failed cell have the reason instead of a score.
     """
+    return _rows(run)[0]
+
+
+def _rows(run: Path) -> tuple[list[dict[str, object]], list[str]]:
+    """The rows of `score_rows`, and a sentence for each choice that is outdated."""
+    # here, as the protocols are
+    from disbench.benchmark.runs import choices
+
     records = store.records(run)
     shared = columns(records)
+    chosen, outdated = choices.current(run, records)
     for name, cell in {record.cell.training: record.cell for record in records}.items():
         shared[name]["changed"] = json.dumps(changed(cell), sort_keys=True)
-    return [row for record in records for row in _score_rows(run, record, shared[record.cell.training])]
+    rows = [
+        {**row, "chosen_by": chosen.get(str(record.cell.folder), "{}")}
+        for record in records
+        for row in _score_rows(run, record, shared[record.cell.training])
+    ]
+    return rows, outdated
 
 
 def _score_rows(run: Path, record: Record, shared: dict[str, object]) -> Iterable[dict[str, object]]:
@@ -160,7 +174,7 @@ def metric_settings(entry: ScoreEntry) -> str | None:
 
 
 def gather(runs: Sequence[Path]) -> tuple[pd.DataFrame, list[str]]:
-    """The per-seed rows of several runs, and a sentence for each training that several runs hold.
+    """The per-seed rows of several runs, and sentences about repeated trainings and outdated choices.
 
     Args:
         runs: folders of runs or of saved results.
@@ -168,21 +182,29 @@ def gather(runs: Sequence[Path]) -> tuple[pd.DataFrame, list[str]]:
     Raises:
         UsageError: a folder is not a run, a run is empty, or runs disagree about a seed.
     """
+    frame, repeated, outdated = gathered(runs)
+    return frame, repeated + outdated
+
+
+def gathered(runs: Sequence[Path]) -> tuple[pd.DataFrame, list[str], list[str]]:
+    """The frame of `gather`, and its sentences about trainings and about choices."""
     import pandas as pd
 
     from disbench.leaderboards import aggregate, results, shown
 
-    frames = []
+    frames: list[pd.DataFrame] = []
+    notes: list[str] = []
     for run in dict.fromkeys(runs):
         if results.is_kept(run):
             frames.append(results.scores(run))
             continue
-        rows = score_rows(run)
+        rows, outdated = _rows(run)
         if not rows:
             raise UsageError(f"{run} holds no seeds yet; train some with `disbench run --out {run}`.")
         frames.append(aggregate.scores(rows))
+        notes += outdated
     frame, repeated = aggregate.deduplicated(aggregate.ordered(pd.concat(frames)))
-    return frame, shown.repeated(repeated)
+    return frame, shown.repeated(repeated), notes
 
 
 def warnings(frame: pd.DataFrame) -> list[str]:

@@ -1,10 +1,14 @@
 """Which rows a metric is computed on, and with which random numbers.
 
 The draws of a metric come from streams named after it, the same for every model: `<metric>/<preset>` for
-its random numbers, `table` for the rows of a table metric. Further draws add `/draw-1`, `/draw-2`, ....
+its random numbers, `table` for the rows of a table metric, `shared` for the rows that several models are
+compared on. Further draws add `/draw-1`, `/draw-2`, ....
 """
 
 from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -46,6 +50,20 @@ def table_rows(data: Dataset, having: Ints | None = None, draw: int = 0) -> Ints
     if having is None or not lacking(drawn, having):
         return drawn
     return rng.permutation(having)[:count]
+
+
+def shared_rows(parts: Sequence[Ints]) -> Ints:
+    """The rows that are in every part, or as many of them as a table metric draws; the same for equal parts.
+
+    Args:
+        parts: row numbers, each once and ascending, such as those of kept codes.
+
+    Returns:
+        Row numbers (15,000,), or fewer if there are not as many, ascending.
+    """
+    shared = functools.reduce(functools.partial(np.intersect1d, assume_unique=True), parts)
+    rng = np.random.default_rng(stream(0, "shared"))
+    return np.sort(rng.permutation(shared)[: TRAIN_ROWS + TEST_ROWS])
 
 
 def lacking(rows: Ints, having: Ints | None) -> int:

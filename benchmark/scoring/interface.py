@@ -124,7 +124,7 @@ class Encoder:
         Raises:
             UsageError: they are not numbers, or the same for all images.
         """
-        codes = encode(self.represent, self.data, rows, progress)
+        codes = encode(self.represent, self.data.images, rows, progress)
         if (codes == codes[:1]).all():
             raise UsageError(
                 f"{self.network.path}: its {codes.shape[1]} codes are the same for all {len(rows):,} images, "

@@ -94,6 +94,9 @@ def plan(choice: MetricChoice, source: Source, data: Dataset, draws: int) -> Pla
                 choice, rows, notes=(f"on {len(rows[0]):,} of the {len(having):,} rows that have codes",)
             )
         return Plan(choice, rows)
+    if metric.kind == "models":
+        told = f"{choice.name} compares several models: `disbench leaderboard RUN --select {choice.name}`"
+        return Plan(choice, reason=told)
     if metric.kind != "sampling":
         return Plan(
             choice, reason=f"{choice.name} needs more than the codes of one model: call it from Python"

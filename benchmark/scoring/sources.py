@@ -22,7 +22,7 @@ from disbench.benchmark.scoring import encoders, exports, files, formats, interf
 from disbench.benchmark.scoring.entries import ScoreEntry
 from disbench.benchmark.scoring.interface import Wanted as Wanted
 from disbench.benchmark.scoring.scoring import Progress, Source
-from disbench.benchmark.scoring.trained import Trained
+from disbench.benchmark.scoring.trained import Trained, one_thread
 from disbench.benchmark.training import gpu
 from disbench.errors import UsageError, argument, spelled, unknown
 from disbench.metrics.conversion import as_array, check_aligned, columns, index
@@ -389,13 +389,8 @@ def score(
         raise UsageError(
             f"these models are of several data sets ({', '.join(names)}); score each data set separately."
         )
-    threads = torch.get_num_threads()
-    # the last digits depend on it
-    torch.set_num_threads(1)
-    try:
+    with one_thread():
         scores = [scoring.score(one.source, one.data, choices, progress, jobs, draws) for one in opened]
-    finally:
-        torch.set_num_threads(threads)
     for one, entries in zip(opened, scores, strict=True):
         if all(entry.score is None for entry in entries):
             raise UsageError(f"{one.path}: no metric can be computed: {entries[0].reason}")

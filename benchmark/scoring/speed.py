@@ -6,6 +6,7 @@ import time
 import tracemalloc
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -13,6 +14,9 @@ from disbench import metrics
 from disbench.benchmark.datasets.dsprites import SIZES as SIZES
 from disbench.benchmark.scoring.draws import TEST_ROWS as TEST_ROWS
 from disbench.benchmark.scoring.draws import TRAIN_ROWS as TRAIN_ROWS
+from disbench.metrics import voting
+from disbench.metrics.arrays import Ints
+from disbench.metrics.model_centrality import Generator
 
 CODES = 10
 # measured only if named
@@ -57,6 +61,12 @@ def fresh(options: Mapping[str, object]) -> dict[str, object]:
     return {**options, **({"rng": np.random.default_rng(0)} if "rng" in options else {})}
 
 
+def held_rows(grid: metrics.Grid, held: Ints, batch: int, rng: np.random.Generator) -> Ints:
+    """A grid as the generator of a model whose codes are the factors, and whose images are row numbers."""
+    rows = rng.integers(len(grid), size=(len(held), batch))
+    return voting.hold(rows, grid, held[:, None], voting.value_of(rows[:, :1], grid, held[:, None])).ravel()
+
+
 def inputs(name: str) -> tuple[tuple[object, ...], dict[str, object]]:
     """Arguments for a metric: noisy copies of the factors in half of the codes, noise in the others."""
     metric, grid = metrics.get(name), metrics.Grid(SIZES)
@@ -67,7 +77,7 @@ def inputs(name: str) -> tuple[tuple[object, ...], dict[str, object]]:
         options["n_jobs"] = 1
     rows = (
         np.arange(len(grid))
-        if metric.kind == "sampling"
+        if metric.kind == "sampling" or metric.takes("generators")
         else rng.integers(len(grid), size=TRAIN_ROWS + TEST_ROWS)
     )
     factors = grid.factors(rows)
@@ -77,6 +87,8 @@ def inputs(name: str) -> tuple[tuple[object, ...], dict[str, object]]:
         return (codes, grid), options
     if metric.kind == "unsupervised":
         return (codes,), options
+    if metric.takes("generators"):
+        return ([codes.__getitem__] * 3, [Generator(len(SIZES), partial(held_rows, grid))] * 3), options
     if metric.kind == "models":
         return ([codes[:2000] + 0.01 * i for i in range(6)],), options
     if metric.kind == "clustering":

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,26 +47,41 @@ class Trained:
 
     def codes(self, rows: Ints, progress: Progress | None = None) -> Floats:
         """The codes (len(rows), d) that `represent` gives in evaluation mode."""
-        self.method.eval()
-
-        def represent(images: Tensor) -> Tensor:
-            return self.method.represent(images.to(self.device, memory_format=torch.channels_last))
-
-        return encode(represent, self.data, rows, progress)
+        return encode(representation(self.method, self.device), self.data.images, rows, progress)
 
     def contingency(self) -> tuple[ContingencyTable, str] | str:
         """See `contingency`."""
         return contingency(self.method, self.data, self.device, self.data_dir)
 
 
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """One thread for torch within the block: the last digits of codes depend on how many there are."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def representation(method: Method, device: torch.device) -> Callable[[Tensor], Tensor]:
+    """`represent` of a method on a device, in evaluation mode, for images (b, c, h, w) from anywhere."""
+    method.eval()
+    return lambda images: method.represent(images.to(device, memory_format=torch.channels_last))
+
+
 def encode(
-    represent: Callable[[Tensor], Tensor], data: Dataset, rows: Ints, progress: Progress | None = None
+    represent: Callable[[Tensor], Tensor],
+    images: Callable[[Ints], Tensor],
+    rows: Ints,
+    progress: Progress | None = None,
 ) -> Floats:
     """The codes (len(rows), d) of the images in these rows.
 
     Args:
         represent: from images (b, c, h, w) to codes (b, d).
-        data: has the images.
+        images: from row numbers (b,) to images.
         rows: (n,) row numbers.
         progress: called after each part.
 
@@ -76,7 +92,7 @@ def encode(
     codes: Floats = np.empty((0, 0), np.float32)
     with torch.no_grad():
         for start in range(0, len(rows), CHUNK):
-            given = represent(data.images(rows[start : start + CHUNK]))
+            given = represent(images(rows[start : start + CHUNK]))
             part = as_array(given, "the encoder's codes").astype(np.float32, copy=False)
             if start == 0:
                 codes = np.empty((len(rows), *part.shape[1:]), np.float32)

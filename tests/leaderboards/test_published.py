@@ -34,7 +34,8 @@ def test_numbers_read_as_the_source_prints_them():
     assert value("infogan-cr/infogan-modified", "modularity") == ".94±.01"
     assert value("infogan-cr/infogan-cr", "beta_vae") == ".95±.01"
     assert value("infogan-cr/beta-tcvae", "mig") == ".45"
-    assert value("infogan-cr/infogan-cr-selected", "sap", "selected") == ".65"
+    assert value("infogan-cr/infogan-cr-selected", "sap", "selected") == ".65±.00"
+    assert value("infogan-cr/factorvae-udr", "dci", "selected") == ".70±.01"
     assert value("ibgan/peak", "factor_vae", "best") == ".826"
     found = published.find("infogan-cr/beta-vae", "factor_vae", "mean")
     assert (found.value, found.spread) == (Decimal("0.63"), Decimal("0.10"))

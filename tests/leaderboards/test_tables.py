@@ -252,11 +252,74 @@ def test_every_table_names_what_there_is(name):
         metrics.get(column.metric).settings(column.preset)
     for line in spec.rows:
         for source in line.published:
-            numbers = [published.find(source, c.metric, c.statistic) for c in spec.columns]
+            kinds = ["selected" if line.chosen_by else column.statistic for column in spec.columns]
+            asked = zip(spec.columns, kinds, strict=True)
+            numbers = [published.find(source, column.metric, kind) for column, kind in asked]
             assert any(numbers), f"{line.name}: {source} gives nothing to {name}"
             assert all(n.method == line.method for n in numbers if n and n.method)
             assert all(n.settings == line.settings for n in numbers if n)
+        if line.chosen_by:
+            name, _, preset = line.chosen_by.partition(":")
+            assert metrics.get(name).kind == "models"
+            metrics.get(name).settings(preset)
     assert len({line.name for line in spec.rows}) == len(spec.rows)
+
+
+CHOSEN = {"name": "chosen", "method": "factorvae", "chosen_by": "udr:dlib", "published": []}
+CHOSEN_SPEC = SPEC.model_copy(
+    update={
+        "columns": (tables.Column(name="FVAE", metric="factor_vae", preset="infogan_cr"),),
+        "rows": (tables.Row(**{**CHOSEN, "published": ["infogan-cr/factorvae-udr"]}),),
+    }
+)
+
+
+def pool(chosen_by, n=4, **more):
+    """Four seeds of two settings, of which the third is chosen."""
+    return [
+        row(
+            seed,
+            0.7 + 0.01 * seed,
+            method="factorvae",
+            preset="infogan_cr",
+            cell=f"c{seed % 2}",
+            settings=f"paper, gamma={seed % 2}.0",
+            changed=f'{{"gamma": {seed % 2}.0}}',
+            chosen_by=chosen_by if seed == 2 else "{}",
+            **more,
+        )
+        for seed in range(n)
+    ]
+
+
+def test_a_row_of_a_chosen_model_shows_that_one_whatever_its_settings():
+    found = fill(*pool('{"udr:dlib": 4}'), spec=CHOSEN_SPEC)["chosen", "FVAE"]
+    assert (found.statistic, found.theirs, found.ours) == ("selected", 0.81, pytest.approx(0.72))
+    assert (found.ours_n, found.ours_std, found.inside) == (1, None, None)
+    assert found.comparable
+    assert found.difference == pytest.approx(-0.09)
+    assert found.ours_note == "ours is one model (paper, gamma=0.0), chosen among 4 by udr:dlib"
+    text, _ = tables.shown(CHOSEN_SPEC, [found])
+    assert text["FVAE"].tolist()[0].startswith("0.81 ± 0.00")
+    assert text["FVAE"].tolist()[1].startswith("0.720 (1)")
+
+
+def test_without_a_choice_the_note_says_which_command_makes_one():
+    """A choice by another preset is none, and neither is the mean over the seeds."""
+    for chosen_by in ("{}", '{"udr:dlib_spearman": 4}'):
+        found = fill(*pool(chosen_by), spec=CHOSEN_SPEC)["chosen", "FVAE"]
+        assert found.ours is None
+        assert "`disbench leaderboard RUN --select udr:dlib --where method=factorvae`" in found.ours_note
+
+
+def test_a_choice_under_another_protocol_is_said_to_differ():
+    rows = pool('{"udr:dlib": 4}', protocol="mini", dataset="dsprites-32", config="mini")
+    found = fill(*rows, spec=CHOSEN_SPEC)["chosen", "FVAE"]
+    assert found.ours == pytest.approx(0.72)
+    assert not found.comparable
+    assert found.ours_note.startswith(
+        "measured differently: ours is of the protocol mini on dsprites-32; ours is one"
+    )
 
 
 def test_the_tables_that_were_asked_for_are_there():

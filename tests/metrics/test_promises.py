@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from disbench.errors import UsageError
-from disbench.metrics import ContingencyTable, get, names
+from disbench.metrics import ContingencyTable, Grid, get, names, voting
+from disbench.metrics.model_centrality import Generator
 from disbench.metrics.registry import Change
 
 SIZES = (3, 4, 5)
@@ -35,6 +36,11 @@ def few(name, preset=None):
     return {s: FEW[s] for s, value in get(name).settings(preset).items() if s in FEW and value != 0}
 
 
+def hold(held, batch, rng):
+    grid, rows = Grid(SIZES), rng.integers(60, size=(len(held), batch))
+    return voting.hold(rows, grid, held[:, None], voting.value_of(rows[:, :1], grid, held[:, None])).ravel()
+
+
 def score(name, codes=CODES, factors=FACTORS, grid=SIZES, seed=0, logvar=None, **settings):
     """The metric on our small data, whatever its kind. A sampling metric sees the first 60 rows, the grid."""
     m = get(name)
@@ -54,6 +60,10 @@ def score(name, codes=CODES, factors=FACTORS, grid=SIZES, seed=0, logvar=None, *
             return m(codes, **settings)
         case "posterior":
             return m(codes, np.full(np.shape(codes), -3.0) if logvar is None else logvar, factors, **settings)
+        case "models" if m.takes("generators"):
+            # Images are row numbers, and what a generator holds is a factor of the grid.
+            three = [codes[:60], codes[:60, ::-1], NOISE[:60]]
+            return m([z.__getitem__ for z in three], [Generator(len(grid), hold)] * 3, **settings)
         case "models":
             return m([codes, codes[:, ::-1], NOISE], **settings)
         case "clustering":

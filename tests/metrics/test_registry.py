@@ -150,7 +150,7 @@ def test_all_promised_metrics_are_found():
     promised = """
         beta_vae factor_vae mig mig_chen dci sap modularity explicitness irs infomec mig_sup dcimig jemmig
         aam z_max_var mcc linear_r2 downstream udr gaussian_total_correlation wasserstein_correlation
-        active_units ent nmi prior_rmse
+        active_units model_centrality ent nmi prior_rmse
     """
     assert set(promised.split()) <= set(names())
 

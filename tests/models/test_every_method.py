@@ -17,6 +17,7 @@ from disbench.errors import UsageError
 from disbench.models import (
     Checkpoint,
     DataInfo,
+    code_columns,
     configure,
     get,
     load_checkpoint,
@@ -149,6 +150,62 @@ def test_pictures_lie_in_the_unit_range(name, make, train, inputs):
     if back is not None:
         assert back.shape == (3, *method.data.shape)
         assert 0 <= back.min() <= back.max() <= 1
+
+
+CODED = [(name, {}) for name in METHODS]
+CODED += [("infogan", {"categorical": (3, 2)}), ("infogan", {"nets": "ibgan", "prior": "normal", "noise": 0})]
+CODED += [("jointvae", {"discrete": (3, 4)}), ("elastic_infogan", {"prior": "uniform"})]
+
+
+@pytest.mark.parametrize(("name", "changes"), CODED)
+def test_latents_are_drawn_with_every_code_in_columns_of_its_own(name, changes, make, train):
+    """As many codes as a traversal moves, and each moves the picture; no two share a column."""
+    method = make(name, changes=changes)
+    train(method, steps=2)
+    method.eval()
+    with torch.no_grad():
+        latents, codes = method.sample_latents(method.noise(6, torch.Generator().manual_seed(0)))
+        labels, _ = method.traverse(torch.zeros(1, *method.data.shape), method.noise(1, torch.Generator()), 2)
+        pictures = method.generate(latents)
+    assert len(latents) == 6
+    assert pictures.shape == (6, *method.data.shape)
+    assert 0 <= pictures.min() < pictures.max() <= 1
+    assert len(codes) == len(labels)
+    columns = [column for code in codes for column in code]
+    assert len({*columns}) == len(columns)
+    assert set(columns) <= set(range(latents.shape[1]))
+    for code in codes:
+        other = latents.clone()
+        other[:, code] = latents.roll(1, 0)[:, code]
+        assert (other != latents).any()
+        with torch.no_grad():
+            assert (method.generate(other) != pictures).any()
+        if len(code) > 1:
+            torch.testing.assert_close(latents[:, code].sum(1), torch.ones(6))
+
+
+def test_latents_are_those_of_training(make):
+    """G's images of a loss are those of the drawn latents; the noise z of an InfoGAN is no code."""
+    generator = torch.Generator().manual_seed(0)
+    infogan = make("infogan", changes={"categorical": (3,)})
+    noise = infogan.noise(4, generator)
+    latents, codes = infogan.sample_latents(noise)
+    assert codes == [range(5, 6), range(6, 7), range(7, 8), range(8, 9), range(9, 10), range(10, 13)]
+    assert torch.equal(latents[:, :5], noise["z"])
+    assert torch.equal(latents[:, 5:10], noise["c"])
+    assert torch.equal(infogan.sample(noise, torch.tensor(0.0)), infogan.generate(latents))
+    ibgan = make("ibgan", changes={"noise_start": 0.0})
+    noise = ibgan.noise(4, generator)
+    latents, _ = ibgan.sample_latents(noise)
+    assert torch.equal((ibgan.sample(noise, torch.tensor(0.0))[2] + 1) / 2, ibgan.generate(latents))
+    elastic = make("elastic_infogan")
+    noise = elastic.noise(4, generator)
+    assert torch.equal(elastic.sample_latents(noise)[0][:, 16:], elastic.code(noise))
+
+
+def test_columns_of_codes_by_hand():
+    assert code_columns(2, [1, 3, 1]) == [range(2, 3), range(3, 6), range(6, 7)]
+    assert code_columns(0, []) == []
 
 
 @pytest.mark.parametrize(

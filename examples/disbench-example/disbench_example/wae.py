@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from disbench.models import Config as Common
-from disbench.models import DataInfo, Method, Noise, Terms, Update, adam, vae
+from disbench.models import DataInfo, Method, Noise, Terms, Update, adam, code_columns, vae
 from disbench.models.nets import vae_nets
 from disbench.models.ranges import Batch, Count, NotNegative, Positive
 
@@ -83,6 +83,9 @@ class WAE(Method):
 
     def generate(self, latents: Tensor) -> Tensor:
         return self.decoder(latents).sigmoid()
+
+    def sample_latents(self, noise: Noise) -> tuple[Tensor, list[range]]:
+        return noise["prior"], code_columns(0, [1] * self.config.codes)
 
     def reconstruct(self, images: Tensor) -> Tensor:
         return self.generate(self.represent(images))

@@ -403,6 +403,8 @@ def test_the_plan_of_a_table_trains_each_of_its_rows(disbench, name):
     *lines, last = out.splitlines()
     assert last == f"disbench table {name} runs/{name}"
     lines = [line for line in lines if not line.startswith("disbench data classifier")]
+    choosing = [line for line in lines if line.startswith("disbench leaderboard")]
+    lines = [line for line in lines if line not in choosing]
     trained = set().union(*map(parsed, lines))
     assert sum(len(parsed(line)) for line in lines) == len(trained)  # nothing twice
     spec = tables.read(name)
@@ -410,6 +412,10 @@ def test_the_plan_of_a_table_trains_each_of_its_rows(disbench, name):
     wanted = set()
     for row in spec.rows:
         if row.method is None:
+            continue
+        if row.chosen_by:
+            told = f"--select {row.chosen_by} --where method={row.method}"
+            assert f"disbench leaderboard runs/{name} {told}" in choosing
             continue
         changes = {row.method: {key: str(value) for key, value in row.settings.items()}}
         variants = [row.variant] if row.variant else []

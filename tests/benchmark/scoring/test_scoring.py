@@ -71,11 +71,12 @@ def test_a_metric_that_the_data_cannot_have_is_an_entry_with_its_reason():
     pixels = np.random.default_rng(0).integers(0, 255, (40, 1, 2, 2), dtype=np.uint8)
     data = Dataset("labelled", "0" * 64, ArrayStorage(pixels), ("class",), labels=np.arange(40) % 4)
     reader = Reader(data)
-    factor_vae, nmi, udr = score(reader, data, choose_metrics("factor_vae,nmi,udr"))
+    factor_vae, nmi, udr, chen = score(reader, data, choose_metrics("factor_vae,nmi,udr,mig_chen"))
     assert factor_vae.score is None
     assert "complete factor grid" in factor_vae.reason
     assert "no categorical code" in nmi.reason
-    assert "Python" in udr.reason
+    assert "`disbench leaderboard RUN --select udr`" in udr.reason
+    assert "Python" in chen.reason
     assert reader.encoded == []
 
 
@@ -144,4 +145,4 @@ def test_an_encoder_that_gives_some_images_fewer_codes_is_refused(monkeypatch):
     monkeypatch.setattr(trained, "CHUNK", 8)
     widths = iter([3, 1])
     with pytest.raises(UsageError, match=r"of shape \(3,\) .* and of shape \(1,\) from row 8 on"):
-        trained.encode(lambda images: images.flatten(1)[:, : next(widths)], gridded(), np.arange(16))
+        trained.encode(lambda images: images.flatten(1)[:, : next(widths)], gridded().images, np.arange(16))

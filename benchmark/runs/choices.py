@@ -1,0 +1,90 @@
+"""A choice among the models of a method without labels, kept in its run as choice-METHOD-METRIC-PRESET.json.
+
+The file has the folder and the score of each model, the choice first, and the matrix of pairs. It stands for
+the models that were trained when it was made: where there are more or other ones now, it is outdated.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, ValidationError
+
+from disbench.benchmark.runs.store import Record
+from disbench.files import plain, read_json, write_json
+from disbench.metrics.registry import Setting
+from disbench.strict import Strict
+
+
+class Choice(Strict):
+    """A choice among all models of a method in a run.
+
+    Attributes:
+        method: name of the method.
+        by: metric and preset that ranked them, such as "udr:dlib".
+        settings: of that metric.
+        folders: of the models within the run, the choice first.
+        scores: of the models, in that order.
+        pairwise: (M, M) the matrix of pairs in that order; None where a model is not paired.
+    """
+
+    method: str
+    by: str
+    settings: dict[str, Setting]
+    folders: Annotated[list[str], Field(min_length=1)]
+    scores: list[float]
+    pairwise: list[list[float | None]]
+
+    @property
+    def file(self) -> str:
+        """Name of its file."""
+        return f"choice-{self.method}-{self.by.replace(':', '-')}.json"
+
+    def write(self, run: Path) -> Path:
+        """Into the folder of its run; returns the path."""
+        path = run / self.file
+        write_json(path, plain(self.model_dump()))
+        return path
+
+
+def read(run: Path) -> list[Choice]:
+    """The choices in the folder of a run; a damaged file is none."""
+    choices = []
+    for path in sorted(run.glob("choice-*.json")):
+        with contextlib.suppress(ValidationError):
+            choices.append(Choice.model_validate(read_json(path)))
+    return choices
+
+
+def models(records: Sequence[Record], method: str) -> set[str]:
+    """The folders, within their run, of all trained models of a method."""
+    done = [record for record in records if record.cell.method == method and record.status.state == "done"]
+    return {str(record.cell.folder) for record in done}
+
+
+def current(run: Path, records: Sequence[Record]) -> tuple[dict[str, str], list[str]]:
+    """The choices that hold for the models of a run as it is now.
+
+    Args:
+        run: the folder.
+        records: its cells.
+
+    Returns:
+        For the folder of each chosen model, by what it was chosen and of how many, as JSON; and a sentence
+        for each choice that was made of other models.
+    """
+    chosen: dict[str, dict[str, int]] = {}
+    outdated = []
+    for choice in read(run):
+        if models(records, choice.method) == set(choice.folders):
+            chosen.setdefault(choice.folders[0], {})[choice.by] = len(choice.folders)
+        else:
+            outdated.append(
+                f"{run / choice.file} was made of other models than there are now; repeat "
+                f"`disbench leaderboard {run} --select {choice.by}`"
+            )
+    return {folder: json.dumps(by, sort_keys=True) for folder, by in chosen.items()}, outdated

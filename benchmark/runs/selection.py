@@ -1,0 +1,316 @@
+"""A choice among trained models without labels, by a metric of several models.
+
+The seeds and settings of one method on one data set are a pool. `udr` ranks them by the codes that scoring
+kept, `model_centrality` by the images that their checkpoints draw for each other. No data set is read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from disbench import metrics, models
+from disbench.benchmark.protocols import MetricChoice, choose_metrics
+from disbench.benchmark.runs import choices, codes, store
+from disbench.benchmark.runs.choices import Choice
+from disbench.benchmark.runs.rows import gathered
+from disbench.benchmark.runs.store import Record
+from disbench.benchmark.scoring import crossed, draws
+from disbench.benchmark.scoring.scoring import Progress
+from disbench.benchmark.scoring.trained import one_thread
+from disbench.benchmark.training import gpu
+from disbench.errors import UsageError, argument, unknown
+from disbench.leaderboards import aggregate, labels, results, selection
+from disbench.metrics import Score
+from disbench.metrics.arrays import Floats
+from disbench.metrics.registry import Setting
+from disbench.models import Method
+
+# Of two models, each agrees with the other as much as the other with it.
+FEWEST = 3
+
+
+@dataclass(frozen=True)
+class Selected:
+    """The models of one method, ranked.
+
+    Attributes:
+        pool: the models, the choice first, see `leaderboards.selection`.
+        pairwise: (M, M) how well each pair agrees, in the order of `pool`; NaN on the diagonal.
+        by: metric and preset, such as "udr:dlib".
+        settings: of the metric.
+        warnings: of the metric, with the names of models.
+    """
+
+    pool: pd.DataFrame
+    pairwise: Floats
+    by: str
+    settings: Mapping[str, Setting]
+    warnings: tuple[str, ...]
+
+    def pairs(self) -> pd.DataFrame:
+        """The matrix as rows: method, and folder of the first model, of the second, and their score."""
+        names = [str(Path(run) / folder) for run, folder in self.pool[selection.MODEL].to_numpy()]
+        rows = [
+            (self.pool["method"][0], names[i], names[j], self.pairwise[i, j])
+            for i in range(len(names))
+            for j in range(len(names))
+            if i != j
+        ]
+        return pd.DataFrame(rows, columns=["method", "first", "second", "score"])
+
+
+@dataclass(frozen=True)
+class _Pool:
+    """The trained models of one method before they are ranked; `rows` has one row for each of them."""
+
+    method: str
+    rows: pd.DataFrame
+
+    @property
+    def names(self) -> list[str]:
+        """What each model is called in a sentence."""
+        trainings = labels.names(self.rows)
+        return [f"{name} seed {seed}" for name, seed in zip(trainings, self.rows["seed"], strict=True)]
+
+    @property
+    def folders(self) -> list[Path]:
+        """The folder of each model."""
+        return [Path(run) / folder for run, folder in self.rows[selection.MODEL].to_numpy()]
+
+
+def metric_of_models(text: str) -> MetricChoice:
+    """The metric of several models that is named, such as "udr" or "udr:dlib_spearman".
+
+    Raises:
+        UsageError: another kind of metric, several, or an unknown name; says which there are.
+    """
+    known = [name for name in metrics.names() if metrics.get(name).kind == "models"]
+    name = text.partition(":")[0].strip()
+    if name in metrics.names() and name not in known:
+        raise UsageError(
+            f"{text!r} scores one model at a time; to choose among several without labels, give "
+            f"{' or '.join(known)}."
+        )
+    if name not in known:
+        raise unknown("way to select", name, known)
+    chosen = choose_metrics(text)
+    if len(chosen) > 1:
+        raise UsageError(f"{text!r} names {len(chosen)} metrics; give one.")
+    return chosen[0]
+
+
+def scored_rows(
+    runs: Sequence[Path], where: Mapping[str, str], mixed: bool = False
+) -> tuple[pd.DataFrame, list[str]]:
+    """The per-seed rows of runs that can be ranked, and sentences about them.
+
+    Args:
+        runs: folders of runs.
+        where: column to value, as `aggregate.chosen` takes them.
+        mixed: list differences between results that are not comparable instead of refusing them.
+
+    Raises:
+        UsageError: no run, a saved result, or results that are not comparable.
+    """
+    kept = [run for run in runs if results.is_kept(run)]
+    if kept:
+        raise UsageError(
+            f"{kept[0]} is a saved result, without codes and checkpoints to select by; give the folder that "
+            "`disbench run --out` wrote."
+        )
+    frame, notes, _ = gathered(runs)
+    frame = aggregate.chosen(frame, where)
+    if mixed:
+        return frame, notes + [f"not comparable: {difference}" for difference in aggregate.differences(frame)]
+    aggregate.check_comparable(frame)
+    return frame, notes
+
+
+def select(
+    frame: pd.DataFrame, by: MetricChoice, device: str = "auto", progress: Progress | None = None
+) -> tuple[list[Selected], list[str]]:
+    """Ranks the trained models of each method.
+
+    Everything that a metric needs is looked for before the first one is computed.
+
+    Args:
+        frame: per-seed rows of runs, see `scored_rows`.
+        by: the metric.
+        device: "auto", "cpu" or "cuda", for checkpoints.
+        progress: called during long work.
+
+    Returns:
+        A ranking for each method, and a sentence for whatever could not be ranked.
+
+    Raises:
+        UsageError: no method can be ranked, models of one method were trained on different data, or a model
+            has no kept codes or no checkpoint.
+    """
+    pools, notes = _pools(frame)
+    ready: list[tuple[_Pool, Callable[[], Score]]] = []
+    reasons = []
+    where = gpu.choose_device(device) if metrics.get(by.name).takes("generators") else ""
+    for pool in pools:
+        if len(pool.rows) < FEWEST:
+            reasons.append(
+                f"{pool.method} has {len(pool.rows)} trained, and a choice without labels compares {FEWEST} "
+                "models or more"
+            )
+        elif isinstance(prepared := _prepared(pool, by, where, progress), str):
+            reasons.append(prepared)
+        else:
+            ready.append((pool, prepared))
+    if not ready:
+        raise UsageError(f"{'; '.join(reasons)}.")
+    with one_thread():
+        return [_ranked(pool, by, measure()) for pool, measure in ready], notes + reasons
+
+
+def keep(run: Path, ranking: Selected) -> Path | None:
+    """Writes a ranking into the folder of its run.
+
+    Returns:
+        The path; None for a ranking without a choice, or not of all models of its method in the run.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    pool = ranking.pool
+    of_run = choices.models(store.records(run), pool["method"][0])
+    whole = of_run == set(pool["folder"]) and set(pool["run"]) == {str(run)}
+    if not (whole and selection.tells_apart(pool)):
+        return None
+    return Choice(
+        method=pool["method"][0],
+        by=ranking.by,
+        settings=dict(ranking.settings),
+        folders=pool["folder"].tolist(),
+        scores=pool["score"].tolist(),
+        pairwise=[[v if np.isfinite(v) else None for v in row] for row in ranking.pairwise.tolist()],
+    ).write(run)
+
+
+def _pools(frame: pd.DataFrame) -> tuple[list[_Pool], list[str]]:
+    """The trained models, method by method, and a sentence about the others."""
+    seeds = frame.drop_duplicates(selection.MODEL).reset_index(drop=True)
+    waiting = seeds[seeds["state"] != "done"]
+    named = [
+        f"{name} seed {seed} ({state})"
+        for name, seed, state in zip(labels.names(waiting), waiting["seed"], waiting["state"], strict=True)
+    ]
+    notes = [f"not trained, and not among the models: {', '.join(named)}"] if named else []
+    pools = []
+    for method, rows in seeds.groupby("method", sort=False):
+        done = rows[rows["state"] == "done"].reset_index(drop=True)
+        data = list(dict.fromkeys(done["dataset"]))
+        if len(data) > 1:
+            raise UsageError(
+                f"{method} was trained on {' and '.join(data)}, and models of different images cannot be "
+                f"compared; select one data set with {argument('where')} dataset={data[0]}."
+            )
+        if done["data_sha256"].nunique() > 1:
+            hashes = " and ".join(text[:12] for text in dict.fromkeys(done["data_sha256"]))
+            raise UsageError(
+                f"{method} was trained on {data[0]} of different content (sha256 {hashes}); give runs on the "
+                "same data."
+            )
+        pools.append(_Pool(str(method), done))
+    return pools, notes
+
+
+def _prepared(
+    pool: _Pool, by: MetricChoice, device: str, progress: Progress | None
+) -> Callable[[], Score] | str:
+    """The measurement of a pool, all that it reads being loaded; or the reason why there is none.
+
+    Raises:
+        UsageError: a file is missing or damaged.
+    """
+    metric = metrics.get(by.name)
+    extra: dict[str, object] = {"preset": by.preset, **by.settings}
+    if progress and metric.takes("progress"):
+        extra["progress"] = partial(progress, f"{pool.method} by {by.name}")
+    if metric.takes("rng"):
+        extra["rng"] = draws.generator(by)
+    if not metric.takes("generators"):
+        return partial(metric, _kept_codes(pool), **extra)
+    paths = [folder / "checkpoint.pt" for folder in pool.folders]
+    _check_there(pool, paths, "delete the folder of each and repeat the `disbench run` command")
+    methods = [_built(path, device) for path in paths]
+    where = torch.device(device)
+    drawn = [crossed.generator(m, where, name) for m, name in zip(methods, pool.names, strict=True)]
+    generators = [generator for generator in drawn if generator is not None]
+    if len(generators) < len(drawn):
+        return f"{pool.method} draws no images of given codes, which {by.name} compares"
+    if min(generator.codes for generator in generators) < 2:
+        return f"{pool.method} has a single code, so that {by.name} has nothing to tell apart"
+    encoders = [crossed.encoder(method, where) for method in methods]
+    return partial(metric, encoders, generators, **extra)
+
+
+def _built(path: Path, device: str) -> Method:
+    """The method of a checkpoint; what is wrong with it is told with its path."""
+    saved = models.load_checkpoint(path)
+    try:
+        return saved.build(device)
+    except UsageError as error:
+        raise UsageError(f"{path}: {error.marked}") from None
+
+
+def _check_there(pool: _Pool, paths: Sequence[Path], remedy: str) -> None:
+    missing = [name for name, path in zip(pool.names, paths, strict=True) if not path.is_file()]
+    if missing:
+        raise UsageError(f"there is no {paths[0].name} of {', '.join(missing)}; {remedy}.")
+
+
+def _kept_codes(pool: _Pool) -> list[Floats]:
+    """The codes of each model on the same rows.
+
+    Raises:
+        UsageError: a codes.npz is missing or damaged, or the models have no row in common.
+    """
+    remedy = "delete scores.json there and repeat the `disbench run` command, which then encodes again"
+    _check_there(pool, [folder / "codes.npz" for folder in pool.folders], remedy)
+    stored = []
+    for name, folder in zip(pool.names, pool.folders, strict=True):
+        record = Record.read(folder)
+        # it was read a moment ago
+        assert record is not None
+        found = codes.read(folder / "codes.npz", record.cell.dataset)
+        if found is None:
+            raise UsageError(f"{folder / 'codes.npz'} of {name} is damaged or of other data; {remedy}.")
+        stored.append(found)
+    rows = draws.shared_rows([rows for rows, _ in stored])
+    if not len(rows):
+        raise UsageError(f"the kept codes of {pool.method} have no row in common; {remedy}.")
+    return [values[np.searchsorted(own, rows)] for own, values in stored]
+
+
+def _ranked(pool: _Pool, by: MetricChoice, score: Score) -> Selected:
+    metric = metrics.get(by.name)
+    if "models" not in score.parts:
+        raise UsageError(f"{by.name} gives no score of each model (parts['models']), so that none is chosen.")
+    values = np.asarray(score.parts["models"], float)
+    ranked = selection.ranked(pool.rows, values.tolist(), metric.higher_is_better)
+    position = {(run, folder): i for i, (run, folder) in enumerate(pool.rows[selection.MODEL].to_numpy())}
+    order = [position[run, folder] for run, folder in ranked[selection.MODEL].to_numpy()]
+    pairwise = np.asarray(score.parts.get("pairwise", np.full((len(order),) * 2, np.nan)), float)
+    pairwise = pairwise[np.ix_(order, order)]
+    np.fill_diagonal(pairwise, np.nan)
+    told = tuple(_named(warning, pool.names) for warning in score.warnings)
+    return Selected(ranked, pairwise, f"{by.name}:{score.preset}", score.settings, told)
+
+
+def _named(warning: str, names: Sequence[str]) -> str:
+    """A metric's warning with the models by their names: the metric counts them from 0."""
+    return re.sub(
+        r"models \[([\d, ]+)\]", lambda found: ", ".join(names[int(i)] for i in found[1].split(",")), warning
+    )

@@ -1,0 +1,162 @@
+"""`disbench leaderboard --select` on runs that were written down instead of trained."""
+
+import errno
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import disbench as library
+from disbench.benchmark import protocols
+from disbench.benchmark.datasets.reference import DataRef
+from disbench.benchmark.runs import codes, store
+from disbench.benchmark.sweep import plan
+from disbench.files import write_json
+
+# the codes of the last seed are no others' in another order
+MIXES = [np.eye(3), np.eye(3)[::-1], -np.eye(3), np.array([[1.0, 1, 0], [1, -1, 0], [0, 1, 1]])]
+
+
+def make_run(path, protocol="mini", method="vae", changes=None, seeds=4):
+    """Seeds with scores that rise by a tenth, and with the codes of `MIXES`."""
+    setting = protocols.get(protocol)
+    store.open_run(path)
+    (entry,) = plan.entries(setting, [method], {method: changes or {}}, ())
+    numbers = np.random.default_rng(0).normal(size=(500, 3))
+    for seed in range(seeds):
+        data = DataRef(setting.dataset, setting.size, "d" * 64)
+        cell = store.Cell(entry.method, "", entry.config_name, entry.config, data, protocol, seed)
+        folder = path / cell.folder
+        store.CellFile(cell, {"disbench": "0.1.0"}).write(folder)
+        store.Status(state="done", seconds=1.0).write(folder)
+        entries = [
+            {"metric": m.name, "preset": m.preset, "changed": {}, "label": m.preset, "score": 0.1 * seed}
+            for m in setting.metrics
+        ]
+        write_json(folder / "scores.json", [{**e, "settings": {"votes": 800}} for e in entries])
+        codes.write(folder / "codes.npz", data, np.arange(500), numbers @ MIXES[seed])
+    return path
+
+
+def test_the_terminal_names_the_choice_and_what_it_scores(disbench, tmp_path):
+    run = make_run(tmp_path / "r")
+    code, out, err = disbench("leaderboard", run, "--select", "udr:dlib_spearman")
+    assert code == 0, err
+    told = "chosen without labels by udr:dlib_spearman: vae seed 0, of 4 models"
+    assert told in out
+    assert "equal to it: vae seed 1, vae seed 2" in out
+    assert "one in twenty" not in out  # of four models, nothing can be told
+    assert "with 4 of them, independent rankings often reach ±1.00" in out
+    (kept,) = run.glob("choice-*.json")
+    assert f"written: {kept}" in out
+    assert not (run / "leaderboard.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("ending", "sign"), [("md", "| method"), ("tex", r"\toprule"), ("html", "<table"), ("txt", "┃ method")]
+)
+def test_every_format_is_written_with_the_pairs_and_the_comparison_beside_it(
+    disbench, tmp_path, ending, sign
+):
+    run = make_run(tmp_path / "r")
+    assert disbench("leaderboard", run, "--select", "udr", "--out", tmp_path / f"s.{ending}")[0] == 0
+    for name in (f"s.{ending}", f"s-chosen.{ending}"):
+        assert sign in (tmp_path / name).read_text("utf-8")
+    assert len(pd.read_csv(tmp_path / "s-pairs.csv")) == 12
+    assert not list(run.glob("choice-*.json"))
+
+
+def test_a_program_reads_the_same_numbers(disbench, tmp_path):
+    run = make_run(tmp_path / "r")
+    for ending in ("parquet", "csv"):
+        assert disbench("leaderboard", run, "--select", "udr", "--out", tmp_path / f"s.{ending}")[0] == 0
+    table, same = pd.read_parquet(tmp_path / "s.parquet"), pd.read_csv(tmp_path / "s.csv")
+    assert table["score"].tolist() == pytest.approx(same["score"].tolist(), rel=1e-15)
+    assert table["seed"].tolist()[-1] == 3
+    assert table["mig · dlib"].tolist() == pytest.approx([0.1 * seed for seed in table["seed"]])
+    chosen = pd.read_parquet(tmp_path / "s-chosen.parquet")
+    assert chosen["chosen"].nunique() == 1
+    assert chosen["mean"].tolist() == pytest.approx([0.15] * len(chosen))
+    python = library.Run(run).select("udr")
+    assert python["score"].tolist() == table["score"].tolist()
+    assert python.columns.tolist() == table.columns.drop("by").tolist()
+
+
+def test_two_tables_on_standard_output_are_two(disbench, tmp_path):
+    run = make_run(tmp_path / "r")
+    out = disbench("leaderboard", run, "--select", "udr", "--format", "markdown")[1]
+    assert "\n\n**What the choice by udr:dlib scores**\n\n| method" in out
+
+
+def test_a_paper_s_table_shows_the_choice_of_a_run(disbench, tmp_path):
+    """Before, its note says which command makes one; after another seed, that the choice is outdated."""
+    run, out = make_run(tmp_path / "r", "tables", "factorvae", {"gamma": 10.0}), tmp_path / "t.csv"
+    row = ("FactorVAE, by UDR (Spearman)", "MIG")
+
+    def entry():
+        assert disbench("table", "infogan-cr", run, "--out", out)[0] == 0
+        return pd.read_csv(out).set_index(["row", "column"]).loc[row]
+
+    note = "`disbench leaderboard RUN --select udr:dlib_spearman --where method=factorvae`"
+    assert note in entry()["ours_note"]
+    assert (
+        disbench("leaderboard", run, "--select", "udr:dlib_spearman", "--where", "method=factorvae")[0] == 0
+    )
+    found = entry()
+    assert (found["theirs"], found["ours"], found["statistic"]) == (0.40, 0.0, "selected")
+    assert bool(found["comparable"])
+    told = "ours is one model (paper, gamma=10.0), chosen among 4 by udr:dlib_spearman"
+    assert found["ours_note"] == told
+    make_run(run, "tables", "factorvae", {"gamma": 20.0})
+    assert note in entry()["ours_note"]
+    text = disbench("leaderboard", run)[1]
+    assert "choice-factorvae-udr-dlib_spearman.json was made of other models than there are now" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["RUN", "--select", "mig"], "to choose among several without labels, give model_centrality or udr"),
+        (["RUN", "--select", "centrality"], "did you mean 'model_centrality'"),
+        (["RUN", "--select", "udr:x"], "unknown preset of udr 'x'"),
+        (["RUN", "--select", "udr", "--by", "method,metric,preset"], "give it without --by"),
+        (["RUN", "--select", "udr", "--compare"], "--compare"),
+        (["RUN", "--select", "udr", "--keep", "x"], "--keep"),
+        (["--select", "udr", "--readme"], "--readme"),
+        (["RUN", "--device", "cpu"], "--device belongs to --select"),
+        (["RUN", "--select", "model_centrality", "--device", "gpu"], "unknown device 'gpu'"),
+        (["RUN", "--select", "model_centrality"], "there is no checkpoint.pt of vae seed 0"),
+        (["RUN", "--select", "udr", "--where", "seed=1"], "vae has 1 trained"),
+        (["RUN", "--select", "udr", "--format", "pdf"], "unknown format 'pdf'"),
+        (["--select", "udr"], "no run was given"),
+        (["RUN", "OTHER", "--select", "udr"], "protocols mini and smoke"),
+        (["RUN", "OTHER", "--select", "udr", "--mixed", "--format", "parquet"], "add --out FILE"),
+    ],
+)
+def test_bad_input_is_one_sentence(disbench, tmp_path, arguments, told):
+    run, other = make_run(tmp_path / "r"), make_run(tmp_path / "other", "smoke")
+    words = {"RUN": run, "OTHER": other}
+    code, out, err = disbench("leaderboard", *[words.get(word, word) for word in arguments])
+    assert code == 2, out
+    assert told in err
+    assert len(err.strip().splitlines()) == 1
+
+
+def test_models_of_several_runs_are_one_pool(disbench, tmp_path):
+    one, two = make_run(tmp_path / "one"), make_run(tmp_path / "two", changes={"codes": 5})
+    code, out, err = disbench("leaderboard", one, two, "--select", "udr:dlib_spearman")
+    assert code == 0, err
+    assert "of 8 models" in out
+    assert not [*one.glob("choice-*.json"), *two.glob("choice-*.json")]
+
+
+def test_a_run_that_may_not_be_written_is_one_sentence(disbench, tmp_path, monkeypatch):
+    run = make_run(tmp_path / "r")
+
+    def denied(*arguments, **options):
+        raise PermissionError(errno.EACCES, "Permission denied", str(run))
+
+    monkeypatch.setattr("disbench.files.os.replace", denied)
+    code, _, err = disbench("leaderboard", run, "--select", "udr")
+    assert code == 2
+    assert "cannot write" in err
