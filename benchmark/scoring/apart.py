@@ -189,12 +189,12 @@ def _how(path: Path, code: int | None, late: str, log: IO[bytes]) -> str:
         return f"{late}; score its codes instead."
     if name == "SIGKILL":
         return (
-            f"the process that ran {path} was ended from outside, as a system does that lacks memory (it may "
-            f"take {memory(MEMORY)}); free some, or score its codes instead."
+            f"the process that ran {path} was ended from outside, as a system does that is short of memory "
+            f"(it may take {memory(MEMORY)}); free some, or score its codes instead."
         )
     return (
-        f"{path} made its process crash ({name}), which an honest encoder does not; do not trust it, or score "
-        "its codes instead."
+        f"{path} made its process crash ({name}), which an honest encoder does not; do not trust it, or "
+        "score its codes instead."
     )
 
 

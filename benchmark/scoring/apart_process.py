@@ -52,9 +52,10 @@ def main(descriptor: int) -> None:
             wire.send(channel, {"refused": error.marked})
             return
         wire.send(channel, {**_described(network), "missing": missing})
+        room = wire.Room()
         while True:
             signal.alarm(0)
-            wanted, (images,) = wire.receive(channel)
+            wanted, (images,) = wire.receive(channel, room)
             signal.alarm(wanted["seconds"])
             wire.send(channel, *_answer(network, images))
 

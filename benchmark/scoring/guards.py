@@ -173,6 +173,7 @@ GUARDS: Mapping[str, Callable[[Given], None]] = {
     "_weight_norm_interface": _weight_norm,
     "_upsample_bilinear2d_aa": _resize,
     "_upsample_bicubic2d_aa": _resize,
+    "_upsample_lanczos2d_aa": _resize,
     "_scaled_dot_product_flash_attention_for_cpu": _attend,
     "_native_multi_head_attention": _attention_layer,
     "_transformer_encoder_layer_fwd": _encoder_layer,

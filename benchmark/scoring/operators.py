@@ -6,7 +6,8 @@ here. An entry is a name with its overloads after a colon; without any it is the
 given and those that it makes, or raises. So there is none
 
 - that takes sizes, strides or offsets into memory as they are (`as_strided`, `set_`, `resize_`),
-- that writes into an argument other than its first, or into `out=`,
+- that writes into an argument other than its first, or into `out=` (but for the division that stands in the
+  code of `F.normalize`, where torch's iterator checks both alike),
 - that reaches into a tensor's parts (sparse, nested, quantised, packed), or trusts parts that it is given,
 - that knows files, processes, other machines or Python.
 
@@ -38,7 +39,7 @@ ELEMENTWISE = """
     resolve_conj resolve_neg real imag complex polar add:Tensor,Scalar add_:Tensor,Scalar sub:Tensor,Scalar
     sub_:Tensor,Scalar subtract:Tensor,Scalar subtract_:Tensor,Scalar rsub:Tensor,Scalar mul:Tensor,Scalar
     mul_:Tensor,Scalar multiply:Tensor,Scalar multiply_:Tensor,Scalar
-    div:Tensor,Scalar,Tensor_mode,Scalar_mode div_:Tensor,Tensor_mode,Scalar,Scalar_mode
+    div:Tensor,Scalar,Tensor_mode,Scalar_mode,out div_:Tensor,Tensor_mode,Scalar,Scalar_mode
     divide:Tensor,Scalar,Tensor_mode,Scalar_mode divide_:Tensor,Tensor_mode,Scalar_mode,Scalar
     true_divide:Tensor,Scalar true_divide_:Tensor,Scalar floor_divide:default,Scalar
     floor_divide_:Tensor,Scalar remainder:Tensor,Scalar,Scalar_Tensor remainder_:Tensor,Scalar
@@ -169,9 +170,9 @@ PICTURES = """
     _upsample_nearest_exact1d:default,vec _upsample_nearest_exact2d:default,vec
     _upsample_nearest_exact3d:default,vec upsample_linear1d:default,vec upsample_bilinear2d:default,vec
     upsample_trilinear3d:default,vec upsample_bicubic2d:default,vec _upsample_bilinear2d_aa:default,vec
-    _upsample_bicubic2d_aa:default,vec grid_sampler grid_sampler_2d grid_sampler_3d affine_grid_generator
-    fft_fft fft_ifft fft_rfft fft_irfft fft_fft2 fft_ifft2 fft_rfft2 fft_irfft2 fft_fftn fft_ifftn fft_rfftn
-    fft_irfftn fft_fftshift fft_ifftshift fft_fftfreq fft_rfftfreq
+    _upsample_lanczos2d_aa:default,vec _upsample_bicubic2d_aa:default,vec grid_sampler grid_sampler_2d
+    grid_sampler_3d affine_grid_generator fft_fft fft_ifft fft_rfft fft_irfft fft_fft2 fft_ifft2 fft_rfft2
+    fft_irfft2 fft_fftn fft_ifftn fft_rfftn fft_irfftn fft_fftshift fft_ifftshift fft_fftfreq fft_rfftfreq
 """
 
 # Tensors of their own memory. Those that are empty hold what the process had there before, which knows

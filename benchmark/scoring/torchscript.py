@@ -48,6 +48,8 @@ NUMBERS: Mapping[str, tuple[int, ...]] = {
     "Layout": (0,),
     "MemoryFormat": (0, 1, 2, 3),
 }
+# What takes something out of a list, or puts another list in its place.
+SHRINKING = ("aten::clear", "aten::pop", "aten::remove", "aten::Delete", "prim::SetAttr")
 # bytes of one number
 STORED = {
     "FloatStorage": 4,
@@ -83,8 +85,11 @@ class Module:
         with reading(path, "TorchScript"):
             module, functions = _loaded(path)
             self._forward: Any = module._c._get_method("forward")
-            for node in _steps(self._forward.inlined_graph, functions):
+            graph = self._forward.inlined_graph
+            steps = list(_steps(graph, functions))
+            for node in steps:
                 self._check(path, node)
+            _check_recurrent(path, steps, next(graph.inputs()), module._c)
 
     def __call__(self, images: Tensor) -> object:
         with guards.checked(self.names):
@@ -105,8 +110,6 @@ class Module:
             self.names.add(name)
             for argument, value in zip(schema.arguments, node.inputs(), strict=False):
                 _check_number(path, str(argument.real_type), value.node())
-            if name in guards.RECURRENT:
-                _check_recurrent(path, name, schema, node)
         elif library != "prim" or not operators.allowed_step(name):
             raise operators.refusal(path, f"{library}::{name}")
         self.prints |= node.kind() in ("prim::Print", "aten::warn")
@@ -148,19 +151,47 @@ def _check_number(path: Path, kind: str, origin: Any) -> None:
     )
 
 
-def _check_recurrent(path: Path, name: str, schema: torch.FunctionSchema, node: Any) -> None:
-    """Refuses a recurrent network that does not say how many weights it has, or too few."""
-    given: dict[str, object] = {}
-    for argument, value in zip(schema.arguments, node.inputs(), strict=True):
-        origin = value.node()
-        if origin.kind() == "prim::ListConstruct":
-            given[argument.name] = list(origin.inputs())
-        else:
-            given[argument.name] = value.toIValue() if origin.kind() == "prim::Constant" else None
-    try:
-        guards.check_recurrent(name, given["params"], given)
-    except guards.UnfitError as error:
-        raise UsageError(f"{path} uses {error}; export it by tracing, or score its codes.") from None
+def _check_recurrent(path: Path, steps: Sequence[Any], module: Any, loaded: Any) -> None:
+    """Refuses recurrent networks with too few weights, or whose number of weights may change.
+
+    Args:
+        path: of the file.
+        steps: all steps of the program.
+        module: the value in the graph that stands for the module.
+        loaded: the module.
+    """
+    found = [node for node in steps if node.kind().removeprefix("aten::") in guards.RECURRENT]
+    shrunk = [node for node in steps if node.kind() in SHRINKING and _of_tensors(node)]
+    for node in found:
+        name, schema = node.kind().removeprefix("aten::"), torch._C.parse_schema(node.schema())
+        inputs = {a.name: value for a, value in zip(schema.arguments, node.inputs(), strict=True)}
+        given = {each: _known(value, module, loaded) for each, value in inputs.items()}
+        origin = inputs["params"].node()
+        try:
+            guards.check_recurrent(name, given["params"], given)
+            if origin.kind() == "prim::GetAttr" and shrunk:
+                raise guards.UnfitError(f"{name}: a list of weights that may change")
+        except guards.UnfitError as error:
+            raise UsageError(f"{path} uses {error}; export it by tracing, or score its codes.") from None
+
+
+def _of_tensors(node: Any) -> bool:
+    """Whether a step changes a list of tensors; SetAttr has the list behind the module."""
+    return "List[Tensor]" in str(list(node.inputs())[-1 if node.kind() == "prim::SetAttr" else 0].type())
+
+
+def _known(value: Any, module: Any, loaded: Any) -> object:
+    """A constant, a list that is written out, or an attribute of the module; None for what is computed."""
+    origin = value.node()
+    match origin.kind():
+        case "prim::Constant":
+            return value.toIValue()
+        case "prim::ListConstruct":
+            return list(origin.inputs())
+        case "prim::GetAttr":
+            owner: Any = _known(next(origin.inputs()), module, loaded)
+            return None if owner is None else owner.getattr(origin.s("name"))
+    return loaded if value.debugName() == module.debugName() else None
 
 
 def _loaded(path: Path) -> tuple[torch.jit.ScriptModule, Mapping[str, Any]]:

@@ -11,6 +11,7 @@ import math
 import socket
 import struct
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -51,8 +52,25 @@ def send(channel: socket.socket, head: Mapping[str, object], tensors: Sequence[T
             channel.sendall(numbers.data)
 
 
-def receive(channel: socket.socket) -> tuple[Mapping[str, Any], list[Tensor]]:
+@dataclass
+class Room:
+    """Memory for the first tensor of each message; new memory for each costs more than the message."""
+
+    content: bytearray = field(default_factory=bytearray)
+
+    def of(self, size: int) -> bytearray:
+        """At least so many bytes; a tensor that is still there keeps the old ones."""
+        if len(self.content) < size:
+            self.content = bytearray(size)
+        return self.content
+
+
+def receive(channel: socket.socket, room: Room | None = None) -> tuple[Mapping[str, Any], list[Tensor]]:
     """The plain values and the tensors of the next message.
+
+    Args:
+        channel: the connection.
+        room: where the first tensor is put; the next message with the same room overwrites it.
 
     Raises:
         EOFError: the other side is gone.
@@ -71,10 +89,12 @@ def receive(channel: socket.socket) -> tuple[Mapping[str, Any], list[Tensor]]:
     sizes = [math.prod(shape) * dtype.itemsize for dtype, shape in forms]
     if not isinstance(head, dict) or sum(sizes) > MOST_BYTES:
         raise MessageError(f"{sum(sizes)} bytes of tensors")
-    tensors = []
+    tensors: list[Tensor] = []
     for (dtype, shape), size in zip(forms, sizes, strict=True):
-        content = _bytes(channel, size)
-        flat = torch.frombuffer(content, dtype=dtype) if size else torch.empty(0, dtype=dtype)
+        content = bytearray(size) if room is None or tensors else room.of(size)
+        _fill(channel, memoryview(content)[:size])
+        count = math.prod(shape)
+        flat = torch.frombuffer(content, dtype=dtype, count=count) if count else torch.empty(0, dtype=dtype)
         tensors.append(flat.reshape(shape))
     return head, tensors
 
@@ -87,10 +107,13 @@ def _size(value: object) -> int:
 
 def _bytes(channel: socket.socket, count: int) -> bytearray:
     content = bytearray(count)
-    left = memoryview(content)
+    _fill(channel, memoryview(content))
+    return content
+
+
+def _fill(channel: socket.socket, left: memoryview) -> None:
     while left:
         received = channel.recv_into(left)
         if not received:
             raise EOFError
         left = left[received:]
-    return content
