@@ -27,6 +27,7 @@ from disbench import units
 from disbench.errors import UsageError
 from disbench.leaderboards import aggregate, journals, labels, plots, shown, tables
 from disbench.leaderboards.provenance import Cost, Provenance
+from disbench.texts import clean_lines
 
 # Bytes of all traversals together; larger pictures are shown smaller.
 PICTURE_BYTES = 5_000_000
@@ -39,6 +40,11 @@ MOST_ROWS = 2_000
 STATES = ("done", "failed", "running", "stopped", "queued")
 # The columns that identify a seed.
 SEED = ["dataset", "protocol", "cell", "seed"]
+
+
+def _seen(value: object) -> object:
+    """Every text of the page, on its way into it; what is markup is ours."""
+    return clean_lines(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 @dataclass(frozen=True)
@@ -261,6 +267,7 @@ def render(findings: Findings) -> str:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("disbench.leaderboards"),
         autoescape=True,
+        finalize=_seen,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -89,6 +89,8 @@ class Process:
         end: ends the process; called at the end of this object or of the program, whatever comes first.
     """
 
+    end: weakref.finalize[..., Process]
+
     def __init__(self, path: Path) -> None:
         self.path = path
         self._why: EndedError | None = None

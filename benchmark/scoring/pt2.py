@@ -187,9 +187,11 @@ class Graph:
         MalformedError: the JSON is not as the format prescribes.
     """
 
+    names: set[str]
+
     def __init__(self, path: Path, graph: object) -> None:
         self.path = path
-        self.names: set[str] = set()
+        self.names = set()
         self.outputs = [self.read(argument) for argument in _list(_dict(graph)["outputs"])]
         self.calls = [self.call(node) for node in _list(_dict(graph)["nodes"])]
 

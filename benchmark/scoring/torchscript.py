@@ -79,8 +79,11 @@ class Module:
         UsageError: damaged, or with operators that are not run.
     """
 
+    names: set[str]
+    prints: bool
+
     def __init__(self, path: Path) -> None:
-        self.names: set[str] = set()
+        self.names = set()
         self.prints = False
         with reading(path, "TorchScript"):
             module, functions = _loaded(path)
