@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from disbench.errors import UsageError
+from disbench.files import not_linked
 from disbench.leaderboards import aggregate, formats, labels
 from disbench.leaderboards.provenance import FILE, Provenance
 from disbench.texts import clean, from_cell
@@ -42,7 +43,7 @@ def scores(path: Path) -> pd.DataFrame:
     Raises:
         UsageError: its scores.csv lacks a column.
     """
-    text = pd.read_csv(path / "scores.csv", dtype=str, keep_default_na=False).map(from_cell)
+    text = pd.read_csv(not_linked(path / "scores.csv"), dtype=str, keep_default_na=False).map(from_cell)
     if "plugin" not in text:
         # Saved before plug-ins were recorded, from methods of this package.
         text["plugin"] = ""
