@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from disbench.errors import UsageError, argument, unknown
+from disbench.texts import cell, clean, clean_lines
 
 FORMATS = ("terminal", "csv", "parquet", "markdown", "latex", "html")
 SUFFIXES = {
@@ -93,21 +94,36 @@ def markdown(text: pd.DataFrame, title: str = "", notes: Sequence[str] = ()) -> 
         notes: sentences below it.
     """
 
-    def cell(value: object) -> str:
-        escaped = html_escapes.escape(str(value), quote=False).replace("\\", "\\\\").replace("|", "\\|")
+    def shown(value: object) -> str:
+        escaped = html_escapes.escape(clean(value), quote=False).replace("\\", "\\\\").replace("|", "\\|")
+        # a link or a picture is its text
+        escaped = escaped.replace("](", "]\\(").replace("][", "]\\[")
         return " ".join(escaped.split())
 
-    safe = text.map(cell).rename(columns=cell)
+    safe = text.map(shown).rename(columns=shown)
     align = ["right" if _numeric(text[column]) else "left" for column in text]
     table = str(safe.to_markdown(index=False, disable_numparse=True, colalign=align if len(text) else None))
-    above = f"**{cell(title)}**\n\n" if title else ""
-    below = "\n\n" + "\n".join(f"- {cell(note)}" for note in notes) if notes else ""
+    above = f"**{shown(title)}**\n\n" if title else ""
+    below = "\n\n" + "\n".join(f"- {shown(note)}" for note in notes) if notes else ""
     return above + table + below + "\n"
+
+
+def csv(frame: pd.DataFrame) -> str:
+    """A frame as CSV; no text in it is a formula for a spreadsheet.
+
+    Args:
+        frame: numbers and texts, without its index.
+    """
+    texts = frame.select_dtypes(exclude=["number", "bool"])
+    safe = frame.copy(deep=False)
+    for name in texts:
+        safe[name] = frame[name].map(cell)
+    return safe.rename(columns=cell).to_csv(index=False)
 
 
 def escape_latex(text: object) -> str:
     """A text in which no character has a meaning for LaTeX."""
-    return "".join(LATEX.get(c, c) for c in " ".join(str(text).split()))
+    return "".join(LATEX.get(c, c) for c in " ".join(clean(text).split()))
 
 
 def latex(text: pd.DataFrame, title: str = "", notes: Sequence[str] = ()) -> str:
@@ -141,12 +157,15 @@ def html(text: pd.DataFrame, title: str = "", notes: Sequence[str] = ()) -> str:
         title: its caption.
         notes: sentences below it.
     """
-    escape = html_escapes.escape
+
+    def escape(value: object) -> str:
+        return html_escapes.escape(clean_lines(value))
+
     align = [' style="text-align:right"' if _numeric(text[column]) else "" for column in text]
-    head = "".join(f"<th>{escape(str(column))}</th>" for column in text.columns)
+    head = "".join(f"<th>{escape(column)}</th>" for column in text.columns)
     body = "\n".join(
         "<tr>"
-        + "".join(f"<td{a}>{escape(str(value))}</td>" for a, value in zip(align, row, strict=True))
+        + "".join(f"<td{a}>{escape(value)}</td>" for a, value in zip(align, row, strict=True))
         + "</tr>"
         for row in text.itertuples(index=False)
     )

@@ -10,7 +10,8 @@ import io
 import math
 import re
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import matplotlib as mpl
@@ -20,11 +21,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
+from matplotlib.text import Text
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
 from disbench.errors import UsageError
 from disbench.leaderboards import aggregate, journals, labels
+from disbench.texts import clean, clean_lines
 
 Floats = NDArray[np.float64]
 
@@ -93,6 +96,7 @@ def render(figure: Figure, kind: Literal["png", "svg"]) -> bytes:
         figure: the plot.
         kind: format of the file.
     """
+    _clean(figure)
     buffer = io.BytesIO()
     metadata: dict[str, str | None] = {"Software": None} if kind == "png" else {"Date": None, "Creator": None}
     figure.savefig(buffer, format=kind, dpi=DPI, metadata=metadata)
@@ -108,6 +112,7 @@ def inline(figure: Figure, name: str, alt: str) -> str:
         name: prefix of every id, unique in the page.
         alt: what the picture shows, in words.
     """
+    _clean(figure)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     text = buffer.getvalue().decode("utf-8")
@@ -124,7 +129,25 @@ def inline(figure: Figure, name: str, alt: str) -> str:
     return text.replace("<svg", f'<svg role="img" aria-label="{_attribute(alt)}" style="width:{width}px"', 1)
 
 
+def _clean(figure: Figure) -> None:
+    """Cleans every text of a figure, those of its ticks included."""
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            ticks = axis.get_major_formatter()
+            # names; all others write numbers
+            if isinstance(ticks, FuncFormatter):
+                ticks.func = partial(_clean_tick, ticks.func)
+    for artist in figure.findobj(Text):
+        if isinstance(artist, Text):
+            artist.set_text(clean_lines(artist.get_text()))
+
+
+def _clean_tick(name: Callable[[float, int | None], str], value: float, place: int | None = None) -> str:
+    return clean_lines(name(value, place))
+
+
 def _attribute(text: str) -> str:
+    text = clean(text)
     for character, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&quot;")):
         text = text.replace(character, entity)
     return text

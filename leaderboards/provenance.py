@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from disbench.errors import UsageError
-from disbench.files import Json, write_text
+from disbench.files import Json, not_linked, parse_json, write_text
 
 FILE = "provenance.json"
 NEEDED = ("commands", "environments", "protocols", "seconds")
@@ -124,11 +124,10 @@ class Provenance:
         Raises:
             UsageError: the file is damaged.
         """
-        path = folder / FILE
-        try:
-            values = json.loads(path.read_text("utf-8"))
-        except ValueError as error:
-            raise UsageError(f"{path} is damaged ({error}); save the result again.") from None
+        path = not_linked(folder / FILE)
+        values = parse_json(path.read_text("utf-8", "replace"))
+        if not isinstance(values, dict):
+            raise UsageError(f"{path} is damaged; save the result again.")
         missing = sorted(set(NEEDED) - set(values))
         if missing:
             raise UsageError(f"{path} lacks {', '.join(missing)}; save the result again.")

@@ -25,13 +25,17 @@ from PIL import Image
 
 from disbench import units
 from disbench.errors import UsageError
+from disbench.files import not_linked
 from disbench.leaderboards import aggregate, journals, labels, plots, shown, tables
 from disbench.leaderboards.provenance import Cost, Provenance
+from disbench.texts import clean_lines
 
 # Bytes of all traversals together; larger pictures are shown smaller.
 PICTURE_BYTES = 5_000_000
 # Bytes of all training curves together; the curves beyond are left out.
 CURVE_BYTES = 2_500_000
+# Of one picture: 40 codes in 20 steps of 128 pixels have a quarter of them.
+MOST_PIXELS = 2**25 + 2**24
 # Methods with traversals.
 MOST_SHOWN = 12
 # Rows of the table of seeds.
@@ -39,6 +43,11 @@ MOST_ROWS = 2_000
 STATES = ("done", "failed", "running", "stopped", "queued")
 # The columns that identify a seed.
 SEED = ["dataset", "protocol", "cell", "seed"]
+
+
+def _seen(value: object) -> object:
+    """Every text of the page, on its way into it; what is markup is ours."""
+    return clean_lines(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 @dataclass(frozen=True)
@@ -261,6 +270,7 @@ def render(findings: Findings) -> str:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("disbench.leaderboards"),
         autoescape=True,
+        finalize=_seen,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -478,6 +488,18 @@ def _pictures(findings: Findings) -> Pictures:
     return Pictures(by_method, most, list(findings.traversals)[MOST_SHOWN:], unreadable)
 
 
+def opened(path: Path) -> Image.Image:
+    """A picture in RGB.
+
+    Raises:
+        OSError, ValueError: it cannot be read, is a link, or is larger than any traversal.
+    """
+    with Image.open(not_linked(path)) as image:
+        if image.width * image.height > MOST_PIXELS:
+            raise UsageError(f"{path} has {image.width} x {image.height} pixels, too many for a traversal.")
+        return image.convert("RGB")
+
+
 def picture(path: Path, budget: int) -> tuple[str, int, int, int]:
     """A picture as PNG, shrunk until it fits.
 
@@ -491,8 +513,7 @@ def picture(path: Path, budget: int) -> tuple[str, int, int, int]:
     Raises:
         OSError, ValueError: it cannot be read.
     """
-    with Image.open(path) as image:
-        whole = image.convert("RGB")
+    whole = opened(path)
     for shrunk in (1, 2, 4, 8):
         size = (max(1, whole.width // shrunk), max(1, whole.height // shrunk))
         buffer = io.BytesIO()

@@ -16,8 +16,10 @@ import numpy as np
 import pandas as pd
 
 from disbench.errors import UsageError
+from disbench.files import not_linked
 from disbench.leaderboards import aggregate, formats, labels
 from disbench.leaderboards.provenance import FILE, Provenance
+from disbench.texts import clean, from_cell
 
 FOLDER = Path(str(files("disbench.leaderboards") / "results"))
 PICTURE = "strip.png"
@@ -41,7 +43,7 @@ def scores(path: Path) -> pd.DataFrame:
     Raises:
         UsageError: its scores.csv lacks a column.
     """
-    text = pd.read_csv(path / "scores.csv", dtype=str, keep_default_na=False)
+    text = pd.read_csv(not_linked(path / "scores.csv"), dtype=str, keep_default_na=False).map(from_cell)
     if "plugin" not in text:
         # Saved before plug-ins were recorded, from methods of this package.
         text["plugin"] = ""
@@ -104,7 +106,7 @@ def _section(path: Path, link: str) -> str:
         formats.markdown(wide(board)),
         *picture,
         "```sh",
-        *source.commands,
+        *map(clean, source.commands),
         "```",
         "",
     ]

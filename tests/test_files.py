@@ -8,7 +8,7 @@ import threading
 import filelock
 import pytest
 
-from disbench import files, texts
+from disbench import files
 from disbench.errors import UsageError
 
 HOLDS = """
@@ -119,9 +119,3 @@ def test_what_a_library_says_about_a_file_is_one_sentence(tmp_path):
     assert broken(path, PermissionError(13, "Permission denied")) == f"cannot read {path}: Permission denied."
     assert "takes more memory than there is" in broken(path, MemoryError())
     assert broken(path, UsageError("as it was")) == "as it was"
-
-
-def test_the_first_words_of_an_error_are_printable():
-    assert texts.short(" a\n\tb \x1b[31m") == "a b ?[31m"
-    assert texts.short("abcdef", 5) == "ab..."
-    assert texts.short(ValueError()) == "ValueError"

@@ -231,7 +231,7 @@ def deliver(
         say(console, *notes)
         return
     if kind == "csv":
-        content = numbers.to_csv(index=False)
+        content = formats.csv(numbers)
     elif kind == "terminal":
         plain = Writer(file=io.StringIO(), width=200)
         plain.print(table(text))
@@ -255,7 +255,7 @@ def deliver(
             with replacing(path) as temporary:
                 frame.to_parquet(temporary, index=False)
         else:
-            write_text(path, frame.to_csv(index=False))
+            write_text(path, formats.csv(frame))
         written.append(path)
     say(console, f"written: {', '.join(map(str, written))}")
 

@@ -15,9 +15,10 @@ from disbench import plugins
 from disbench.benchmark.cli import leaderboard, plot, report, run, score
 from disbench.benchmark.cli.bench import app as bench_app
 from disbench.benchmark.cli.data import app as data_app
-from disbench.benchmark.cli.terminal import option
+from disbench.benchmark.cli.terminal import line, option
 from disbench.errors import UsageError, unknown
 from disbench.files import disk_is_full, unwritable
+from disbench.texts import clean
 
 
 class PluginGroup(TyperGroup):
@@ -98,8 +99,8 @@ def list_(
     """List the available names, one per line."""
     if what not in LISTS:
         raise unknown("list", what, LISTS)
-    for name, line in _listed(what):
-        print(f"{name:<24} {line}")
+    for name, description in _listed(what):
+        line(f"{name:<24} {description}")
 
 
 def _listed(what: str) -> list[tuple[str, str]]:
@@ -135,7 +136,7 @@ def _line(describe: Callable[[str], str], name: str) -> str:
 
 def fail(sentence: str) -> NoReturn:
     """Ends the program with a usage error."""
-    print(f"disbench: {sentence}", file=sys.stderr)
+    print(f"disbench: {clean(sentence)}", file=sys.stderr)
     raise SystemExit(2)
 
 

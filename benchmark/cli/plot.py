@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from disbench.benchmark.cli.terminal import DataDir, Device
+from disbench.benchmark.cli.terminal import DataDir, Device, line
 from disbench.errors import unknown
 from disbench.files import unwritable, write_bytes
 
@@ -74,4 +74,4 @@ def write(figures: dict[str, Figure], folder: Path) -> None:
                 write_bytes(path, content)
             except OSError as error:
                 raise unwritable(folder, error) from None
-            print(path)
+            line(path)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from disbench.benchmark.cli.terminal import Mixed
+from disbench.benchmark.cli.terminal import Mixed, line
 from disbench.files import unwritable, write_text
 
 
@@ -49,4 +49,4 @@ def report(
         write_text(path, text)
     except OSError as error:
         raise unwritable(path, error) from None
-    print(f"{path} ({len(text.encode()) / 1e6:.1f} MB)")
+    line(f"{path} ({len(text.encode()) / 1e6:.1f} MB)")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from disbench.benchmark.cli.terminal import DataDir, Device, option, table, terminal
+from disbench.benchmark.cli.terminal import DataDir, Device, line, option, table, terminal
 from disbench.console import say
 from disbench.errors import UsageError, spelled
 from disbench.files import unwritable
@@ -215,4 +215,5 @@ def traverse(
         )
     except OSError as error:
         raise unwritable((out or checkpoint).parent, error) from None
-    print(f"{png}\n{gif}")
+    line(png)
+    line(gif)

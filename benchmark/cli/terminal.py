@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from disbench.texts import clean
+
 if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
@@ -42,6 +44,11 @@ def terminal() -> Console:
     return plain if plain.is_terminal else Console(width=max(plain.width, 120))
 
 
+def line(text: object) -> None:
+    """Prints one line, cleaned, for programs that read it: neither wrapped nor coloured."""
+    print(clean(text))
+
+
 NUMBERS = (
     "done",
     "running",
@@ -72,12 +79,15 @@ NUMBERS = (
 
 
 def table(frame: pd.DataFrame) -> Table:
-    """A frame of texts as a table, columns of `NUMBERS` at the right."""
+    """A frame of texts as a table, columns of `NUMBERS` at the right; nothing in them is markup."""
     from rich.table import Table
+    from rich.text import Text
 
     drawn = Table()
     for column in frame.columns:
-        drawn.add_column(column, justify="right" if column in NUMBERS else "left", overflow="fold")
+        drawn.add_column(
+            Text(clean(column)), justify="right" if column in NUMBERS else "left", overflow="fold"
+        )
     for row in frame.itertuples(index=False):
-        drawn.add_row(*row)
+        drawn.add_row(*(Text(clean(cell)) for cell in row))
     return drawn

@@ -18,7 +18,7 @@ from disbench.benchmark.datasets.reference import DataRef
 from disbench.benchmark.scoring import draws, scoring
 from disbench.benchmark.scoring.scoring import Progress
 from disbench.benchmark.scoring.trained import Trained
-from disbench.files import write_atomically
+from disbench.files import not_linked, write_atomically
 from disbench.metrics import ContingencyTable
 from disbench.metrics.arrays import Floats, Ints
 
@@ -91,6 +91,7 @@ def write(path: Path, about: DataRef, rows: Ints, codes: Floats) -> None:
 
 def read(path: Path, about: DataRef) -> tuple[Ints, Floats] | None:
     """Rows (n,) and codes (n, d) of a file; None if it is missing, damaged, or of another data set."""
+    not_linked(path)
     try:
         with np.load(path, allow_pickle=False) as file:
             if (str(file["sha256"]), int(file["size"])) != (about.sha256, about.size):

@@ -19,7 +19,7 @@ from disbench.benchmark.runs.store import Record
 from disbench.errors import UsageError, unknown
 from disbench.leaderboards import aggregate, labels, results
 from disbench.leaderboards.provenance import Provenance
-from disbench.leaderboards.report import Findings, Matrix, Traversal
+from disbench.leaderboards.report import Findings, Matrix, Traversal, opened
 
 
 def findings(runs: Sequence[Path], frame: pd.DataFrame, notes: Sequence[str], metric: str = "") -> Findings:
@@ -145,8 +145,9 @@ def pixels(path: Path) -> NDArray[np.uint8]:
         UsageError: it cannot be read.
     """
     try:
-        with Image.open(path) as image:
-            return np.asarray(image.convert("RGB"))
+        return np.asarray(opened(path))
+    except UsageError:
+        raise
     except (OSError, ValueError, Image.DecompressionBombError) as error:
         raise UsageError(f"{path} is not a picture that can be read: {error}") from None
 

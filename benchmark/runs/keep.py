@@ -71,7 +71,7 @@ def keep(name: str, runs: Sequence[Path], frame: pd.DataFrame, results_in: Path 
     notes = shown.notes(frame, board) + warnings(frame)
     with replacing_folder(path) as folder:
         write_leaderboard(folder, frame, board, notes, title=name)
-        (folder / "pairs.csv").write_text(pairs.to_csv(index=False), "utf-8")
+        (folder / "pairs.csv").write_text(formats.csv(pairs), "utf-8")
         if board["n"].any():
             (folder / results.PICTURE).write_bytes(plots.render(plots.strip(frame, board), "png"))
         provenance.describe(name, runs, frame).write(folder)
@@ -90,8 +90,8 @@ def write_leaderboard(
         notes: sentences below the table.
         title: above the table.
     """
-    write_text(folder / "scores.csv", frame.to_csv(index=False))
-    write_text(folder / "leaderboard.csv", board.to_csv(index=False))
+    write_text(folder / "scores.csv", formats.csv(frame))
+    write_text(folder / "leaderboard.csv", formats.csv(board))
     write_text(
         folder / "leaderboard.md", formats.markdown(shown.leaderboard(board), title=title, notes=notes)
     )

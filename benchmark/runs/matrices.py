@@ -18,6 +18,7 @@ from disbench.benchmark.runs.store import Record
 from disbench.benchmark.scoring import draws, scoring
 from disbench.benchmark.scoring.trained import Trained
 from disbench.errors import UsageError, argument
+from disbench.files import not_linked
 from disbench.leaderboards import labels
 from disbench.leaderboards.report import Matrix
 from disbench.metrics.arrays import Floats, Ints
@@ -61,6 +62,9 @@ def matrix(
     if scored is not None:
         return scored
     codes, checkpoint = folder / "codes.npz", folder / "checkpoint.pt"
+    if target.is_dir():
+        not_linked(codes)
+        not_linked(checkpoint)
     if codes.exists():
         return _of_file(codes, choice, part, data_dir)
     if not checkpoint.exists():

@@ -30,8 +30,11 @@ from disbench.benchmark.scoring.entries import ScoreEntry, answer, read_entries
 from disbench.errors import UsageError, argument
 from disbench.files import (
     Json,
+    fits,
     is_temporary,
     locked,
+    not_linked,
+    parse_json,
     plain,
     read_json,
     replacing,
@@ -39,12 +42,37 @@ from disbench.files import (
     write_json,
 )
 from disbench.leaderboards import labels
+from disbench.texts import short
 
 if TYPE_CHECKING:
     from disbench.benchmark.protocols import Protocol
 
 KIND = "disbench run"
 FORMAT = 1
+# What the fields of the files may be: a run may come from anyone.
+NOTHING = type(None)
+OF_CELL = {
+    **dict.fromkeys(("method", "variant", "config_name", "protocol", "plugin"), (str,)),
+    "config": (dict,),
+    "dataset": (dict,),
+    "seed": (int,),
+}
+OF_FILE = {"cell": (dict,), "environment": (dict,), "device": (str,), "together": (int,)}
+OF_FAILURE = {
+    **dict.fromkeys(("type", "message"), (str,)),
+    **dict.fromkeys(("term", "traceback"), (str, NOTHING)),
+    "step": (int, NOTHING),
+}
+OF_STATUS = {
+    **dict.fromkeys(("state", "phase", "updated"), (str,)),
+    **dict.fromkeys(("step", "steps"), (int,)),
+    **dict.fromkeys(("seconds", "training"), (float, NOTHING)),
+    **dict.fromkeys(("process", "peak_private_mb"), (int, NOTHING)),
+    "error": (dict, NOTHING),
+}
+OF_LINE = {"step": (int,), "terms": (dict,), "monitor": (dict,)}
+OF_VALUE = (float, list, NOTHING)
+STATES = ("queued", "running", "stopped", "failed", "done")
 
 
 @dataclass(frozen=True)
@@ -133,16 +161,40 @@ class CellFile:
 
     @classmethod
     def read(cls, folder: Path) -> CellFile | None:
-        """Of a cell's folder; None if the file is missing or damaged."""
-        values = read_json(folder / "cell.json")
+        """Of a cell's folder; None if the file is missing or damaged.
+
+        Raises:
+            UsageError: it describes no cell of this version.
+        """
+        path = folder / "cell.json"
+        values = read_json(path)
         if not isinstance(values, dict):
             return None
+        _check_cell(path, values)
         known = {f.name: values[f.name] for f in fields(cls) if f.name in values}
         return cls(**{**known, "cell": Cell.read(values["cell"])})
 
     def write(self, folder: Path) -> None:
         """Into a cell's folder."""
         write_json(folder / "cell.json", asdict(self))
+
+
+def _check_cell(path: Path, values: Json) -> None:
+    """Raises UsageError for the JSON of a cell.json that is of another form than this version writes."""
+    cell: Json = values["cell"] if fits(values, OF_FILE, ["cell"]) else {}
+    needed = [f.name for f in fields(Cell) if f.name != "plugin"]
+    odd = sorted({*needed} ^ {*cell} - {"plugin"})
+    texts = [value for value in values.get("environment", {}).values() if value is not None] if cell else []
+    steps = cell["config"].get("steps") if not odd and fits(cell, OF_CELL) else None
+    if not fits({"steps": steps}, {"steps": (int,)}) or not all(isinstance(text, str) for text in texts):
+        names = short(", ".join(odd), 60)
+        what = f"its fields differ: {names}" if odd and cell else "its values are of other kinds"
+        raise UsageError(
+            f"{path} describes no seed as this version of disbench writes it ({what}); use the version that "
+            "wrote it, or remove the folder."
+        )
+    if cell["seed"] < 0:
+        raise UsageError(f"{path} has seed {cell['seed']}, which is negative; remove the folder.")
 
 
 @dataclass(frozen=True)
@@ -165,7 +217,9 @@ class Failure:
 
     @classmethod
     def read(cls, values: Json) -> Failure:
-        """From the values within a status.json."""
+        """From the values within a status.json; an empty one if they are of other kinds."""
+        if not fits(values, OF_FAILURE):
+            return cls()
         return cls(**{f.name: values[f.name] for f in fields(cls) if f.name in values})
 
     def plain(self) -> dict[str, object]:
@@ -209,8 +263,10 @@ class Status:
 
     @classmethod
     def of(cls, values: Json) -> Status:
-        """From the values of a status.json."""
+        """From the values of a status.json; "queued" if they are of other kinds than this version writes."""
         known = {f.name: values[f.name] for f in fields(cls) if f.name in values}
+        if not fits(known, OF_STATUS) or known.get("state", "queued") not in STATES:
+            return cls()
         if known.get("error") is not None:
             known["error"] = Failure.read(known["error"])
         return cls(**known)
@@ -274,7 +330,12 @@ def is_run(path: Path) -> bool:
 
 
 def check_run(path: Path) -> None:
-    """Raises UsageError if the folder is not a run of the format that this version reads."""
+    """Raises UsageError if the folder is not a run of the format that this version reads.
+
+    The folder itself may be a link, as it is the user who named it.
+    """
+    if not _is_text(path):
+        raise UsageError(f"the name of {path} is not text in UTF-8; rename the folder.")
     if not is_run(path):
         raise UsageError(f"{path} is not a disbench run; give the folder that `disbench run --out` wrote.")
     written = read_json(path / "run.json").get("format")
@@ -336,9 +397,22 @@ def records(run: Path) -> list[Record]:
         UsageError: the folder is not a run.
     """
     check_run(run)
-    read = [Record.read(path.parent) for path in run.glob("*/seed-*/cell.json")]
+    folders = [path.parent for path in run.glob("*/seed-*/cell.json")]
+    for folder in folders:
+        not_linked(folder.parent)
+        if not _is_text(not_linked(folder)):
+            raise UsageError(f"the name of {folder} is not text in UTF-8; remove the folder.")
+    read = [Record.read(folder) for folder in folders]
     known = [record for record in read if record is not None]
     return sorted(known, key=lambda r: (r.cell.label, str(r.folder.parent), r.cell.seed))
+
+
+def _is_text(path: Path) -> bool:
+    """Whether a name is text, not any bytes that a file system takes."""
+    with contextlib.suppress(UnicodeEncodeError):
+        str(path).encode()
+        return True
+    return False
 
 
 def cells(run: Path) -> list[tuple[Cell, Path]]:
@@ -358,12 +432,12 @@ def write_scores(folder: Path, entries: list[ScoreEntry]) -> None:
 
 def is_done(folder: Path, protocol: Protocol) -> bool:
     """Whether a cell is trained, and scored by the metrics of its protocol."""
-    return (folder / "checkpoint.pt").is_file() and answer(scores(folder), protocol.metrics)
+    return not_linked(folder / "checkpoint.pt").is_file() and answer(scores(folder), protocol.metrics)
 
 
 def hold(folder: Path) -> contextlib.AbstractContextManager[bool]:
     """Locks a cell against other processes; yields False if another one holds it already."""
-    return locked(folder / ".lock")
+    return locked(not_linked(folder / ".lock"))
 
 
 def tidy(folder: Path) -> None:
@@ -396,16 +470,28 @@ def read_lines(path: Path) -> list[Json]:
     """The lines of a metrics.jsonl, without a last one that a kill cut short.
 
     Raises:
-        UsageError: another line is damaged.
+        UsageError: another line is damaged, or it is a link.
     """
-    return list(_lines(path)) if path.exists() else []
+    return list(_lines(path)) if not_linked(path).exists() else []
 
 
 def _lines(path: Path) -> Iterator[Json]:
     for number, text in enumerate(path.read_text("utf-8").split("\n")[:-1], start=1):
-        try:
-            yield json.loads(text)
-        except json.JSONDecodeError:
+        line = parse_json(text)
+        if not _is_line(line):
             raise UsageError(
                 f"line {number} of {path} is damaged; delete the folder of this seed to train it again."
-            ) from None
+            )
+        yield line
+
+
+def _is_line(line: object) -> bool:
+    """Whether it has the numbers of a step by name, or lists of some."""
+    if not isinstance(line, dict) or not fits(line, OF_LINE, OF_LINE):
+        return False
+    values = {**line["terms"], **line["monitor"]}
+    lists = [value for value in values.values() if isinstance(value, list)]
+    inner = {str(i): each for i, each in enumerate(each for value in lists for each in value)}
+    return fits(values, dict.fromkeys(values, OF_VALUE)) and fits(
+        inner, dict.fromkeys(inner, (float, NOTHING))
+    )

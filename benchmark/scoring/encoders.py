@@ -12,10 +12,11 @@ import inspect
 import re
 import sys
 import zipfile
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -23,6 +24,7 @@ from disbench.benchmark.scoring import pt2, torchscript
 from disbench.benchmark.scoring.files import Kind, members, recognise
 from disbench.benchmark.scoring.formats import load_safetensors
 from disbench.errors import UsageError, argument
+from disbench.metrics.conversion import as_array
 from disbench.models.checkpoint import load_tensors
 from disbench.texts import short
 
@@ -56,7 +58,8 @@ class Network:
 
 def scripted(path: Path) -> Network:
     """A TorchScript module, checked and loaded by `torchscript`."""
-    return Network(path, torchscript.load(path))
+    module = torchscript.Module(path)
+    return Network(path, module, assumed=("what it prints is not shown",) if module.prints else ())
 
 
 def exported(path: Path) -> Network:
@@ -79,6 +82,73 @@ FORMATS: Mapping[Kind, tuple[str, Callable[[Path], Network]]] = {
     "pt2": ("a torch.export encoder", exported),
     "onnx": ("an ONNX encoder", onnx),
 }
+
+
+# --- What a network returns ---
+
+
+@dataclass(frozen=True)
+class Other:
+    """An output that cannot be the code, of a network in another process.
+
+    Attributes:
+        words: what it is.
+    """
+
+    words: str
+
+
+class Unreadable:
+    """In the place of an output that cannot be made an array, such as a tensor without numbers."""
+
+
+def _plain(value: object) -> object:
+    """An output of any library, device, layout and type as a plain tensor, if it is an array of numbers."""
+    if value.is_complex() if isinstance(value, Tensor) else not hasattr(value, "shape"):
+        return value
+    try:
+        return torch.from_numpy(np.array(as_array(value, "the output")))
+    except UsageError:
+        return Unreadable()
+
+
+def outputs(returned: object) -> list[tuple[str, object]]:
+    """Name and value of each output, made plain; one without a name has its number."""
+    if isinstance(returned, Mapping):
+        return [(str(name), _plain(value)) for name, value in returned.items()]
+    if isinstance(returned, tuple | list):
+        names = getattr(returned, "_fields", range(len(returned)))
+        return [(str(name), _plain(value)) for name, value in zip(names, returned, strict=True)]
+    return [("0", _plain(returned))]
+
+
+def described(value: object, batch: int) -> str:
+    """An output in words: its shape, where it has one."""
+    if isinstance(value, Other):
+        return value.words
+    if not isinstance(value, Tensor) or value.is_nested:
+        return type(value).__name__
+    first = ("b",) if value.ndim and len(value) == batch else tuple(value.shape[:1])
+    return shape((*first, *value.shape[1:]))
+
+
+def as_table(value: object, batch: int) -> Tensor | None:
+    """Real numbers (b, d), also where they come as (b, d, 1, 1)."""
+    if (
+        not isinstance(value, Tensor)
+        or value.is_complex()
+        or value.layout != torch.strided
+        or value.is_nested
+    ):
+        return None
+    if value.ndim == 4 and value.shape[2:] == (1, 1):
+        value = value[:, :, 0, 0]
+    return value if value.ndim == 2 and len(value) == batch and value.shape[1] else None
+
+
+def shape(sizes: Sequence[int | str | None]) -> str:
+    """Sizes in words, the first of which may be free."""
+    return f"({', '.join('b' if i == 0 and s is None else str(s or '?') for i, s in enumerate(sizes))})"
 
 
 # --- State dicts: weights, and the module that they belong to ---

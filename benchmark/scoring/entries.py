@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from disbench import plugins
-from disbench.files import plain
+from disbench.files import fits, plain
 
 if TYPE_CHECKING:
     from disbench.benchmark.protocols import MetricChoice
@@ -161,11 +161,25 @@ class ScoreEntry:
 
 
 FIELDS = tuple(f.name for f in fields(ScoreEntry))
+# What the fields may be in a file.
+NOTHING = type(None)
+OF_ENTRY: Mapping[str, tuple[type, ...]] = {
+    **dict.fromkeys(("metric", "label"), (str,)),
+    **dict.fromkeys(("preset", "plugin", "reason", "chance", "classifier"), (str, NOTHING)),
+    **dict.fromkeys(("changed", "parts"), (dict,)),
+    **dict.fromkeys(("settings", "draws"), (dict, NOTHING)),
+    **dict.fromkeys(("dropped_factors", "warnings"), (list,)),
+    "score": (float, NOTHING),
+    "higher_is_better": (bool,),
+    "live": (list, NOTHING),
+    "n_encoded": (int,),
+    "seconds": (float,),
+}
 
 
 def read_entries(values: object) -> list[ScoreEntry] | None:
     """The entries of a `scores.json`, from its JSON; None for any other content."""
-    if not isinstance(values, list) or not all(isinstance(entry, dict) for entry in values):
+    if not isinstance(values, list) or not all(fits(entry, OF_ENTRY, ASKED[:3]) for entry in values):
         return None
     try:
         return [ScoreEntry.read(entry) for entry in values]

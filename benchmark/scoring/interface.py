@@ -7,11 +7,10 @@ mislead, and else assumed. `fit` returns what was found and assumed as sentences
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,13 +18,13 @@ from disbench.benchmark import datasets
 from disbench.benchmark.datasets import manifest
 from disbench.benchmark.datasets.dataset import Dataset
 from disbench.benchmark.datasets.naming import split_name
+from disbench.benchmark.scoring import encoders
 from disbench.benchmark.scoring.encoders import Network
 from disbench.benchmark.scoring.scoring import Progress
 from disbench.benchmark.scoring.trained import encode
 from disbench.errors import UsageError, argument, unknown
 from disbench.metrics import ContingencyTable
 from disbench.metrics.arrays import Floats, Ints
-from disbench.metrics.conversion import as_array
 from disbench.texts import short
 
 RANGES = {"0,1": "[0, 1]", "-1,1": "[-1, 1]", "0,255": "[0, 255]", "uint8": "0 to 255, uint8"}  # in words
@@ -185,9 +184,9 @@ def choose_code(path: Path, returned: object, output: str, batch: int) -> tuple[
     Raises:
         UsageError: there is none, or more than one that could be it.
     """
-    outputs = [(name, _plain(value)) for name, value in _outputs(returned)]
-    tables = {name: _as_table(value, batch) for name, value in outputs}
-    known = ", ".join(f"{short(name, 20)} {_described(value, batch)}" for name, value in outputs[:8])
+    outputs = encoders.outputs(returned)
+    tables = {name: encoders.as_table(value, batch) for name, value in outputs}
+    known = ", ".join(f"{short(name, 20)} {encoders.described(value, batch)}" for name, value in outputs[:8])
     if output not in ("", "first-half"):
         numbered = {str(i): name for i, (name, _) in enumerate(outputs)}
         name = output if output in tables else numbered.get(output, "")
@@ -225,46 +224,6 @@ def choose_code(path: Path, returned: object, output: str, batch: int) -> tuple[
             )
         return table[:, : table.shape[1] // 2], f"{note}, the first half of its columns"
     return table, note
-
-
-class Unreadable:
-    """In the place of an output that cannot be made an array, such as a tensor without numbers."""
-
-
-def _plain(value: object) -> object:
-    """An output of any library, device, layout and type as a plain tensor, if it is an array of numbers."""
-    if value.is_complex() if isinstance(value, Tensor) else not hasattr(value, "shape"):
-        return value
-    try:
-        return torch.from_numpy(np.array(as_array(value, "the output")))
-    except UsageError:
-        return Unreadable()
-
-
-def _outputs(returned: object) -> list[tuple[str, object]]:
-    """Name and value of each output; one without a name has its number."""
-    if isinstance(returned, Mapping):
-        return [(str(name), value) for name, value in returned.items()]
-    if isinstance(returned, tuple | list):
-        names = getattr(returned, "_fields", range(len(returned)))
-        return [(str(name), value) for name, value in zip(names, returned, strict=True)]
-    return [("0", returned)]
-
-
-def _described(value: object, batch: int) -> str:
-    if not isinstance(value, Tensor):
-        return type(value).__name__
-    first = ("b",) if value.ndim and len(value) == batch else tuple(value.shape[:1])
-    return _shape((*first, *value.shape[1:]))
-
-
-def _as_table(value: object, batch: int) -> Tensor | None:
-    """Real numbers (b, d), also where they come as (b, d, 1, 1)."""
-    if not isinstance(value, Tensor) or value.is_complex() or value.layout != torch.strided:
-        return None
-    if value.ndim == 4 and value.shape[2:] == (1, 1):
-        value = value[:, :, 0, 0]
-    return value if value.ndim == 2 and len(value) == batch and value.shape[1] else None
 
 
 # --- How it takes images ---
@@ -314,7 +273,7 @@ def fit(
         size_, layout_ = argument("size"), argument("layout")
         if why is not None:
             raise UsageError(f"{why.marked} ({tried}; see {size_}, {layout_} and {argument('output')})")
-        takes = f"{network.path} takes images {_shape(declared)}, " if declared is not None else ""
+        takes = f"{network.path} takes images {encoders.shape(declared)}, " if declared is not None else ""
         raise UsageError(
             f"{takes}which {dataset} cannot give: {tried}; try {size_}, {layout_} or another data set."
         )
@@ -367,7 +326,7 @@ def _notes(
     interface, _ = fits[0]
     ready = interface.prepare(torch.zeros(interface.batch or 8, *data.shape), network.dtype)
     _, code = choose_code(network.path, _run(network, ready), interface.output, len(ready))
-    shape = _shape(("b", *ready.shape[1:]))
+    shape = encoders.shape(("b", *ready.shape[1:]))
     images = f"images {shape} ({interface.layout}) in {RANGES[interface.input_range]}"
     if not wanted.input_range and network.dtype != torch.uint8:
         images += f", which is assumed: the file does not declare it ({argument('input_range')})"
@@ -384,7 +343,3 @@ def _notes(
 
 def _size(size: tuple[int, int]) -> str:
     return str(size[0]) if size[0] == size[1] else f"{size[0]}x{size[1]}"
-
-
-def _shape(sizes: Sequence[int | str | None]) -> str:
-    return f"({', '.join('b' if i == 0 and s is None else str(s or '?') for i, s in enumerate(sizes))})"

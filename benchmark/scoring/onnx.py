@@ -1,29 +1,45 @@
-"""Runs an ONNX model with onnxruntime, an extra."""
+"""Runs an ONNX model with onnxruntime, after a check by the library onnx; both are an extra.
+
+A model may name other files as its weights, bring functions and operators of its own, and hide both in the
+graphs of its branches. So it is parsed by `onnx`, every message in it is looked at, whatever is not
+understood is thrown away, and onnxruntime gets what is left, written anew: it never sees the file.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from disbench.benchmark.scoring.operators import refusal
 from disbench.errors import UsageError
 from disbench.files import reading
 from disbench.texts import short
 
-# Which fields of the messages of onnx.proto lead to tensors, by field number. A tensor with field 13, or with
-# field 14 of 1, lies in another file.
-LEADS_TO = {
-    "model": {7: "graph", 25: "function"},
-    "graph": {1: "node", 5: "tensor", 15: "sparse"},
-    "function": {7: "node", 11: "attribute"},
-    "node": {5: "attribute"},
-    "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse"},
-    "sparse": {1: "tensor", 2: "tensor"},
-    "tensor": {},
-}
+# Operators of ai.onnx that exports of encoders use, on tensors of numbers. None knows files or texts.
+NAMES = """
+    Abs Acos Acosh Add And ArgMax ArgMin Asin Asinh Atan Atanh AveragePool BatchNormalization BitShift
+    BitwiseAnd BitwiseNot BitwiseOr BitwiseXor Cast CastLike Ceil Celu CenterCropPad Clip Col2Im Compress
+    Concat ConcatFromSequence Constant ConstantOfShape Conv ConvTranspose Cos Cosh CumSum DepthToSpace Div
+    Dropout Einsum Elu Equal Erf Exp Expand EyeLike Flatten Floor GRU Gather GatherElements GatherND Gelu
+    Gemm GlobalAveragePool GlobalLpPool GlobalMaxPool Greater GreaterOrEqual GridSample GroupNormalization
+    HardSigmoid HardSwish Hardmax Identity If InstanceNormalization IsInf IsNaN LRN LSTM LayerNormalization
+    LeakyRelu Less LessOrEqual Log LogSoftmax Loop LpNormalization LpPool MatMul Max MaxPool Mean
+    MeanVarianceNormalization Min Mish Mod Mul Neg NonZero Not OneHot Or PRelu Pad Pow RMSNormalization RNN
+    RandomNormal RandomNormalLike RandomUniform RandomUniformLike Range Reciprocal ReduceL1 ReduceL2
+    ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum ReduceSumSquare Relu
+    Reshape Resize Round Scan ScatterElements ScatterND Selu SequenceAt SequenceConstruct SequenceLength
+    Shape Shrink Sigmoid Sign Sin Sinh Size Slice Softmax Softplus Softsign SpaceToDepth Split
+    SplitToSequence Sqrt Squeeze Sub Sum Swish Tan Tanh ThresholdedRelu Tile TopK Transpose Trilu Unsqueeze
+    Upsample Where Xor
+"""
+ALLOWED = frozenset(NAMES.split())
+DOMAINS = ("", "ai.onnx")
+OLDEST = 7  # opset; exporters of 2018 wrote it
 TYPES: dict[str, tuple[type[np.generic], torch.dtype]] = {
     "tensor(float)": (np.float32, torch.float32),
     "tensor(double)": (np.float64, torch.float64),
@@ -46,8 +62,8 @@ class Model:
         returned: names of the outputs.
 
     Raises:
-        UsageError: onnxruntime is not installed, or the file is damaged, has weights in other files, or takes
-            anything but one tensor of images.
+        UsageError: onnx or onnxruntime is not installed, or the file is damaged, has weights in other files
+            or operators that are not run, or takes anything but one tensor of images.
     """
 
     name: str
@@ -58,18 +74,14 @@ class Model:
 
     def __init__(self, path: Path) -> None:
         try:
+            import onnx
             import onnxruntime
         except ImportError:
             raise UsageError(
-                f"{path} is an ONNX model, which needs onnxruntime: pip install 'disbench[onnx]'."
+                f"{path} is an ONNX model, which needs onnx and onnxruntime: pip install 'disbench[onnx]'."
             ) from None
         with reading(path, "ONNX"):
-            content = path.read_bytes()
-            if any(_external(memoryview(content), "model", 0)):
-                raise UsageError(
-                    f"{path} keeps weights in other files, which are not read; export it with "
-                    "external_data=False."
-                )
+            content = _checked(path, onnx.load_model_from_string(path.read_bytes()))
             options = onnxruntime.SessionOptions()
             # an error is raised; it would also be printed
             options.log_severity_level = 4
@@ -100,44 +112,59 @@ class Model:
         }
 
 
-def _external(message: memoryview, kind: str, depth: int) -> Iterator[bool]:
-    """Whether each tensor below a protobuf message lies in another file."""
-    if depth > 40:
-        raise ValueError("nested too deeply")
-    for number, value in _fields(message):
-        inner = LEADS_TO[kind].get(number)
-        if kind == "tensor" and (number == 13 or (number == 14 and value == 1)):
-            yield True
-        elif inner is not None:
-            if not isinstance(value, memoryview):
-                raise ValueError(f"field {number} of a {kind}")
-            yield from _external(value, inner, depth + 1)
+def _checked(path: Path, model: Any) -> bytes:
+    """The model as onnxruntime gets it.
+
+    Raises:
+        UsageError: weights in other files, functions, or operators that are not run.
+    """
+    model.DiscardUnknownFields()
+    # onnxruntime may take its own settings from there
+    del model.metadata_props[:]
+    _check_opsets(path, {entry.domain: entry.version for entry in model.opset_import})
+    for name, message in _messages("", model):
+        match type(message).__name__:
+            case "FunctionProto":
+                raise UsageError(f"{path} brings functions of its own; export it with its functions inlined.")
+            case "TensorProto" if message.data_location or message.external_data:
+                raise UsageError(
+                    f"{path} keeps weights in other files, which are not read; export it with "
+                    "external_data=False."
+                )
+            case "NodeProto" if message.domain not in DOMAINS or message.op_type not in ALLOWED:
+                operator = f"{message.domain}::{message.op_type}" if message.domain else message.op_type
+                raise refusal(path, operator)
+            case "SparseTensorProto" | "TrainingInfoProto":
+                raise UsageError(f"{path} holds {short(name, 40)}; export an encoder of dense weights alone.")
+    whole: bytes = model.SerializeToString()
+    return whole
 
 
-def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
-    """Number and value of each field of a protobuf message: an int, or the bytes of what has a length."""
-    at = 0
-    while at < len(message):
-        tag, at = _varint(message, at)
-        if tag & 7 == 0:
-            number, at = _varint(message, at)
-            yield tag >> 3, number
-            continue
-        size = {1: 8, 5: 4}.get(tag & 7)
-        if tag & 7 == 2:
-            size, at = _varint(message, at)
-        if size is None or at + size > len(message):
-            raise ValueError(f"a field of wire type {tag & 7} that does not fit")
-        yield tag >> 3, message[at : at + size]
-        at += size
+def _check_opsets(path: Path, opsets: Mapping[str, int]) -> None:
+    """Refuses operators of other libraries, and versions that this onnx does not know."""
+    import onnx
+
+    unknown = sorted(set(opsets) - set(DOMAINS))
+    if unknown or not opsets:
+        raise UsageError(
+            f"{path} uses the operators of {short(', '.join(unknown) or 'nobody', 60)}; export an encoder of "
+            "ONNX's own operators, or score its codes."
+        )
+    newest = onnx.defs.onnx_opset_version()
+    for version in opsets.values():
+        if not OLDEST <= version <= newest:
+            raise UsageError(
+                f"{path} is of opset {version}, and {OLDEST} to {newest} are read; export it for one of them."
+            )
 
 
-def _varint(message: memoryview, at: int) -> tuple[int, int]:
-    value = 0
-    for shift in range(0, 70, 7):
-        byte = message[at]
-        at += 1
-        value |= (byte & 127) << shift
-        if byte < 128:
-            return value, at
-    raise ValueError("a number of more than ten bytes")
+def _messages(name: str, message: Any) -> Iterator[tuple[str, Any]]:
+    """A protobuf message and all within it, each with the name of its field."""
+    # the library onnx brings it along
+    from google.protobuf.message import Message
+
+    yield name, message
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            for each in (value,) if isinstance(value, Message) else value:
+                yield from _messages(field.name, each)

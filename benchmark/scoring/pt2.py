@@ -2,9 +2,9 @@
 
 `torch.export.load` unpickles and evaluates strings of the file, so a stranger's file could run any code. The
 format needs none of that: it is a JSON graph of operator calls with tensors beside it. Here the graph is read
-as data and each call looked up among torch's own tensor operators (`aten`); weights are raw bytes, or pickles
-that `weights_only` reads. What remains to trust is torch's operators: a hostile program can waste time and
-memory, but not open a file or call Python. TorchScript is refused the same operators, see `REFUSED`.
+as data and each call looked up among the operators of torch that are allowed, see `operators`; weights are
+raw bytes, or pickles that `weights_only` reads. A value stands only where the operator declares one of its
+kind: torch itself would take a number for a type, or nothing for a tensor, and end the process.
 
 Layouts, all as `torch.export.save` writes them: a JSON file and two `.pt` files (torch 2.6, 2.7), the same in
 an archive with folders (2.8), weights as raw bytes with a JSON index (later ones).
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +25,7 @@ from typing import NoReturn
 import torch
 from torch import Tensor
 
+from disbench.benchmark.scoring import guards, operators
 from disbench.benchmark.scoring.files import members
 from disbench.errors import UsageError
 from disbench.files import reading
@@ -31,15 +33,21 @@ from disbench.models.checkpoint import check_tensors
 from disbench.texts import short
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-# Operators that reach files, or memory outside their tensors.
-REFUSED = re.compile(r"save|from_file|_?set_|set_data|.*_unsafe|_test_.*")
-
 # Arithmetic on sizes, which an export with a free batch size leaves in the graph.
-_ARITHMETIC = ("add", "sub", "mul", "floordiv", "mod", "neg", "eq", "ne", "lt", "le", "gt", "ge", "getitem")
+_ARITHMETIC = (
+    *("add", "sub", "mul", "floordiv", "mod", "truediv", "neg", "pos"),
+    *("eq", "ne", "lt", "le", "gt", "ge", "and_", "or_", "getitem"),
+)
 ON_SIZES: Mapping[str, Callable[..., object]] = {
     **{f"_operator.{name}": getattr(operator, name) for name in _ARITHMETIC},
+    "math.ceil": math.ceil,
+    "math.floor": math.floor,
+    "math.trunc": math.trunc,
+    "torch.sym_float": float,
+    "torch.sym_int": int,
     "torch.sym_max": max,
     "torch.sym_min": min,
+    "torch.sym_not": operator.not_,
 }
 # Wrappers around a subgraph, and how many arguments stand before it. This one switches gradients, off here.
 WRAPPERS = {"wrap_with_set_grad_enabled": 1}
@@ -56,6 +64,15 @@ DTYPES: Mapping[int, torch.dtype] = {
     12: torch.bool,
     13: torch.bfloat16,
 }
+# What stands for an argument that the operator declares as one of these.
+KINDS: Mapping[str, type] = {
+    "ScalarType": torch.dtype,
+    "Layout": torch.layout,
+    "MemoryFormat": torch.memory_format,
+    "Device": torch.device,
+    "str": str,
+}
+TENSORS = ("Tensor", "List[Tensor]")
 MEMORY = {
     1: torch.contiguous_format,
     2: torch.channels_last,
@@ -145,12 +162,14 @@ class Call:
         arguments: constants, `Ref`s, and lists of both.
         named: the same, for arguments that are passed by name.
         outputs: a `Ref` or a list of them for each value; None for a value that nobody uses.
+        tensors: positions and names of the arguments that must be tensors or lists of some.
     """
 
     function: Callable[..., object]
     arguments: tuple[object, ...]
     named: Mapping[str, object]
     outputs: tuple[object, ...]
+    tensors: tuple[int | str, ...] = ()
 
 
 class Graph:
@@ -160,13 +179,19 @@ class Graph:
         path: of the file, for errors.
         graph: the format's JSON.
 
+    Attributes:
+        names: of the operators that are called, those of subgraphs included.
+
     Raises:
         UsageError: an operator that is not run, or that this version of torch does not have.
         MalformedError: the JSON is not as the format prescribes.
     """
 
+    names: set[str]
+
     def __init__(self, path: Path, graph: object) -> None:
         self.path = path
+        self.names = set()
         self.outputs = [self.read(argument) for argument in _list(_dict(graph)["outputs"])]
         self.calls = [self.call(node) for node in _list(_dict(graph)["nodes"])]
 
@@ -175,6 +200,8 @@ class Graph:
         for call in self.calls:
             arguments = [_fill(argument, values) for argument in call.arguments]
             named = {name: _fill(argument, values) for name, argument in call.named.items()}
+            for place in call.tensors:
+                _check_tensor(arguments[place] if isinstance(place, int) else named[place])
             _store(call.function(*arguments, **named), call.outputs, values)
         return [_fill(output, values) for output in self.outputs]
 
@@ -187,6 +214,7 @@ class Graph:
             before = WRAPPERS[wrapper]
             wrapped = _dict(_dict(_dict(inputs[before]["arg"])["as_graph"])["graph"])
             inner = Graph(self.path, wrapped)
+            self.names |= inner.names
             names = [_name(_only(argument)[1]) for argument in _list(wrapped["inputs"])]
             arguments = tuple(self.read(entry["arg"]) for entry in inputs[before + 1 :])
 
@@ -194,23 +222,18 @@ class Graph:
                 return inner.run(dict(zip(names, given, strict=True)))
 
             return Call(run, arguments, {}, outputs)
-        function = self.function(target)
         unnamed = tuple(self.read(entry["arg"]) for entry in inputs if not entry["name"])
         named = {_text(entry["name"]): self.read(entry["arg"]) for entry in inputs if entry["name"]}
         if target in ON_SIZES:
-            return Call(function, (*unnamed, *named.values()), {}, outputs)
-        return Call(function, unnamed, named, outputs)
+            return Call(ON_SIZES[target], (*unnamed, *named.values()), {}, outputs)
+        function = self.function(target)
+        return Call(function, unnamed, named, outputs, _placed(function._schema, unnamed, named))
 
-    def function(self, target: str) -> Callable[..., object]:
+    def function(self, target: str) -> torch._ops.OpOverload:
         """The operator of that name, of those that may be called."""
-        if target in ON_SIZES:
-            return ON_SIZES[target]
         names = re.fullmatch(r"torch\.ops\.aten\.(\w+)\.(\w+)", target)
-        if names is None or REFUSED.fullmatch(names[1]) or not all(map(NAME.fullmatch, names.groups())):
-            raise UsageError(
-                f"{self.path} uses the operator {short(target)!r}, which is not allowed in a file from "
-                "outside; export an encoder of plain tensor operators, or score its codes."
-            )
+        if names is None or not operators.allowed(*names.groups()):
+            raise operators.refusal(self.path, target)
         name, overload = names.groups()
         packet = getattr(torch.ops.aten, name, None)
         if packet is None or overload not in packet.overloads():
@@ -218,7 +241,8 @@ class Graph:
                 f"{self.path} uses the operator {short(target)!r}, which torch {torch.__version__} does not "
                 "have; export it again with this version."
             )
-        function: Callable[..., object] = getattr(packet, overload)
+        self.names.add(name)
+        function: torch._ops.OpOverload = getattr(packet, overload)
         return function
 
     def read(self, argument: object) -> object:
@@ -248,6 +272,45 @@ class Graph:
             case "as_device":
                 return torch.device("cpu")
         raise MalformedError(f"an argument of kind {kind!r}")
+
+
+def _placed(
+    schema: torch.FunctionSchema, unnamed: Sequence[object], named: Mapping[str, object]
+) -> tuple[int | str, ...]:
+    """Positions and names of the arguments that must be tensors.
+
+    Raises:
+        MalformedError: an argument that the operator does not have, or of another kind than it declares.
+    """
+    declared = [argument for argument in schema.arguments if not argument.kwarg_only]
+    by_name = {argument.name: argument for argument in schema.arguments}
+    if len(unnamed) > len(declared) or not set(named) <= set(by_name):
+        _refuse(f"{len(unnamed)} arguments and {short(sorted(named), 40)} for {schema.name}")
+    places: list[int | str] = [*range(len(unnamed)), *named]
+    arguments = [*declared[: len(unnamed)], *(by_name[name] for name in named)]
+    for argument, value in zip(arguments, (*unnamed, *named.values()), strict=True):
+        kind = str(argument.real_type)
+        inner = kind.removeprefix("Optional[").removesuffix("]") if kind.startswith("Optional[") else kind
+        if value is None and kind not in (*TENSORS, f"Optional[{inner}]"):
+            _refuse(f"nothing for {argument.name} of {schema.name}")
+        wanted = KINDS.get(inner)
+        if value is not None and (wanted is not None and not isinstance(value, wanted)):
+            _refuse(f"{short(value, 40)} for {argument.name} of {schema.name}")
+        if value is not None and inner == "Generator":
+            _refuse(f"a generator for {schema.name}")
+    name = schema.name.removeprefix("aten::")
+    if name in guards.RECURRENT:
+        names = [argument.name for argument in arguments]
+        given = dict(zip(names, (*unnamed, *named.values()), strict=True))
+        guards.check_recurrent(name, given["params"], given)
+    kinds = [str(argument.real_type) for argument in arguments]
+    return tuple(place for place, kind in zip(places, kinds, strict=True) if kind in TENSORS)
+
+
+def _check_tensor(value: object) -> None:
+    """Refuses nothing in place of a tensor: torch would end the process."""
+    if value is None or (isinstance(value, list) and any(each is None for each in value)):
+        raise MalformedError("nothing in place of a tensor")
 
 
 def _fill(argument: object, values: Mapping[str, object]) -> object:
@@ -298,7 +361,8 @@ class Program:
     dtype: torch.dtype
 
     def __call__(self, images: Tensor) -> object:
-        outputs = self.graph.run({**self.held, self.image: images})
+        with guards.checked(self.graph.names):
+            outputs = self.graph.run({**self.held, self.image: images})
         returned = [outputs[i] for i in self.returned]
         if self.names:
             return dict(zip(self.names, returned, strict=True))

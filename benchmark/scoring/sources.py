@@ -18,7 +18,7 @@ from disbench.benchmark import datasets, protocols
 from disbench.benchmark.datasets.dataset import Dataset
 from disbench.benchmark.datasets.reference import DataRef
 from disbench.benchmark.protocols import MetricChoice
-from disbench.benchmark.scoring import encoders, exports, files, formats, interface, scoring, tables
+from disbench.benchmark.scoring import apart, encoders, exports, files, formats, interface, scoring, tables
 from disbench.benchmark.scoring.entries import ScoreEntry
 from disbench.benchmark.scoring.interface import Wanted as Wanted
 from disbench.benchmark.scoring.scoring import Progress, Source
@@ -122,8 +122,8 @@ def open_source(path: Path, options: SourceOptions) -> Opened:
         _refuse_of_codes(path, options)
     if kind in files.TENSORS:
         return _state_dict(path, options)
-    title, read = encoders.FORMATS[kind]
-    return _encoder(read(path), kind, title, options)
+    title, _ = encoders.FORMATS[kind]
+    return _encoder(apart.network(path, kind), kind, title, options)
 
 
 def _refuse_of_codes(path: Path, options: SourceOptions) -> None:

@@ -32,7 +32,7 @@ from disbench.benchmark.training.seeds import StoppedError, stream
 from disbench.benchmark.training.strategies import Fused, Single
 from disbench.benchmark.training.trainer import DivergedError, State, Trainer, use_one_core
 from disbench.errors import UsageError
-from disbench.files import disk_is_full, now, unwritable
+from disbench.files import disk_is_full, not_linked, now, unwritable
 from disbench.models.checkpoint import (
     Checkpoint,
     load_checkpoint,
@@ -124,7 +124,7 @@ def saved_step(folder: Path) -> int:
     """The step of the saved state; 0 without one, and -1 if the cell is trained."""
     if (folder / "checkpoint.pt").exists():
         return -1
-    path = folder / "state.pt"
+    path = not_linked(folder / "state.pt")
     return load_state(path).step if path.exists() else 0
 
 
@@ -268,7 +268,7 @@ class Group:
 
         @functools.cache
         def trained() -> Trained:
-            method = load_checkpoint(folder / "checkpoint.pt").build(device)
+            method = load_checkpoint(not_linked(folder / "checkpoint.pt")).build(device)
             return Trained(method, data, device, self.options.data_dir)
 
         source = KeptCodes(folder / "codes.npz", cell.dataset, data, trained)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.live import Live
+from rich.markup import escape
 from rich.progress import Progress, TaskID
 from rich.text import Text
 from rich.tree import Tree
@@ -21,6 +22,7 @@ from disbench.benchmark.runs import store
 from disbench.benchmark.runs.rows import names
 from disbench.benchmark.runs.store import Cell, Status, abandoned
 from disbench.console import say
+from disbench.texts import clean
 from disbench.units import duration
 
 LINE_EVERY = 15.0  # seconds between plain lines
@@ -237,10 +239,10 @@ def tree(tally: Tally, elapsed: float, encoding: str) -> Tree:
         guide_style="dim",
     )
     trainings = tally.trainings
-    width = max(len(each[0].name) for each in trainings.values())
+    width = max(len(clean(each[0].name)) for each in trainings.values())
     longest = max(map(len, trainings.values()))
     for training, each in trainings.items():
-        line = Text(f"{each[0].name:<{width}}  ")
+        line = Text(f"{clean(each[0].name):<{width}}  ")
         line.append_text(strip(each, encoding))
         n_done, taken = sum(not seed.open for seed in each), sum(seed.step for seed in each)
         line.append(" " * (longest - len(each)) + f"  {n_done}/{len(each)}")
@@ -250,7 +252,7 @@ def tree(tally: Tally, elapsed: float, encoding: str) -> Tree:
         branch = root.add(line)
         running = [seed for seed in each if seed.state == "running"]
         for seed in running[:MOST_SHOWN]:
-            at = f"seed {seed.cell.seed:<3} {seed.phase}  {seed.step:,} of {seed.steps:,}"
+            at = f"seed {seed.cell.seed:<3} {clean(seed.phase)}  {seed.step:,} of {seed.steps:,}"
             branch.add(Text(at, "cyan"))
         if len(running) > MOST_SHOWN:
             branch.add(Text(f"and {len(running) - MOST_SHOWN} more", "cyan"))
@@ -276,7 +278,7 @@ def counted(console: Console) -> Iterator[Callable[[str, int, int], None]]:
 
         def bar(work: str, done: int, total: int) -> None:
             if work not in tasks:
-                tasks[work] = bars.add_task(work, total=total)
+                tasks[work] = bars.add_task(escape(clean(work)), total=total)
             bars.update(tasks[work], completed=done)
 
         yield bar

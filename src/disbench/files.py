@@ -17,7 +17,7 @@ import secrets
 import shutil
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,8 @@ from disbench.texts import short
 
 # An object as JSON reads it.
 Json = Mapping[str, Any]
+# A number of a record is below it: no score or loss comes near, and axes cannot be drawn beyond.
+LARGEST = 1e100
 NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 
 
@@ -104,11 +106,67 @@ def write_json(path: Path, values: object) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """The content, or None where there is no such file or not a whole one, which is then made again."""
+    """The content, or None where there is no such file or not a whole one, which is then made again.
+
+    Raises:
+        UsageError: it cannot be read, such as a folder of that name, or it is a link, see `not_linked`.
+    """
     try:
-        return json.loads(path.read_text("utf-8"))
-    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError, UnicodeDecodeError):
+        text = not_linked(path).read_text("utf-8")
+    except (FileNotFoundError, NotADirectoryError, UnicodeDecodeError):
         return None
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}; remove it, and it is made again.") from None
+    return parse_json(text)
+
+
+def parse_json(text: str) -> Any:
+    """The values of a text; None where it is no JSON, is nested without end, or holds half letters."""
+    # ValueError: also numbers of thousands of digits
+    with contextlib.suppress(ValueError, RecursionError):
+        values = json.loads(text)
+        if "\\ud" in text.lower():
+            # a letter in two halves is one letter now, and half a letter is an error
+            json.dumps(values, ensure_ascii=False).encode()
+        return values
+    return None
+
+
+def not_linked(path: Path) -> Path:
+    """The path of a file within a run or a saved result.
+
+    Raises:
+        UsageError: it is a symbolic link; a stranger's folder could show any file of its reader's.
+    """
+    if path.is_symlink():
+        raise UsageError(f"{path} is a symbolic link, which is not followed here; put a copy in its place.")
+    return path
+
+
+def fits(values: object, kinds: Mapping[str, tuple[type, ...]], needed: Iterable[str] = ()) -> bool:
+    """Whether JSON is an object whose fields are of these kinds, as far as it has them.
+
+    Numbers are finite and below `LARGEST`; a truth value is no number.
+
+    Args:
+        values: the JSON.
+        kinds: types of each field; float for any number.
+        needed: the fields that it must have.
+    """
+    return (
+        isinstance(values, dict)
+        and all(name in values for name in needed)
+        and all(_of(values[name], kind) for name, kind in kinds.items() if name in values)
+    )
+
+
+def _of(value: object, kinds: tuple[type, ...]) -> bool:
+    if isinstance(value, bool):
+        return bool in kinds
+    if isinstance(value, int | float):
+        whole = isinstance(value, int) and int in kinds
+        return (whole or float in kinds) and abs(value) < (2**63 if whole else LARGEST)
+    return isinstance(value, kinds)
 
 
 def plain(value: Any) -> Any:
