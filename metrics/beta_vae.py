@@ -145,6 +145,7 @@ def beta_vae(
         voting.above_chance(accuracy, k) if adjusted else accuracy,
         parts={"train_accuracy": float(classifier.score(diff[fit], factor[fit])), "eval_accuracy": accuracy},
         live=live,
+        warnings=voting.about_votes(grid, 2 * batch * votes, eval_votes > 0),
         n_encoded=drawn.size,
     )
 

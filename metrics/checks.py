@@ -4,6 +4,7 @@
   silently.
 - A factor with one value can be neither fixed nor predicted: it is dropped and named.
 - A metric that needs more rows than it was given says how many.
+- Rows that are called held out are: where rows to test on were fitted, a warning has their share.
 """
 
 from __future__ import annotations
@@ -13,11 +14,14 @@ from typing import TypeVar
 import numpy as np
 
 from disbench.errors import UsageError
-from disbench.metrics.arrays import Array, Floats, Split, varying
+from disbench.metrics.arrays import Array, Floats, Ints, Split, varying
 from disbench.metrics.conversion import as_array, check_aligned, code_columns, columns, missing, places
 from disbench.texts import short
 
 T = TypeVar("T")
+
+# Rows: an accuracy measured on fewer has a standard error above .05 where it is one half.
+FEW = 100
 
 
 EXACT = 2**53  # the largest whole number up to which float64 holds each
@@ -139,6 +143,57 @@ def split_rows(
                 f"{name}: the {part} part of split names row {rows.max()}, but there are {n} rows"
             )
     return train, test
+
+
+def about_rows(codes: Floats, factors: Array, split: Split | None) -> tuple[str, ...]:
+    """What a reader must know of a score that was fitted on some rows and tested on others.
+
+    Args:
+        codes: (n, d).
+        factors: (n, k).
+        split: rows to fit on, rows to test on, as checked by `split_rows`; None for all rows in both parts.
+
+    Returns:
+        The share of the rows to test on that were fitted, and whether they are few.
+    """
+    if split is None:
+        return ("scored on the rows that were fitted, all of them (held_out=False)", *few_rows(len(codes)))
+    train, test = split
+    again = int(np.isin(test, train).sum())
+    notes = []
+    if again:
+        notes.append(f"{again:,} of the {len(test):,} rows to test on ({again / len(test):.0%}) were fitted")
+    elif alike := _alike(codes, factors, train, test):
+        notes.append(
+            f"{alike:,} of the {len(test):,} rows to test on ({alike / len(test):.0%}) have the codes and "
+            "factors of a row that was fitted; if they show the same images, they are not held out"
+        )
+    if len(test) < FEW:
+        notes.append(
+            f"{len(test)} rows to test on are few: an accuracy measured on them is uncertain by about "
+            f"{0.5 / len(test) ** 0.5:.2f}"
+        )
+    return tuple(notes)
+
+
+def few_rows(n: int) -> tuple[str, ...]:
+    """The warning for a score of fewer rows than `FEW`, or none."""
+    return (f"{n} rows are few: other rows would give another score",) if n < FEW else ()
+
+
+def _alike(codes: Floats, factors: Array, train: Ints, test: Ints) -> int:
+    """How many rows to test on have, bit for bit, codes and factors of a row to fit on.
+
+    Rows of whole numbers only are not counted: discrete codes of two images may well be equal.
+    """
+    fractions = (codes[test] != np.floor(codes[test])).any(axis=1)
+    if not fractions.any():
+        return 0
+    lines = np.ascontiguousarray(np.column_stack([codes, factors]).astype(np.float64))
+    # one number for each line instead of a sort of whole lines; multiplication wraps around
+    weights = np.random.default_rng(0).integers(2**63, size=lines.shape[1], dtype=np.uint64) * 2 + 1
+    keys = (lines.view(np.uint64) * weights).sum(axis=1, dtype=np.uint64)
+    return int(np.isin(keys[test[fractions]], keys[train]).sum())
 
 
 def per_factor(name: str, setting: str, value: T | tuple[T, ...], k: int) -> tuple[T, ...]:

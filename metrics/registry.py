@@ -313,6 +313,11 @@ def metric(
             used = entry.settings(preset, **given)
             bound.arguments.update(used)
             dropped, n_encoded, notes = _prepare(name, kind, bound.arguments, integer_factors)
+            about_rows: tuple[str, ...] = ()
+            if kind == "table" and "split" in own:
+                about_rows = _hold_out(name, bound.arguments)
+            elif kind in ("table", "unsupervised", "posterior"):
+                about_rows = checks.few_rows(n_encoded)
             # The matrices are small: more threads take more time, and round differently.
             with threadpool_limits(limits=1), python_warnings.catch_warnings(record=True) as caught:
                 python_warnings.simplefilter("always")
@@ -329,7 +334,7 @@ def metric(
                 settings=used,
                 preset=", ".join([preset, *changes]),
                 dropped_factors=dropped,
-                warnings=(*notes, *reasons, *_sentences(caught)),
+                warnings=(*notes, *reasons, *about_rows, *_sentences(caught)),
                 n_encoded=score.n_encoded or n_encoded,
             )
 
@@ -386,6 +391,15 @@ def _prepare(
     kept, dropped = checks.drop_constant(name, factors)
     arguments[first], arguments["factors"] = codes, kept
     return dropped, len(codes), _dropped_sentences(dropped, names)
+
+
+def _hold_out(name: str, arguments: dict[str, Any]) -> tuple[str, ...]:
+    """Draws the split of a metric that fits and tests where none was given; the warnings about it."""
+    if not arguments.get("held_out", True):
+        return checks.about_rows(arguments["codes"], arguments["factors"], None)
+    split, rng = arguments.get("split"), arguments.get("rng")
+    arguments["split"] = checks.split_rows(name, len(arguments["codes"]), split, rng)
+    return checks.about_rows(arguments["codes"], arguments["factors"], arguments["split"])
 
 
 def _dropped_sentences(dropped: tuple[int, ...], names: tuple[str, ...]) -> tuple[str, ...]:

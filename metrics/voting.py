@@ -22,6 +22,9 @@ T = TypeVar("T", bound=Sized)
 # Rows that are encoded at a time, so that a metric's memory does not grow with its votes.
 CHUNK = 65_536
 
+# How often the fitted votes may show each image before fresh votes are no test of unseen images.
+SHOWN = 10
+
 
 def hold(rows: Ints, grid: Grid, factor: Ints, value: Ints) -> Ints:
     """`rows` with `factor` set to `value`, all broadcast together."""
@@ -139,6 +142,28 @@ def no_live_code(k: int, live: Bools, adjusted: bool, n_encoded: int) -> Score:
     )
 
 
+def about_votes(grid: Grid, fitted: int, fresh: bool) -> tuple[str, ...]:
+    """What a reader must know of votes that are scored.
+
+    Fresh votes draw from the images that fitted votes drew from. On a grid of few images codes can hold each
+    image apart, so that they score above chance without any information: codes drawn at random, 512 of them,
+    get .99 of the beta-VAE metric on 120 images, where chance is .33.
+
+    Args:
+        grid: the factor sizes.
+        fitted: number of images that the fitted votes show, repeats included.
+        fresh: whether other votes are scored than those that were fitted.
+    """
+    if not fresh:
+        return ("scored on the votes that were fitted, all of them (eval_votes=0)",)
+    if fitted < SHOWN * len(grid):
+        return ()
+    return (
+        f"the votes that were fitted show each of the {len(grid):,} images {fitted // len(grid):,} times, "
+        "and those that are scored show the same images: codes without information can score above chance",
+    )
+
+
 def variance_of(encode: EncodeRows, rows: Ints) -> Floats:
     """(d,) Variance (ddof 1) of the codes of rows (m,), encoded some at a time."""
     z = np.concatenate([encode(rows[i : i + CHUNK]) for i in range(0, len(rows), CHUNK)])
@@ -200,6 +225,7 @@ def majority(
             "variance": variance,
         },
         live=live,
+        warnings=about_votes(grid, n_encoded * votes // len(winner), bool(len(fresh))),
         n_encoded=n_encoded,
     )
 

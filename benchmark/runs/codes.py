@@ -48,7 +48,7 @@ class KeptCodes:
             rows: row numbers in the data set.
             progress: called while the method encodes.
         """
-        n, table = len(self.data), draws.table_rows(self.data)
+        n, table = len(self.data), draws.every_table(self.data)
         wanted, further = draws.distinct(n, rows, table), np.setdiff1d(table, rows)
         stored = read(self.path, self.about)
         if stored is None or draws.lacking(wanted, stored[0]):

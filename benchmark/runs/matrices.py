@@ -21,7 +21,7 @@ from disbench.errors import UsageError, argument
 from disbench.files import not_linked
 from disbench.leaderboards import labels
 from disbench.leaderboards.report import Matrix
-from disbench.metrics.arrays import Floats, Ints
+from disbench.metrics.arrays import Floats, Ints, Split
 
 # Of each kind of matrix, the metric and the part of its score.
 PARTS = {"mi": ("mig", "mutual_information"), "dci": ("dci", "importance")}
@@ -132,7 +132,7 @@ def _of_model(
     method, data, where = sources.revive(loaded, device, data_dir)
     if where.type == "cpu":
         torch.set_num_threads(1)
-    rows = draws.distinct(len(data), draws.table_rows(data))
+    rows = draws.every_table(data)
     codes = Trained(method, data, where, data_dir).codes(rows)
     title = f"{labels.label(loaded.method, loaded.variant)}, seed {loaded.seed} ({choice.preset})"
     return _of_rows(data, rows, codes, choice, part, title)
@@ -147,9 +147,10 @@ def _of_rows(
     title: str,
 ) -> Matrix:
     """Measured on the rows of a table metric; `codes` (m, d) are those of `rows` (m,), ascending."""
-    wanted = draws.table_rows(data, having=rows)
+    wanted = draws.table_rows(data, having=rows, held_out=draws.holds_out(choice))
     looked_up = scoring.Codes(rows, codes, len(data))(wanted)
-    return _measured(choice, part, looked_up, data.factors(wanted), data.factor_names, title)
+    split = draws.split(len(wanted))
+    return _measured(choice, part, looked_up, data.factors(wanted), data.factor_names, title, split)
 
 
 def _measured(
@@ -159,10 +160,13 @@ def _measured(
     factors: Ints,
     names: Sequence[str],
     title: str,
+    split: Split | None = None,
 ) -> Matrix:
     metric = metrics.get(choice.name)
-    rng = {"rng": draws.generator(choice)} if metric.takes("rng") else {}
-    score = metric(codes, factors, preset=choice.preset, **choice.settings, **rng)
+    extra: dict[str, object] = {"rng": draws.generator(choice)} if metric.takes("rng") else {}
+    if metric.takes("split"):
+        extra["split"] = split
+    score = metric(codes, factors, preset=choice.preset, **choice.settings, **extra)
     names = [name for i, name in enumerate(names) if i not in score.dropped_factors]
     return _labelled(np.asarray(score.parts[part], float), names, title)
 

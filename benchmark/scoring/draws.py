@@ -12,10 +12,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from disbench import metrics
 from disbench.benchmark.datasets import Dataset
 from disbench.benchmark.protocols import MetricChoice
 from disbench.benchmark.training.seeds import stream
-from disbench.metrics.arrays import Ints
+from disbench.metrics.arrays import Ints, Split
 
 TRAIN_ROWS, TEST_ROWS = 10_000, 5_000  # of a table metric, as in disentanglement_lib
 
@@ -29,22 +30,38 @@ def _suffix(draw: int) -> str:
     return f"/draw-{draw}" if draw else ""
 
 
-def table_rows(data: Dataset, having: Ints | None = None, draw: int = 0) -> Ints:
-    """Rows of a table metric: drawn with replacement from a grid, without replacement from other data.
+def holds_out(choice: MetricChoice) -> bool:
+    """Whether the metric fits on some rows and tests on others, see `split`."""
+    metric = metrics.get(choice.name)
+    return (
+        metric.takes("split")
+        and metric.settings(choice.preset, **choice.settings).get("held_out", True) is True
+    )
+
+
+def table_rows(data: Dataset, having: Ints | None = None, draw: int = 0, *, held_out: bool = False) -> Ints:
+    """Rows of a table metric: all in a random order, or 15,000 of them where there are more.
+
+    From a larger grid they are drawn with replacement, as in disentanglement_lib; from other data without.
 
     Args:
         data: the data set; every row can be drawn.
         having: rows (m,) that have codes, ascending; None for all. If the draw asks for others, as many of
             these rows are drawn instead, without replacement.
         draw: number of the draw; 0 is the one whose score is reported.
+        held_out: whether the metric tests on the rows behind the `split`. None of them is then among the rows
+            before it: those drawn a second time are replaced by others, 1.3 % of them on dSprites.
 
     Returns:
         Row numbers (15,000,), or fewer if there are not as many.
     """
     rng = np.random.default_rng(stream(0, f"table{_suffix(draw)}"))
     count = TRAIN_ROWS + TEST_ROWS
-    if data.factor_sizes is not None:
-        drawn: Ints = rng.integers(len(data), size=count)
+    drawn: Ints
+    if data.factor_sizes is not None and len(data) > count:
+        drawn = rng.integers(len(data), size=count)
+        if held_out:
+            drawn = _disjoint(drawn, len(data), rng)
     else:
         drawn = rng.permutation(len(data))[:count]
     if having is None or not lacking(drawn, having):
@@ -64,6 +81,27 @@ def shared_rows(parts: Sequence[Ints]) -> Ints:
     shared = functools.reduce(functools.partial(np.intersect1d, assume_unique=True), parts)
     rng = np.random.default_rng(stream(0, "shared"))
     return np.sort(rng.permutation(shared)[: TRAIN_ROWS + TEST_ROWS])
+
+
+def _disjoint(drawn: Ints, n: int, rng: np.random.Generator) -> Ints:
+    """The rows, with those to test on that are also among those to fit on replaced by rows that are not."""
+    train, test = (drawn[part] for part in split(len(drawn)))
+    fitted = np.zeros(n, bool)
+    fitted[train] = True
+    again = fitted[test]
+    test[again] = rng.choice(np.flatnonzero(~fitted), size=again.sum())
+    return np.concatenate([train, test])
+
+
+def split(n: int) -> Split:
+    """Which of a metric's n rows it fits on and which it tests on: two thirds and the rest."""
+    cut = n * TRAIN_ROWS // (TRAIN_ROWS + TEST_ROWS)
+    return np.arange(cut), np.arange(cut, n)
+
+
+def every_table(data: Dataset) -> Ints:
+    """The rows that any table metric asks for, ascending, each once."""
+    return distinct(len(data), *(table_rows(data, held_out=held_out) for held_out in (False, True)))
 
 
 def lacking(rows: Ints, having: Ints | None) -> int:

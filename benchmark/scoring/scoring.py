@@ -18,7 +18,7 @@ import numpy as np
 from disbench import metrics
 from disbench.benchmark.datasets import Dataset
 from disbench.benchmark.protocols import MetricChoice, need_classifier
-from disbench.benchmark.scoring.draws import TEST_ROWS, TRAIN_ROWS, distinct, generator, lacking, table_rows
+from disbench.benchmark.scoring.draws import distinct, generator, holds_out, lacking, split, table_rows
 from disbench.benchmark.scoring.entries import Draws, ScoreEntry
 from disbench.benchmark.training.seeds import StoppedError
 from disbench.errors import UsageError
@@ -88,12 +88,15 @@ def plan(choice: MetricChoice, source: Source, data: Dataset, draws: int) -> Pla
     if metric.kind == "clustering":
         return Plan(choice, [np.empty(0, np.int64)])
     if metric.kind in ("table", "unsupervised"):
-        rows = [table_rows(data, having, draw) for draw in range(draws)]
-        if having is not None and lacking(table_rows(data), having):
-            return Plan(
-                choice, rows, notes=(f"on {len(rows[0]):,} of the {len(having):,} rows that have codes",)
-            )
-        return Plan(choice, rows)
+        held_out = holds_out(choice)
+        rows = [table_rows(data, having, draw, held_out=held_out) for draw in range(draws)]
+        notes = []
+        if having is not None and lacking(table_rows(data, held_out=held_out), having):
+            notes.append(f"on {len(rows[0]):,} of the {len(having):,} rows that have codes")
+        everything = len(rows[0]) == (len(data) if having is None else len(having))
+        if draws > 1 and everything and not (held_out or metric.takes("rng")):
+            notes.append(f"each draw has all {len(rows[0]):,} rows, so that the draws do not differ")
+        return Plan(choice, rows, notes=tuple(notes))
     if metric.kind == "models":
         told = f"{choice.name} compares several models: `disbench leaderboard RUN --select {choice.name}`"
         return Plan(choice, reason=told)
@@ -199,8 +202,7 @@ class _Material:
         if self.progress and metric.takes("progress"):
             extra["progress"] = partial(self.progress, choice.name)
         if metric.kind == "table" and metric.takes("split"):
-            cut = len(rows) * TRAIN_ROWS // (TRAIN_ROWS + TEST_ROWS)
-            extra["split"] = (np.arange(cut), np.arange(cut, len(rows)))
+            extra["split"] = split(len(rows))
         started = time.perf_counter()
         measured = metric(
             *self._arguments(metric.kind, rows), preset=choice.preset, **choice.settings, **extra

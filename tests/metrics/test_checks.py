@@ -100,3 +100,36 @@ def test_per_factor_settings_need_one_entry_each():
 def test_too_few_rows_say_how_many_are_needed():
     with pytest.raises(UsageError, match="3 rows are too few, at least 20 are needed for ten neighbours"):
         checks.need_rows("infomec", 3, 20, "for ten neighbours")
+
+
+CODES = np.random.default_rng(0).normal(size=(300, 3))
+VALUES = np.arange(300)[:, None] % 7
+
+
+@pytest.mark.parametrize(
+    ("split", "sentences"),
+    [
+        ((np.arange(200), np.arange(200, 300)), []),
+        ((np.arange(200), np.arange(150, 300)), ["50 of the 150 rows to test on (33%) were fitted"]),
+        (None, ["scored on the rows that were fitted, all of them (held_out=False)"]),
+        (
+            (np.arange(200), np.arange(200, 216)),
+            ["16 rows to test on are few: an accuracy measured on them is uncertain by about 0.12"],
+        ),
+    ],
+)
+def test_rows_that_were_fitted_and_few_rows_are_counted(split, sentences):
+    assert list(checks.about_rows(CODES, VALUES, split)) == sentences
+
+
+@pytest.mark.parametrize("layout", [np.asarray, np.asfortranarray, lambda z: z[::-1][::-1]])
+def test_rows_that_equal_a_fitted_row_are_counted(layout):
+    """As a table has them that was drawn with replacement: 40 of its last 100 rows are copies."""
+    codes, values = CODES.copy(), VALUES.copy()
+    codes[200:240], values[200:240] = CODES[:40], VALUES[:40]
+    split = np.arange(200), np.arange(200, 300)
+    (sentence,) = checks.about_rows(layout(codes), values, split)
+    assert sentence.startswith("40 of the 100 rows to test on (40%) have the codes and factors of a row that")
+    # the same codes of other images, and discrete codes, which two images may well share
+    assert checks.about_rows(codes, np.arange(300)[:, None], split) == ()
+    assert checks.about_rows(np.round(codes), values, split) == ()

@@ -52,7 +52,7 @@ def test_a_value_on_one_side_of_the_split_only_is_left_out_and_named():
     z = np.column_stack([v == 0, v == 1, v == 2]).astype(float)
     s = explicitness(z, v, split=(np.arange(30), np.arange(30, 50)))
     assert s.score == 1
-    assert s.warnings == ("factor 0: 1 values are missing on one side of the split and left out",)
+    assert s.warnings[0] == "factor 0: 1 values are missing on one side of the split and left out"
     s = explicitness(z, v, split=(np.flatnonzero(v[:, 0] < 2), np.flatnonzero(v[:, 0] == 2)))
     assert s.score == 0.5
     assert "counted as chance" in s.warnings[1]

@@ -64,7 +64,10 @@ def test_what_an_estimator_warns_of_is_in_the_score(toy, table):
         warnings.warn("did not converge\nsee there", stacklevel=1)
         return Score(1.0, warnings=("mine",))
 
-    assert share(table, table).warnings == ("mine", "UserWarning: did not converge")
+    assert share(np.tile(table, (2, 1)), np.tile(table, (2, 1))).warnings == (
+        "mine",
+        "UserWarning: did not converge",
+    )
 
 
 def test_a_constant_factor_does_not_reach_the_metric(toy, table):
@@ -74,10 +77,9 @@ def test_a_constant_factor_does_not_reach_the_metric(toy, table):
 
     score = share(table, np.insert(table, 1, 4, axis=1))
     assert (score.score, score.dropped_factors) == (3, (1,))
-    assert score.warnings == ("factor 1 has one value and was left out",)
-    assert share(np.zeros((6, 2)), Grid((2, 1, 3), ("x", "hue", "y"))).warnings == (
-        "factor hue has one value and was left out",
-    )
+    assert score.warnings[0] == "factor 1 has one value and was left out"
+    named = share(np.zeros((6, 2)), Grid((2, 1, 3), ("x", "hue", "y")))
+    assert named.warnings[0] == "factor hue has one value and was left out"
 
 
 def test_a_second_metric_of_one_name_is_refused(toy):

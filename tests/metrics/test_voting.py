@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from disbench.errors import UsageError
-from disbench.metrics import Grid, voting
+from disbench.metrics import Grid, get, voting
 
 
 @settings(max_examples=50, deadline=None)
@@ -80,3 +80,21 @@ def test_an_array_must_cover_the_grid():
         voting.encoder("factor_vae", np.zeros((5, 2)), (2, 3))
     with pytest.raises(UsageError, match=r"they look transposed, pass codes\.T"):
         voting.encoder("factor_vae", np.zeros((2, 6)), (2, 3))
+
+
+def test_what_is_said_of_the_votes_that_are_scored():
+    grid = voting.Grid((3, 40))
+    assert voting.about_votes(grid, 1199, True) == ()
+    assert "each of the 120 images 10 times" in voting.about_votes(grid, 1200, True)[0]
+    assert voting.about_votes(grid, 9, False) == (
+        "scored on the votes that were fitted, all of them (eval_votes=0)",
+    )
+
+
+@pytest.mark.parametrize("name", ["beta_vae", "factor_vae", "z_max_var"])
+def test_random_codes_of_few_images_score_above_chance_and_it_is_said(name):
+    sizes = (4, 5, 6)
+    noise = np.random.default_rng(1).normal(size=(120, 100))
+    s = get(name)(noise, sizes, rng=np.random.default_rng(0), votes=2000, eval_votes=1000)
+    assert s.score > 0.6
+    assert any("codes without information can score above chance" in note for note in s.warnings)

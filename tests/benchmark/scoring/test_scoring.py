@@ -5,7 +5,7 @@ import torch
 from disbench import metrics
 from disbench.benchmark.datasets.dataset import ArrayStorage, Dataset
 from disbench.benchmark.protocols import choose_metrics
-from disbench.benchmark.scoring import draws, scoring, trained
+from disbench.benchmark.scoring import draws, scoring, tables, trained
 from disbench.benchmark.scoring.trained import Trained
 from disbench.errors import UsageError
 from disbench.metrics import Grid
@@ -146,3 +146,88 @@ def test_an_encoder_that_gives_some_images_fewer_codes_is_refused(monkeypatch):
     widths = iter([3, 1])
     with pytest.raises(UsageError, match=r"of shape \(3,\) .* and of shape \(1,\) from row 8 on"):
         trained.encode(lambda images: images.flatten(1)[:, : next(widths)], gridded().images, np.arange(16))
+
+
+def noise_on(sizes, d, seed=1, less=0):
+    """Codes drawn at random of a grid of these sizes, or of a table of all its rows but some."""
+    grid = Grid(sizes, tuple("abcdef"[: len(sizes)]))
+    n = len(grid) - less
+    codes = np.random.default_rng(seed).normal(size=(n, d))
+    factors = grid.factors(np.arange(n))
+    data = (
+        Dataset("table", "", tables.NoImages(n), grid.names, factor_table=factors)
+        if less
+        else Dataset("grid", "", tables.NoImages(n), grid.names, sizes)
+    )
+    return tables.Stored(codes, np.arange(n)), data
+
+
+HELD_OUT = [
+    *["linear_r2", "explicitness", "sap", "dci:eastwood2018_lasso", "downstream", "sap:dlib_continuous"],
+    *["mig", "linear_r2:in_sample", "explicitness:infogan_cr", "dci:ibgan"],
+]
+
+
+def test_which_metrics_hold_rows_out():
+    assert [draws.holds_out(choice) for choice in choose_metrics(",".join(HELD_OUT))] == [True] * 6 + [
+        False
+    ] * 4
+
+
+@pytest.mark.parametrize(
+    "sizes", [(4, 5, 6), (3, 6, 10, 4), (10, 10, 10, 15), (4, 24, 183), (3, 6, 40, 32, 32)], ids=str
+)
+@pytest.mark.parametrize("draw", [0, 2])
+def test_no_row_that_is_tested_was_fitted(sizes, draw):
+    n = int(np.prod(sizes))
+    data = Dataset("grid", "", tables.NoImages(n), tuple("abcdef"[: len(sizes)]), sizes)
+    rows = draws.table_rows(data, draw=draw, held_out=True)
+    train, test = (rows[part] for part in draws.split(len(rows)))
+    assert not np.isin(test, train).any()
+    assert len(rows) == min(n, 15_000)
+    assert len(train) == len(rows) * 2 // 3
+    others = draws.table_rows(data, draw=draw)
+    if n > 15_000:
+        # drawn as before, and no row but those that had to is another one
+        assert (
+            others
+            == np.random.default_rng(draws.stream(0, f"table{draws._suffix(draw)}")).integers(n, size=15_000)
+        ).all()
+        assert (rows != others).sum() == np.isin(others[10_000:], others[:10_000]).sum()
+    else:
+        assert sorted(others) == list(range(n))
+    assert np.isin(rows, draws.every_table(data)).all() or draw
+
+
+def test_at_the_size_of_dsprites_few_rows_are_others():
+    data = Dataset("grid", "", tables.NoImages(737_280), tuple("abcde"), (3, 6, 40, 32, 32))
+    changed = draws.table_rows(data) != draws.table_rows(data, held_out=True)
+    assert changed[:10_000].sum() == 0
+    assert 40 <= changed.sum() <= 95  # 5,000 (1 - exp(-10,000 / 737,280)) = 67
+
+
+@pytest.mark.parametrize(("sizes", "d"), [((4, 5, 6), 10), ((4, 5, 6), 50), ((3, 6, 10, 4), 100)])
+@pytest.mark.parametrize("less", [0, 1])
+def test_codes_without_information_are_at_chance_on_a_small_grid(sizes, d, less):
+    """Drawn with replacement, the rows to test on were all fitted: R^2 .47 and areas of 1.000."""
+    source, data = noise_on(sizes, d, less=less)
+    r2, area = scoring.score(source, data, choose_metrics("linear_r2,explicitness"))
+    assert r2.score < 0.02
+    assert area.score == pytest.approx(0.5, abs=0.1)
+
+
+def test_a_preset_that_scores_fitted_rows_says_so():
+    source, data = noise_on((4, 5, 6), 50)
+    fitted, held = scoring.score(source, data, choose_metrics("explicitness:infogan_cr,explicitness"))
+    assert fitted.score > 0.8
+    assert any("rows that were fitted, all of them" in note for note in fitted.warnings)
+    assert not any("fitted" in note for note in held.warnings)
+
+
+def test_draws_of_all_rows_do_not_differ_and_it_is_said():
+    source, data = noise_on((4, 5, 6), 10)
+    whole, split = scoring.score(source, data, choose_metrics("mig,linear_r2"), draws=3)
+    assert max(whole.draws.scores) == pytest.approx(min(whole.draws.scores), abs=1e-12)
+    assert "each draw has all 120 rows, so that the draws do not differ" in whole.warnings
+    assert split.draws.std > 0.01
+    assert not any("each draw" in note for note in split.warnings)
