@@ -214,6 +214,10 @@ def run(request: Request) -> Run:
                 if outcome in ("failed", "full"):
                     why = Status.read(out / cell.folder).why or "the disk is full"
                     say(console, f"{tally.seeds[cell].name} seed {cell.seed} failed: {why}")
+                for entry in store.failures(store.scores(out / cell.folder)):
+                    say(
+                        console, f"{tally.seeds[cell].name} seed {cell.seed}, without a score: {entry.reason}"
+                    )
         reason = stopped()
     if outcomes["full"] and not outcomes["done"]:
         raise UsageError(

@@ -69,7 +69,9 @@ def run(
         bool, typer.Option(help="On a GPU, capture the training step as a CUDA graph and replay it.")
     ] = False,
     data_dir: DataDir = None,
-    retry_failed: Annotated[bool, typer.Option(help="Train failed seeds again.")] = False,
+    retry_failed: Annotated[
+        bool, typer.Option(help="Train failed seeds again, and compute failed metrics again.")
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only estimate time and memory; train nothing.")
     ] = False,

@@ -110,12 +110,12 @@ def score(
     if json_:
         whole = [sources.as_json(one, entries, option) for one, entries in zip(opened, scores, strict=True)]
         print(json.dumps(whole[0] if len(whole) == 1 else whole, indent=1, default=list))
-        return
-    console = terminal()
-    if len(opened) == 1:
-        _show_one(console, opened[0], scores[0])
-        return
-    _show_several(console, opened, scores)
+    elif len(opened) == 1:
+        _show_one(terminal(), opened[0], scores[0])
+    else:
+        _show_several(terminal(), opened, scores)
+    if any(all(entry.score is None for entry in entries) for entries in scores):
+        raise typer.Exit(1)
 
 
 def _changes(given: list[str], method: str) -> dict[str, str]:
@@ -189,6 +189,8 @@ def _show_settings(console: Console, entry: ScoreEntry) -> None:
 
 def _show_warnings(console: Console, entry: ScoreEntry, before: str = "") -> None:
     say(console, *(f"{before}{entry.metric}: {warning}" for warning in entry.warnings))
+    if entry.traceback:
+        say(console, f"{before}{entry.metric}: {entry.reason}; its traceback is in what --json prints")
 
 
 def traverse(

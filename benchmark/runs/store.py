@@ -430,9 +430,23 @@ def write_scores(folder: Path, entries: list[ScoreEntry]) -> None:
     write_json(folder / "scores.json", [entry.plain() for entry in entries])
 
 
-def is_done(folder: Path, protocol: Protocol) -> bool:
-    """Whether a cell is trained, and scored by the metrics of its protocol."""
-    return not_linked(folder / "checkpoint.pt").is_file() and answer(scores(folder), protocol.metrics)
+def is_done(folder: Path, protocol: Protocol, retry_failed: bool = False) -> bool:
+    """Whether a cell is trained, and scored by the metrics of its protocol.
+
+    Args:
+        folder: of the cell.
+        protocol: its protocol.
+        retry_failed: whether a metric that failed is to be computed again.
+    """
+    if not not_linked(folder / "checkpoint.pt").is_file():
+        return False
+    entries = scores(folder)
+    return answer(entries, protocol.metrics) and not (retry_failed and failures(entries))
+
+
+def failures(entries: list[ScoreEntry] | None) -> list[ScoreEntry]:
+    """The entries of metrics that failed in a way that was not foreseen."""
+    return [entry for entry in entries or () if entry.traceback]
 
 
 def hold(folder: Path) -> contextlib.AbstractContextManager[bool]:

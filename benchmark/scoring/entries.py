@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from traceback import format_exception
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from disbench import plugins
+from disbench.errors import UsageError
 from disbench.files import fits, plain
+from disbench.texts import short
 
 if TYPE_CHECKING:
     from disbench.benchmark.protocols import MetricChoice
@@ -60,6 +63,7 @@ class ScoreEntry:
         score: the number; None where there is none.
         label: the preset with its changes, for people.
         reason: why there is no score.
+        traceback: where the metric failed, if it failed in a way that was not foreseen; else "".
         higher_is_better: False where small is good.
         chance: the score of codes that know nothing, in words.
         parts: per factor, per code, matrices, by name.
@@ -80,6 +84,7 @@ class ScoreEntry:
     score: float | None = None
     label: str = ""
     reason: str | None = None
+    traceback: str = ""
     higher_is_better: bool = True
     chance: str | None = None
     parts: Mapping[str, object] = field(default_factory=dict)
@@ -93,7 +98,7 @@ class ScoreEntry:
     draws: Draws | None = None
 
     @classmethod
-    def pending(cls, choice: MetricChoice, reason: str | None = None) -> ScoreEntry:
+    def pending(cls, choice: MetricChoice, reason: str | None = None, traceback: str = "") -> ScoreEntry:
         """What was asked, without a score.
 
         Raises:
@@ -106,7 +111,16 @@ class ScoreEntry:
             plugin=plugins.source("metrics", choice.name) or None,
             label=", ".join([str(choice.preset), *(f"{k}={value}" for k, value in choice.settings.items())]),
             reason=reason,
+            traceback=traceback,
         )
+
+    @classmethod
+    def failed(cls, choice: MetricChoice, error: Exception) -> ScoreEntry:
+        """What was asked, with an error of the metric as the reason; its traceback if it was not foreseen."""
+        if isinstance(error, UsageError):
+            return cls.pending(choice, str(error))
+        reason = f"{choice.name} failed: {type(error).__name__}: {short(error)}"
+        return cls.pending(choice, reason, "".join(format_exception(error)))
 
     @classmethod
     def measured(
@@ -146,8 +160,10 @@ class ScoreEntry:
         """As JSON; of an entry without a score only what was asked, and the reason."""
         shown: tuple[str, ...] = (*ASKED, "score", "label", "reason")
         if self.settings is not None:
-            shown = tuple(name for name in FIELDS if name != "draws")
+            shown = tuple(name for name in FIELDS if name not in ("traceback", "draws"))
         values: dict[str, object] = {name: getattr(self, name) for name in shown}
+        if self.traceback:
+            values["traceback"] = self.traceback
         return values | ({"draws": vars(self.draws)} if self.draws else {})
 
     def with_draws(self, draws: Draws | None, notes: Sequence[str]) -> ScoreEntry:

@@ -22,6 +22,7 @@ from disbench.benchmark.scoring.draws import distinct, generator, holds_out, lac
 from disbench.benchmark.scoring.entries import Draws, ScoreEntry
 from disbench.benchmark.training.seeds import StoppedError
 from disbench.errors import UsageError
+from disbench.files import disk_is_full
 from disbench.metrics import ContingencyTable
 from disbench.metrics.arrays import Floats, Ints
 
@@ -72,18 +73,26 @@ class Plan:
     Attributes:
         choice: the metric with its preset and settings.
         draws: the rows that each draw asks for.
-        reason: why there can be no score; else None.
+        error: why there can be no score; else None.
         notes: sentences for the entry's warnings.
     """
 
     choice: MetricChoice
     draws: list[Ints] = field(default_factory=list)
-    reason: str | None = None
+    error: Exception | None = None
     notes: tuple[str, ...] = ()
 
 
 def plan(choice: MetricChoice, source: Source, data: Dataset, draws: int) -> Plan:
     """The rows that a metric asks for, draw by draw, of those that the source has."""
+    try:
+        return _plan(choice, source, data, draws)
+    except Exception as error:
+        # such as an error of a plug-in
+        return Plan(choice, error=error)
+
+
+def _plan(choice: MetricChoice, source: Source, data: Dataset, draws: int) -> Plan:
     metric, having = metrics.get(choice.name), source.rows
     if metric.kind == "clustering":
         return Plan(choice, [np.empty(0, np.int64)])
@@ -101,23 +110,18 @@ def plan(choice: MetricChoice, source: Source, data: Dataset, draws: int) -> Pla
         told = f"{choice.name} compares several models: `disbench leaderboard RUN --select {choice.name}`"
         return Plan(choice, reason=told)
     if metric.kind != "sampling":
-        return Plan(
-            choice, reason=f"{choice.name} needs more than the codes of one model: call it from Python"
-        )
+        raise UsageError(f"{choice.name} needs more than the codes of one model: call it from Python")
     if data.factor_sizes is None:
-        return Plan(
-            choice, reason=f"{choice.name} needs a complete factor grid, which {data.name} does not have"
-        )
+        raise UsageError(f"{choice.name} needs a complete factor grid, which {data.name} does not have")
     rows = [
         metric.rows(data.grid, generator(choice, draw), choice.preset, **choice.settings)
         for draw in range(draws)
     ]
     missing = [lacking(asked, having) for asked in rows]
     if missing[0]:
-        return Plan(
-            choice,
-            reason=f"{choice.name} draws {len(rows[0]):,} images from the whole grid, and {missing[0]:,} of "
-            "them have no code",
+        raise UsageError(
+            f"{choice.name} draws {len(rows[0]):,} images from the whole grid, and {missing[0]:,} of them "
+            "have no code"
         )
     whole = [asked for asked, lack in zip(rows, missing, strict=True) if not lack]
     lost = draws - len(whole)
@@ -136,7 +140,8 @@ def score(
     """One entry per metric.
 
     A metric that this source or data set cannot have (a voting metric without a factor grid, a clustering
-    metric without a categorical code, too few rows) is an entry with score None and the reason.
+    metric without a categorical code, too few rows) is an entry with score None and the reason, and so is a
+    metric that fails; the others stand.
 
     Args:
         source: has the codes.
@@ -150,6 +155,7 @@ def score(
 
     Raises:
         StoppedError: `stop` returned True.
+        OSError: the disk is full.
     """
     plans = [plan(choice, source, data, draws) for choice in choices]
     table: tuple[ContingencyTable, str] | str = ""
@@ -163,21 +169,13 @@ def score(
     for planned in plans:
         if stop():
             raise StoppedError
-        choice, reason = planned.choice, planned.reason
-        measured: list[ScoreEntry] = []
-        if metrics.get(choice.name).kind == "clustering" and isinstance(table, str):
-            reason = f"{choice.name}: {table}"
-        if reason is None:
-            try:
-                measured = [material.measure(choice, draw, drawn) for draw, drawn in enumerate(planned.draws)]
-            except UsageError as error:
-                # of this metric, such as too few rows, and not of the others
-                reason = str(error)
-        if reason is not None:
-            entries.append(ScoreEntry.pending(choice, reason))
-            continue
-        spread = Draws.of([entry.score for entry in measured]) if draws > 1 else None
-        entries.append(measured[0].with_draws(spread, planned.notes))
+        try:
+            entries.append(material.entry(planned, draws))
+        except Exception as error:
+            # of this metric and not of the others, unless nothing can go on
+            if isinstance(error, StoppedError) or disk_is_full(error):
+                raise
+            entries.append(ScoreEntry.failed(planned.choice, error))
     return entries
 
 
@@ -190,6 +188,17 @@ class _Material:
     table: tuple[ContingencyTable, str] | str
     progress: Progress | None
     jobs: int
+
+    def entry(self, planned: Plan, draws: int) -> ScoreEntry:
+        """What a metric measures on the rows of all its draws, or raises why it cannot."""
+        choice = planned.choice
+        if planned.error is not None:
+            raise planned.error
+        if metrics.get(choice.name).kind == "clustering" and isinstance(self.table, str):
+            raise UsageError(f"{choice.name}: {self.table}")
+        measured = [self.measure(choice, draw, drawn) for draw, drawn in enumerate(planned.draws)]
+        spread = Draws.of([entry.score for entry in measured]) if draws > 1 else None
+        return measured[0].with_draws(spread, planned.notes)
 
     def measure(self, choice: MetricChoice, draw: int, rows: Ints) -> ScoreEntry:
         """One metric on the rows of one draw."""

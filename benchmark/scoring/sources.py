@@ -374,6 +374,8 @@ def score(
 ) -> list[list[ScoreEntry]]:
     """The entries of `scoring.score` for each; on a CPU by one thread, as in a run.
 
+    Where a metric failed, its entry has the traceback, even if there is no score besides.
+
     Args:
         opened: what is scored.
         choices: the metrics.
@@ -392,7 +394,8 @@ def score(
     with one_thread():
         scores = [scoring.score(one.source, one.data, choices, progress, jobs, draws) for one in opened]
     for one, entries in zip(opened, scores, strict=True):
-        if all(entry.score is None for entry in entries):
+        failed = any(entry.traceback for entry in entries)
+        if all(entry.score is None for entry in entries) and not failed:
             raise UsageError(f"{one.path}: no metric can be computed: {entries[0].reason}")
     return scores
 

@@ -112,7 +112,7 @@ def triage(run: Path, cell: Cell, protocol: Protocol, options: Options, locks: c
     if not locks.enter_context(store.hold(folder)):
         return "busy"
     store.tidy(folder)
-    if store.is_done(folder, protocol):
+    if store.is_done(folder, protocol, options.retry_failed):
         # a process may have been killed before it wrote that
         if Status.read(folder).state != "done":
             StatusFile(folder, cell.steps).finish("done")

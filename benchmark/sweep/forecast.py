@@ -238,7 +238,7 @@ def estimate(run: Path, cells: Sequence[Cell], protocol: Protocol, options: Opti
 def is_settled(folder: Path, protocol: Protocol, options: Options) -> bool:
     """Whether a sweep would skip the cell."""
     failed = Status.read(folder).state == "failed" and not options.retry_failed
-    return failed or store.is_done(folder, protocol)
+    return failed or store.is_done(folder, protocol, options.retry_failed)
 
 
 def costs(

@@ -46,7 +46,7 @@ class Request:
         precision: precision of matrix products on a GPU: "float32", "tf32" or "bf16".
         cuda_graph: on a GPU, capture the training step as a CUDA graph and replay it.
         data_dir: folder of the data sets (default: $DISBENCH_DATA, or else the user's cache folder).
-        retry_failed: train failed seeds again.
+        retry_failed: train failed seeds again, and compute metrics that failed again.
         max_memory: memory limit for all jobs together, in bytes or as a text such as "6G"; reduces the
             number of jobs if necessary.
         max_seconds: stop after this time as Ctrl-C would (0: no limit).

@@ -1,5 +1,6 @@
 """`disbench score` of what disbench did not train: an encoder has the same numbers in every form."""
 
+import dataclasses
 import io
 import json
 import zipfile
@@ -18,7 +19,7 @@ from disbench.benchmark.scoring.interface import Interface
 from disbench.benchmark.scoring.sources import SourceOptions as Options
 from disbench.benchmark.scoring.sources import Wanted, choose, open_source
 from disbench.errors import UsageError
-from disbench.metrics import Grid
+from disbench.metrics import Grid, registry
 
 SIZES = (3, 4, 5)
 GRID = Grid(SIZES, ("shape", "scale", "x"))
@@ -368,3 +369,23 @@ def test_images_that_are_no_squares_are_scored_with_both_sides(disbench, tmp_pat
     np.savez("labels.npz", images=images, labels=np.arange(len(GRID)) % 3)
     code, _, err = disbench("data", "classifier", "labels.npz")
     assert (code, "a classifier needs squares" in err) == (2, True)
+
+
+@pytest.mark.parametrize(("names", "expected"), [("mig,mcc", 0), ("mig", 1)])
+def test_a_metric_that_fails_is_told_in_a_sentence(disbench, home, monkeypatch, names, expected):
+    """The others stand; its traceback is in the JSON and nowhere else."""
+
+    def fails(*arguments, **settings):
+        raise ValueError("Too many bins")
+
+    monkeypatch.setitem(registry._METRICS, "mig", dataclasses.replace(metrics.get("mig"), fn=fails))
+    arguments = ["score", home / "factors.npz", "--metrics", names]
+    code, out, err = disbench(*arguments)
+    assert code == expected
+    assert "mig: mig failed: ValueError: Too many bins; its traceback is in what --json prints" in out
+    assert "Traceback" not in out + err
+    code, out, _ = disbench(*arguments, "--json")
+    assert code == expected
+    failed, *others = json.loads(out)["scores"]
+    assert failed["traceback"].startswith("Traceback")
+    assert all(entry["score"] is not None for entry in others)

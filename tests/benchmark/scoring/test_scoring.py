@@ -1,3 +1,6 @@
+import dataclasses
+import errno
+
 import numpy as np
 import pytest
 import torch
@@ -7,8 +10,9 @@ from disbench.benchmark.datasets.dataset import ArrayStorage, Dataset
 from disbench.benchmark.protocols import choose_metrics
 from disbench.benchmark.scoring import draws, scoring, tables, trained
 from disbench.benchmark.scoring.trained import Trained
+from disbench.benchmark.training.seeds import StoppedError
 from disbench.errors import UsageError
-from disbench.metrics import Grid
+from disbench.metrics import Grid, registry
 from disbench.models import DataInfo, Method
 from disbench.models.method import Config
 
@@ -231,3 +235,52 @@ def test_draws_of_all_rows_do_not_differ_and_it_is_said():
     assert "each draw has all 120 rows, so that the draws do not differ" in whole.warnings
     assert split.draws.std > 0.01
     assert not any("each draw" in note for note in split.warnings)
+
+
+def failing(monkeypatch, name, error):
+    """The metric of that name raises this error."""
+
+    def fails(*arguments, **settings):
+        raise error
+
+    monkeypatch.setitem(registry._METRICS, name, dataclasses.replace(metrics.get(name), fn=fails))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ValueError("Too many bins"), ZeroDivisionError(), MemoryError("Unable to allocate 3 GiB"), KeyError(3)],
+)
+def test_a_metric_that_fails_leaves_the_others_alone(monkeypatch, error):
+    source, data = noise_on((4, 5, 6), 4)
+    alone = scoring.score(source, data, choose_metrics("mcc"))[0]
+    failing(monkeypatch, "mig", error)
+    failed, stands = scoring.score(source, data, choose_metrics("mig,mcc"))
+    assert failed.score is None
+    assert failed.reason.startswith(f"mig failed: {type(error).__name__}: ")
+    assert "in fails" in failed.traceback
+    assert failed.plain()["traceback"] == failed.traceback
+    assert (stands.score, stands.warnings) == (alone.score, alone.warnings)
+    assert "traceback" not in stands.plain()
+
+
+def test_a_metric_that_fails_to_name_its_rows_leaves_the_others_alone(monkeypatch):
+    source, data = noise_on((4, 5, 6), 4)
+
+    def fails(grid, rng, **settings):
+        raise IndexError("no such row")
+
+    broken = dataclasses.replace(metrics.get("z_max_var"), rows_fn=fails)
+    monkeypatch.setitem(registry._METRICS, "z_max_var", broken)
+    failed, stands = scoring.score(source, data, choose_metrics("z_max_var,mcc"))
+    assert failed.reason == "z_max_var failed: IndexError: no such row"
+    assert stands.score is not None
+
+
+@pytest.mark.parametrize(
+    "error", [KeyboardInterrupt(), StoppedError(), OSError(errno.ENOSPC, "No space left on device")]
+)
+def test_what_must_stop_everything_does(monkeypatch, error):
+    source, data = noise_on((4, 5, 6), 4)
+    failing(monkeypatch, "mig", error)
+    with pytest.raises(type(error)):
+        scoring.score(source, data, choose_metrics("mig,mcc"))

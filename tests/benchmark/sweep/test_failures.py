@@ -1,5 +1,6 @@
 """What breaks one seed leaves the others alone: it fails with its reason, and can be tried again."""
 
+import dataclasses
 import os
 import signal
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from joblib.externals.loky.backend.reduction import cloudpickle
 
+from disbench import metrics
 from disbench.benchmark import datasets, protocols
 from disbench.benchmark.protocols import MetricChoice
 from disbench.benchmark.runs import store
@@ -17,6 +19,7 @@ from disbench.benchmark.sweep import plan, workers
 from disbench.benchmark.sweep.cell import run_group
 from disbench.errors import UsageError
 from disbench.files import read_json
+from disbench.metrics import registry
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # a worker cannot import a test
 
@@ -136,3 +139,29 @@ def test_a_damaged_line_of_a_journal_is_named(tmp_path):
     path.write_text('{"step": 1}\n{"st\n{"step": 3}\n')
     with pytest.raises(UsageError, match=r"line 2 of .*metrics\.jsonl is damaged; delete the folder"):
         store.read_lines(path)
+
+
+def test_a_metric_that_fails_is_a_reason_in_the_scores_of_its_seed(quick_run, monkeypatch, disbench):
+    """The seed is done, its other scores stand, and the metric is computed again on demand."""
+    protocol = protocols.get("smoke")
+    cells = [cell for cell, folder in store.cells(quick_run)]
+    before = {cell: store.scores(quick_run / cell.folder) for cell in cells}
+    for cell in cells:
+        (quick_run / cell.folder / "scores.json").unlink()
+
+    def fails(*arguments, **settings):
+        raise FloatingPointError("underflow")
+
+    with monkeypatch.context() as patch:
+        patch.setitem(registry._METRICS, "beta_vae", dataclasses.replace(metrics.get("beta_vae"), fn=fails))
+        assert run_group(quick_run, cells[:1], protocol, plan.Options()) == ["done"]
+    folder = quick_run / cells[0].folder
+    failed, stands = store.scores(folder)
+    assert failed.reason == "beta_vae failed: FloatingPointError: underflow"
+    assert "in fails" in failed.traceback
+    assert stands.score == before[cells[0]][1].score
+    # a sweep that is started again leaves it alone, and computes it if it is asked to
+    assert run_group(quick_run, cells[:1], protocol, plan.Options()) == ["done"]
+    assert store.scores(folder)[0].score is None
+    assert run_group(quick_run, cells[:1], protocol, plan.Options(retry_failed=True)) == ["done"]
+    assert [entry.score for entry in store.scores(folder)] == [entry.score for entry in before[cells[0]]]
