@@ -11,6 +11,8 @@ Traps:
 - More is not better: a model that uses every latent may mix everything. It says how much is used, not how.
 """
 
+import numpy as np
+
 from disbench.metrics import arrays, checks
 from disbench.metrics.arrays import Floats
 from disbench.metrics.registry import Score, metric
@@ -31,6 +33,8 @@ def active_units(codes: Floats, *, preset: str = "burda2016", threshold: float =
         threshold: least variance of an active code, in squared units of the codes.
     """
     checks.need_rows("active_units", len(codes), 2, "for a variance")
-    variance = codes.var(axis=0, ddof=1, dtype="float64")
-    live = arrays.varying(codes) & (variance > threshold)
+    spread = arrays.deviation(codes, ddof=1)
+    live = arrays.varying(codes) & (spread > np.sqrt(threshold))
+    with np.errstate(over="ignore"):
+        variance = spread**2
     return Score(float(live.sum()), parts={"variance": variance, "share": float(live.mean())}, live=live)

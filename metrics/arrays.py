@@ -1,6 +1,8 @@
 """Array types, and the arithmetic on arrays that metrics share.
 
 - A constant code carries no information and never wins a vote: it is masked by `varying`, not divided by.
+- Arithmetic on codes of any size and origin is that on codes near 1: they are moved and scaled first, without
+  rounding, by `conditioned`. Single precision, an offset of 1e8 or a unit of 1e200 then lose nothing.
 - Mutual information of 1e-12 nats or less is 0. Counting leaves about 1e-17 where the truth is 0, and a
   score that divides by the largest entry of such a row turns that into 1.
 """
@@ -20,6 +22,13 @@ Bools = NDArray[np.bool_]
 Split = tuple[Ints, Ints]
 
 MI_FLOOR = 1e-12  # nats
+
+# Squares of numbers up to it are floats.
+LARGEST = 1e150
+
+# A column that lies further from 0 than this many times its range is moved. Numbers so close to each other
+# have an exact difference.
+FAR = 16
 
 
 @runtime_checkable
@@ -65,9 +74,48 @@ def seed(rng: np.random.Generator) -> int:
     return int(rng.integers(2**31))
 
 
+def conditioned(codes: Array, rows: Ints | None = None, together: bool = False) -> tuple[Floats, Ints]:
+    """(z, e): codes in float64 near 1, whose squares neither overflow nor vanish, codes = 2^e z + constant.
+
+    A column far from 0 for its range is moved to its first value; then each is multiplied by a power of two.
+    Both are exact, so that results in other units are the same to the last digit.
+
+    Args:
+        codes: (n, d).
+        rows: those that say how far and how large; None for all.
+        together: one power of two for all columns, which keeps their sizes relative to each other.
+
+    Returns:
+        (n, d) with values up to 1 in these rows, and the exponents (d,).
+    """
+    z, e = _scaled(codes.astype(np.float64), rows, together)
+    part = z if rows is None else z[rows]
+    low, high = part.min(axis=0), part.max(axis=0)
+    far = np.maximum(np.abs(low), np.abs(high)) > FAR * (high - low)
+    if not far.any():
+        return z, e
+    z, again = _scaled(np.where(far, z - part[0], z), rows, together)
+    return z, e + again
+
+
+def _scaled(z: Floats, rows: Ints | None, together: bool) -> tuple[Floats, Ints]:
+    size = np.abs(z if rows is None else z[rows]).max(axis=0)
+    _, e = np.frexp(np.full_like(size, size.max()) if together else size)
+    # a test row may be beyond what a float holds in the units of the others
+    with np.errstate(over="ignore"):
+        return np.clip(np.ldexp(z, -e), -LARGEST, LARGEST), e
+
+
+def deviation(codes: Array, ddof: int = 0) -> Floats:
+    """(d,) Standard deviation of each code, exactly 0 for a constant one."""
+    z, e = conditioned(codes)
+    spread: Floats = np.ldexp(np.where(varying(codes), z.std(axis=0, ddof=ddof), 0.0), e)
+    return spread
+
+
 def standardise(codes: Array, rows: Ints) -> Floats:
     """Codes with mean 0 and standard deviation 1 over `rows`, in float64; a code constant there becomes 0."""
-    z = codes.astype(np.float64)
+    z, _ = conditioned(codes, rows)
     part = z[rows]
     centred = z - part.mean(axis=0)
     return np.where(varying(part), ratio(centred, part.std(axis=0)), 0.0)

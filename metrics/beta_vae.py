@@ -36,7 +36,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
 
 from disbench.errors import UsageError, unknown
-from disbench.metrics import arrays, voting
+from disbench.metrics import arrays, checks, voting
 from disbench.metrics.arrays import Floats, Ints
 from disbench.metrics.registry import EncodeRows, Grid, Score, as_grid, metric
 
@@ -139,13 +139,18 @@ def beta_vae(
         return Score(
             1.0, live=live, warnings=("only one factor was held, so there is nothing to tell apart",)
         )
+    if not standardise:
+        checks.check_size("beta_vae", diff, "standardise=True")
     classifier = _classifier(solver, max_iter).fit(diff[fit], factor[fit])
     accuracy = float(classifier.score(diff[test], factor[test]))
     return Score(
         voting.above_chance(accuracy, k) if adjusted else accuracy,
         parts={"train_accuracy": float(classifier.score(diff[fit], factor[fit])), "eval_accuracy": accuracy},
         live=live,
-        warnings=voting.about_votes(grid, 2 * batch * votes, eval_votes > 0),
+        warnings=(
+            *voting.about_votes(grid, 2 * batch * votes, eval_votes > 0),
+            *(() if standardise else checks.about_scale(diff)),
+        ),
         n_encoded=drawn.size,
     )
 

@@ -14,11 +14,21 @@ from typing import TypeVar
 import numpy as np
 
 from disbench.errors import UsageError
-from disbench.metrics.arrays import Array, Floats, Ints, Split, varying
+from disbench.metrics.arrays import Array, Floats, Ints, Split, deviation, varying
 from disbench.metrics.conversion import as_array, check_aligned, code_columns, columns, missing, places
 from disbench.texts import short
 
 T = TypeVar("T")
+
+# Size of a code that a solver takes as it is.
+MOST = 1e30
+
+# Share of a factor's entropy that a useless code may seem to have.
+SEEMING = 0.1
+
+# Standard deviations from 0, and standard deviations of codes, beyond which a penalty on weights decides.
+AWAY = 1000
+USUAL = (1e-3, 1e4)
 
 # Rows: an accuracy measured on fewer has a standard error above .05 where it is one half.
 FEW = 100
@@ -112,6 +122,40 @@ def drop_constant(name: str, factors: Array) -> tuple[Array, tuple[int, ...]]:
     return factors[:, keep], tuple(int(k) for k in np.flatnonzero(~keep))
 
 
+def check_size(name: str, codes: Floats, remedy: str) -> None:
+    """Refuses codes that the solver of a metric on raw codes cannot handle, or would never be done with."""
+    size = float(np.abs(codes).max())
+    if size > MOST:
+        raise UsageError(
+            f"{name}: the codes reach {size:.0e}, beyond what its solver handles; divide them by a constant, "
+            f"or set {remedy}"
+        )
+
+
+def about_units(codes: Floats) -> tuple[str, ...]:
+    """What a reader must know of a score that a solver found on raw codes, with a penalty on its weights."""
+    spread = deviation(codes)
+    live = np.flatnonzero(spread)
+    if not len(live):
+        return ()
+    notes = []
+    away = np.abs(codes[:, live].mean(axis=0, dtype=np.float64)) / spread[live]
+    if away.max() > AWAY:
+        notes.append(
+            f"{int((away > AWAY).sum())} of the {len(spread)} codes lie {AWAY:,} or more standard deviations "
+            "from 0, on which this score depends; subtract their means"
+        )
+    return (*notes, *about_scale(codes))
+
+
+def about_scale(codes: Floats) -> tuple[str, ...]:
+    """The warning for codes, or differences of codes, in a unit of which the penalty decides the score."""
+    largest, (low, high) = float(deviation(codes).max()), USUAL
+    if not largest or low <= largest <= high:
+        return ()
+    return (f"the codes vary by {largest:.0e} at most, and this score depends on their unit",)
+
+
 def need_rows(name: str, given: int, needed: int, why: str) -> None:
     """Refuses fewer rows than `needed`; `why` ends the sentence."""
     if given < needed:
@@ -179,6 +223,22 @@ def about_rows(codes: Floats, factors: Array, split: Split | None) -> tuple[str,
 def few_rows(n: int) -> tuple[str, ...]:
     """The warning for a score of fewer rows than `FEW`, or none."""
     return (f"{n} rows are few: other rows would give another score",) if n < FEW else ()
+
+
+def about_counts(factors: Array, bins: int) -> tuple[str, ...]:
+    """The warning where binned codes without any information seem to have much of a factor's, or none.
+
+    Counts of n rows in b bins overestimate the information about a factor of c values by (b-1)(c-1)/2n nats.
+    """
+    n = len(factors)
+    values = [np.unique(v, return_counts=True)[1] / n for v in factors.T]
+    shares = [(min(bins, n) - 1) * (len(p) - 1) / (2 * n) / -(p * np.log(p)).sum() for p in values]
+    if max(shares) <= SEEMING:
+        return ()
+    return (
+        f"{n:,} rows are few for {bins} bins and a factor of {len(values[int(np.argmax(shares))])} values: "
+        f"counts give a code without information about {min(1.0, max(shares)):.0%} of the factor's entropy",
+    )
 
 
 def _alike(codes: Floats, factors: Array, train: Ints, test: Ints) -> int:

@@ -35,14 +35,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import joblib
 import numpy as np
 from sklearn.ensemble import GradientBoostingClassifier, RandomForestRegressor
 from sklearn.linear_model import Lasso
 from sklearn.model_selection import cross_val_score
 
 from disbench.errors import unknown
-from disbench.metrics import arrays, checks
+from disbench.metrics import arrays, checks, parallel
 from disbench.metrics.arrays import Array, Floats, Ints, Split
 from disbench.metrics.registry import Score, metric
 
@@ -150,19 +149,15 @@ def dci(
         for factor in np.flatnonzero(~arrays.varying(factors[train]))
     ]
     regress = model != "boosting"
-    z, v = (_scaled(x, train, scale) if regress else x for x in (codes, factors))
+    # trees work in single precision
+    z = _scaled(codes, train, scale) if regress else arrays.conditioned(codes, train)[0]
+    v = _scaled(factors, train, scale) if regress else factors
     depth_of = checks.per_factor("dci", "depths", depths, k)
     jobs = [
-        joblib.delayed(_fit)(
-            z, v[:, factor], train, test, model, trees, depth_of[factor], alpha, arrays.seed(rng)
-        )
+        (z, v[:, factor], train, test, model, trees, depth_of[factor], alpha, arrays.seed(rng))
         for factor in range(k)
     ]
-    fits = []
-    for done in joblib.Parallel(n_jobs=n_jobs, return_as="generator")(jobs):
-        fits.append(done)
-        if progress is not None:
-            progress(len(fits), k)
+    fits = parallel.each(_fit, jobs, n_jobs, progress)
     importance = np.stack([fit[0] for fit in fits], axis=1)  # (d, k)
     train_quality, test_quality = (np.array([fit[side] for fit in fits]) for side in (1, 2))
     D, per_code, rho = disentanglement(importance)
@@ -195,8 +190,9 @@ def _scaled(x: Array, train: Ints, scale: str) -> Floats:
     if scale == "standard":
         return arrays.standardise(x, train)
     if scale == "minmax":
+        x, _ = arrays.conditioned(x, train)
         low = x[train].min(axis=0)
-        return arrays.ratio((x - low).astype(np.float64), x[train].max(axis=0) - low)
+        return arrays.ratio(x - low, x[train].max(axis=0) - low)
     raise unknown("scale of dci", scale, ("standard", "minmax"))
 
 

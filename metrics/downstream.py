@@ -20,14 +20,13 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 
-import joblib
 import numpy as np
 from sklearn.ensemble import GradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
 from sklearn.model_selection import KFold
 
 from disbench.errors import UsageError, unknown
-from disbench.metrics import arrays, checks
+from disbench.metrics import arrays, checks, parallel
 from disbench.metrics.arrays import Floats, Ints, Split
 from disbench.metrics.registry import Score, metric
 
@@ -78,18 +77,20 @@ def downstream(
     checks.need_rows("downstream", len(train), max(sizes), "to fit on, the largest of sizes")
     if model not in ("logistic_cv", "logistic", "boosting"):
         raise unknown("model of downstream", model, ("logistic_cv", "logistic", "boosting"))
+    units: tuple[str, ...] = ()
+    if model == "boosting":
+        # trees work in single precision
+        z, _ = arrays.conditioned(codes, train)
+    else:
+        units = checks.about_units(codes)
+        checks.check_size("downstream", codes, "model='boosting'")
+        z = codes.astype(np.float64)
     jobs = [
-        joblib.delayed(_accuracies)(
-            codes, factors[:, factor], train[:size], test, model, folds, max_iter, arrays.seed(rng)
-        )
+        (z, factors[:, factor], train[:size], test, model, folds, max_iter, arrays.seed(rng))
         for size in sizes
         for factor in range(k)
     ]
-    fits = []
-    for done in joblib.Parallel(n_jobs=n_jobs, return_as="generator")(jobs):
-        fits.append(done)
-        if progress is not None:
-            progress(len(fits), len(jobs))
+    fits = parallel.each(_accuracies, jobs, n_jobs, progress)
     train_accuracy, test_accuracy = np.array([f[:2] for f in fits]).T.reshape(2, len(sizes), k)
     means = test_accuracy.mean(axis=1)
     largest = int(np.argmax(sizes))
@@ -105,7 +106,7 @@ def downstream(
             "efficiency": float(arrays.ratio(means[smallest], means[largest])),
         },
         live=arrays.varying(codes),
-        warnings=tuple(dict.fromkeys(note for f in fits for note in f[2])),
+        warnings=(*dict.fromkeys(note for f in fits for note in f[2]), *units),
     )
 
 

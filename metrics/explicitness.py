@@ -89,7 +89,7 @@ def explicitness(
     if not live.any():
         note = "no code varies in the rows to fit on, so the score is chance"
         return Score(0.0 if adjusted else 0.5, live=live, warnings=(note,))
-    z = _scaled(codes[:, live].astype(np.float64), train, scale)
+    z = _scaled(codes[:, live], train, scale)
     if classes not in ("multinomial", "one_vs_rest"):
         raise unknown("classes of explicitness", classes, ("multinomial", "one_vs_rest"))
     notes = []
@@ -118,16 +118,18 @@ def explicitness(
         per_factor.mean(),
         parts={"train": float(fitted.mean()), "factors": per_factor},
         live=live,
-        warnings=tuple(notes),
+        warnings=(*notes, *(checks.about_units(codes) if scale == "none" else ())),
     )
 
 
 def _scaled(z: Floats, train: Ints, scale: str) -> Floats:
     if scale == "none":
-        return z
+        checks.check_size("explicitness", z, "scale='standard'")
+        return z.astype(np.float64)
     if scale == "standard":
         return arrays.standardise(z, train)
     if scale == "minmax":
+        z, _ = arrays.conditioned(z, train)
         low = z[train].min(axis=0)
         return arrays.ratio(z - low, z[train].max(axis=0) - low)
     raise unknown("scale of explicitness", scale, ("standard", "minmax", "none"))

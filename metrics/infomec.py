@@ -13,7 +13,8 @@
 The information of continuous codes is a nearest-neighbour estimate, clipped at 0. The headline is InfoM.
 
 Deviations: H0 is ln n_k in closed form, the result of a regression with balanced classes on zeros. A code
-without information about any factor counts as chance, 1/K; the published code has 0/0.
+without information about any factor counts as chance, 1/K; the published code has 0/0. An estimate above the
+entropy of the factor or of the code is set to it.
 
 Traps:
 
@@ -33,7 +34,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.preprocessing import OneHotEncoder
 
-from disbench.errors import unknown
+from disbench.errors import UsageError, unknown
 from disbench.metrics import arrays, checks, information
 from disbench.metrics.arrays import Bools, Floats, Ints
 from disbench.metrics.registry import Score, metric
@@ -130,8 +131,11 @@ def infomec(
     if not active.any():
         note = "no code is active, so all three scores are 0"
         return Score(0.0, parts={"infom": 0.0, "infoe": 0.0, "infoc": 0.0}, live=active, warnings=(note,))
-    nmi = _information(codes, v, estimator, neighbours, rng) / information.entropy(v)[:, None]  # (k, d)
-    notes = []
+    notes = _rare(v) if estimator == "neighbours" else []
+    h = information.entropy(v)[:, None]
+    # the estimate can exceed both, the latter for a code that has one value in nearly all rows
+    most = np.minimum(h, information.entropy(arrays.relabel(codes)))
+    nmi = np.minimum(_information(codes, v, estimator, neighbours, rng), most) / h  # (k, d)
     if k == 1:
         notes.append("with one factor every code that informs about it is modular: InfoM is 1 by definition")
     if active.sum() == 1:
@@ -153,14 +157,35 @@ def infomec(
     )
 
 
+def _rare(v: Ints) -> list[str]:
+    """The warnings about values that occur once, of which a nearest neighbour says nothing.
+
+    Raises:
+        UsageError: every value of a factor does.
+    """
+    notes = []
+    for factor, column in enumerate(v.T):
+        counts = np.bincount(column)
+        alone = int((counts == 1).sum())
+        if alone == len(counts):
+            raise UsageError(
+                f"infomec: no value of factor {factor} occurs twice, so that nothing can be estimated about "
+                "it; leave it out, or put its values into bins"
+            )
+        if alone:
+            notes.append(f"factor {factor}: {alone} values occur once and are left out of the estimate")
+    return notes
+
+
 def _active(codes: Floats, prune: str, threshold: float) -> Bools:
     live = arrays.varying(codes)
     if prune == "varying":
         return live
+    z, _ = arrays.conditioned(codes, together=True)
     if prune == "range":
-        spread = np.ptp(codes, axis=0)
+        spread = np.ptp(z, axis=0)
     elif prune == "iqr":
-        spread = np.subtract(*np.quantile(codes, (0.75, 0.25), axis=0))
+        spread = np.subtract(*np.quantile(z, (0.75, 0.25), axis=0))
     else:
         raise unknown("prune rule of infomec", prune, ("range", "iqr", "varying"))
     active: Bools = live & (spread > threshold * spread.max())

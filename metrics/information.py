@@ -12,6 +12,8 @@ from disbench.metrics.arrays import Array, Floats, Ints
 def histogram(codes: Floats, bins: int, binning: str = "width") -> Ints:
     """Bin number of each entry of codes (n, d), column by column; same shape, values in 0..bins-1.
 
+    Codes in single precision have the bins of the same numbers in double precision.
+
     Args:
         codes: (n, d).
         bins: how many for each column.
@@ -21,9 +23,10 @@ def histogram(codes: Floats, bins: int, binning: str = "width") -> Ints:
     """
     if binning not in ("width", "quantile"):
         raise unknown("binning", binning, ("width", "quantile"))
+    conditioned, _ = arrays.conditioned(codes)
     shares = np.linspace(0, 1, bins + 1)
     columns = []
-    for z in codes.T:
+    for z in conditioned.T:
         edge = np.histogram_bin_edges(z, bins) if binning == "width" else np.quantile(z, shares)
         columns.append(np.searchsorted(edge[1:-1], z, side="right"))
     return np.stack(columns, axis=1)
@@ -54,7 +57,9 @@ def joint_entropy(a: Ints, b: Ints) -> Floats:
 
 def mutual_information(a: Ints, b: Ints) -> Floats:
     """(d, k) I(a_j; b_k) = H(a_j) + H(b_k) - H(a_j, b_k) in nats of integer tables a (n, d) and b (n, k)."""
-    return arrays.floor(entropy(a)[:, None] + entropy(b) - joint_entropy(a, b))
+    h_a, h_b = entropy(a)[:, None], entropy(b)
+    # what two columns share, neither has more of; by rounding it could be more
+    return np.minimum(arrays.floor(h_a + h_b - joint_entropy(a, b)), np.minimum(h_a, h_b))
 
 
 def gap(scores: Floats) -> Floats:

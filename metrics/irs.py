@@ -8,8 +8,9 @@
 
 A code that its own factor determines, whatever the other factors are, scores 1.
 
-Deviations: exactly constant codes are left out. `dlib` puts factors of more than 20 values into 20 bins, as
-that library does, perhaps by mistake.
+Deviations: exactly constant codes are left out, and codes far from 0 are moved there first, since single
+precision would lose them. `dlib` puts factors of more than 20 values into 20 bins, as that library does,
+perhaps by mistake; factors of fewer values keep each value, where that library may merge two of them.
 
 Variants:
 
@@ -29,7 +30,7 @@ import numpy as np
 
 from disbench.errors import UsageError, unknown
 from disbench.metrics import arrays, information
-from disbench.metrics.arrays import Floats, Ints
+from disbench.metrics.arrays import Array, Floats, Ints
 from disbench.metrics.registry import Score, metric
 
 
@@ -69,17 +70,34 @@ def irs(
     live = arrays.varying(codes)
     if not live.any():
         return Score(0.0, live=live, warnings=("all codes are constant, so nothing can be robust",))
-    z = codes[:, live] if precision == "given" else codes[:, live].astype(np.float64)
-    v = information.histogram(factors.astype(np.float64), factor_bins) if factor_bins else factors
+    z, e = arrays.conditioned(codes[:, live], together=True)
+    if precision == "given":
+        z = z.astype(codes.dtype)
+        # a code of a far smaller unit than the others may have become 0
+        kept = arrays.varying(z)
+        live[live], z, e = kept, z[:, kept], e[kept]
+    v = np.stack([_grouped(column, factor_bins) for column in factors.T], axis=1)
     deviation = np.stack([_deviation(z, column, quantile) for column in v.T], axis=1)  # (d, k)
     largest = np.abs(z - z.mean(axis=0)).max(axis=0)
     robust = 1 - deviation / largest[:, None]
     per_code = robust.max(axis=1)
     return Score(
         float(np.average(per_code, weights=largest)),
-        parts={"codes": per_code, "parents": robust.argmax(axis=1), "weights": largest, "matrix": robust},
+        parts={
+            "codes": per_code,
+            "parents": robust.argmax(axis=1),
+            "weights": np.ldexp(largest.astype(np.float64), e),
+            "matrix": robust,
+        },
         live=live,
     )
+
+
+def _grouped(v: Array, bins: int) -> Ints:
+    """(n,) The values of a factor, numbered; in bins of equal width if there are more of them than bins."""
+    if bins and len(np.unique(v)) > bins:
+        return information.histogram(v[:, None], bins)[:, 0]
+    return arrays.relabel(v[:, None])[:, 0]
 
 
 def _deviation(z: Floats, v: Ints, quantile: float) -> Floats:

@@ -51,7 +51,7 @@ def linear_r2(
     train, test = checks.split_rows("linear_r2", n, split, rng) if held_out else (everything, everything)
     checks.need_rows("linear_r2", len(train), d + 2, f"to fit {d} codes and a constant")
     z = np.column_stack([arrays.standardise(codes, train), np.ones(n)])
-    v = factors.astype(np.float64)
+    v, _ = arrays.conditioned(factors, train)
     weights = np.linalg.lstsq(z[train], v[train], rcond=None)[0]
     error = ((v[test] - z[test] @ weights) ** 2).sum(axis=0)
     total = ((v[test] - v[test].mean(axis=0)) ** 2).sum(axis=0)

@@ -43,7 +43,10 @@ def mcc(codes: Floats, factors: Floats, *, preset: str = "pearson", correlation:
     if correlation == "spearman":
         z, v = rankdata(z, axis=0), rankdata(v, axis=0)
     rows = np.arange(len(z))
-    r = np.abs(arrays.standardise(z, rows).T @ arrays.standardise(v, rows)) / len(rows)  # (d, k)
+    # up to 1 but for rounding
+    r = np.minimum(
+        np.abs(arrays.standardise(z, rows).T @ arrays.standardise(v, rows)) / len(rows), 1
+    )  # (d, k)
     assigned, matched = linear_sum_assignment(r, maximize=True)
     per_factor = np.zeros(v.shape[1])
     per_factor[matched] = r[assigned, matched]

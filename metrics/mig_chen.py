@@ -34,6 +34,9 @@ from disbench.metrics.registry import Score, metric
 # Densities in memory at a time, few enough for a cache.
 CHUNK = 250_000
 
+# Natural log of a variance, or of its inverse, that a float holds.
+MOST = 700
+
 
 def mixture_entropy(mean: Floats, logvar: Floats, samples: int, rng: np.random.Generator) -> float:
     """Entropy (nats) of one code's mixture of the Gaussians mean, logvar (n,), by Monte Carlo.
@@ -53,12 +56,14 @@ def mixture_entropy(mean: Floats, logvar: Floats, samples: int, rng: np.random.G
     weight, constant = -0.5 * np.exp(-logvar), -0.5 * (logvar + np.log(2 * np.pi))
     density = np.empty(samples)
     step = max(1, CHUNK // n)
-    for i in range(0, samples, step):
-        p = z[i : i + step, None] - mean  # (step, n)
-        p *= p
-        p *= weight
-        p += constant
-        density[i : i + step] = np.exp(p, out=p).sum(axis=1)
+    # where a distance overflows, its density is 0
+    with np.errstate(over="ignore"):
+        for i in range(0, samples, step):
+            p = z[i : i + step, None] - mean  # (step, n)
+            p *= p
+            p *= weight
+            p += constant
+            density[i : i + step] = np.exp(p, out=p).sum(axis=1)
     return float(np.log(n) - np.log(density).mean())
 
 
@@ -91,6 +96,11 @@ def mig_chen(
     """
     if samples < 2:
         raise UsageError(f"mig_chen: samples must be 2 or more, but are {samples}")
+    if np.abs(logvar).max() > MOST:
+        raise UsageError(
+            f"mig_chen: logvar reaches {np.abs(logvar).max():.3g}, and no float holds the variance of which "
+            "it is the natural log; were variances passed?"
+        )
     mu, log_variance = mean.astype(np.float64), logvar.astype(np.float64)
     h = information.entropy(factors)
     groups = [[np.flatnonzero(v == value) for value in np.unique(v)] for v in factors.T]

@@ -46,6 +46,10 @@ Kind = Literal["table", "sampling", "unsupervised", "posterior", "models", "clus
 Change = Literal["order", "sign", "scale", "common scale", "origin", "values"]
 P = ParamSpec("P")
 
+# What scikit-learn's warnings about its solvers mean.
+UNFINISHED = "a fit reached its limit of steps before it converged; with more steps the score may change"
+STUCK = "a fit could not take a step: these codes are too large, or too far from 0, for its solver"
+
 # Keywords that are data or do not change the measure; they are not recorded as settings.
 NOT_SETTINGS = frozenset({"preset", "rng", "split", "live", "kl", "n_jobs", "progress"})
 
@@ -318,6 +322,9 @@ def metric(
                 about_rows = _hold_out(name, bound.arguments)
             elif kind in ("table", "unsupervised", "posterior"):
                 about_rows = checks.few_rows(n_encoded)
+            bins = used.get("bins")
+            if kind == "table" and isinstance(bins, int) and bins > 1:
+                about_rows += checks.about_counts(bound.arguments["factors"], bins)
             # The matrices are small: more threads take more time, and round differently.
             with threadpool_limits(limits=1), python_warnings.catch_warnings(record=True) as caught:
                 python_warnings.simplefilter("always")
@@ -412,6 +419,9 @@ def _sentences(caught: list[python_warnings.WarningMessage]) -> tuple[str, ...]:
     for w in caught:
         if issubclass(w.category, (DeprecationWarning, FutureWarning, PendingDeprecationWarning)):
             python_warnings.warn_explicit(w.message, w.category, w.filename, w.lineno)
+        elif w.category.__name__ == "ConvergenceWarning":
+            stuck = "after 0 iteration" in str(w.message)
+            sentences[STUCK if stuck else UNFINISHED] = None
         else:
             first_line = str(w.message).strip().splitlines()[0].rstrip(":")
             sentences[f"{w.category.__name__}: {first_line}"] = None

@@ -27,15 +27,19 @@ from disbench.metrics import arrays, checks, information
 from disbench.metrics.arrays import Floats, Ints, Split
 from disbench.metrics.registry import Score, metric
 
+# Standard deviation; the rule of disentanglement_lib.
+LEAST = 1e-6
+
 
 def squared_correlation(codes: Floats, factors: Ints) -> Floats:
     """(d, k) Squared correlation of each code with each factor; 0 for a code of variance up to 1e-12."""
-    z = codes - codes.mean(axis=0, dtype=np.float64)
-    v = factors - factors.mean(axis=0)
-    spread = (z**2).mean(axis=0)
-    return arrays.ratio(
-        (z.T @ v) ** 2, np.outer(np.where(spread > 1e-12, (z**2).sum(axis=0), 0), (v**2).sum(axis=0))
+    z, v = (arrays.conditioned(table)[0] for table in (codes, factors))
+    z, v = z - z.mean(axis=0), v - v.mean(axis=0)
+    counts = arrays.deviation(codes) > LEAST
+    square = arrays.ratio(
+        (z.T @ v) ** 2, np.outer(np.where(counts, (z**2).sum(axis=0), 0), (v**2).sum(axis=0))
     )
+    return np.minimum(square, 1)
 
 
 @metric(
@@ -92,6 +96,9 @@ def sap(
     everything = np.arange(n)
     train, test = checks.split_rows("sap", n, split, rng) if held_out else (everything, everything)
     is_continuous = np.array(checks.per_factor("sap", "continuous", continuous, k))
+    raw = not standardise and not is_continuous.all()
+    if raw:
+        checks.check_size("sap", codes, "standardise=True")
     z = arrays.standardise(codes, train) if standardise else codes
     s = np.zeros((d, k))
     s[:, is_continuous] = squared_correlation(z[train], factors[train][:, is_continuous])
@@ -112,5 +119,5 @@ def sap(
         gaps.mean(),
         parts={"gap": gaps, "predictability": s},
         live=arrays.varying(codes),
-        warnings=tuple(notes),
+        warnings=(*notes, *(checks.about_units(codes) if raw else ())),
     )

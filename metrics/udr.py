@@ -117,7 +117,7 @@ def _informative(
 ) -> tuple[list[Bools], list[Bools]]:
     """For each model, two masks (d,): the codes that are not set to 0, and those that are not left out."""
     if kl is None:
-        alive = [arrays.varying(z) & (z.std(axis=0) >= std) for z in codes]
+        alive = [arrays.varying(z) & (arrays.deviation(z) >= std) for z in codes]
         return alive, alive
     given = [as_array(values, "udr: kl") for values in kl]
     if [len(values) for values in given] != [z.shape[1] for z in codes]:

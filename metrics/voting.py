@@ -56,7 +56,18 @@ def encoder(name: str, codes: Floats | EncodeRows, grid: Grid | tuple[int, ...])
             f"{name}: codes {z.shape} must have one row for each of the {len(grid)} points "
             f"of the grid {grid.sizes}{hint}"
         )
+    _check_squares(name, z)
     return lambda rows: z[rows].astype(np.float64)
+
+
+def _check_squares(name: str, z: Floats) -> None:
+    """Refuses codes whose squares overflow or vanish, so that no variance could be compared."""
+    size = float(np.abs(z).max())
+    if size > arrays.LARGEST or 0 < size < 1 / arrays.LARGEST:
+        raise UsageError(
+            f"{name}: the codes reach {size:.0e}, and no float holds the squares of such numbers; multiply "
+            "all codes by one constant"
+        )
 
 
 def checked(name: str, encode: Callable[[T], Floats]) -> Callable[[T], Floats]:
@@ -73,6 +84,7 @@ def checked(name: str, encode: Callable[[T], Floats]) -> Callable[[T], Floats]:
             raise UsageError(
                 f"{name}: asked for the codes of {len(rows)} rows, the function returned {z.shape}"
             )
+        _check_squares(name, z)
         return z.astype(np.float64)
 
     return codes

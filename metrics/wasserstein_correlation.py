@@ -36,15 +36,21 @@ def wasserstein_correlation(codes: Floats, *, preset: str = "dlib", normalised: 
         normalised: divide by the sum of the variances.
     """
     checks.need_rows("wasserstein_correlation", len(codes), 2, "for a covariance")
-    s = np.atleast_2d(np.cov(codes.astype(np.float64), rowvar=False))
+    z, e = arrays.conditioned(codes, together=True)
+    s = np.atleast_2d(np.cov(z, rowvar=False))
     root = np.sqrt(np.diag(s))
     spectrum = np.linalg.eigvalsh(root[:, None] * s * root)
     trace = float(np.trace(s))
     w = max(0.0, 2 * trace - 2 * float(np.sqrt(np.maximum(spectrum, 0)).sum()))
     share = w / trace if trace else 0.0
+    with np.errstate(over="ignore"):
+        distance = float(np.ldexp(w, 2 * int(e.max())))
+    notes = [] if trace else ["all codes are constant, so nothing can be correlated"]
+    if not np.isfinite(distance) or (w and not distance):
+        notes.append("no float holds the squared distance of codes of this size; take normalised=True")
     return Score(
-        share if normalised else w,
-        parts={"distance": w, "normalised": share},
+        share if normalised else distance,
+        parts={"distance": distance, "normalised": share},
         live=arrays.varying(codes),
-        warnings=() if trace else ("all codes are constant, so nothing can be correlated",),
+        warnings=tuple(notes),
     )

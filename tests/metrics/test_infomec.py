@@ -64,3 +64,36 @@ def test_too_few_rows_and_unknown_choices_are_refused(rng):
     for wrong in ({"estimator": "kde"}, {"prune": "std"}):
         with pytest.raises(UsageError, match="of infomec"):
             infomec(V, V, rng=rng, **wrong)
+
+
+def test_a_factor_without_a_value_that_occurs_twice_is_refused(rng):
+    """An id: its information was the mean of nothing, with a warning of numpy, and InfoM was 0."""
+    u = np.stack([np.arange(200) % 4, np.arange(200)], axis=1)
+    with pytest.raises(UsageError, match="no value of factor 1 occurs twice"):
+        infomec(u + 0.1 * rng.random((200, 2)), u, rng=rng)
+    u[:2, 1] = 0
+    s = infomec(u + 0.1 * rng.random((200, 2)), u, rng=rng)
+    assert "factor 1: 198 values occur once and are left out of the estimate" in s.warnings
+
+
+def test_no_code_tells_more_than_the_factor_or_the_code_has(rng):
+    """The code has its second value in one of 2,000 rows: its entropy is .0043 nats."""
+    v = np.zeros((2000, 2), int)
+    v[:40, 0] = 1
+    v[:, 1] = np.arange(2000) % 3
+    codes = np.column_stack([np.zeros(2000), v[:, 1] + 0.01 * rng.normal(size=2000)])
+    codes[7, 0] = 1.0
+    nmi = infomec(codes, v, rng=rng, prune="varying").parts["nmi"]
+
+    def entropy(share):
+        return -(share * np.log(share) + (1 - share) * np.log(1 - share))
+
+    assert nmi[0, 0] <= entropy(1 / 2000) / entropy(40 / 2000)
+    assert nmi.max() <= 1
+
+
+def test_a_fit_without_an_end_is_told_in_our_words(rng):
+    s = infomec(V + 0.3 * rng.normal(size=V.shape), V, rng=rng, max_iter=1)
+    assert "a fit reached its limit of steps before it converged; with more steps the score may change" in (
+        s.warnings
+    )

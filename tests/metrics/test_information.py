@@ -53,3 +53,39 @@ def test_information_of_a_constant_is_exactly_zero(rng):
 def test_the_gap_of_one_is_itself():
     assert information.gap(np.array([[3.0, 1.0]])).tolist() == [3, 1]
     assert information.gap(np.array([[3.0, 1.0], [5.0, 1.0], [0.0, 0.0]])).tolist() == [2, 0]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("start", [0.3, 1.0, -1.0, 1e8, 1e-30, 1e30])
+def test_codes_a_few_last_digits_apart_keep_their_values_apart(dtype, start):
+    """Five neighbouring numbers, in twenty bins: each has its own, as 0, 1, 2, 3, 4 have."""
+    steps = [dtype(start)]
+    for _ in range(4):
+        steps.append(np.nextafter(steps[-1], dtype(np.inf)))
+    which = np.array([0, 3, 1, 4, 2, 2, 0])
+    binned = information.histogram(np.array(steps, dtype)[which][:, None], 20)
+    assert (binned == information.histogram(which[:, None].astype(float), 20)).all()
+
+
+@pytest.mark.parametrize("binning", ["width", "quantile"])
+def test_single_precision_has_the_bins_of_the_same_numbers_in_double(rng, binning):
+    z = (rng.normal(size=(300, 4)) * [1, 1e-30, 1e30, 1e-3] + [0, 0, 0, 1e4]).astype(np.float32)
+    assert (
+        information.histogram(z, 20, binning) == information.histogram(z.astype(np.float64), 20, binning)
+    ).all()
+
+
+@pytest.mark.parametrize("unit", [1e-310, 1e-200, 1e200, 1e300])
+def test_the_unit_of_codes_does_not_matter_to_bins(rng, unit):
+    z = rng.normal(size=(300, 3))
+    assert (information.histogram(z * unit, 20) == information.histogram(z, 20)).all()
+    far = np.array([[-1.7e308], [1.7e308], [0.0]])
+    assert information.histogram(far, 10).ravel().tolist() == [0, 9, 5]
+
+
+def test_two_columns_share_no_more_than_either_has(rng):
+    a = rng.integers(0, 7, (200, 30))
+    a[:, 1::2] = a[:, ::2] * 3
+    mi, h = information.mutual_information(a, a), information.entropy(a)
+    assert (mi <= np.minimum(h[:, None], h)).all()
+    assert (np.diag(mi) / h <= 1).all()

@@ -57,3 +57,30 @@ def test_a_grid_stands_for_its_whole_table():
 def test_settings_that_make_no_sense_are_refused(wrong):
     with pytest.raises(UsageError, match="irs"):
         irs(V, V, **wrong)
+
+
+@pytest.mark.parametrize("offset", [1e4, 1e6, 1e7, 1e8])
+def test_single_precision_loses_nothing_to_an_offset(rng, offset):
+    """Summed far from 0 in single precision, an offset of 1e8 gave -19.4."""
+    v = Grid((3, 4, 5)).factors(np.arange(60))
+    far = (v + 0.3 * rng.normal(size=v.shape) + offset).astype(np.float32)
+    s = irs(far, v)
+    assert s.score == pytest.approx(irs(far.astype(np.float64), v).score, abs=1e-5)
+    assert 0 <= s.score <= 1
+
+
+def test_a_factor_of_few_values_keeps_each_of_them():
+    """Values 0, 1 and 1,000 in 20 bins of equal width would merge the first two."""
+    v = np.tile([0, 1, 1000], 20)[:, None]
+    z = np.tile([0.0, 1.0, 2.0], 20)[:, None]
+    assert irs(z, v).score == 1
+    # of more than 20 values it is binned, by its numbers
+    many = np.append(np.arange(20), 1000)
+    assert irs(np.tile(many, 20)[:, None] * 1.0, np.tile(many, 20)[:, None]).score < 1
+
+
+def test_a_code_that_vanishes_beside_the_others_is_constant():
+    codes = np.column_stack([V[:, 0], 1e-30 * V[:, 1], 1e30 * V[:, 1]]).astype(np.float32)
+    s = irs(codes, V)
+    assert s.live.tolist() == [True, False, True]
+    assert s.score == pytest.approx(1, abs=1e-5)

@@ -43,3 +43,10 @@ def test_ranks_see_any_monotone_code_as_perfect(rng):
     assert mcc(np.exp(3 * v), v).score < 0.9
     with pytest.raises(UsageError, match="unknown correlation"):
         mcc(v, v, correlation="kendall")
+
+
+def test_rounding_does_not_lift_it_above_one():
+    v = np.random.default_rng(0).uniform(size=(2000, 3))
+    s = mcc(v + 0.01, v)
+    assert 1 - 1e-9 < s.score <= 1
+    assert s.parts["correlation"].max() <= 1

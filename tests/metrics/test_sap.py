@@ -69,3 +69,33 @@ def test_a_factor_without_variation_in_the_fitted_rows_is_named():
     s = sap(V.astype(float), V, split=(np.array([0, 1]), np.arange(4)))
     assert "factor 0 has one value in the rows to fit on" in s.warnings[0]
     assert np.isfinite(s.score)
+
+
+def test_codes_whose_size_a_solver_cannot_handle_are_refused(table, rng):
+    """Beyond about 1e60 the solver never comes to an end."""
+    with pytest.raises(UsageError, match=r"sap: the codes reach 4e\+30, .* or set standardise=True"):
+        sap(1e30 * table, table, held_out=False)
+    # a power of two, so that nothing is rounded
+    assert sap(2.0**664 * table, table, held_out=False, standardise=True).score == pytest.approx(
+        sap(table, table, held_out=False, standardise=True).score
+    )
+    # a correlation has no unit
+    assert (
+        sap(2.0**664 * table, table, preset="ubisoft").score == sap(table, table, preset="ubisoft").score <= 1
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda z: z + 1e5, "3 of the 3 codes lie 1,000 or more standard deviations from 0"),
+        (lambda z: z * 1e-9, "the codes vary by 1e-09 at most, and this score depends on their unit"),
+        (lambda z: z, None),
+    ],
+)
+def test_an_origin_or_a_unit_that_decides_the_score_is_told(table, change, sentence):
+    s = sap(change(1.0 * table), table, held_out=False)
+    told = [note for note in s.warnings if "depends" in note]
+    assert [sentence in note for note in told] == ([True] if sentence else [])
+    # a correlation minds neither
+    assert not any("depends" in note for note in sap(change(1.0 * table), table, preset="ubisoft").warnings)
