@@ -13,7 +13,7 @@ import numpy as np
 
 from disbench.errors import UsageError, unknown
 from disbench.metrics import checks
-from disbench.metrics.arrays import Bools, Floats, Ints
+from disbench.metrics.arrays import LARGEST, Bools, Floats, Ints
 from disbench.metrics.conversion import as_array
 from disbench.metrics.registry import EncodeRows, Grid, Score, as_grid
 
@@ -63,7 +63,7 @@ def encoder(name: str, codes: Floats | EncodeRows, grid: Grid | tuple[int, ...])
 def _check_squares(name: str, z: Floats) -> None:
     """Refuses codes whose squares overflow or vanish, so that no variance could be compared."""
     size = float(np.abs(z).max())
-    if size > arrays.LARGEST or 0 < size < 1 / arrays.LARGEST:
+    if size > LARGEST or 0 < size < 1 / LARGEST:
         raise UsageError(
             f"{name}: the codes reach {size:.0e}, and no float holds the squares of such numbers; multiply "
             "all codes by one constant"
