@@ -107,8 +107,9 @@ def _plan(choice: MetricChoice, source: Source, data: Dataset, draws: int) -> Pl
             notes.append(f"each draw has all {len(rows[0]):,} rows, so that the draws do not differ")
         return Plan(choice, rows, notes=tuple(notes))
     if metric.kind == "models":
-        told = f"{choice.name} compares several models: `disbench leaderboard RUN --select {choice.name}`"
-        return Plan(choice, reason=told)
+        raise UsageError(
+            f"{choice.name} compares several models: `disbench leaderboard RUN --select {choice.name}`"
+        )
     if metric.kind != "sampling":
         raise UsageError(f"{choice.name} needs more than the codes of one model: call it from Python")
     if data.factor_sizes is None:
