@@ -86,11 +86,14 @@ def of_content(
     Raises:
         UsageError: it is left open which are the codes.
     """
-    table = (_of_columns if content.columns else _of_arrays)(content, path, wanted, tuple(factor_names))
+    if content.columns:
+        table = _of_columns(content, path, wanted, factor_names)
+    else:
+        table = _of_arrays(content, path, wanted)
     return replace(table, assumed=(*content.notes, *table.assumed))
 
 
-def _of_arrays(content: Content, path: Path, wanted: str, factor_names: tuple[str, ...]) -> CodesTable:
+def _of_arrays(content: Content, path: Path, wanted: str) -> CodesTable:
     """The array `codes`, or the only one that has none of the known names."""
     if content.names == ("",):
         if wanted:
@@ -190,7 +193,7 @@ def _word(path: Path, name: str, array: Array) -> str:
     return str(array.item())
 
 
-def _of_columns(content: Content, path: Path, wanted: str, factor_names: tuple[str, ...]) -> CodesTable:
+def _of_columns(content: Content, path: Path, wanted: str, factor_names: Sequence[str]) -> CodesTable:
     """Named columns: `row`, factors as the data set or `factor_...` call them, and one per code."""
     names = content.names
     for name in names:
