@@ -400,7 +400,7 @@ def place(
         if table.factors is None:
             raise UsageError(
                 f"{path} does not say which data its codes are of; name the data set with "
-                f"{argument('dataset')}."
+                f"{argument('dataset')}, or give the factor values with {argument('factors')}."
             )
         _same_length(path, table)
         return _own_factors(table, path)
