@@ -102,7 +102,7 @@ def journal_rows(run: Path) -> list[dict[str, object]]:
     for record in records:
         head = {**shared[record.cell.training], "seed": record.cell.seed}
         for line in store.read_lines(record.folder / "metrics.jsonl"):
-            for quantity, value in {**line["terms"], **line["monitor"]}.items():
+            for quantity, value in {**line.get("terms", {}), **line.get("monitor", {})}.items():
                 for index, number in enumerate(value if isinstance(value, list) else [value]):
                     row = {"step": line["step"], "quantity": quantity, "index": index, "value": number}
                     rows.append({**head, **row})

@@ -501,9 +501,9 @@ def _lines(path: Path) -> Iterator[Json]:
 
 def _is_line(line: object) -> bool:
     """Whether it has the numbers of a step by name, or lists of some."""
-    if not isinstance(line, dict) or not fits(line, OF_LINE, OF_LINE):
+    if not isinstance(line, dict) or not fits(line, OF_LINE, ["step"]):
         return False
-    values = {**line["terms"], **line["monitor"]}
+    values = {**line.get("terms", {}), **line.get("monitor", {})}
     lists = [value for value in values.values() if isinstance(value, list)]
     inner = {str(i): each for i, each in enumerate(each for value in lists for each in value)}
     return fits(values, dict.fromkeys(values, OF_VALUE)) and fits(
