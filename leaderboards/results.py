@@ -16,10 +16,10 @@ import numpy as np
 import pandas as pd
 
 from disbench.errors import UsageError
-from disbench.files import not_linked
+from disbench.files import not_linked, parse_json
 from disbench.leaderboards import aggregate, formats, labels
 from disbench.leaderboards.provenance import FILE, Provenance
-from disbench.texts import clean, from_cell
+from disbench.texts import clean, from_cell, short
 
 FOLDER = Path(str(files("disbench.leaderboards") / "results"))
 PICTURE = "strip.png"
@@ -41,7 +41,7 @@ def scores(path: Path) -> pd.DataFrame:
     """The per-seed frame of a saved result, equal to the one that was saved.
 
     Raises:
-        UsageError: its scores.csv lacks a column.
+        UsageError: its scores.csv lacks a column, or one that should hold JSON holds something else.
     """
     text = pd.read_csv(not_linked(path / "scores.csv"), dtype=str, keep_default_na=False).map(from_cell)
     if "plugin" not in text:
@@ -55,6 +55,15 @@ def scores(path: Path) -> pd.DataFrame:
         raise UsageError(
             f"{path / 'scores.csv'} lacks the columns {', '.join(missing)}; save the result again."
         )
+    for column in ("changed", "metric_settings", "chosen_by"):
+        for value in text[column].unique():
+            # without a score there are no settings of a metric
+            empty = not value and column == "metric_settings"
+            if not (empty or _is_json_object(value, counts=column == "chosen_by")):
+                raise UsageError(
+                    f"{path / 'scores.csv'} holds {short(value)!r} as {column}, which is no JSON object; "
+                    "save the result again."
+                )
     optional = ("score", "seconds", "reason", "metric_settings", "version")
     return aggregate.scores(
         {
@@ -66,6 +75,12 @@ def scores(path: Path) -> pd.DataFrame:
         }
         for row in text.to_dict("records")
     )
+
+
+def _is_json_object(text: str, counts: bool) -> bool:
+    """Whether a cell is the text of a JSON object, and if asked, of names with whole numbers."""
+    values = parse_json(text)
+    return isinstance(values, dict) and (not counts or all(type(n) is int for n in values.values()))
 
 
 def provenance(path: Path) -> Provenance:

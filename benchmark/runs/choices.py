@@ -32,8 +32,8 @@ class Choice(Strict):
         pairwise: (M, M) the matrix of pairs in that order; None where a model is not paired.
     """
 
-    method: str
-    by: str
+    method: Annotated[str, Field(pattern=r"^[\w.-]+$")]
+    by: Annotated[str, Field(pattern=r"^\w+:[\w.-]+(, \w+=[\w.]+)*$")]
     settings: dict[str, Setting]
     folders: Annotated[list[str], Field(min_length=1)]
     scores: list[float]

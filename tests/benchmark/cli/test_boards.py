@@ -322,6 +322,31 @@ def test_a_damaged_kept_result_is_one_sentence(disbench, tmp_path, name, text, t
     assert told in err
 
 
+@pytest.mark.parametrize("command", [("leaderboard",), ("table", "infogan-cr")])
+@pytest.mark.parametrize(
+    ("column", "text"),
+    [
+        ("changed", "{"),
+        ("changed", ""),
+        ("metric_settings", "[1]"),
+        ("chosen_by", "null"),
+        ("chosen_by", '{"udr:dlib": "x"}'),
+        ("chosen_by", ""),
+    ],
+)
+def test_a_kept_cell_that_should_be_json_and_is_not_is_one_sentence(
+    disbench, tmp_path, column, text, command
+):
+    results = tmp_path / "results"
+    disbench("leaderboard", make_run(tmp_path / "r"), "--keep", "x", "--results", results)
+    path = results / "x" / "scores.csv"
+    pd.read_csv(path, dtype=str, keep_default_na=False).assign(**{column: text}).to_csv(path, index=False)
+    code, _, err = disbench(*command, results / "x")
+    assert code == 2
+    assert f"as {column}, which is no JSON object; save the result again" in err
+    assert len(err.strip().splitlines()) == 1
+
+
 def test_a_kept_result_is_a_run_to_the_other_commands(disbench, tmp_path):
     results = tmp_path / "results"
     make_run(tmp_path / "r")
@@ -511,6 +536,7 @@ def test_the_readme_averages_over_the_splits_of_a_data_set_and_puts_the_best_fir
             "state": "done",
             "higher_is_better": False,
             "seconds": 1.0,
+            "changed": "{}",
         }
 
     frame = leaderboards.scores([row(s, 0.1 * s + b, m) for s in (1, 2) for m, b in (("a", 0.5), ("b", 0.0))])

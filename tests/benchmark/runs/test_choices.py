@@ -51,7 +51,8 @@ def test_a_damaged_file_is_none(writer, choice, damage):
     choice.write(writer.run).write_text(damage)
     assert choices.read(writer.run) == []
     whole = choice.model_dump()
-    for name, value in (("folders", []), ("folders", "x"), ("scores", ["a"]), ("other", 1)):
+    hostile = [("method", "\x1b[2J"), ("by", "udr"), ("by", "udr:[red]`x`"), ("by", "udr:dlib\n")]
+    for name, value in (("folders", []), ("folders", "x"), ("scores", ["a"]), ("other", 1), *hostile):
         (writer.run / choice.file).write_text(json.dumps({**whole, name: value}))
         assert choices.read(writer.run) == []
     assert choices.current(writer.run, store.records(writer.run)) == ({}, [])
