@@ -10,6 +10,8 @@ from torch import nn
 
 from disbench.models import DataInfo, build, configure, gan, ibgan
 
+from .fixed import Fixed
+
 T = torch.tensor
 
 
@@ -19,17 +21,6 @@ def close(value, expected, **tolerance):
 
 def normal(seed, *shape):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
-
-
-class Fixed(nn.Module):
-    """A net that gives the same answer to everything."""
-
-    def __init__(self, answer):
-        super().__init__()
-        self.answer = answer
-
-    def forward(self, x):
-        return self.answer
 
 
 class Chain(nn.Module):

@@ -11,18 +11,9 @@ from torch import nn
 from disbench.errors import UsageError
 from disbench.models import configure
 
+from .fixed import Fixed
+
 NAME = "infogan_cr"
-
-
-class Fixed(nn.Module):
-    """A net that gives the same answer to everything."""
-
-    def __init__(self, answer):
-        super().__init__()
-        self.answer = answer
-
-    def forward(self, x):
-        return self.answer
 
 
 def drawn(make, inputs, **changes):
