@@ -158,6 +158,20 @@ class ConvTranspose2d(nn.ConvTranspose2d):
         return image if self.bias is None else image + self.bias[:, None, None]
 
 
+class BatchNorm1d(nn.BatchNorm1d):
+    """torch's, in the precision of its weights: mapped over seeds, torch's takes no other."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.to(self.weight.dtype))
+
+
+class BatchNorm2d(nn.BatchNorm2d):
+    """torch's, in the precision of its weights: mapped over seeds, torch's takes no other."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.to(self.weight.dtype))
+
+
 class Spectral(nn.Module):
     """A convolution or linear layer whose weight is divided by an estimate of its largest singular value.
 
@@ -268,9 +282,9 @@ def leaky() -> nn.LeakyReLU:
 
 def batch_relu(n: int, dims: int) -> list[nn.Module]:
     """Batch norm of `n` units (dims 1) or channels (dims 2), then a ReLU."""
-    return [nn.BatchNorm1d(n) if dims == 1 else nn.BatchNorm2d(n), nn.ReLU()]
+    return [BatchNorm1d(n) if dims == 1 else BatchNorm2d(n), nn.ReLU()]
 
 
 def batch_leaky(n: int, leak: float = LEAK) -> list[nn.Module]:
     """Batch norm of `n` channels, then a leaky ReLU."""
-    return [nn.BatchNorm2d(n), nn.LeakyReLU(leak)]
+    return [BatchNorm2d(n), nn.LeakyReLU(leak)]

@@ -11,6 +11,8 @@ from torch import nn
 from disbench.errors import UsageError
 from disbench.models.layers import (
     LEAK,
+    BatchNorm1d,
+    BatchNorm2d,
     Conv2d,
     ConvTranspose2d,
     Reshape,
@@ -32,7 +34,7 @@ def mlp(sizes: list[int], activation: Callable[[], nn.Module], norm: bool = Fals
     """
     layers: list[nn.Module] = []
     for n_in, n_out in itertools.pairwise(sizes[:-1]):
-        layers += [nn.Linear(n_in, n_out), *([nn.BatchNorm1d(n_out)] if norm else []), activation()]
+        layers += [nn.Linear(n_in, n_out), *([BatchNorm1d(n_out)] if norm else []), activation()]
     return nn.Sequential(*layers, nn.Linear(sizes[-2], sizes[-1]))
 
 
@@ -219,12 +221,12 @@ def infogan_generator(shape: tuple[int, int, int], inputs: int, channels: tuple[
     c, side, _ = shape
     low = side >> len(channels)
     layers: list[nn.Module] = [
-        *(nn.Linear(inputs, 128), nn.ReLU(), nn.BatchNorm1d(128)),
-        *(nn.Linear(128, channels[0] * low * low), nn.ReLU(), nn.BatchNorm1d(channels[0] * low * low)),
+        *(nn.Linear(inputs, 128), nn.ReLU(), BatchNorm1d(128)),
+        *(nn.Linear(128, channels[0] * low * low), nn.ReLU(), BatchNorm1d(channels[0] * low * low)),
         Reshape(channels[0], low, low),
     ]
     for n_in, n_out in itertools.pairwise(channels):
-        layers += [ConvTranspose2d(n_in, n_out, 4, 2, 1), nn.LeakyReLU(LEAK), nn.BatchNorm2d(n_out)]
+        layers += [ConvTranspose2d(n_in, n_out, 4, 2, 1), nn.LeakyReLU(LEAK), BatchNorm2d(n_out)]
     return nn.Sequential(*layers, ConvTranspose2d(channels[-1], c, 4, 2, 1))
 
 
@@ -285,12 +287,12 @@ def mnist_trunk(
         *(Conv2d(c, width, 4, 2, 1), nn.LeakyReLU(leak)),
         *(Conv2d(width, 2 * width, 4, 2, 1), *batch_leaky(2 * width, leak)),
         nn.Flatten(),
-        *(nn.Linear(2 * width * low * low, hidden), nn.BatchNorm1d(hidden), nn.LeakyReLU(leak)),
+        *(nn.Linear(2 * width * low * low, hidden), BatchNorm1d(hidden), nn.LeakyReLU(leak)),
     )
 
 
 def mnist_q_head(hidden: int, outputs: int, middle: int = 128, leak: float = LEAK) -> nn.Sequential:
     """(b, hidden) -> parameters of Q(c|x), (b, outputs)."""
     return nn.Sequential(
-        *(nn.Linear(hidden, middle), nn.BatchNorm1d(middle), nn.LeakyReLU(leak)), nn.Linear(middle, outputs)
+        *(nn.Linear(hidden, middle), BatchNorm1d(middle), nn.LeakyReLU(leak)), nn.Linear(middle, outputs)
     )

@@ -45,7 +45,7 @@ class Tuning:
 
     Attributes:
         resident: keep all images of the data set on the device.
-        graph: record a step as a CUDA graph once, and replay it.
+        graph: record a step as a CUDA graph once, and replay it; the images are then resident too.
         precision: of products and convolutions on a GPU; weights and optimisers are always float32.
     """
 
@@ -96,11 +96,18 @@ class Resident:
 
     def images(self, rows: Ints) -> Tensor:
         """Images of the rows (b,), in that order: (b, c, h, w) in [0, 1], as `Dataset.images` gives them."""
+        return self.look_up(self.upload(rows))
+
+    def upload(self, rows: Ints) -> Tensor:
+        """The row numbers (b,) on the device; from pinned memory, so that the copy does not block."""
         wanted = torch.from_numpy(rows)
-        # from pinned memory the copy does not block
-        if self.device.type == "cuda":
-            wanted = wanted.pin_memory().to(self.device, non_blocking=True)
-        pixels = self.stored[wanted]
+        if self.device.type != "cuda":
+            return wanted
+        return wanted.pin_memory().to(self.device, non_blocking=True)
+
+    def look_up(self, rows: Tensor) -> Tensor:
+        """As `images`, of row numbers (b,) that are on the device."""
+        pixels = self.stored[rows]
         if not self.packed:
             return pixels / self.white
         # the first pixel is the highest bit
@@ -129,55 +136,55 @@ def _compact(data: Dataset) -> tuple[Bytes, bool]:
 class Recording:
     """A step recorded as a CUDA graph: its kernels are launched as one, so that Python takes no time.
 
+    Looking up the images and drawing the noise are part of it. A replay begins with row numbers, the number
+    of the step, and generators that the caller has seeded.
+
     Args:
-        compute: the step; works on `arguments` and changes `tensors` in place.
-        arguments: those of the coming step.
+        take: the step, given row numbers (b,) and its number; changes `tensors` in place.
+        rows: row numbers to try it with.
         tensors: what the step changes, as it stands when called; more may appear in the first step.
+        generators: those that the step draws from.
     """
 
     def __init__(
         self,
-        compute: Callable[[Tensor, dict[str, Tensor], Tensor], Losses],
-        arguments: Arguments,
+        take: Callable[[Tensor, Tensor], Losses],
+        rows: Tensor,
         tensors: Callable[[], Sequence[Tensor]],
+        generators: Sequence[torch.Generator] = (),
     ) -> None:
-        images, noise, step = arguments
-        self.arguments = (
-            images.clone(),
-            {name: drawn.clone() for name, drawn in noise.items()},
-            step.clone(),
-        )
+        self.rows, self.generators = rows.clone(), generators
+        self.at = torch.zeros((), dtype=torch.get_default_dtype(), device=rows.device)
         before = {id(tensor): (tensor, tensor.clone()) for tensor in tensors()}
-        self.warm_up(lambda: compute(*self.arguments))
+        self.warm_up(lambda: take(self.rows, self.at))
         with torch.no_grad():
             # tensors that the warm-up made are an optimiser's, which start at zero
             for tensor in tensors():
                 known = before.get(id(tensor))
                 tensor.zero_() if known is None else tensor.copy_(known[1])
-        self.replay, (self.names, self.values) = self.record(lambda: compute(*self.arguments))
+        self.replay, (self.names, self.values) = self.record(lambda: take(self.rows, self.at))
 
     def warm_up(self, step: Callable[[], Losses]) -> None:
-        """Some steps on another stream, so that all libraries are set up before recording begins."""
-        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
+        """Some steps before recording begins, so that all libraries are set up."""
+        # autograd may remember the stream of a weight's first use, so the recording takes the same one
+        self.stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        self.stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(self.stream):
             for _ in range(3):
                 step()
-        torch.cuda.current_stream().wait_stream(side)
+        torch.cuda.current_stream().wait_stream(self.stream)
 
     def record(self, step: Callable[[], Losses]) -> tuple[Callable[[], None], Losses]:
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
+        for generator in self.generators:
+            graph.register_generator_state(generator)
+        with torch.cuda.graph(graph, stream=self.stream):
             losses = step()
         return graph.replay, losses
 
-    def __call__(self, arguments: Arguments) -> Losses:
-        images, noise, step = arguments
-        into, drawn, at = self.arguments
-        into.copy_(images)
-        for name, tensor in noise.items():
-            drawn[name].copy_(tensor)
-        at.copy_(step)
+    def __call__(self, rows: Tensor, step: int) -> Losses:
+        self.rows.copy_(rows)
+        self.at.fill_(step)
         self.replay()
         # the next replay writes over them
         return self.names, self.values.clone()

@@ -29,9 +29,8 @@ class Single(Trainer):
             parameters = [p for name in update.modules for p in getattr(method, name).parameters()]
             self.updates.append((update, parameters, update.optimizer.over(parameters)))
 
-    def arguments(self, step: int) -> Arguments:
-        images, (noise,), at = self.inputs(step)
-        return images.to(memory_format=torch.channels_last), noise, at
+    def arrange(self, images: Tensor, noise: list[Noise], step: Tensor) -> Arguments:
+        return images.to(memory_format=torch.channels_last), noise[0], step
 
     def compute(self, images: Tensor, noise: Noise, step: Tensor) -> Losses:
         names: list[str] = []
@@ -102,10 +101,8 @@ class Fused(Trainer):
             optimizer = update.optimizer.over([self.parameters[n] for n in names])
             self.updates.append((update, names, optimizer))
 
-    def arguments(self, step: int) -> Arguments:
-        images, noise, at = self.inputs(step)
-        stacked = {name: torch.stack([drawn[name] for drawn in noise]) for name in noise[0]}
-        return images.reshape(len(self.seeds), self.batch, *images.shape[1:]), stacked, at
+    def arrange(self, images: Tensor, noise: list[Noise], step: Tensor) -> Arguments:
+        return images.reshape(len(self.seeds), self.batch, *images.shape[1:]), stacked(noise), step
 
     def compute(self, images: Tensor, noise: Noise, step: Tensor) -> Losses:
         names: list[str] = []
@@ -203,10 +200,8 @@ class Branches(Trainer):
         count = len(self.seeds) if self.device.type == "cuda" else 0
         self.streams = [torch.cuda.Stream(self.device) for _ in range(count)]  # type: ignore[no-untyped-call]
 
-    def arguments(self, step: int) -> Arguments:
-        images, noise, at = self.inputs(step)
-        stacked = {name: torch.stack([drawn[name] for drawn in noise]) for name in noise[0]}
-        return images.to(memory_format=torch.channels_last), stacked, at
+    def arrange(self, images: Tensor, noise: list[Noise], step: Tensor) -> Arguments:
+        return images.to(memory_format=torch.channels_last), stacked(noise), step
 
     def compute(self, images: Tensor, noise: Noise, step: Tensor) -> Losses:
         names: list[str] = []
@@ -237,6 +232,11 @@ class Branches(Trainer):
         for single, state in zip(self.alone, states, strict=True):
             single.restore([state])
         self.step, self.recording = states[0].step, None
+
+
+def stacked(noise: Sequence[Noise]) -> Noise:
+    """The noise of several seeds as one, (seeds, ...) each."""
+    return {name: torch.stack([drawn[name] for drawn in noise]) for name in noise[0]}
 
 
 def _load(optimizer: torch.optim.Optimizer, saved: OptimizerState) -> None:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from disbench.benchmark.datasets import Dataset
-from disbench.benchmark.training.gpu import PLAIN, Arguments, Losses, Recording, Tuning, resident
+from disbench.benchmark.training.gpu import PLAIN, Arguments, Losses, Recording, Resident, Tuning, resident
 from disbench.benchmark.training.seeds import StoppedError, stream
 from disbench.metrics.arrays import Ints
 from disbench.models.method import Method, Noise
@@ -134,8 +134,8 @@ class Trainer:
         tuning.apply(device)
         self.seeds, self.device, self.tuning = tuple(seeds), device, tuning
         self.data = data
-        self.source = resident(data, device) if tuning.resident else data
-        self.generator = torch.Generator(device)
+        self.source = resident(data, device) if tuning.resident or tuning.graph else data
+        self.generators = [torch.Generator(device) for _ in seeds]
         self.recording: Recording | None = None
         self.recorded: tuple[str | None, ...] = ()
         self.schedule = methods[0].updates()
@@ -158,18 +158,24 @@ class Trainer:
         """Takes the methods and makes their optimisers."""
         raise NotImplementedError
 
-    def inputs(self, step: int) -> tuple[Tensor, list[Noise], Tensor]:
-        """Images (seeds * batch, c, h, w), each seed's noise, and the step's number."""
-        rows = np.concatenate([order.rows(step) for order in self.orders])
-        noise = []
-        for seed in self.seeds:
-            self.generator.manual_seed(stream(seed, f"noise/{step}"))
-            noise.append(self.draw(self.batch, self.generator))
-        at = torch.full((), float(step), dtype=torch.get_default_dtype(), device=self.device)
-        return self.source.images(rows).to(self.device), noise, at
+    def begin(self, step: int) -> Ints:
+        """Starts each seed's noise of that step; gives the rows of its images, (seeds * batch,)."""
+        for seed, generator in zip(self.seeds, self.generators, strict=True):
+            generator.manual_seed(stream(seed, f"noise/{step}"))
+        return np.concatenate([order.rows(step) for order in self.orders])
+
+    def noise(self) -> list[Noise]:
+        """Each seed's noise of the step that was begun."""
+        return [self.draw(self.batch, generator) for generator in self.generators]
 
     def arguments(self, step: int) -> Arguments:
         """What `compute` takes at that step."""
+        images = self.source.images(self.begin(step)).to(self.device)
+        at = torch.full((), float(step), dtype=torch.get_default_dtype(), device=self.device)
+        return self.arrange(images, self.noise(), at)
+
+    def arrange(self, images: Tensor, noise: list[Noise], step: Tensor) -> Arguments:
+        """What `compute` takes: images (seeds * batch, c, h, w), each seed's noise, and the step's number."""
         raise NotImplementedError
 
     def compute(self, images: Tensor, noise: Noise, step: Tensor) -> Losses:
@@ -182,15 +188,25 @@ class Trainer:
 
     def advance(self) -> Losses:
         """Takes the coming step, recorded as a graph if that was asked for."""
-        arguments = self.arguments(self.step)
-        losses_of_step = tuple(update.at(self.step) for update in self.schedule)
-        # a recording holds for as long as the same losses are learned from
-        if self.tuning.graph and (self.recording is None or self.recorded != losses_of_step):
-            self.recording = Recording(self.compute, arguments, self.tensors)
-            self.recorded = losses_of_step
-        losses = self.recording(arguments) if self.recording else self.compute(*arguments)
+        losses = self.replayed() if self.tuning.graph else self.compute(*self.arguments(self.step))
         self.step += 1
         return losses
+
+    def replayed(self) -> Losses:
+        """The coming step as a recording."""
+        source = self.source
+        assert isinstance(source, Resident)
+        losses_of_step = tuple(update.at(self.step) for update in self.schedule)
+        # a recording holds for as long as the same losses are learned from
+        if self.recording is None or self.recorded != losses_of_step:
+
+            def take(rows: Tensor, step: Tensor) -> Losses:
+                return self.compute(*self.arrange(source.look_up(rows), self.noise(), step))
+
+            rows = source.upload(self.begin(self.step))
+            self.recording = Recording(take, rows, self.tensors, self.generators)
+            self.recorded = losses_of_step
+        return self.recording(source.upload(self.begin(self.step)), self.step)
 
     def monitor(self) -> list[Monitored]:
         """Each seed's monitored quantities at the coming step; leaves no trace in batch norm or the like."""
