@@ -36,17 +36,30 @@ FEW = 4  # channels: as many as an image has at most
 
 
 def paints(weight: Tensor, stride: tuple[int, ...], padding: tuple[int | str, ...] | str) -> bool:
-    """Whether `spread` can compute this layer or its gradient: an image from feature maps, on a CPU.
+    """Whether `spread` can compute this layer or its gradient: an image from feature maps, or the reverse.
 
-    oneDNN takes five times as long as `spread` for images of one channel, twice as long for three.
+    For images of one channel oneDNN takes five times as long as `spread`, for three twice as long. On a GPU,
+    cuDNN takes ten times as long as matrix products where many seeds are stacked.
     """
     return (
-        weight.device.type == "cpu"
-        and weight.shape[1] <= FEW
+        weight.shape[1] <= FEW
         and weight.shape[2:] == (4, 4)
         and tuple(stride) == (2, 2)
         and tuple(padding) == (1, 1)
     )
+
+
+def by_onednn(x: Tensor) -> bool:
+    """Whether oneDNN computes the convolutions of `x`."""
+    return x.device.type == "cpu"
+
+
+def autocast(x: Tensor, *weights: Tensor | None) -> list[Tensor | None]:
+    """The tensors in the precision that autocast has for products, as torch's own layers take theirs."""
+    kind = x.device.type
+    if not torch.is_autocast_enabled(kind):
+        return [x, *weights]
+    return [None if each is None else each.to(torch.get_autocast_dtype(kind)) for each in (x, *weights)]
 
 
 def spread(features: Tensor, weight: Tensor) -> Tensor:
@@ -69,10 +82,26 @@ def spread(features: Tensor, weight: Tensor) -> Tensor:
     return image.permute(3, 0, 4, 1, 5, 2).reshape(b, c, 2 * h, 2 * w)
 
 
+def patches(image: Tensor) -> Tensor:
+    """What a kernel (4x4, stride 2, padding 1) sees: (b, c, 2h, 2w) -> (b, 16 c, h w)."""
+    windows = F.pad(image, (1, 1, 1, 1)).unfold(2, 4, 2).unfold(3, 4, 2)
+    b, c, h, w, _, _ = windows.shape
+    return windows.permute(0, 1, 4, 5, 2, 3).reshape(b, 16 * c, h * w)
+
+
+def gather(image: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Convolution (4x4, stride 2, padding 1): (b, c, 2h, 2w), (n, c, 4, 4), (n,) -> (b, n, h, w)."""
+    if by_onednn(image):
+        return F.conv2d(image, weight, bias, 2, 1)
+    b, _, h, w = image.shape
+    features = (weight.flatten(1) @ patches(image)).view(b, len(weight), h // 2, w // 2)
+    return features if bias is None else features + bias[:, None, None]
+
+
 def gather_gradients(
     gradient: Tensor, image: Tensor, weight: Tensor, bias: bool
 ) -> tuple[Tensor, Tensor | None]:
-    """Gradients of weight and bias of a convolution (4x4, stride 2, padding 1).
+    """Gradients of weight and bias of `gather`.
 
     Args:
         gradient: of the output, (b, n, h, w).
@@ -80,6 +109,9 @@ def gather_gradients(
         weight: (n, c, 4, 4).
         bias: whether there is a bias.
     """
+    if not by_onednn(image):
+        of_weight = (gradient.flatten(2) @ patches(image).transpose(1, 2)).sum(0).view(weight.shape)
+        return of_weight, gradient.sum((0, 2, 3)) if bias else None
     sizes, mask = [len(weight)] if bias else None, [False, True, bias]
     _, of_weight, of_bias = torch.ops.aten.convolution_backward(
         gradient, image, weight, sizes, [2, 2], [1, 1], [1, 1], False, [0, 0], 1, mask
@@ -88,13 +120,13 @@ def gather_gradients(
 
 
 class Gather(torch.autograd.Function):
-    """Convolution (4x4, stride 2, padding 1) whose gradient with respect to the image is `spread`."""
+    """`gather`, whose gradient with respect to the image is `spread`."""
 
     generate_vmap_rule = True
 
     @staticmethod
     def forward(image: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        return F.conv2d(image, weight, bias, 2, 1)
+        return gather(image, weight, bias)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor | None], output: Tensor) -> None:
@@ -103,16 +135,15 @@ class Gather(torch.autograd.Function):
         ctx.bias = bias is not None
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         image, weight = ctx.saved_tensors
-        learned = (
-            gather_gradients(gradient, image, weight, ctx.bias) if ctx.needs_input_grad[1] else (None, None)
-        )
-        return spread(gradient, weight), *learned
+        of_image, of_weight, _ = ctx.needs_input_grad
+        learned = gather_gradients(gradient, image, weight, ctx.bias) if of_weight else (None, None)
+        return spread(gradient, weight) if of_image else None, *learned
 
 
 class Spread(torch.autograd.Function):
-    """`spread`, whose gradient is a convolution."""
+    """`spread`, whose gradient is `gather`."""
 
     generate_vmap_rule = True
 
@@ -128,15 +159,16 @@ class Spread(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None]:
         features, weight = ctx.saved_tensors
         learned = gather_gradients(features, gradient, weight, False)[0] if ctx.needs_input_grad[1] else None
-        return F.conv2d(gradient, weight, None, 2, 1), learned
+        return gather(gradient, weight), learned
 
 
 def conv2d(layer: nn.Conv2d, x: Tensor, weight: Tensor) -> Tensor:
     """The layer's output for `x`, with this weight in place of its own."""
     if whole(layer, x):
         return F.linear(rows(x), rows(weight), layer.bias)[:, :, None, None]
-    if x.requires_grad and paints(weight, layer.stride, layer.padding):
-        gathered: Tensor = Gather.apply(x, weight, layer.bias)  # type: ignore[no-untyped-call]
+    # of these, oneDNN is slow with the gradient of the image alone
+    if (x.requires_grad or not by_onednn(x)) and paints(weight, layer.stride, layer.padding):
+        gathered: Tensor = Gather.apply(*autocast(x, weight, layer.bias))  # type: ignore[no-untyped-call]
         return gathered
     return F.conv2d(x, weight, layer.bias, layer.stride, layer.padding)
 
@@ -154,7 +186,7 @@ class ConvTranspose2d(nn.ConvTranspose2d):
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
         if not paints(self.weight, self.stride, self.padding):
             return super().forward(x, output_size)
-        image: Tensor = Spread.apply(x, self.weight)  # type: ignore[no-untyped-call]
+        image: Tensor = Spread.apply(*autocast(x, self.weight))  # type: ignore[no-untyped-call]
         return image if self.bias is None else image + self.bias[:, None, None]
 
 

@@ -155,7 +155,8 @@ class Recording:
     ) -> None:
         self.rows, self.generators = rows.clone(), generators
         self.at = torch.zeros((), dtype=torch.get_default_dtype(), device=rows.device)
-        before = {id(tensor): (tensor, tensor.clone()) for tensor in tensors()}
+        # detached: a gradient's way back to a weight would bind it to the stream that is current here
+        before = {id(tensor): (tensor, tensor.detach().clone()) for tensor in tensors()}
         self.warm_up(lambda: take(self.rows, self.at))
         with torch.no_grad():
             # tensors that the warm-up made are an optimiser's, which start at zero
@@ -166,7 +167,6 @@ class Recording:
 
     def warm_up(self, step: Callable[[], Losses]) -> None:
         """Some steps before recording begins, so that all libraries are set up."""
-        # autograd may remember the stream of a weight's first use, so the recording takes the same one
         self.stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         self.stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self.stream):

@@ -38,6 +38,13 @@ def gradients(y, *inputs):
     return torch.autograd.grad((y * weights).sum(), inputs)
 
 
+@pytest.fixture(params=["CPU", "GPU"])
+def way(request, monkeypatch):
+    """The ways of both devices, computed here."""
+    monkeypatch.setattr(layers, "by_onednn", lambda x: request.param == "CPU")
+
+
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("channels", [1, 3])
 def test_an_image_painted_the_quick_way_is_the_transposed_convolution(channels):
     layer = layers.ConvTranspose2d(5, channels, 4, 2, 1).double()
@@ -49,6 +56,7 @@ def test_an_image_painted_the_quick_way_is_the_transposed_convolution(channels):
     torch.testing.assert_close(gradients(layer(x), *inputs), gradients(plain, *inputs))
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("bias", [True, False])
 def test_the_gradient_of_an_image_is_that_of_the_convolution(channels, bias):
@@ -58,6 +66,14 @@ def test_the_gradient_of_an_image_is_that_of_the_convolution(channels, bias):
     torch.testing.assert_close(layer(x), plain)
     inputs = (x, *layer.parameters())
     torch.testing.assert_close(gradients(layer(x), *inputs), gradients(plain, *inputs))
+
+
+def test_what_a_kernel_sees_by_hand():
+    """Of an image of 1 to 16: zeros around it, and each pixel in four windows."""
+    seen = layers.patches(torch.arange(1.0, 17).reshape(1, 1, 4, 4))
+    assert seen.shape == (1, 16, 4)
+    assert seen[0, :, 0].tolist() == [0, 0, 0, 0, 0, 1, 2, 3, 0, 5, 6, 7, 0, 9, 10, 11]
+    assert seen[0, :, 3].tolist() == [6, 7, 8, 0, 10, 11, 12, 0, 14, 15, 16, 0, 0, 0, 0, 0]
 
 
 def test_one_pixel_painted_by_hand():
