@@ -20,10 +20,11 @@ import contextlib
 import functools
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from disbench.benchmark.datasets.reference import DataRef
 from disbench.benchmark.scoring.entries import ScoreEntry, answer, read_entries
@@ -64,7 +65,7 @@ OF_FAILURE = {
     "step": (int, NOTHING),
 }
 OF_STATUS = {
-    **dict.fromkeys(("state", "phase", "updated"), (str,)),
+    **dict.fromkeys(("state", "phase", "leader", "updated"), (str,)),
     **dict.fromkeys(("step", "steps"), (int,)),
     **dict.fromkeys(("seconds", "training"), (float, NOTHING)),
     **dict.fromkeys(("process", "peak_private_mb"), (int, NOTHING)),
@@ -242,6 +243,8 @@ class Status:
         training: wall time of training alone.
         peak_private_mb: peak of the memory that the process had to itself, in MiB; None if not known.
         updated: time of writing.
+        leader: folder beside it, "seed-0", of the seed that it trains with and whose status has the progress
+            of both; "" for its own.
     """
 
     state: str = "queued"
@@ -254,16 +257,27 @@ class Status:
     training: float | None = None
     peak_private_mb: int | None = None
     updated: str = ""
+    leader: str = ""
 
     @classmethod
     def read(cls, folder: Path) -> Status:
         """Of a cell's folder; "queued" if the file is missing or damaged."""
-        values = read_json(folder / "status.json")
-        return cls.of(values) if isinstance(values, dict) else cls()
+        own = cls.of(read_json(folder / "status.json"))
+        if not own.leader or own.state != "running":
+            return own
+        if not re.fullmatch(r"seed-\d+", own.leader):
+            return cls()
+        led = cls.of(read_json(folder.parent / own.leader / "status.json"))
+        if (led.state, led.process) != (own.state, own.process):
+            return own
+        shared = ("phase", "step", "seconds", "training", "peak_private_mb", "updated")
+        return replace(own, **{name: getattr(led, name) for name in shared})
 
     @classmethod
-    def of(cls, values: Json) -> Status:
+    def of(cls, values: Any) -> Status:
         """From the values of a status.json; "queued" if they are of other kinds than this version writes."""
+        if not isinstance(values, dict):
+            return cls()
         known = {f.name: values[f.name] for f in fields(cls) if f.name in values}
         if not fits(known, OF_STATUS) or known.get("state", "queued") not in STATES:
             return cls()
@@ -272,13 +286,13 @@ class Status:
         return cls(**known)
 
     def write(self, folder: Path) -> None:
-        """Into a cell's folder."""
-        write_json(folder / "status.json", self.plain())
+        """Into a cell's folder; of a running one only as a hint, which a power failure may take."""
+        write_json(folder / "status.json", self.plain(), lasting=self.state != "running")
 
     def plain(self) -> dict[str, object]:
-        """As JSON, without phase, process and error if there are none."""
+        """As JSON, without phase, process, leader and error if there are none."""
         values: dict[str, object] = {"state": self.state}
-        values |= {name: value for name in ("phase", "process") if (value := getattr(self, name))}
+        values |= {name: value for name in ("phase", "process", "leader") if (value := getattr(self, name))}
         values |= {"error": self.error.plain()} if self.error else {}
         rest = ("step", "steps", "seconds", "training", "peak_private_mb", "updated")
         return {**values, **{name: getattr(self, name) for name in rest}}

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 import os
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -27,6 +28,7 @@ from disbench.benchmark.scoring import scoring
 from disbench.benchmark.scoring.trained import Trained
 from disbench.benchmark.sweep import memory
 from disbench.benchmark.sweep.plan import Options
+from disbench.benchmark.sweep.saving import STATE_KIND, Saver
 from disbench.benchmark.training.gpu import Tuning
 from disbench.benchmark.training.seeds import StoppedError, stream
 from disbench.benchmark.training.strategies import Fused, Single
@@ -38,11 +40,11 @@ from disbench.models.checkpoint import (
     load_checkpoint,
     load_tensors,
     save_checkpoint,
-    save_tensors,
 )
 from disbench.models.method import Method
 
-STATE_KIND = "disbench training state"
+# seconds between two writings of a status, and between two looks for a stop file
+WRITE_EVERY, ASK_EVERY = 1.0, 0.1
 
 
 def run_group(run: Path, cells: Sequence[Cell], protocol: Protocol, options: Options) -> list[str]:
@@ -225,18 +227,21 @@ class Group:
             trainer.restore([load_state(path) for path in states])
         journals = [Journal(self.folders[cell] / "metrics.jsonl", trainer.step) for cell in cells]
 
-        def progress(step: int) -> None:
-            for cell in cells:
-                self.files[cell].update("training", step)
-
-        failed = trainer.run(
-            cells[0].steps,
-            log=lambda i, line: journals[i].append(line),
-            progress=progress,
-            save=lambda i, state: save_tensors({"kind": STATE_KIND, **vars(state)}, states[i]),
-            stop=self.options.asked_to_stop,
-            save_every=self.options.save_every,
-        )
+        saver, report = Saver(states, self.options.save_every), Report([self.files[cell] for cell in cells])
+        report.update(trainer.step)
+        try:
+            failed = trainer.run(
+                cells[0].steps,
+                log=lambda i, line: journals[i].append(line),
+                progress=report.update,
+                due=saver.due,
+                save=saver.save,
+                stop=Seldom(self.options.asked_to_stop),
+            )
+        finally:
+            report.end()
+            saver.wait()
+        trained = trainer.states()
         for i, cell in enumerate(cells):
             if i in failed:
                 self.fail(cell, failed[i])
@@ -252,7 +257,7 @@ class Group:
                 variant=cell.variant,
                 seed=cell.seed,
                 step=trainer.step,
-                weights=trainer.state(i).weights,
+                weights=trained[i].weights,
                 plugin=cell.plugin,
             )
             # they belong to a checkpoint that was deleted
@@ -326,12 +331,20 @@ class StatusFile:
         self.phase, self.step = "", before.step
 
     def update(self, phase: str, step: int) -> None:
-        """Notes that the cell is running."""
+        """Notes that the cell is running, at most once a second in one phase."""
+        if phase != self.phase or time.monotonic() - self.written > WRITE_EVERY:
+            self.write_running(phase, step)
+
+    def write_running(self, phase: str, step: int, leader: str = "") -> None:
+        """Writes that the cell is running; see `Status.leader`."""
+        self.at(phase, step)
+        self.written = time.monotonic()
+        self._write("running", phase=phase, process=os.getpid(), leader=leader)
+
+    def at(self, phase: str, step: int) -> None:
+        """Notes how far the cell is, without writing it."""
         self._count()
-        self.step = step
-        if phase != self.phase or time.monotonic() - self.written > 1.0:
-            self.phase, self.written = phase, time.monotonic()
-            self._write("running", phase=phase, process=os.getpid())
+        self.phase, self.step = phase, step
 
     def finish(self, state: str, error: Failure | None = None) -> None:
         """Writes "done", "stopped" or "failed"."""
@@ -347,12 +360,18 @@ class StatusFile:
         self.counted = moment
 
     def _write(
-        self, state: str, phase: str = "", process: int | None = None, error: Failure | None = None
+        self,
+        state: str,
+        phase: str = "",
+        process: int | None = None,
+        leader: str = "",
+        error: Failure | None = None,
     ) -> None:
         Status(
             state=state,
             phase=phase,
             process=process,
+            leader=leader,
             error=error,
             step=self.step,
             steps=self.steps,
@@ -361,3 +380,44 @@ class StatusFile:
             peak_private_mb=self.peak.mb if self.peak else None,
             updated=now(),
         ).write(self.folder)
+
+
+class Report:
+    """The progress of a group in training: one file is written a second, to which those of the others lead.
+
+    Args:
+        files: the status files of its cells.
+    """
+
+    def __init__(self, files: Sequence[StatusFile]) -> None:
+        self.files, self.step, self.written = files, files[0].step, -math.inf
+
+    def update(self, step: int) -> None:
+        """Notes a step that was taken."""
+        self.step = step
+        if time.monotonic() - self.written < WRITE_EVERY:
+            return
+        leader, *others = self.files
+        if self.written == -math.inf:
+            for file in others:
+                file.write_running("training", step, leader.folder.name)
+        leader.write_running("training", step)
+        self.written = time.monotonic()
+
+    def end(self) -> None:
+        """Notes the last step for all."""
+        for file in self.files:
+            file.at("training", self.step)
+
+
+class Seldom:
+    """A question that is asked anew after a while only: its answer takes a look at the disk."""
+
+    def __init__(self, ask: Callable[[], bool]) -> None:
+        self.ask, self.asked = ask, -math.inf
+
+    def __call__(self) -> bool:
+        if time.monotonic() - self.asked < ASK_EVERY:
+            return False
+        self.asked = time.monotonic()
+        return self.ask()

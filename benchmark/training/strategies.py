@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import copy
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -70,9 +71,9 @@ class Single(Trainer):
                 buffer.copy_(value)
         return [{name: value.tolist() for name, value in monitored.items()}]
 
-    def state(self, i: int) -> State:
-        optimizers = [optimizer.state_dict() for *_, optimizer in self.updates]
-        return copy.deepcopy(State(self.step, self.method.state_dict(), optimizers))
+    def states(self) -> list[State]:
+        optimizers = [_on_host(optimizer.state_dict()) for *_, optimizer in self.updates]
+        return [State(self.step, _on_host(self.method.state_dict()), optimizers)]
 
     def restore(self, states: Sequence[State]) -> None:
         (state,) = states
@@ -153,18 +154,26 @@ class Fused(Trainer):
             monitored = vmap(look, in_dims=of_seeds)(parameters, buffers, images, noise, self.unseen)
         return [{n: v[i].tolist() for n, v in monitored.items()} for i in range(len(self.seeds))]
 
-    def state(self, i: int) -> State:
-        weights = {n: t[i].detach().clone() for n, t in {**self.parameters, **self.buffers}.items()}
-        optimizers = []
-        for _, names, optimizer in self.updates:
-            saved = optimizer.state_dict()
-            shapes = [self.parameters[n].shape for n in names]
-            slots = {
-                k: {s: (v[i] if _stacked(v, shapes[k]) else v).clone() for s, v in slot.items()}
-                for k, slot in saved["state"].items()
-            }
-            optimizers.append({**saved, "state": slots})
-        return State(self.step, weights, optimizers)
+    def states(self) -> list[State]:
+        # all seeds in one copy from the device
+        weights = _on_host({**self.parameters, **self.buffers})
+        saved = [_on_host(optimizer.state_dict()) for *_, optimizer in self.updates]
+        shapes = [[self.parameters[n].shape for n in names] for _, names, _ in self.updates]
+
+        def of_seed(i: int) -> State:
+            optimizers = [
+                {
+                    **state,
+                    "state": {
+                        k: {s: v[i].clone() if _stacked(v, shape[k]) else v for s, v in slots.items()}
+                        for k, slots in state["state"].items()
+                    },
+                }
+                for state, shape in zip(saved, shapes, strict=True)
+            ]
+            return State(self.step, {n: t[i].clone() for n, t in weights.items()}, optimizers)
+
+        return [of_seed(i) for i in range(len(self.seeds))]
 
     def restore(self, states: Sequence[State]) -> None:
         with torch.no_grad():
@@ -225,8 +234,8 @@ class Branches(Trainer):
             single.step = self.step
         return [monitored for single in self.alone for monitored in single.monitor()]
 
-    def state(self, i: int) -> State:
-        return dataclasses.replace(self.alone[i].state(0), step=self.step)
+    def states(self) -> list[State]:
+        return [dataclasses.replace(single.states()[0], step=self.step) for single in self.alone]
 
     def restore(self, states: Sequence[State]) -> None:
         for single, state in zip(self.alone, states, strict=True):
@@ -237,6 +246,15 @@ class Branches(Trainer):
 def stacked(noise: Sequence[Noise]) -> Noise:
     """The noise of several seeds as one, (seeds, ...) each."""
     return {name: torch.stack([drawn[name] for drawn in noise]) for name in noise[0]}
+
+
+def _on_host(kept: Any) -> Any:
+    """A copy of nested tables and lists whose tensors are in the memory of the host."""
+    if isinstance(kept, Tensor):
+        return kept.detach().cpu() if kept.device.type != "cpu" else kept.detach().clone()
+    if isinstance(kept, Mapping):
+        return {key: _on_host(value) for key, value in kept.items()}
+    return [_on_host(value) for value in kept] if isinstance(kept, list) else kept
 
 
 def _load(optimizer: torch.optim.Optimizer, saved: OptimizerState) -> None:

@@ -8,7 +8,6 @@ was stopped and continued is, on a CPU, the uninterrupted one bit for bit.
 from __future__ import annotations
 
 import ctypes
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -212,9 +211,13 @@ class Trainer:
         """Each seed's monitored quantities at the coming step; leaves no trace in batch norm or the like."""
         raise NotImplementedError
 
-    def state(self, i: int) -> State:
-        """What the i-th seed needs to go on, in either strategy."""
+    def states(self) -> list[State]:
+        """What each seed needs to go on, in any strategy: copies in the memory of the host."""
         raise NotImplementedError
+
+    def state(self, i: int) -> State:
+        """That of the i-th seed."""
+        return self.states()[i]
 
     def restore(self, states: Sequence[State]) -> None:
         """Go on from one state per seed, all at the same step."""
@@ -226,16 +229,17 @@ class Trainer:
         *,
         log: Callable[[int, Line], None],
         progress: Callable[[int], None],
-        save: Callable[[int, State], None],
+        due: Callable[[], bool],
+        save: Callable[[dict[int, State]], None],
         stop: Callable[[], bool],
-        save_every: float = 60.0,
     ) -> dict[int, DivergedError]:
         """Train up to `steps`.
 
         Args:
             log: gets (seed's position, line) per logged step.
             progress: gets the number of steps taken, after each.
-            save: gets (seed's position, state) every `save_every` seconds and when stopped.
+            due: whether it is time to save; asked after each step.
+            save: gets the state of each seed by its position, when it is due and when stopped.
             stop: asked after each step.
 
         Returns:
@@ -246,7 +250,6 @@ class Trainer:
             StoppedError: `stop` said so; the states were saved.
         """
         every = max(1, steps // LOGGED_STEPS)
-        saved_at = time.monotonic()
         failed: dict[int, DivergedError] = {}
         unchecked: list[tuple[int, Tensor]] = []
         going = list(range(len(self.seeds)))
@@ -272,9 +275,9 @@ class Trainer:
             unchecked.append((self.step, values))
             logged = self.step % every == 0 or self.step == steps
             asked = stop()
-            due = asked or time.monotonic() - saved_at > save_every
+            saving = asked or due()
             # on a GPU, a look costs a wait
-            if logged or due or self.device.type == "cpu" or len(unchecked) >= 100:
+            if logged or saving or self.device.type == "cpu" or len(unchecked) >= 100:
                 check()
             if logged:
                 monitored = self.monitor()
@@ -282,14 +285,14 @@ class Trainer:
                     terms = dict(zip(names, values[:, i].tolist(), strict=True))
                     log(i, {"step": self.step, "terms": terms, "monitor": monitored[i]})
             progress(self.step)
-            if due:
-                for i in going:
-                    save(i, self.state(i))
-                saved_at = time.monotonic()
+            if saving:
+                states = self.states()
+                save({i: states[i] for i in going})
             if asked and self.step < steps and going:
                 raise StoppedError
+        states = self.states() if going else []
         for i in going:
-            for name, tensor in self.state(i).weights.items():
+            for name, tensor in states[i].weights.items():
                 if not torch.isfinite(tensor).all():
                     failed.setdefault(i, DivergedError(self.step, f"weight {name}"))
         return failed

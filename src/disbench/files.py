@@ -44,17 +44,22 @@ def is_temporary(path: Path) -> bool:
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, lasting: bool = True) -> Iterator[Path]:
     """A temporary path beside `path`, renamed to it at the end; on any error nothing is left behind.
 
     A process that is killed leaves a file that `is_temporary`.
+
+    Args:
+        path: of the file.
+        lasting: wait until the disk has it, for what a power failure must not take.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _temporary(path)
     try:
         yield temporary
-        with open(temporary, "rb") as whole:
-            os.fsync(whole.fileno())
+        if lasting:
+            with open(temporary, "rb") as whole:
+                os.fsync(whole.fileno())
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -84,15 +89,15 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+def write_atomically(path: Path, write: Callable[[Path], object], lasting: bool = True) -> None:
     """Calls `write(temporary_path)` and renames the result to `path`, see `replacing`."""
-    with replacing(path) as temporary:
+    with replacing(path, lasting) as temporary:
         write(temporary)
 
 
-def write_text(path: Path, text: str) -> None:
-    """UTF-8, atomically."""
-    write_atomically(path, lambda temporary: temporary.write_text(text, "utf-8"))
+def write_text(path: Path, text: str, lasting: bool = True) -> None:
+    """UTF-8, atomically, see `replacing`."""
+    write_atomically(path, lambda temporary: temporary.write_text(text, "utf-8"), lasting)
 
 
 def write_bytes(path: Path, content: bytes | memoryview) -> None:
@@ -100,9 +105,9 @@ def write_bytes(path: Path, content: bytes | memoryview) -> None:
     write_atomically(path, lambda temporary: temporary.write_bytes(content))
 
 
-def write_json(path: Path, values: object) -> None:
-    """Strict JSON, atomically: a NaN is written as null by the caller or not at all."""
-    write_text(path, json.dumps(values, indent=1, allow_nan=False, default=list) + "\n")
+def write_json(path: Path, values: object, lasting: bool = True) -> None:
+    """Strict JSON, atomically, see `replacing`: a NaN is written as null by the caller or not at all."""
+    write_text(path, json.dumps(values, indent=1, allow_nan=False, default=list) + "\n", lasting)
 
 
 def read_json(path: Path) -> Any:

@@ -111,7 +111,8 @@ class Impatient(plan.Options):
         return Impatient.looks == 4
 
 
-def test_a_stopped_run_goes_on_to_the_same_weights(quick_run, tmp_path):
+def test_a_stopped_run_goes_on_to_the_same_weights(quick_run, tmp_path, monkeypatch):
+    monkeypatch.setattr("disbench.benchmark.sweep.cell.ASK_EVERY", 0.0)
     setting = protocols.get("smoke")
     (cell,) = [cell for cell, _ in store.cells(quick_run) if cell.seed == 0]
     other = store.open_run(tmp_path / "other")

@@ -30,6 +30,8 @@ from disbench.benchmark.sweep.cell import Group
 from disbench.benchmark.training.strategies import Single
 
 TINY = {"steps": "100", "batch": "4"}
+# at first, while there are steps to come after a saved state
+FIRST = ("write state.pt", "rename state.pt")
 # in an order in which a cell that gets past one of them by itself leaves others for the next
 AIMS = ("write checkpoint", "rename checkpoint", "write codes", "rename codes", "rename scores")
 AIMS += ("write scores", "rename traversal", "write traversal")
@@ -115,7 +117,8 @@ def start(folder, ticks, aim="", delay=0.0):
 
 
 def kill_and_restart(folder, kills, rng):
-    for aim in [""] * (kills - len(AIMS)) + list(AIMS):  # first anywhere, then at what comes late
+    # then anywhere, then at what comes late
+    for aim in [*FIRST, *[""] * (kills - len(FIRST) - len(AIMS)), *AIMS]:
         ticks, delay = (1, 0.0) if aim else (int(rng.integers(1, 31)), rng.uniform(0, 0.02))
         group, told = start(folder, ticks, aim, delay)
         if os.waitpid(group, 0)[1] != signal.SIGKILL:

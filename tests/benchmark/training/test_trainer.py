@@ -35,7 +35,8 @@ def trainer(name="betavae", *seeds, data=None, tuning=PLAIN, device=CPU, strateg
 HOOKS = {
     "log": lambda i, line: None,
     "progress": lambda step: None,
-    "save": lambda i, state: None,
+    "due": lambda: False,
+    "save": lambda states: None,
     "stop": lambda: False,
 }
 
@@ -121,7 +122,10 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(name):
 def test_stopped_and_continued_is_uninterrupted_bit_for_bit(name, tmp_path):
     (whole,) = go(trainer(name, 3), 6)
     first = trainer(name, 3)
-    save = {"save": lambda i, s: save_tensors(vars(s), tmp_path / "s.pt"), "stop": lambda: first.step == 2}
+    save = {
+        "save": lambda states: save_tensors(vars(states[0]), tmp_path / "s.pt"),
+        "stop": lambda: first.step == 2,
+    }
     with pytest.raises(StoppedError):
         first.run(6, **{**HOOKS, **save})
     second = trainer(name, 3)
