@@ -23,6 +23,9 @@ Split = tuple[Ints, Ints]
 
 MI_FLOOR = 1e-12  # nats
 
+# Whole numbers up to it are exact in float64.
+EXACT = 2**53
+
 # Squares of numbers up to it are floats.
 LARGEST = 1e150
 

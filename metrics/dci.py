@@ -87,6 +87,7 @@ def _one_minus_entropy(rows: Floats) -> Floats:
         "infogan_cr": {"model": "forest", "depths": (4, 5, 2, 5, 5), "weighted": False, "held_out": False},
         "ubisoft": {"model": "lasso_cv", "scale": "minmax", "weighted": False, "held_out": False},
     },
+    integer_factors=lambda settings: settings["model"] == "boosting",
 )
 def dci(
     codes: Floats,
@@ -109,7 +110,7 @@ def dci(
 
     Args:
         codes: (n, d), one row per image.
-        factors: (n, k), index of each factor's value.
+        factors: (n, k), index of each factor's value; for a regression any numbers.
         rng: seeds the predictors, and draws the split if none is given.
         split: (rows to fit on, rows to test on).
         model: "boosting" (gradient-boosted classifiers, I = accuracy), "forest" (random regression forests)

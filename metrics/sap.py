@@ -25,7 +25,7 @@ from sklearn.svm import LinearSVC
 
 from disbench.metrics import arrays, checks, information
 from disbench.metrics.arrays import Floats, Ints, Split
-from disbench.metrics.registry import Score, metric
+from disbench.metrics.registry import Score, Setting, metric
 
 # Standard deviation; the rule of disentanglement_lib.
 LEAST = 1e-6
@@ -42,6 +42,11 @@ def squared_correlation(codes: Floats, factors: Ints) -> Floats:
     return np.minimum(square, 1)
 
 
+def _discrete(continuous: Setting) -> bool | tuple[bool, ...]:
+    """Whether factors must be values, for all or for each, from the setting of that name."""
+    return tuple(not each for each in continuous) if isinstance(continuous, tuple) else not continuous
+
+
 @metric(
     paper="arXiv:1711.00848",
     chance="0",
@@ -54,6 +59,7 @@ def squared_correlation(codes: Floats, factors: Ints) -> Floats:
         "ubisoft": {"continuous": True, "held_out": False},
     },
     depends_on=("scale", "common scale", "origin"),
+    integer_factors=lambda settings: _discrete(settings["continuous"]),
 )
 def sap(
     codes: Floats,
@@ -71,7 +77,7 @@ def sap(
 
     Args:
         codes: (n, d), one row per image.
-        factors: (n, k), index of each factor's value.
+        factors: (n, k), index of each factor's value; of a continuous factor any numbers.
         rng: draws the split if none is given.
         split: (rows to fit on, rows to test on).
         continuous: whether factors are continuous, for all or one for each that varies. Their correlation is

@@ -21,10 +21,11 @@ from disbench.benchmark.protocols import MetricChoice, need_classifier
 from disbench.benchmark.scoring.draws import distinct, generator, holds_out, lacking, split, table_rows
 from disbench.benchmark.scoring.entries import Draws, ScoreEntry
 from disbench.benchmark.training.seeds import StoppedError
-from disbench.errors import UsageError
+from disbench.errors import UsageError, argument
 from disbench.files import disk_is_full
 from disbench.metrics import ContingencyTable
-from disbench.metrics.arrays import Floats, Ints
+from disbench.metrics.arrays import Floats, Ints, varying
+from disbench.metrics.registry import of_numbers
 
 Progress = Callable[[str, int, int], None]  # called with the kind of work, how much is done, of how much
 
@@ -96,6 +97,8 @@ def _plan(choice: MetricChoice, source: Source, data: Dataset, draws: int) -> Pl
     metric, having = metrics.get(choice.name), source.rows
     if metric.kind == "clustering":
         return Plan(choice, [np.empty(0, np.int64)])
+    if metric.kind == "table":
+        _check_kinds(choice, data)
     if metric.kind in ("table", "unsupervised"):
         held_out = holds_out(choice)
         rows = [table_rows(data, having, draw, held_out=held_out) for draw in range(draws)]
@@ -127,6 +130,19 @@ def _plan(choice: MetricChoice, source: Source, data: Dataset, draws: int) -> Pl
     whole = [asked for asked, lack in zip(rows, missing, strict=True) if not lack]
     lost = draws - len(whole)
     return Plan(choice, whole, notes=(f"{lost} of {draws} draws ask for rows without codes",) if lost else ())
+
+
+def _check_kinds(choice: MetricChoice, data: Dataset) -> None:
+    """Refuses continuous factors for a metric that needs values."""
+    table, metric = data.factor_table, metrics.get(choice.name)
+    if table is None:
+        return
+    settings = metric.settings(choice.preset, **choice.settings)
+    if refused := metric.refused(table.kept(varying(table.numbers)), settings):
+        raise UsageError(
+            f"{choice.name} needs factors whose values occur again and again, and {refused} is continuous; "
+            f"give {argument('bins')}, such as 20, or take a metric of numbers: {', '.join(of_numbers())}"
+        )
 
 
 def score(
@@ -229,5 +245,5 @@ class _Material:
         if kind == "sampling":
             return self.codes, self.data.grid
         if kind == "table":
-            return self.codes(rows), self.data.factors(rows)
+            return self.codes(rows), self.data.factor_values(rows)
         return (self.codes(rows),)

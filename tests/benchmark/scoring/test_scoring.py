@@ -13,6 +13,7 @@ from disbench.benchmark.scoring.trained import Trained
 from disbench.benchmark.training.seeds import StoppedError
 from disbench.errors import UsageError
 from disbench.metrics import Grid, registry
+from disbench.metrics.factors import Factors
 from disbench.models import DataInfo, Method
 from disbench.models.method import Config
 
@@ -159,7 +160,7 @@ def noise_on(sizes, d, seed=1, less=0):
     codes = np.random.default_rng(seed).normal(size=(n, d))
     factors = grid.factors(np.arange(n))
     data = (
-        Dataset("table", "", tables.NoImages(n), grid.names, factor_table=factors)
+        Dataset("table", "", tables.NoImages(n), grid.names, factor_table=Factors.whole(factors))
         if less
         else Dataset("grid", "", tables.NoImages(n), grid.names, sizes)
     )
