@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import inspect
 import os
+import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -384,8 +385,16 @@ def score_all(
         raise UsageError(f"{argument('repeats')} {repeats} was given; give 1 to 1000.")
     opened = [sources.binned(one, bins) for one in opened]
     choices = sources.choose(opened, ",".join(map(str, several(metrics))), preset)
+
+    def tell(sentence: str) -> None:
+        # without a console a long silence would be taken for a hang
+        if console is None:
+            warnings.warn(sentence, stacklevel=2)
+        else:
+            say(console, sentence)
+
     with progress.counted(console or Console(quiet=True)) as count:
-        scores = sources.score(opened, choices, draws=repeats, progress=count, jobs=-1)
+        scores = sources.score(opened, choices, draws=repeats, progress=count, jobs=-1, tell=tell)
     return [Scored(one, tuple(entries)) for one, entries in zip(opened, scores, strict=True)]
 
 

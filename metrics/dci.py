@@ -43,7 +43,7 @@ from sklearn.model_selection import cross_val_score
 from disbench.errors import unknown
 from disbench.metrics import arrays, checks, parallel
 from disbench.metrics.arrays import Array, Floats, Ints, Split
-from disbench.metrics.registry import Score, metric
+from disbench.metrics.registry import Score, Setting, metric
 
 # The choice of the library behind `ubisoft`.
 LASSO_ALPHAS = (0.0001, 0.001, 0.01, 0.1, 0.2, 0.4, 0.8, 1.0)
@@ -76,6 +76,13 @@ def _one_minus_entropy(rows: Floats) -> Floats:
     return np.where(total[:, 0] > 0, 1 - h, 0.0)
 
 
+def _seconds(n: int, d: int, values: int, model: Setting, trees: Setting) -> float:
+    """Trees are grown for each value of a factor by boosting, and for each factor by a forest."""
+    given = trees if isinstance(trees, int) else None
+    each = {"boosting": 3.0 * (given or 100), "forest": 0.2 * (given or 10), "lasso_cv": 2.5}
+    return each.get(str(model), 0.1) * arrays.work(n, d, values)
+
+
 @metric(
     paper="Eastwood & Williams 2018",
     chance="0",
@@ -88,6 +95,7 @@ def _one_minus_entropy(rows: Floats) -> Floats:
         "ubisoft": {"model": "lasso_cv", "scale": "minmax", "weighted": False, "held_out": False},
     },
     integer_factors=lambda settings: settings["model"] == "boosting",
+    seconds=lambda n, d, values, settings: _seconds(n, d, values, settings["model"], settings["trees"]),
 )
 def dci(
     codes: Floats,

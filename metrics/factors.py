@@ -212,12 +212,11 @@ def labels(values: object, what: str) -> tuple[Ints, tuple[str, ...], tuple[str,
     """
     given = raw(values, what)
     read_ = understood(given, what, ("class",))
+    classes = read_.ranks()[:, 0]
     if len(read_.index) != 1 or read_.continuous[0]:
         wrong = "continuous" if read_.continuous[0] else f"{len(read_.index)} columns"
-        raise UsageError(
-            f"{what} {given.shape} must be one class for each image, but are {wrong}; use 'factors'"
-        )
-    classes = read_.ranks()[:, 0]
+        shape = f"({len(classes)},)" if given.vector else given.shape
+        raise UsageError(f"{what} {shape} must be one class for each image, but are {wrong}; use 'factors'")
     if len(given.columns) > 1:
         return classes, (), read_.said
     first = np.unique(classes, return_index=True)[1]

@@ -46,6 +46,8 @@ Scalar = bool | int | float | str
 Setting = Scalar | None | tuple[Scalar, ...]
 Kind = Literal["table", "sampling", "unsupervised", "posterior", "models", "clustering"]
 Change = Literal["order", "sign", "scale", "common scale", "origin", "values"]
+# CPU seconds of n rows, d codes and so many values of all factors together, with these settings; roughly.
+Seconds = Callable[[int, int, int, Mapping[str, Setting]], float]
 # Whether factors must be values: of all, of each, or as the settings say.
 Needs = bool | Callable[[Mapping[str, Setting]], bool | tuple[bool, ...]]
 P = ParamSpec("P")
@@ -172,6 +174,7 @@ class Metric:
             codes, of the "scale" or "origin" of single codes, of the "common scale" of all, or of the numbers
             that stand for the "values" of factors.
         integer_factors: whether factors must be values and not any numbers, see `metric`.
+        seconds: roughly what it takes on one core, see `metric`; None for a metric that never takes minutes.
         summary: first line of the docstring.
     """
 
@@ -186,6 +189,7 @@ class Metric:
     chance: str | None = None
     depends_on: tuple[Change, ...] = ()
     integer_factors: Needs = True
+    seconds: Seconds | None = None
     summary: str = ""
 
     def __call__(self, *args: object, **kwargs: object) -> Score:
@@ -285,6 +289,7 @@ def metric(
     chance: str | None = None,
     depends_on: tuple[Change, ...] = (),
     integer_factors: Needs = True,
+    seconds: Seconds | None = None,
 ) -> Callable[[Callable[P, Score]], Callable[P, Score]]:
     """Registers a function as the metric of its name and puts the common checks around it.
 
@@ -303,6 +308,7 @@ def metric(
         depends_on: see `Metric`.
         integer_factors: whether factors must be values, which can be numbered; False for a metric that takes
             any numbers. A function of the settings if it depends on them; of a tuple, one for each factor.
+        seconds: what the metric takes on one core, for one that can take minutes: its caller says so first.
 
     Raises:
         ValueError: a mistake in the declaration, or a name that is taken.
@@ -383,6 +389,7 @@ def metric(
             chance=chance,
             depends_on=depends_on,
             integer_factors=integer_factors,
+            seconds=seconds,
             summary=(inspect.getdoc(fn) or "").split("\n")[0],
         )
         _METRICS[name] = entry

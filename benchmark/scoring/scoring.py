@@ -27,6 +27,7 @@ from disbench.metrics import ContingencyTable
 from disbench.metrics.arrays import Floats, Ints, varying
 from disbench.metrics.registry import of_numbers
 
+PATIENCE = 120.0  # CPU seconds that a metric takes without a word before
 Progress = Callable[[str, int, int], None]  # called with the kind of work, how much is done, of how much
 
 
@@ -132,6 +133,18 @@ def _plan(choice: MetricChoice, source: Source, data: Dataset, draws: int) -> Pl
     return Plan(choice, whole, notes=(f"{lost} of {draws} draws ask for rows without codes",) if lost else ())
 
 
+def expected_seconds(planned: Plan, data: Dataset, d: int) -> float:
+    """CPU seconds that a metric is known to take, roughly, for d codes; 0 where they are few."""
+    metric = metrics.get(planned.choice.name)
+    if planned.error is not None or metric.seconds is None or metric.kind != "table":
+        return 0.0
+    settings = metric.settings(planned.choice.preset, **planned.choice.settings)
+    rows = planned.draws[0]
+    factors = data.factor_values(rows).table(True)
+    values = sum(len(np.unique(column)) for column in factors.T)
+    return len(planned.draws) * metric.seconds(len(rows), d, values, settings)
+
+
 def _check_kinds(choice: MetricChoice, data: Dataset) -> None:
     """Refuses continuous factors for a metric that needs values."""
     table, metric = data.factor_table, metrics.get(choice.name)
@@ -153,6 +166,7 @@ def score(
     jobs: int = 1,
     draws: int = 1,
     stop: Callable[[], bool] = lambda: False,
+    tell: Callable[[str], None] | None = None,
 ) -> list[ScoreEntry]:
     """One entry per metric.
 
@@ -169,6 +183,7 @@ def score(
         draws: independent draws of each metric. The entry is that of the first; of several, `draws` holds
             all scores with their mean, std (n - 1), min and max.
         stop: is called before each metric.
+        tell: is called with a sentence for each metric that will take minutes, before any is computed.
 
     Raises:
         StoppedError: `stop` returned True.
@@ -181,6 +196,14 @@ def score(
     rows = distinct(len(data), *(drawn for planned in plans for drawn in planned.draws))
     codes = Codes(rows, source.codes(rows, progress), len(data)) if len(rows) else None
     material = _Material(data, codes, table, progress, jobs)
+    if tell is not None and codes is not None:
+        for planned in plans:
+            seconds = expected_seconds(planned, data, codes.codes.shape[1])
+            if seconds > PATIENCE:
+                tell(
+                    f"{planned.choice.name} will take about {seconds / 60:,.0f} minutes on one core, for "
+                    f"{len(planned.draws[0]):,} rows and {codes.codes.shape[1]:,} codes; Ctrl-C stops it"
+                )
 
     entries = []
     for planned in plans:

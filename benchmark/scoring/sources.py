@@ -391,6 +391,7 @@ def score(
     draws: int = 1,
     progress: Progress | None = None,
     jobs: int = 1,
+    tell: Callable[[str], None] | None = None,
 ) -> list[list[ScoreEntry]]:
     """The entries of `scoring.score` for each; on a CPU by one thread, as in a run.
 
@@ -402,6 +403,7 @@ def score(
         draws: independent draws of each metric.
         progress: called during long work.
         jobs: processes for the metrics that can use several.
+        tell: is called with a sentence for each metric that will take minutes.
 
     Raises:
         UsageError: they are of different data, or for one of them no metric can be computed.
@@ -412,7 +414,9 @@ def score(
             f"these models are of several data sets ({', '.join(names)}); score each data set separately."
         )
     with one_thread():
-        scores = [scoring.score(one.source, one.data, choices, progress, jobs, draws) for one in opened]
+        scores = [
+            scoring.score(one.source, one.data, choices, progress, jobs, draws, tell=tell) for one in opened
+        ]
     for one, entries in zip(opened, scores, strict=True):
         failed = any(entry.traceback for entry in entries)
         if all(entry.score is None for entry in entries) and not failed:
