@@ -54,7 +54,8 @@ def disentanglement(importance: Floats) -> tuple[float, Floats, Floats]:
     per_code = _one_minus_entropy(importance)
     total = importance.sum()
     rho = importance.sum(axis=1) / total if total else np.zeros(len(importance))
-    return float(rho @ per_code), per_code, rho
+    # shares add up to 1 but for rounding
+    return min(1.0, float(rho @ per_code)), per_code, rho
 
 
 def completeness(importance: Floats, weighted: bool) -> tuple[float, Floats]:
@@ -63,7 +64,7 @@ def completeness(importance: Floats, weighted: bool) -> tuple[float, Floats]:
     weights = importance.sum(axis=0)
     if not weights.any():
         return 0.0, per_factor
-    return float(np.average(per_factor, weights=weights if weighted else None)), per_factor
+    return min(1.0, float(np.average(per_factor, weights=weights if weighted else None))), per_factor
 
 
 def _one_minus_entropy(rows: Floats) -> Floats:
@@ -73,7 +74,7 @@ def _one_minus_entropy(rows: Floats) -> Floats:
     total = rows.sum(axis=1, keepdims=True)
     p = arrays.ratio(rows, total)
     h = -(p * np.log(np.where(p > 0, p, 1.0))).sum(axis=1) / np.log(rows.shape[1])
-    return np.where(total[:, 0] > 0, 1 - h, 0.0)
+    return np.where(total[:, 0] > 0, np.clip(1 - h, 0, 1), 0.0)
 
 
 def _seconds(n: int, d: int, values: int, model: Setting, trees: Setting) -> float:

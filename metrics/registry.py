@@ -52,9 +52,17 @@ Seconds = Callable[[int, int, int, Mapping[str, Setting]], float]
 Needs = bool | Callable[[Mapping[str, Setting]], bool | tuple[bool, ...]]
 P = ParamSpec("P")
 
-# What scikit-learn's warnings about its solvers mean.
+# What scikit-learn's warnings mean, by a part of their type and text.
 UNFINISHED = "a fit reached its limit of steps before it converged; with more steps the score may change"
-STUCK = "a fit could not take a step: these codes are too large, or too far from 0, for its solver"
+MEANINGS = {
+    "after 0 iteration": (
+        "a fit could not take a step: these codes are too large, or too far from 0, for its solver"
+    ),
+    "ConvergenceWarning": UNFINISHED,
+    "number of unique classes": (
+        "a factor has nearly as many values as there are rows, too many for a classifier to learn"
+    ),
+}
 
 # Keywords that are data or do not change the measure; they are not recorded as settings.
 NOT_SETTINGS = frozenset({"preset", "rng", "split", "live", "kl", "n_jobs", "progress"})
@@ -474,12 +482,10 @@ def _sentences(caught: list[python_warnings.WarningMessage]) -> tuple[str, ...]:
     for w in caught:
         if issubclass(w.category, (DeprecationWarning, FutureWarning, PendingDeprecationWarning)):
             python_warnings.warn_explicit(w.message, w.category, w.filename, w.lineno)
-        elif w.category.__name__ == "ConvergenceWarning":
-            stuck = "after 0 iteration" in str(w.message)
-            sentences[STUCK if stuck else UNFINISHED] = None
-        else:
-            first_line = str(w.message).strip().splitlines()[0].rstrip(":")
-            sentences[f"{w.category.__name__}: {first_line}"] = None
+            continue
+        first_line = f"{w.category.__name__}: {str(w.message).strip().splitlines()[0].rstrip(':')}"
+        known = (meaning for part, meaning in MEANINGS.items() if part in first_line)
+        sentences[next(known, first_line)] = None
     return tuple(sentences)
 
 
