@@ -312,7 +312,9 @@ def checked(table: CodesTable, path: Path) -> CodesTable:
 def _suspects(codes: Floats, names: Sequence[str]) -> list[str]:
     """Sentences about codes that look like a column of labels or row numbers among others."""
     moving = varying(codes)
-    counting = moving & (np.diff(codes, axis=0) == 1).all(axis=0)
+    # of codes near the largest float a difference overflows, and is not 1
+    with np.errstate(over="ignore"):
+        counting = moving & (np.diff(codes, axis=0) == 1).all(axis=0)
     whole = moving & ~counting & (codes == np.rint(codes)).all(axis=0)
     notes = [
         f"code {short(names[i], 40)!r} counts the rows; is it an index?"
@@ -469,6 +471,8 @@ def _same_length(path: Path, table: CodesTable) -> None:
     for what, beside in (("rows", table.rows), ("factors", table.known)):
         if beside is not None and len(beside) != len(table.codes):
             hint = "; the codes look transposed: write codes.T" if len(beside) == table.codes.shape[1] else ""
+            if isinstance(beside, Factors) and beside.numbers.shape[1] == len(table.codes):
+                hint = "; the factors look transposed: write factors.T"
             raise UsageError(
                 f"{path}: {len(table.codes):,} codes, but {len(beside):,} {what}: one each{hint}."
             )
