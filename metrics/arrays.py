@@ -109,6 +109,8 @@ def conditioned(codes: Array, rows: Ints | None = None, together: bool = False) 
 def _scaled(z: Floats, rows: Ints | None, together: bool) -> tuple[Floats, Ints]:
     size = np.abs(z if rows is None else z[rows]).max(axis=0)
     _, e = np.frexp(np.full_like(size, size.max()) if together else size)
+    if rows is None:
+        return np.ldexp(z, -e), e
     # a test row may be beyond what a float holds in the units of the others
     with np.errstate(over="ignore"):
         return np.clip(np.ldexp(z, -e), -LARGEST, LARGEST), e

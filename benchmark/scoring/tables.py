@@ -511,12 +511,13 @@ def _index(factors: Factors, path: Path, data: Dataset) -> tuple[Ints, list[str]
         values = np.unique(column)
         if from_one:
             full[:, j] = column - 1
-        elif not fractions[place] and values[0] >= 0 and values[-1] < sizes[j]:
+        elif not (fractions[place] or text[place]) and values[0] >= 0 and values[-1] < sizes[j]:
             full[:, j] = column
         elif len(values) == sizes[j] and values[0] >= 0 and not text[place]:
             full[:, j] = np.searchsorted(values, column)
             ranked.append(f"{names[place]} ({values[0]:g} to {values[-1]:g})")
         else:
+            # of texts the order is that of the alphabet, which need not be that of the data
             line = int(np.argmax((column < 0) | (column >= sizes[j]) | (column != np.rint(column))))
             shown = "text" if text[place] else f"{column[line]:g} in line {line}"
             raise UsageError(

@@ -232,11 +232,11 @@ def test_missing_values_are_counted_and_the_first_is_shown(form):
         (np.array([[1j, 2], [3, 4]]), "must be real numbers, but they are complex numbers"),
         (np.array([["2026-01-01", "2026-01-02"]] * 2, "M8[D]"), "they are dates"),
         (np.array([["a", 1], ["b", 2.5]], object).T, "mixes text with other values, such as 'a' and"),
-        (np.array([[{}], [{}]], object), "Python objects, such as dict"),
+        (np.array([[{}], [{}]], object), "Python objects, the first of type dict"),
         (np.zeros((2, 2, 2)), r"\(2, 2, 2\) must be a table"),
         (np.zeros((2, 0)), r"\(2, 0\) must be a table"),
         (np.array(3), r"\(\) must be a table"),
-        ("shape", "must be a table of numbers, but a str was given"),
+        ("shape", "must be a table of numbers, but str was given"),
         (np.zeros(2, [("a", "i4"), ("b", "i4")]), "records of a, b"),
         (
             np.ma.masked_equal([[0, 1], [1, 2]], 2),
