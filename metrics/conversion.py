@@ -118,12 +118,12 @@ def _unmasked(data: object, mask: object, what: str) -> Array:
 def _of_list(values: Sequence[object], what: str) -> Array:
     parts = list(values)
     if _all_scalars(parts):
-        return np.asarray(parts)
+        return _of_scalars(parts, parts)
     lists = set(map(type, parts)) <= {list, tuple} and all(
         map(_all_scalars, cast("list[list[object]]", parts))
     )
     if lists and len(set(map(len, cast("list[list[object]]", parts)))) == 1:
-        return np.asarray(parts)
+        return _of_scalars(parts, [value for part in cast("list[list[object]]", parts) for value in part])
     # rows may be tensors or masked arrays, whose own conversion numpy would leave out
     rows = [as_array(part, what) if hasattr(part, "columns") else raw(part, what) for part in parts]
     shapes = {row.shape for row in rows}
@@ -131,6 +131,15 @@ def _of_list(values: Sequence[object], what: str) -> Array:
         sizes = ", ".join(str(shape) for shape in sorted(shapes)[:3])
         raise UsageError(f"{what} are a ragged list, whose parts have the shapes {sizes}; all must be equal.")
     return np.stack(rows)
+
+
+def _of_scalars(parts: list[object], values: list[object]) -> Array:
+    """The array of a list of values, of numbers, or a table of them; texts beside others stay what they are.
+
+    numpy would write the others out: a missing value would become the text "nan".
+    """
+    texts = [issubclass(kind, str | bytes) for kind in set(map(type, values))]
+    return np.array(parts, object) if any(texts) and not all(texts) else np.asarray(parts)
 
 
 def _all_scalars(parts: Sequence[object]) -> bool:

@@ -9,7 +9,7 @@ say the same about them:
 - other fractions are continuous: metrics of numbers take them, the others need bins;
 - columns of 0 and 1 of which exactly one is 1 in every row (one-hot) are one factor;
 - one vector (n,) is one factor;
-- missing values are counted, and the first is shown.
+- missing values, as texts as well, are counted, and the first is shown.
 """
 
 from __future__ import annotations
@@ -27,6 +27,15 @@ from disbench.texts import short
 
 # Fractions that occur this often, on average, are values and not continuous.
 AGAIN = 10
+
+# Texts that stand for a missing value: what Python, numpy and pandas write for one, and what CSV files have.
+GONE = frozenset(
+    ("", "nan", "NaN", "-nan", "NA", "N/A", "n/a", "#N/A", "#NA", "<NA>", "NaT", "None", "null", "NULL")
+)
+
+# So many columns of 0 and 1 of which one is 1 in every row are one-hot, whatever stands beside them; two may
+# be attributes that happen to exclude each other.
+SURE = 3
 
 
 class Raw(NamedTuple):
@@ -173,9 +182,18 @@ class Factors:
             for j, continuous in enumerate(self.continuous)
             if continuous
         ]
-        return (*self.ranked(), *([f"continuous: {_listed(open_)}"] if open_ else []))
+        own = [
+            self.label(j)
+            for j, continuous in enumerate(self.continuous)
+            if not continuous and 1 < len(self) == len(np.unique(self.numbers[:, j]))
+        ]
+        return (
+            *self._ranked(),
+            *([f"continuous: {_listed(open_)}"] if open_ else []),
+            *([f"each row has its own value of {_listed(own)}; is it an index?"] if own else []),
+        )
 
-    def ranked(self) -> tuple[str, ...]:
+    def _ranked(self) -> tuple[str, ...]:
         """The sentence that whole numbers are put in their order; none where all are 0, 1, 2, ... already."""
         found = []
         for j, index in enumerate(self.index):
@@ -222,13 +240,13 @@ def labels(values: object, what: str) -> tuple[Ints, tuple[str, ...], tuple[str,
     first = np.unique(classes, return_index=True)[1]
     column = given.columns[0][first]
     names = tuple(str(number) for number in read_.numbers[first, 0].tolist())
-    if column.dtype.kind in "OUTS" and any(_is_text(value) for value in column.tolist()):
+    if column.dtype.kind in "OUS" and any(_is_text(value) for value in column.tolist()):
         names = tuple(
             v.decode("utf-8", "replace") if isinstance(v, bytes) else str(v) for v in column.tolist()
         )
     counted = names == tuple(map(str, range(len(names))))
     said = tuple(note for note in read_.said if "one vector" not in note)
-    return classes, () if counted else names, (*said, *read_.ranked())
+    return classes, () if counted else names, (*said, *read_.notes())
 
 
 def _is_text(value: object) -> bool:
@@ -255,6 +273,9 @@ def raw(values: object, what: str) -> Raw:
     if table.dtype.names is not None:
         # refused there, with what to do
         conversion.numbers(table, what)
+    if table.dtype.kind == "T":
+        # numpy's texts of any length, which may be missing, have no functions of their own
+        table = table.astype(object)
     vector = table.ndim == 1
     return Raw([table] if vector else list(table.T), (), vector)
 
@@ -266,14 +287,20 @@ def understood(given: Raw, what: str, names: Sequence[str] = ()) -> Factors:
     gone = np.stack([_missing(column) for column in given.columns], axis=1)
     if gone.any():
         where = gone[:, 0] if given.vector else gone
+        row, j = np.argwhere(gone)[0]
+        value = given.columns[j][row]
+        word = f", as the text {_word(value)!r} says" if _is_text(value) and _word(value) else ""
         raise UsageError(
-            f"{what}: {conversion.places(where)} missing; leave out these rows, of codes as well."
+            f"{what}: {conversion.places(where)} missing{word}; leave out these rows, of codes as well."
         )
     parsed = []
     for j, column in enumerate(given.columns):
         title = _label(titles, j, j)
         parsed.append(_parsed(column, f"{what}: {title}" if len(given.columns) > 1 else what, title))
     said += [column.said for column in parsed if column.said]
+    for what_is in dict.fromkeys(column.alike for column in parsed if column.alike):
+        alike = [_label(titles, j, j) for j, column in enumerate(parsed) if column.alike == what_is]
+        said.append(f"{what_is}: {_listed(alike)}")
     parsed, titles, merged = _merged(parsed, titles)
     return _classified(parsed, titles, (*said, *merged))
 
@@ -294,24 +321,32 @@ def _label(names: Sequence[str], j: int, column: int) -> str:
 
 
 def _missing(column: Array) -> Bools:
-    """(n,) Whether a value is missing; an empty text is."""
-    if column.dtype.kind in "UTS":
-        text = column if column.dtype.kind == "S" else column.astype(str)
-        empty: Bools = np.char.str_len(np.char.strip(text)) == 0
-        return empty
-    if column.dtype.kind == "O":
-        blank = [isinstance(value, str | bytes) and not value.strip() for value in column.tolist()]
-        blanks: Bools = conversion.missing(column) | np.array(blank, bool)
-        return blanks
-    return conversion.missing(column)
+    """(n,) Whether a value is missing; an empty text is, and one of those that stand for it."""
+    gone = conversion.missing(column)
+    if column.dtype.kind in "OUS":
+        gone |= np.array([_is_text(value) and _word(value) in GONE for value in column.tolist()], bool)
+    return gone
+
+
+def _word(text: str | bytes) -> str:
+    return (text.decode("utf-8", "replace") if isinstance(text, bytes) else text).strip()
 
 
 class _Column(NamedTuple):
-    """Numbers (n,), in int64 if they are whole; whether they are; what is to be said; whether it is text."""
+    """One factor.
+
+    Attributes:
+        numbers: (n,), in int64 if they are whole.
+        is_whole: whether they are.
+        said: a sentence about this factor.
+        alike: what is said in one sentence of all factors of which it is true.
+        text: whether it is text.
+    """
 
     numbers: Array
     is_whole: bool
     said: str = ""
+    alike: str = ""
     text: bool = False
 
 
@@ -321,23 +356,41 @@ def _parsed(column: Array, what: str, title: str) -> _Column:
         column = _typed(column, what)
     if column.dtype.kind == "S":
         column = np.char.decode(column, "utf-8", "replace")
-    if column.dtype.kind not in "UT":
-        numbers = conversion.numbers(column, what)
-        conversion.check_finite(what, numbers)
-        if numbers.dtype.kind in "iu" and max(int(numbers.max()), -int(numbers.min())) > EXACT:
-            places = np.unique(numbers, return_inverse=True)[1].astype(np.int64)
-            return _Column(places, True, f"{title} has numbers beyond {EXACT:,}, which count in their order")
-        return _Column(*_whole(numbers))
-    try:
-        numbers = column.astype(np.float64)
-    except ValueError:
-        words, places = np.unique(column, return_inverse=True)
-        shown = short(", ".join(map(str, words[:5].tolist())), 60)
-        more = ", ..." if len(words) > 5 else ""
-        note = f"{title} is text; its {len(words)} values count in alphabetical order: {shown}{more}"
-        return _Column(places.astype(np.int64), True, note, True)
+    if column.dtype.kind == "U":
+        return _of_text(column, what, title)
+    if column.dtype.kind in "Mm":
+        raise UsageError(
+            f"{what}: {conversion.KINDS[column.dtype.kind]} were given; pass numbers such as days, or texts "
+            "such as x.astype(str), which count in their order."
+        )
+    numbers = conversion.numbers(column, what)
     conversion.check_finite(what, numbers)
-    return _Column(*_whole(numbers), f"{title} is text of numbers, and taken as these")
+    if numbers.dtype.kind in "iu" and max(int(numbers.max()), -int(numbers.min())) > EXACT:
+        places = np.unique(numbers, return_inverse=True)[1].astype(np.int64)
+        return _Column(places, True, alike=f"numbers beyond {EXACT:,}, which count in their order")
+    return _Column(*_whole(numbers))
+
+
+def _of_text(column: Array, what: str, title: str) -> _Column:
+    """Texts (n,) as the numbers that all of them are, or as values in alphabetical order."""
+    words, places = np.unique(column, return_inverse=True)
+    try:
+        numbers = words.astype(np.float64)
+    except ValueError:
+        shown = short(", ".join(words[:5].tolist()), 60)
+        more = ", ..." if len(words) > 5 else ""
+        values = f"{len(words):,} values count" if len(words) > 1 else "one value counts"
+        note = f"{title} is text; its {values} in alphabetical order: {shown}{more}"
+        return _Column(places.astype(np.int64), True, note, text=True)
+    conversion.check_finite(what, numbers[places])
+    which, count = np.unique(numbers, return_counts=True)
+    if (count > 1).any():
+        one, two, *_ = words[numbers == which[count > 1][0]].tolist()
+        raise UsageError(
+            f"{what}: the texts {short(repr(one), 30)} and {short(repr(two), 30)} are one number in double "
+            "precision; write each value in one way, or with a letter."
+        )
+    return _Column(*_whole(numbers[places]), alike="text of numbers, taken as these")
 
 
 def _typed(column: Array, what: str) -> Array:
@@ -353,7 +406,7 @@ def _typed(column: Array, what: str) -> Array:
     if any(texts):
         first = values[texts.index(not texts[0])]
         raise UsageError(
-            f"{what} mixes text with other values, such as {short(repr(values[0]), 30)} and "
+            f"{what}: text is mixed with other values, such as {short(repr(values[0]), 30)} and "
             f"{short(repr(first), 30)}; give one kind."
         )
     # refused there, with an example
@@ -444,15 +497,32 @@ def _groups(columns: list[_Column]) -> list[tuple[int, int]]:
         stop = start
         while stop < len(columns) and binary[stop]:
             stop += 1
-        blocks = _blocks([columns[j].numbers for j in range(start, stop)])
-        if blocks is None:
-            blocks = [(j, j + 1) for j in range(stop - start)]
-        groups += [(start + first, start + last) for first, last in blocks]
+        run = [columns[j].numbers for j in range(start, stop)]
+        groups += [(start + first, start + last) for first, last in _blocks(run) or _sure_blocks(run)]
         if stop == start:
             groups.append((start, start + 1))
             stop += 1
         start = stop
     return groups
+
+
+def _sure_blocks(columns: list[Ints]) -> list[tuple[int, int]]:
+    """The one-hot groups of many columns of 0 and 1, beside columns that are factors of their own."""
+    blocks = []
+    start = 0
+    while start < len(columns):
+        stop, total = start, np.zeros_like(columns[start])
+        while stop < len(columns) and (total == 0).any() and (total <= 1).all():
+            total = total + columns[stop]
+            stop += 1
+        if not (total == 1).all() or stop - start < SURE:
+            stop = start + 1
+        while stop - start > 1 and stop < len(columns) and not columns[stop].any():
+            # a value that no row has
+            stop += 1
+        blocks.append((start, stop))
+        start = stop
+    return blocks
 
 
 def _blocks(columns: list[Ints]) -> list[tuple[int, int]] | None:

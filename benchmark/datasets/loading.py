@@ -108,9 +108,10 @@ def _npz_content(images: pixels.OwnImages, keys: set[str], size: int | None) -> 
             raise UsageError(
                 f"{path}: {words.shape} factor names for factors {given.shape}; give one per column"
             )
-        titles = map(str, words) if words is not None else (f"factor_{k}" for k in range(len(given.columns)))
-        factors = understood(given, f"{path}: factors", tuple(titles))
-        content = replace(content, factors=factors.numbers, factor_names=factors.names)
+        titles = () if words is None else tuple(map(str, words))
+        factors = understood(given, f"{path}: factors", titles)
+        titles = factors.names or tuple(f"factor_{k}" for k in range(factors.numbers.shape[1]))
+        content = replace(content, factors=factors.numbers, factor_names=titles)
         notes = (*notes, *factors.said, *factors.notes())
     return replace(content, notes=notes)
 

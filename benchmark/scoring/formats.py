@@ -446,15 +446,19 @@ def _is_plain(kind: Any) -> bool:
     return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind))
 
 
-def _is_text(kind: Any) -> bool:
+def _is_words(kind: Any) -> bool:
+    """Whether a column holds texts, or categories of texts or numbers."""
     import pyarrow as pa
 
-    words = kind.value_type if pa.types.is_dictionary(kind) else kind
-    return bool(pa.types.is_string(words) or pa.types.is_large_string(words))
+    categories = pa.types.is_dictionary(kind)
+    words = kind.value_type if categories else kind
+    texts = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+    return any(is_text(words) for is_text in texts) or (categories and _is_plain(words))
 
 
 def _of_table(path: Path, names: list[str], schema: Any, table: Any, whole: Callable[[str], Any]) -> Content:
     """The columns of an Arrow table; `whole` gives a table that has the column of a name, of any type."""
+    import pyarrow as pa
 
     def read(name: str) -> Array:
         kind = schema.field(name).type
@@ -467,10 +471,19 @@ def _of_table(path: Path, names: list[str], schema: Any, table: Any, whole: Call
             return np.asarray(table.column(name).to_numpy())
 
     def text(name: str) -> Array:
-        if not _is_text(schema.field(name).type):
+        kind = schema.field(name).type
+        if _is_plain(kind):
             return read(name)
+        if not _is_words(kind):
+            raise UsageError(
+                f"{path}: column {short(name)!r} holds {kind}, neither numbers nor text; write it as one of "
+                "these."
+            )
         with reading(path):
-            column = whole(name).column(name).dictionary_encode().combine_chunks()
+            column = whole(name).column(name)
+            if pa.types.is_string_view(kind):
+                column = column.cast(pa.large_string())
+            column = column.dictionary_encode().combine_chunks()
             # each text once, however many rows have it
             words = np.array([*column.dictionary.to_pylist(), None], object)
             places = column.indices.fill_null(len(words) - 1).to_numpy()

@@ -573,8 +573,9 @@ def _own_factors(
     if len(names) != k:
         names = tuple(f"factor_{j}" for j in range(k))
     factors = replace(factors, names=names, said=())
+    given = () if data is None else (f"the factors are those given, not looked up in {data.name}",)
     title = data.name if data is not None else f"the factors in {table.origin or path.name}"
-    storage, assumed, grid = NoImages(n), (*table.assumed, *factors.notes()), factors.grid()
+    storage, assumed, grid = NoImages(n), (*table.assumed, *given, *factors.notes()), factors.grid()
     if grid is not None:
         rows, levels = grid
         sizes = tuple(map(len, levels))

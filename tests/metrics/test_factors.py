@@ -44,7 +44,11 @@ FORMS = {
     ),
     "bytes": (WORDS[GRID].astype("S"), "factor 0 is text; its 3 values"),
     "text objects": (WORDS[GRID].astype(object), "factor 1 is text; its 4 values"),
-    "text of numbers": (GRID.astype(str), "factor 0 is text of numbers, and taken as these"),
+    "text of any length": (WORDS[GRID].astype(np.dtypes.StringDType()), "factor 0 is text; its 3 values"),
+    "text of numbers": (
+        GRID.astype(str),
+        "text of numbers, taken as these: factor 0, factor 1 and factor 2",
+    ),
     "one-hot": (
         np.hstack([one_hot(column) for column in GRID.T]),
         "columns 3 to 6 of the factors are one-hot, and so one factor of 4 values",
@@ -57,6 +61,10 @@ FORMS = {
     "categories": (pd.DataFrame(WORDS[GRID], columns=list("abc")).astype("category"), "factor 'c' is text"),
     "nullable": (pd.DataFrame(GRID, columns=list("abc")).astype("Int64"), ""),
     "a list": (GRID.tolist(), ""),
+    "a list of text and numbers": (
+        [[WORDS[a], int(b), float(c)] for a, b, c in GRID],
+        "factor 0 is text; its 3 values",
+    ),
 }
 
 
@@ -109,6 +117,11 @@ def test_one_vector_or_one_hot_classes_are_one_factor(values):
         ([[1, 0, 0], [0, 1, 1], [1, 0, 1]], [1, 1, 1]),
         ([[1, 1], [1, 1]], [1, 1]),
         ([[2, 0], [0, 2]], [1, 1]),
+        # three classes before, behind and between attributes; a fourth that no row has; no class in a row
+        ([[1, 0, 0, 1], [0, 1, 0, 1], [0, 0, 1, 0]], [3, 1]),
+        ([[1, 1, 0, 0], [1, 0, 1, 0], [0, 0, 0, 1]], [1, 3]),
+        ([[1, 0, 0, 0, 1, 1], [0, 1, 0, 0, 0, 1], [0, 0, 1, 0, 1, 1], [1, 0, 0, 0, 0, 0]], [4, 1, 1]),
+        ([[1, 0, 0, 1], [0, 1, 0, 1], [0, 0, 0, 0]], [1, 1, 1, 1]),
     ],
 )
 def test_which_columns_are_one_hot(rows, groups):
@@ -208,6 +221,11 @@ MISSING = {
     "nullable": pd.DataFrame({"a": [0, None, 1, 1], "b": [1, 2, None, None]}, dtype="Int64"),
     "text and None": pd.DataFrame({"a": ["x", None, "y", "y"], "b": [1, 2, np.nan, np.nan]}),
     "texts of numbers": np.array([["0", "1"], ["nan", "2"], ["1", "NaN"], ["1", "nan"]]),
+    "texts for it": np.array([["a", "b"], ["None", "c"], ["a", "NA"], ["b", " <NA> "]]),
+    "a list with text": [["a", 1.0], [float("nan"), 2.0], ["b", None], ["b", float("nan")]],
+    "text of any length": np.array(
+        [["a", "b"], [None, "c"], ["a", ""], ["b", "nan"]], np.dtypes.StringDType(na_object=None)
+    ),
 }
 
 
@@ -215,13 +233,8 @@ MISSING = {
 def test_missing_values_are_counted_and_the_first_is_shown(form):
     with pytest.raises(UsageError, match="missing") as refused:
         mig(np.arange(8.0).reshape(4, 2), MISSING[form])
-    # of texts that are numbers each column is read by itself
-    expected = (
-        "factor 0: 1 of 4 values (the first in row 1) is"
-        if "texts" in form
-        else ("3 of 8 values (the first in row 1, column 0) are")
-    )
-    assert f"mig: factors: {expected} missing" in str(refused.value)
+    assert "mig: factors: 3 of 8 values (the first in row 1, column 0) are missing" in str(refused.value)
+    assert ("as the text 'nan' says" in str(refused.value)) == (form == "texts of numbers")
     assert "fractions" not in str(refused.value)
 
 
@@ -230,8 +243,11 @@ def test_missing_values_are_counted_and_the_first_is_shown(form):
     [
         (np.array([[0.0, 1], [1, np.inf]]), r"1 of 2 values \(the first in row 1\) is infinite"),
         (np.array([[1j, 2], [3, 4]]), "must be real numbers, but they are complex numbers"),
-        (np.array([["2026-01-01", "2026-01-02"]] * 2, "M8[D]"), "they are dates"),
-        (np.array([["a", 1], ["b", 2.5]], object).T, "mixes text with other values, such as 'a' and"),
+        (np.array([["2026-01-01", "2026-01-02"]] * 2, "M8[D]"), "dates were given; pass"),
+        (np.array([["a", 1], ["b", 2.5]], object).T, "text is mixed with other values, such as 'a' and"),
+        (["a", 1], "text is mixed with other values, such as 'a' and 1"),
+        (np.array(["01", "1"]), "the texts '01' and '1' are one number in double precision"),
+        (np.array([str(2**53), str(2**53 + 1)]), "the texts '9007199254740992' and '9007199254740993' are"),
         (np.array([[{}], [{}]], object), "Python objects, the first of type dict"),
         (np.zeros((2, 2, 2)), r"\(2, 2, 2\) must be a table"),
         (np.zeros((2, 0)), r"\(2, 0\) must be a table"),
@@ -255,6 +271,9 @@ def test_what_ranks_are_said_to_be():
         "ranked, and counted from 0: the values of factor 1 (1 to 4) and factor 2 (-6 to 6 with gaps)",
     )
     assert f.ranks().tolist() == GRID.tolist()
+    assert read(np.column_stack([GRID, np.arange(60)]), "factors").notes() == (
+        "each row has its own value of factor 3; is it an index?",
+    )
     assert read(CONTINUOUS, "factors", ("x", "y", "factor_2")).notes() == (
         "continuous: factor 'x' (300 different numbers), factor 'y' (300 different numbers) and factor 2 "
         "(300 different numbers)",

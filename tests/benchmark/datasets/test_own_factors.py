@@ -120,6 +120,7 @@ def test_one_vector_of_factors(own):
         (np.arange(24) % 3 * 2 - 2, ("-2", "0", "2")),
         (WORDS[np.arange(24) % 3], ("ant", "bee", "cat")),
         (np.eye(3, dtype=int)[np.arange(24) % 3], ()),
+        (WORDS[np.arange(24) % 3].astype("S"), ("ant", "bee", "cat")),
     ],
 )
 def test_labels_of_any_kind_are_classes(own, labels, classes):
@@ -129,9 +130,16 @@ def test_labels_of_any_kind_are_classes(own, labels, classes):
     assert data.class_prior == pytest.approx([1 / 3] * 3)
 
 
+def test_labels_that_count_the_images_are_asked_about(own):
+    assert own(labels=np.arange(24)).notes == (
+        "each row has its own value of factor 'class'; is it an index?",
+    )
+
+
 def test_names_belong_to_the_columns_that_were_given(own):
     one_hot = np.hstack([np.eye(3, dtype=int)[GRID[:, 1]], GRID[:, 2:]])
     data = own(factors=one_hot, factor_names=["hue_r", "hue_g", "hue_b", "x"])
     assert data.factor_names == ("hue", "x")
+    assert own(factors=one_hot).factor_names == ("factor_0", "factor_1")
     with pytest.raises(UsageError, match="give one per column"):
         own(factors=one_hot, factor_names=["hue", "x"])
