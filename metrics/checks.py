@@ -83,7 +83,7 @@ def check_table(name: str, codes: object, given: object) -> tuple[Floats, Factor
                 f"{both} have more columns than rows; are both transposed? Pass (n, d) and (n, k)"
             )
         return z, factors.understood(columns, what)
-    if z.shape[1] == n:
+    if z.shape[1] == n and not len(z) == k > n:
         raise UsageError(f"{both} must be (n, d) and (n, k); the codes look transposed, pass codes.T")
     if len(z) == k:
         raise UsageError(f"{both} must be (n, d) and (n, k); the factors look transposed, pass factors.T")

@@ -212,7 +212,7 @@ def read(values: object, what: str, names: Sequence[str] = ()) -> Factors:
     Args:
         values: an array or tensor of any library, a frame, a list, or columns (n,) by name; numbers or texts.
         what: what errors call it, such as "mig: factors".
-        names: of the factors, where the values bring none.
+        names: of the factors, where the values bring none, one for each column.
 
     Raises:
         UsageError: no table of numbers or texts, or values are missing.
@@ -282,7 +282,7 @@ def raw(values: object, what: str) -> Raw:
 
 def understood(given: Raw, what: str, names: Sequence[str] = ()) -> Factors:
     """The factors in columns, see `read`."""
-    titles = given.names or (tuple(names) if len(names) == len(given.columns) else ())
+    called = given.names or (tuple(names) if len(names) == len(given.columns) else ())
     said = ["the factors are one vector, and so one factor"] if given.vector else []
     gone = np.stack([_missing(column) for column in given.columns], axis=1)
     if gone.any():
@@ -295,14 +295,26 @@ def understood(given: Raw, what: str, names: Sequence[str] = ()) -> Factors:
         )
     parsed = []
     for j, column in enumerate(given.columns):
-        title = _label(titles, j, j)
+        title = _label(called, j, j)
         parsed.append(_parsed(column, f"{what}: {title}" if len(given.columns) > 1 else what, title))
     said += [column.said for column in parsed if column.said]
     for what_is in dict.fromkeys(column.alike for column in parsed if column.alike):
-        alike = [_label(titles, j, j) for j, column in enumerate(parsed) if column.alike == what_is]
+        alike = [_label(called, j, j) for j, column in enumerate(parsed) if column.alike == what_is]
         said.append(f"{what_is}: {_listed(alike)}")
-    parsed, titles, merged = _merged(parsed, titles)
-    return _classified(parsed, titles, (*said, *merged))
+    parsed, called, merged = _merged(parsed, called)
+    return _classified(parsed, called, (*said, *merged))
+
+
+def titles(names: Array, what: str) -> tuple[str, ...]:
+    """Names of factors out of an array of texts (k,) of any kind.
+
+    Raises:
+        UsageError: they are no texts.
+    """
+    words = names.ravel().tolist()
+    if not all(map(_is_text, words)):
+        raise UsageError(f"{what} of {names.dtype} must be texts, one per column of factors")
+    return tuple(map(_word, words))
 
 
 def other_numbers(levels: tuple[Array, ...]) -> tuple[Array, ...]:
@@ -471,8 +483,9 @@ def _merged(
     """With each group of neighbouring one-hot columns as one factor; the names; and what is to be said."""
     kept: list[_Column] = []
     titles: list[str] = []
-    said = []
-    for first, last in _groups(columns):
+    groups = _groups(columns)
+    said = _almost(columns, groups)
+    for first, last in groups:
         group = columns[first:last]
         if last - first == 1:
             kept += group
@@ -488,9 +501,32 @@ def _merged(
     return kept, tuple(titles), said
 
 
+def _is_binary(column: _Column) -> bool:
+    return column.is_whole and bool(((column.numbers == 0) | (column.numbers == 1)).all())
+
+
+def _almost(columns: list[_Column], groups: list[tuple[int, int]]) -> list[str]:
+    """A sentence for neighbouring factors of 0 and 1 that would be one-hot, had not some rows only zeros."""
+    said = []
+    run: list[int] = []
+    # the last, which is none, ends a run
+    for first, last in [*groups, (0, 0)]:
+        if last - first == 1 and _is_binary(columns[first]) and columns[first].numbers.any():
+            run.append(first)
+            continue
+        total = np.sum([columns[j].numbers for j in run], axis=0)
+        if len(run) >= SURE and total.max() == 1:
+            said.append(
+                f"columns {run[0]} to {run[-1]} of the factors are never 1 together, yet all 0 in "
+                f"{int((total == 0).sum()):,} rows, and so a factor each"
+            )
+        run = []
+    return said
+
+
 def _groups(columns: list[_Column]) -> list[tuple[int, int]]:
     """The first and last-plus-one column of each factor: several where they are one-hot, else one."""
-    binary = [c.is_whole and bool(((c.numbers == 0) | (c.numbers == 1)).all()) for c in columns]
+    binary = [_is_binary(column) for column in columns]
     groups = []
     start = 0
     while start < len(columns):

@@ -12,7 +12,7 @@ from disbench.benchmark.datasets.dataset import Dataset, FileStorage
 from disbench.benchmark.datasets.naming import split_name
 from disbench.errors import UsageError
 from disbench.metrics.arrays import Array
-from disbench.metrics.factors import Factors, other_numbers, raw, understood
+from disbench.metrics.factors import Factors, other_numbers, raw, titles, understood
 from disbench.metrics.factors import labels as read_labels
 
 INFLATED_FROM = 64  # pixels: of smaller images, inflating an image takes over a twentieth of a training step
@@ -103,15 +103,16 @@ def _npz_content(images: pixels.OwnImages, keys: set[str], size: int | None) -> 
         content, notes = replace(content, labels=labels, classes=classes), (*notes, *said)
     if "factors" in keys:
         given = raw(streams.npz_array(path, "factors"), f"{path}: factors")
-        words = streams.npz_array(path, "factor_names") if "factor_names" in keys else None
-        if words is not None and words.shape != (len(given.columns),):
+        words: tuple[str, ...] = ()
+        if "factor_names" in keys:
+            words = titles(streams.npz_array(path, "factor_names"), f"{path}: factor_names")
+        factors = understood(given, f"{path}: factors", words)
+        if words and not factors.names:
             raise UsageError(
-                f"{path}: {words.shape} factor names for factors {given.shape}; give one per column"
+                f"{path}: {len(words)} factor names for factors {given.shape}; give one per column"
             )
-        titles = () if words is None else tuple(map(str, words))
-        factors = understood(given, f"{path}: factors", titles)
-        titles = factors.names or tuple(f"factor_{k}" for k in range(factors.numbers.shape[1]))
-        content = replace(content, factors=factors.numbers, factor_names=titles)
+        names = factors.names or tuple(f"factor_{k}" for k in range(factors.numbers.shape[1]))
+        content = replace(content, factors=factors.numbers, factor_names=names)
         notes = (*notes, *factors.said, *factors.notes())
     return replace(content, notes=notes)
 

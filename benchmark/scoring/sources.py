@@ -278,8 +278,10 @@ def binned(one: Opened, bins: int | None) -> Opened:
     """
     if bins is None:
         return one
-    if not 2 <= bins <= MOST_BINS:
-        raise UsageError(f"{argument('bins')} {bins} was given; give 2 to {MOST_BINS:,}.")
+    if not isinstance(bins, int) or not 2 <= bins <= MOST_BINS:
+        raise UsageError(
+            f"{argument('bins')} {bins!r} was given; give a whole number from 2 to {MOST_BINS:,}."
+        )
     table = one.data.factor_table
     if table is None or not any(table.continuous):
         raise UsageError(

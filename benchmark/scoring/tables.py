@@ -33,8 +33,7 @@ from disbench.metrics.conversion import (
     is_other_thing,
     stacked,
 )
-from disbench.metrics.factors import Factors, other_numbers
-from disbench.metrics.factors import read as read_factors
+from disbench.metrics.factors import Factors, other_numbers, raw, titles, understood
 from disbench.texts import short
 
 WORDS = ("dataset", "protocol", "sha256")  # single words that may stand beside the codes
@@ -114,15 +113,20 @@ def _of_arrays(content: Content, path: Path, wanted: str) -> CodesTable:
     def beside(known: str) -> Array | None:
         """The array of a known name in the codes' group, or else in none."""
         for place in dict.fromkeys((f"{group}/{known}".lstrip("/"), known)):
+            if place in content.unread:
+                raise UsageError(
+                    f"{path}: {short(place, 60)!r} is no plain array, but perhaps a cell; write numbers, "
+                    "such as those that MATLAB's grp2idx gives."
+                )
             if place in content.names:
                 array = content.raw(place)
-                vector = known in (*WORDS, "rows", "size", "factor_names")
+                vector = known in (*WORDS, "rows", "size", "factor_names") or 1 in array.shape
                 return _vector(array) if content.matlab and vector else array
         return None
 
     codes, rows, factors = content.read(name), beside("rows"), beside("factors")
     words = {word: _word(path, word, array) for word in WORDS if (array := beside(word)) is not None}
-    size, titles = beside("size"), beside("factor_names")
+    size, named = beside("size"), beside("factor_names")
     if size is not None and (size.shape != () or not _is_whole(size)):
         raise UsageError(f"{path}: size {size.shape} of {size.dtype} must be one whole number, in pixels.")
     assumed = [f"the codes are its array {short(name, 60)!r} {_shape(codes)}"]
@@ -142,9 +146,7 @@ def _of_arrays(content: Content, path: Path, wanted: str) -> CodesTable:
         protocol=words.get("protocol"),
         sha256=words.get("sha256"),
         size=None if size is None else int(size),
-        factor_names=()
-        if titles is None or titles.dtype.kind != "U"
-        else tuple(map(str, titles.ravel().tolist())),
+        factor_names=() if named is None else titles(named, f"{path}: factor_names"),
         assumed=tuple(assumed),
     )
 
@@ -204,11 +206,7 @@ def _word(path: Path, name: str, array: Array) -> str:
 def _of_columns(content: Content, path: Path, wanted: str, factor_names: Sequence[str]) -> CodesTable:
     """Named columns: `row`, factors as the data set or `factor_...` call them, and one per code."""
     names = content.names
-    for name in names:
-        if not name or name.startswith(("Unnamed: ", "__index_level")):
-            raise UsageError(
-                f"{path} has a column without a name (the index of a frame?); write it with index=False."
-            )
+    _check_titles(names, path)
     row = [name for name in names if name in ("row", "rows")]
     prefixed = [name for name in names if name.startswith("factor_")]
     here = [name for name in factor_names if name in names]
@@ -244,6 +242,14 @@ def _of_columns(content: Content, path: Path, wanted: str, factor_names: Sequenc
     )
 
 
+def _check_titles(names: Sequence[str], path: Path) -> None:
+    for name in names:
+        if not name or name.startswith(("Unnamed: ", "__index_level")):
+            raise UsageError(
+                f"{path} has a column without a name (the index of a frame?); write it with index=False."
+            )
+
+
 def _pattern(codes: Sequence[str], others: Sequence[str]) -> str:
     """A short text that chooses these columns, for a sentence."""
     stem = codes[0].rstrip("0123456789") if codes else "z"
@@ -269,6 +275,7 @@ def factors_in(content: Content, path: Path) -> object:
                 f"{path} has the column 'row' beside its factors; give factors alone, in the order of the "
                 "codes."
             )
+        _check_titles(content.names, path)
         names = [name for name in content.names if name.startswith("factor_")] or list(content.names)
         return {name.removeprefix("factor_"): content.raw(name) for name in names}
     last = {name: name.rpartition("/")[2] for name in content.names}
@@ -300,9 +307,18 @@ def checked(table: CodesTable, path: Path) -> CodesTable:
             "can be scored; is it the right array?"
         )
     rows = None if table.rows is None else _row_numbers(path, table.rows)
+    if rows is not None:
+        _same_length(path, codes, "rows", len(rows))
     factors = None
     if table.factors is not None:
-        factors = read_factors(table.factors, f"{path}: factors", table.factor_names)
+        given = raw(table.factors, f"{path}: factors")
+        _same_length(path, codes, "factors", *given.shape)
+        factors = understood(given, f"{path}: factors", table.factor_names)
+        if table.factor_names and not factors.names:
+            raise UsageError(
+                f"{path}: {len(table.factor_names)} factor names for factors {given.shape}; give one per "
+                "column."
+            )
     notes = _suspects(codes, table.columns or tuple(map(str, range(codes.shape[1]))))
     if factors is not None:
         notes += factors.said
@@ -410,7 +426,6 @@ def place(
                 f"{path} does not say which data its codes are of; name the data set with "
                 f"{argument('dataset')}, or give the factor values with {argument('factors')}."
             )
-        _same_length(path, table)
         return _own_factors(table, path)
     data = factors_of(named, size or table.size, data_dir)
     if table.sha256 and data.sha256 and table.sha256 != data.sha256:
@@ -418,7 +433,6 @@ def place(
             f"{path} has codes of {named} with sha256 {short(table.sha256, 12)}, which is "
             f"{data.sha256[:12]}... here: scores would not be comparable; use the same data."
         )
-    _same_length(path, table)
     n = len(table.codes)
     assumed = list(table.assumed)
     if table.rows is not None:
@@ -467,15 +481,16 @@ def factors_of(name: str, size: int | None, data_dir: Path | None) -> Dataset:
     return datasets.load(name, size=size, data_dir=data_dir)
 
 
-def _same_length(path: Path, table: CodesTable) -> None:
-    for what, beside in (("rows", table.rows), ("factors", table.known)):
-        if beside is not None and len(beside) != len(table.codes):
-            hint = "; the codes look transposed: write codes.T" if len(beside) == table.codes.shape[1] else ""
-            if isinstance(beside, Factors) and beside.numbers.shape[1] == len(table.codes):
-                hint = "; the factors look transposed: write factors.T"
-            raise UsageError(
-                f"{path}: {len(table.codes):,} codes, but {len(beside):,} {what}: one each{hint}."
-            )
+def _same_length(path: Path, codes: Floats, what: str, n: int, k: int = 1) -> None:
+    """Refuses rows or a table (n, k) of factors beside another number of codes."""
+    if n == len(codes):
+        return
+    hint = ""
+    if k == len(codes) and k > n:
+        hint = f"; the {what} look transposed: write {what}.T"
+    elif codes.shape[1] == n:
+        hint = "; the codes look transposed: write codes.T"
+    raise UsageError(f"{path}: {len(codes):,} codes, but {n:,} {what}: one each{hint}.")
 
 
 def _agree(factors: Factors, path: Path, data: Dataset, rows: Ints) -> bool:

@@ -136,6 +136,14 @@ def test_one_hot_columns_keep_the_order_of_their_columns_and_share_their_names_b
     assert f.numbers.tolist() == [[1, 4], [2, 5], [0, 5]]
 
 
+def test_rows_without_a_class_are_told_and_its_columns_are_not_merged():
+    classes = np.vstack([np.zeros((2, 4), int), np.eye(4, dtype=int)[GRID[:, 1]]])
+    f = read(np.column_stack([classes, np.arange(62) % 5]), "factors")
+    note = "columns 0 to 3 of the factors are never 1 together, yet all 0 in 2 rows, and so a factor each"
+    assert (f.numbers.shape, f.said) == ((62, 5), (note,))
+    assert read(np.arange(62)[:, None] % [2, 3, 4] == 1, "factors").said == ()
+
+
 CONTINUOUS = np.random.default_rng(0).uniform(size=(300, 3))
 
 

@@ -141,5 +141,6 @@ def test_names_belong_to_the_columns_that_were_given(own):
     data = own(factors=one_hot, factor_names=["hue_r", "hue_g", "hue_b", "x"])
     assert data.factor_names == ("hue", "x")
     assert own(factors=one_hot).factor_names == ("factor_0", "factor_1")
+    assert own(factors=GRID, factor_names=np.array([b"a", b"b", b"c"])).factor_names == ("a", "b", "c")
     with pytest.raises(UsageError, match="give one per column"):
         own(factors=one_hot, factor_names=["hue", "x"])

@@ -469,7 +469,7 @@ BAD = {
         "1 of 60 values (the first in row 0) is missing",
     ),
     "bins without continuous factors": (array(codes=Z, factors=F), "--bins is for continuous", "--bins", "5"),
-    "one bin": (array(codes=Z, factors=F), "--bins 1 was given; give 2 to 1,000", "--bins", "1"),
+    "one bin": (array(codes=Z, factors=F), "--bins 1 was given; give a whole number from", "--bins", "1"),
     "factors of other rows": (array(codes=Z, rows=np.arange(N), factors=F[::-1]), "not those that"),
     "a name that is no text": (array(codes=Z, dataset=np.arange(2)), "must be one text"),
     "text in CSV": (frame(z0=["a"] * N), "holds text where numbers belong"),

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.feather
 import pyarrow.parquet
 import pytest
+from scipy.io import savemat
 
 import disbench
 from disbench import metrics
@@ -240,6 +241,66 @@ def test_the_labels_of_a_classifier_are_a_factor(labels):
     s = disbench.score(z, factors=labels, metrics="mig,explicitness")
     assert s["mig"] == pytest.approx(metrics.mig(z, labels).score)
     assert s["explicitness"] == 1
+
+
+def test_vectors_and_cells_of_matlab(tmp_path):
+    """It writes a vector as one row, and texts as cells, which are not read."""
+    savemat(tmp_path / "v.mat", {"codes": CODES, "factors": GRID[:, 2] + 1})
+    assert disbench.score(tmp_path / "v.mat", metrics="mig")["mig"] == pytest.approx(
+        metrics.mig(CODES, GRID[:, 2:]).score
+    )
+    savemat(tmp_path / "v.mat", {"codes": CODES, "factors": WORDS[GRID[:, 2]].astype(object)})
+    with pytest.raises(UsageError, match="'factors' is no plain array, but perhaps a cell; write numbers"):
+        disbench.score(tmp_path / "v.mat", metrics="mig")
+
+
+@pytest.mark.parametrize("kind", ["U", "S", "hdf5"])
+def test_names_of_factors_are_texts_of_any_kind(tmp_path, kind):
+    path = as_hdf5(tmp_path / "codes", GRID + 1)
+    if kind == "hdf5":
+        with h5py.File(path, "a") as file:
+            file["factor_names"] = list(NAMES)
+    else:
+        path = tmp_path / "codes.npz"
+        np.savez(path, codes=CODES, factors=GRID + 1, factor_names=np.array(NAMES, kind))
+    note = "ranked, and counted from 0: the values of factor 'shape' (1 to 3), factor 'scale' (1 to 4) and"
+    assert any(said.startswith(note) for said in disbench.score(path, metrics="mig").assumed)
+
+
+@pytest.mark.parametrize(
+    ("names", "sentence"),
+    [
+        (["shape", "x"], r"2 factor names for factors \(60, 3\); give one per column"),
+        ([1, 2, 3], "factor_names of int64 must be texts, one per column"),
+    ],
+)
+def test_names_that_are_not_those_of_the_columns(tmp_path, names, sentence):
+    np.savez(tmp_path / "codes.npz", codes=CODES, factors=GRID, factor_names=names)
+    with pytest.raises(UsageError, match=sentence):
+        disbench.score(tmp_path / "codes.npz", metrics="mig")
+
+
+@pytest.mark.parametrize(
+    ("codes", "factors", "which"),
+    [(CODES, GRID.T, "factors"), (CODES, WORDS[GRID].T, "factors"), (CODES.T, GRID, "codes")],
+)
+def test_what_is_transposed_is_called_so(codes, factors, which):
+    with pytest.raises(UsageError, match=f"the {which} look transposed: write {which}.T"):
+        disbench.score(codes, factors=factors, metrics="mig")
+    with pytest.raises(UsageError, match=f"the {which} look transposed, pass {which}.T"):
+        metrics.mig(codes, factors)
+
+
+@pytest.mark.parametrize("bins", [1, 1001, True, "5", 5.0])
+def test_a_number_of_bins_is_a_whole_number(bins):
+    with pytest.raises(UsageError, match=f"bins {bins!r} was given; give a whole number from 2 to 1,000"):
+        disbench.score(V, factors=V, metrics="mig", bins=bins)
+
+
+def test_the_index_of_a_frame_is_no_factor(tmp_path):
+    pd.DataFrame({"shape": GRID[:, 0], "x": GRID[:, 2]}).to_csv(tmp_path / "factors.csv")
+    with pytest.raises(UsageError, match=r"a column without a name .* write it with index=False"):
+        disbench.score(CODES, factors=tmp_path / "factors.csv", metrics="mig")
 
 
 def test_factors_given_for_a_data_set_without_a_grid_are_said_to_be_those(tmp_path):
