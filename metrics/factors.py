@@ -185,7 +185,7 @@ class Factors:
         own = [
             self.label(j)
             for j, continuous in enumerate(self.continuous)
-            if not continuous and 1 < len(self) == len(np.unique(self.numbers[:, j]))
+            if not continuous and AGAIN <= len(self) == len(np.unique(self.numbers[:, j]))
         ]
         return (
             *self._ranked(),

@@ -282,6 +282,8 @@ def test_what_ranks_are_said_to_be():
     assert read(np.column_stack([GRID, np.arange(60)]), "factors").notes() == (
         "each row has its own value of factor 3; is it an index?",
     )
+    # of a few rows that says nothing
+    assert read(np.arange(9), "factors").notes() == ()
     assert read(CONTINUOUS, "factors", ("x", "y", "factor_2")).notes() == (
         "continuous: factor 'x' (300 different numbers), factor 'y' (300 different numbers) and factor 2 "
         "(300 different numbers)",
