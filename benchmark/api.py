@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import inspect
 import os
+import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -280,7 +281,7 @@ class Scored:
         """One row per metric: metric, preset, score, and the reason for a missing score."""
         import pandas as pd
 
-        rows = [(e.metric, e.label, e.score, e.reason or "") for e in self.scores]
+        rows = [(e.metric, e.label, e.score, e.why() or "") for e in self.scores]
         return pd.DataFrame(rows, columns=["metric", "preset", "score", "reason"])
 
 
@@ -293,6 +294,7 @@ def score(
     array: str = "",
     rows: ArrayLike | None = None,
     factors: ArrayLike | PathLike | None = None,
+    bins: int | None = None,
     repeats: int = 1,
     method: str = "",
     config: str = "",
@@ -322,6 +324,7 @@ def score(
             ("z*,extra"); default: `codes`, or what is clearly codes.
         rows: (n,) rows of the data set, for codes that are not in its order and bring no rows.
         factors: (n, k) factor values, or a file of them, for codes that bring none.
+        bins: number of bins of equal width for continuous factors, for the metrics that need values.
         repeats: number of independent repetitions of each metric.
         method: disbench method to which a state dict belongs.
         config: named config of the method (default: paper).
@@ -363,7 +366,7 @@ def score(
         opened = sources.open_encoder(source, options)
     else:
         opened = sources.open_codes(source, options)
-    return score_all([opened], metrics=metrics, preset=preset, repeats=repeats, console=console)[0]
+    return score_all([opened], metrics=metrics, preset=preset, bins=bins, repeats=repeats, console=console)[0]
 
 
 def score_all(
@@ -371,6 +374,7 @@ def score_all(
     *,
     metrics: Names = "",
     preset: str = "",
+    bins: int | None = None,
     repeats: int = 1,
     console: Console | None = None,
 ) -> list[Scored]:
@@ -379,9 +383,18 @@ def score_all(
 
     if not 1 <= repeats <= 1000:
         raise UsageError(f"{argument('repeats')} {repeats} was given; give 1 to 1000.")
+    opened = [sources.binned(one, bins) for one in opened]
     choices = sources.choose(opened, ",".join(map(str, several(metrics))), preset)
+
+    def tell(sentence: str) -> None:
+        # without a console a long silence would be taken for a hang
+        if console is None:
+            warnings.warn(sentence, stacklevel=2)
+        else:
+            say(console, sentence)
+
     with progress.counted(console or Console(quiet=True)) as count:
-        scores = sources.score(opened, choices, draws=repeats, progress=count, jobs=-1)
+        scores = sources.score(opened, choices, draws=repeats, progress=count, jobs=-1, tell=tell)
     return [Scored(one, tuple(entries)) for one, entries in zip(opened, scores, strict=True)]
 
 

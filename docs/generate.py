@@ -397,6 +397,7 @@ def metric_page(name: str) -> str:
         ["good is", "high" if metric.higher_is_better else "low"],
         ["score at chance", metric.chance or "has no fixed value: see the traps"],
         ["changes with", dependence(metric) if metric.kind != "clustering" else "–"],
+        ["continuous factors", of_numbers(metric)],
         ["paper", linked(metric.paper)],
         ["default preset", f"`{metric.default_preset}`"],
         ["images encoded", images(metric)],
@@ -441,6 +442,17 @@ def dependence(metric: Metric) -> str:
         "values": "the numbers that stand for the factors' values",
     }
     return ", ".join(words[change] for change in metric.depends_on)
+
+
+def of_numbers(metric: Metric) -> str:
+    """Whether continuous factors are taken, and with which presets."""
+    if metric.kind not in ("table", "posterior"):
+        return "–"
+    fits = [name for name, used in metric.presets.items() if not any(metric.needs_values(used, 1))]
+    if not fits:
+        return "no; they go into bins first, as with `disbench score --bins`"
+    shown = ", ".join(f"`{name}`" for name in fits)
+    return "yes" if len(fits) == len(metric.presets) else f"with the presets {shown}"
 
 
 def images(metric: Metric) -> str:

@@ -23,6 +23,9 @@ Split = tuple[Ints, Ints]
 
 MI_FLOOR = 1e-12  # nats
 
+# Whole numbers up to it are exact in float64.
+EXACT = 2**53
+
 # Squares of numbers up to it are floats.
 LARGEST = 1e150
 
@@ -45,6 +48,11 @@ class Tensor(Protocol):
 def as_array(values: object) -> Array:
     """A numpy array of an array, a list or a tensor."""
     return values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
+
+
+def work(n: int, d: int, values: int) -> float:
+    """Size of a table beside that on which metrics are timed: 15,000 rows, 10 codes, dSprites' values."""
+    return n / 15_000 * d / 10 * values / 113
 
 
 def varying(columns: Array) -> Bools:
@@ -101,6 +109,8 @@ def conditioned(codes: Array, rows: Ints | None = None, together: bool = False) 
 def _scaled(z: Floats, rows: Ints | None, together: bool) -> tuple[Floats, Ints]:
     size = np.abs(z if rows is None else z[rows]).max(axis=0)
     _, e = np.frexp(np.full_like(size, size.max()) if together else size)
+    if rows is None:
+        return np.ldexp(z, -e), e
     # a test row may be beyond what a float holds in the units of the others
     with np.errstate(over="ignore"):
         return np.clip(np.ldexp(z, -e), -LARGEST, LARGEST), e

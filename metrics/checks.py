@@ -14,8 +14,10 @@ from typing import TypeVar
 import numpy as np
 
 from disbench.errors import UsageError
-from disbench.metrics.arrays import Array, Floats, Ints, Split, deviation, varying
-from disbench.metrics.conversion import as_array, check_aligned, code_columns, columns, missing, places
+from disbench.metrics import factors
+from disbench.metrics.arrays import EXACT, Array, Floats, Ints, Split, deviation, varying
+from disbench.metrics.conversion import as_array, check_aligned, code_columns, columns
+from disbench.metrics.factors import Factors
 from disbench.texts import short
 
 T = TypeVar("T")
@@ -32,9 +34,6 @@ USUAL = (1e-3, 1e4)
 
 # Rows: an accuracy measured on fewer has a standard error above .05 where it is one half.
 FEW = 100
-
-
-EXACT = 2**53  # the largest whole number up to which float64 holds each
 
 
 def check_codes(name: str, codes: object) -> Floats:
@@ -67,59 +66,42 @@ def check_codes(name: str, codes: object) -> Floats:
     return z
 
 
-def check_factors(name: str, factors: object, integers: bool = True) -> Array:
-    """Factors (n, k): integers (a float table of whole numbers will do), or any finite numbers."""
-    v = as_array(factors, f"{name}: factors")
-    if v.ndim != 2 or 0 in v.shape:
-        raise UsageError(f"{name}: factors {v.shape} must be a table (n, k), one row per image")
-    check_finite(f"{name}: factors", v)
-    if integers and v.dtype.kind != "i":
-        whole = v.astype(np.int64)
-        if (whole != v).any():
-            raise UsageError(
-                f"{name}: factors must be whole numbers (the index of each value), but some are fractions"
-            )
-        return whole
-    return v
-
-
-def check_finite(what: str, array: Array) -> None:
-    """Refuses missing values and infinities; says how many there are and where the first is."""
-    for where, adjective in ((missing(array), "missing (NaN)"), (~np.isfinite(array), "infinite")):
-        if where.any():
-            raise UsageError(f"{what}: {places(where)} {adjective}; leave out these rows, of codes as well.")
-
-
-def check_table(name: str, codes: object, factors: object, integers: bool = True) -> tuple[Floats, Array]:
-    """Codes (n, d) and factors (n, k) of the same n rows; see `check_codes` and `check_factors`."""
-    check_aligned(name, codes, factors)
-    z, v = check_codes(name, codes), check_factors(name, factors, integers)
-    both = f"{name}: codes {z.shape} and factors {v.shape}"
-    if len(z) == len(v):
-        if z.shape == v.shape and z.shape[1] > len(z):
+def check_table(name: str, codes: object, given: object) -> tuple[Floats, Factors]:
+    """Codes (n, d) and factors of the same n rows; see `check_codes` and `factors.read`."""
+    if isinstance(given, Factors):
+        z, n = check_codes(name, codes), len(given)
+        if len(z) != n:
+            raise UsageError(f"{name}: {len(z):,} codes, but factors of {n:,} rows; give one each")
+        return z, given
+    check_aligned(name, codes, given)
+    what = f"{name}: factors"
+    z, columns = check_codes(name, codes), factors.raw(given, what)
+    (n, k), both = columns.shape, f"{name}: codes {z.shape} and factors {columns.shape}"
+    if len(z) == n:
+        if z.shape == (n, k) and k > n:
             raise UsageError(
                 f"{both} have more columns than rows; are both transposed? Pass (n, d) and (n, k)"
             )
-        return z, v
-    if z.shape[1] == len(v):
+        return z, factors.understood(columns, what)
+    if z.shape[1] == n and not len(z) == k > n:
         raise UsageError(f"{both} must be (n, d) and (n, k); the codes look transposed, pass codes.T")
-    if len(z) == v.shape[1]:
+    if len(z) == k:
         raise UsageError(f"{both} must be (n, d) and (n, k); the factors look transposed, pass factors.T")
-    if z.shape[1] == v.shape[1] > max(len(z), len(v)):
+    if z.shape[1] == k > max(len(z), n):
         raise UsageError(
             f"{both} must be (n, d) and (n, k); both look transposed, pass codes.T and factors.T"
         )
     raise UsageError(f"{both} must be (n, d) and (n, k) with the same number of rows")
 
 
-def drop_constant(name: str, factors: Array) -> tuple[Array, tuple[int, ...]]:
+def drop_constant(name: str, given: Factors) -> tuple[Factors, tuple[int, ...]]:
     """The factors with more than one value, and the columns of those that were dropped."""
-    keep = varying(factors)
+    keep = varying(given.numbers)
     if not keep.any():
         raise UsageError(
             f"{name}: none of the {len(keep)} factors has two values, so there is nothing to tell apart"
         )
-    return factors[:, keep], tuple(int(k) for k in np.flatnonzero(~keep))
+    return given.kept(keep), tuple(int(k) for k in np.flatnonzero(~keep))
 
 
 def check_size(name: str, codes: Floats, remedy: str) -> None:

@@ -63,11 +63,11 @@ def as_array(values: object, what: str) -> Array:
     """
     named = columns(values, what)
     if named is None:
-        return _numbers(_raw(values, what), what)
+        return numbers(raw(values, what), what)
     return stacked(named, what)
 
 
-def _raw(values: object, what: str) -> Array:
+def raw(values: object, what: str) -> Array:
     """An array of any type, of anything but a frame."""
     if isinstance(values, np.ma.MaskedArray):
         return _unmasked(values.data, np.ma.getmaskarray(values), what)
@@ -112,25 +112,34 @@ def _unmasked(data: object, mask: object, what: str) -> Array:
         raise UsageError(
             f"{what}: {places(hidden)} masked; leave out these rows, of codes and factors alike."
         )
-    return _raw(data, what)
+    return raw(data, what)
 
 
 def _of_list(values: Sequence[object], what: str) -> Array:
     parts = list(values)
     if _all_scalars(parts):
-        return np.asarray(parts)
+        return _of_scalars(parts, parts)
     lists = set(map(type, parts)) <= {list, tuple} and all(
         map(_all_scalars, cast("list[list[object]]", parts))
     )
     if lists and len(set(map(len, cast("list[list[object]]", parts)))) == 1:
-        return np.asarray(parts)
+        return _of_scalars(parts, [value for part in cast("list[list[object]]", parts) for value in part])
     # rows may be tensors or masked arrays, whose own conversion numpy would leave out
-    rows = [as_array(part, what) if hasattr(part, "columns") else _raw(part, what) for part in parts]
+    rows = [as_array(part, what) if hasattr(part, "columns") else raw(part, what) for part in parts]
     shapes = {row.shape for row in rows}
     if len(shapes) > 1:
         sizes = ", ".join(str(shape) for shape in sorted(shapes)[:3])
         raise UsageError(f"{what} are a ragged list, whose parts have the shapes {sizes}; all must be equal.")
     return np.stack(rows)
+
+
+def _of_scalars(parts: list[object], values: list[object]) -> Array:
+    """The array of a list of values, of numbers, or a table of them; texts beside others stay what they are.
+
+    numpy would write the others out: a missing value would become the text "nan".
+    """
+    texts = [issubclass(kind, str | bytes) for kind in set(map(type, values))]
+    return np.array(parts, object) if any(texts) and not all(texts) else np.asarray(parts)
 
 
 def _all_scalars(parts: Sequence[object]) -> bool:
@@ -159,13 +168,13 @@ def _of_tensor(values: Any, what: str) -> Array:
 
 def _of_masked_tensor(values: Any, what: str) -> Array:
     # torch's mask is True where a value counts
-    return _unmasked(values.get_data(), ~_raw(values.get_mask(), what).astype(bool), what)
+    return _unmasked(values.get_data(), ~raw(values.get_mask(), what).astype(bool), what)
 
 
 def _of_sparse(values: Any, what: str) -> Array:
     _check_dense(values.shape, what)
     dense = values.toarray() if hasattr(values, "toarray") else values.todense()
-    return _raw(dense, what)
+    return raw(dense, what)
 
 
 def _check_dense(shape: Iterable[int], what: str) -> None:
@@ -204,7 +213,7 @@ def _of_protocol(values: Any, what: str) -> Array:
             # another library raises what it likes; the first refusal says most
             why = why or error
             continue
-        return _of_its_kind(values, array if isinstance(array, np.ndarray) else _raw(array, what), what)
+        return _of_its_kind(values, array if isinstance(array, np.ndarray) else raw(array, what), what)
     raise ValueError(short(why))
 
 
@@ -247,7 +256,7 @@ CONVERSIONS: Sequence[tuple[Callable[[object], bool], Callable[[Any, str], Array
 )
 
 
-def _numbers(array: Array, what: str) -> Array:
+def numbers(array: Array, what: str) -> Array:
     """The array in a type of numpy's own and in this machine's byte order; refuses all but real numbers."""
     kind, name = array.dtype.kind, array.dtype.name
     if kind == "V" and SMALL_FLOATS.fullmatch(name):
@@ -287,6 +296,13 @@ def missing(array: Array) -> Bools:
     names = ("NoneType", "NAType", "NaTType", "MaskedConstant")
     flags = [type(v).__name__ in names or (isinstance(v, float) and v != v) for v in array.ravel().tolist()]
     return np.array(flags, bool).reshape(array.shape)
+
+
+def check_finite(what: str, array: Array) -> None:
+    """Refuses missing values and infinities; says how many there are and where the first is."""
+    for where, adjective in ((missing(array), "missing (NaN)"), (~np.isfinite(array), "infinite")):
+        if where.any():
+            raise UsageError(f"{what}: {places(where)} {adjective}; leave out these rows, of codes as well.")
 
 
 def places(where: Bools) -> str:
@@ -344,7 +360,7 @@ def columns(values: object, what: str) -> dict[str, Array] | None:
     read = {}
     for i, title in enumerate(titles):
         try:
-            read[title] = _raw(column(i), f"{what}: column {title!r}")
+            read[title] = raw(column(i), f"{what}: column {title!r}")
         except UsageError:
             raise
         except Exception as error:
@@ -361,7 +377,7 @@ def check_distinct(names: Sequence[str], what: str) -> None:
 
 def stacked(named: Mapping[str, Array], what: str) -> Array:
     """Columns (n,) of any type as one table (n, d) of real numbers, see `as_array`."""
-    parts = [_numbers(column, f"{what}: column {name!r}") for name, column in named.items()]
+    parts = [numbers(column, f"{what}: column {name!r}") for name, column in named.items()]
     return np.column_stack(parts) if parts else np.empty((0, 0))
 
 

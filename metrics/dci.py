@@ -43,7 +43,7 @@ from sklearn.model_selection import cross_val_score
 from disbench.errors import unknown
 from disbench.metrics import arrays, checks, parallel
 from disbench.metrics.arrays import Array, Floats, Ints, Split
-from disbench.metrics.registry import Score, metric
+from disbench.metrics.registry import Score, Setting, metric
 
 # The choice of the library behind `ubisoft`.
 LASSO_ALPHAS = (0.0001, 0.001, 0.01, 0.1, 0.2, 0.4, 0.8, 1.0)
@@ -54,7 +54,8 @@ def disentanglement(importance: Floats) -> tuple[float, Floats, Floats]:
     per_code = _one_minus_entropy(importance)
     total = importance.sum()
     rho = importance.sum(axis=1) / total if total else np.zeros(len(importance))
-    return float(rho @ per_code), per_code, rho
+    # shares add up to 1 but for rounding
+    return min(1.0, float(rho @ per_code)), per_code, rho
 
 
 def completeness(importance: Floats, weighted: bool) -> tuple[float, Floats]:
@@ -63,7 +64,7 @@ def completeness(importance: Floats, weighted: bool) -> tuple[float, Floats]:
     weights = importance.sum(axis=0)
     if not weights.any():
         return 0.0, per_factor
-    return float(np.average(per_factor, weights=weights if weighted else None)), per_factor
+    return min(1.0, float(np.average(per_factor, weights=weights if weighted else None))), per_factor
 
 
 def _one_minus_entropy(rows: Floats) -> Floats:
@@ -73,7 +74,14 @@ def _one_minus_entropy(rows: Floats) -> Floats:
     total = rows.sum(axis=1, keepdims=True)
     p = arrays.ratio(rows, total)
     h = -(p * np.log(np.where(p > 0, p, 1.0))).sum(axis=1) / np.log(rows.shape[1])
-    return np.where(total[:, 0] > 0, 1 - h, 0.0)
+    return np.where(total[:, 0] > 0, np.clip(1 - h, 0, 1), 0.0)
+
+
+def _seconds(n: int, d: int, values: int, model: Setting, trees: Setting) -> float:
+    """Trees are grown for each value of a factor by boosting, and for each factor by a forest."""
+    given = trees if isinstance(trees, int) else None
+    each = {"boosting": 3.0 * (given or 100), "forest": 0.2 * (given or 10), "lasso_cv": 2.5}
+    return each.get(str(model), 0.1) * arrays.work(n, d, values)
 
 
 @metric(
@@ -87,6 +95,8 @@ def _one_minus_entropy(rows: Floats) -> Floats:
         "infogan_cr": {"model": "forest", "depths": (4, 5, 2, 5, 5), "weighted": False, "held_out": False},
         "ubisoft": {"model": "lasso_cv", "scale": "minmax", "weighted": False, "held_out": False},
     },
+    integer_factors=lambda settings: settings["model"] == "boosting",
+    seconds=lambda n, d, values, settings: _seconds(n, d, values, settings["model"], settings["trees"]),
 )
 def dci(
     codes: Floats,
@@ -109,7 +119,7 @@ def dci(
 
     Args:
         codes: (n, d), one row per image.
-        factors: (n, k), index of each factor's value.
+        factors: (n, k), index of each factor's value; for a regression any numbers.
         rng: seeds the predictors, and draws the split if none is given.
         split: (rows to fit on, rows to test on).
         model: "boosting" (gradient-boosted classifiers, I = accuracy), "forest" (random regression forests)

@@ -28,7 +28,16 @@ from sklearn.model_selection import KFold
 from disbench.errors import UsageError, unknown
 from disbench.metrics import arrays, checks, parallel
 from disbench.metrics.arrays import Floats, Ints, Split
-from disbench.metrics.registry import Score, metric
+from disbench.metrics.registry import Score, Setting, metric
+
+
+def _seconds(d: int, values: int, model: Setting, sizes: Setting) -> float:
+    """The labels decide it, not the rows."""
+    labels = sum(size for size in sizes if isinstance(size, int)) if isinstance(sizes, tuple) else 0
+    if model == "boosting":
+        return 300 * arrays.work(labels, d, values)
+    fits = 50 if model == "logistic_cv" else 1
+    return fits * labels / 1000 * values / 113 * (0.04 + 0.0006 * d)
 
 
 @metric(
@@ -40,6 +49,7 @@ from disbench.metrics.registry import Score, metric
         "dlib_boosting_sizes": {"model": "boosting", "sizes": (10, 100, 1000, 10_000)},
     },
     depends_on=("scale", "common scale", "origin"),
+    seconds=lambda n, d, values, settings: _seconds(d, values, settings["model"], settings["sizes"]),
 )
 def downstream(
     codes: Floats,

@@ -14,6 +14,10 @@ Traps:
 - `infogan_cr` and `ubisoft` score the rows that were fitted.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable
+
 import numpy as np
 from scipy.stats import rankdata
 from sklearn.linear_model import LogisticRegression
@@ -53,6 +57,7 @@ def areas(scores: Floats, y: Ints) -> Floats:
             "adjusted": True,
         },
     },
+    seconds=lambda n, d, values, settings: 0.5 * arrays.work(n, d, values),
 )
 def explicitness(
     codes: Floats,
@@ -67,6 +72,7 @@ def explicitness(
     balanced: bool = False,
     max_iter: int = 100,
     adjusted: bool = False,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Score:
     """Mean area under the ROC curve of a logistic regression from all codes to each factor's values.
 
@@ -81,6 +87,7 @@ def explicitness(
         balanced: weight values by the inverse of their frequency.
         max_iter: steps of each logistic regression.
         adjusted: rescale so that chance is 0.
+        progress: called with (factors done, factors in all).
     """
     n = len(codes)
     everything = np.arange(n)
@@ -95,6 +102,8 @@ def explicitness(
     notes = []
     train_areas, test_areas = [], []
     for factor, column in enumerate(factors.T):
+        if progress is not None:
+            progress(factor, factors.shape[1])
         shared = np.intersect1d(column[train], column[test])
         if (lost := len(np.unique(column)) - len(shared)) > 0:
             notes.append(f"factor {factor}: {lost} values are missing on one side of the split and left out")

@@ -28,6 +28,10 @@ Traps:
 - InfoE is fitted and scored on the same rows, without a penalty.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable
+
 import numpy as np
 from scipy.special import digamma
 from sklearn.linear_model import LogisticRegression
@@ -97,6 +101,7 @@ def _count_nearer(z: Floats, radius: Floats) -> Ints:
         "tripod": {"prune": "iqr", "threshold": 0.1},
     },
     depends_on=("scale",),
+    seconds=lambda n, d, values, settings: 1.2 * arrays.work(n, d, values),
 )
 def infomec(
     codes: Floats,
@@ -109,6 +114,7 @@ def infomec(
     prune: str = "range",
     threshold: float = 0.05,
     max_iter: int = 100,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Score:
     """Modularity (the score), explicitness and compactness as shares of information (InfoM, InfoE, InfoC).
 
@@ -122,6 +128,7 @@ def infomec(
             if it is "varying".
         threshold: of that rule.
         max_iter: steps of the logistic regression, which has no penalty.
+        progress: called with (steps done, steps in all): the information of each factor, then its regression.
     """
     n, _ = codes.shape
     k = factors.shape[1]
@@ -135,14 +142,15 @@ def infomec(
     h = information.entropy(v)[:, None]
     # the estimate can exceed both, the latter for a code that has one value in nearly all rows
     most = np.minimum(h, information.entropy(arrays.relabel(codes)))
-    nmi = np.minimum(_information(codes, v, estimator, neighbours, rng), most) / h  # (k, d)
+    told = progress or (lambda done, total: None)
+    nmi = np.minimum(_information(codes, v, estimator, neighbours, rng, told), most) / h  # (k, d)
     if k == 1:
         notes.append("with one factor every code that informs about it is modular: InfoM is 1 by definition")
     if active.sum() == 1:
         notes.append("with one active code InfoC is 1 by definition")
     infom = _concentration(nmi[:, active], axis=0)
     infoc = _concentration(nmi[:, active], axis=1)
-    infoe = _explicitness(codes, v, estimator, max_iter)
+    infoe = _explicitness(codes, v, estimator, max_iter, told)
     return Score(
         infom,
         parts={
@@ -192,7 +200,14 @@ def _active(codes: Floats, prune: str, threshold: float) -> Bools:
     return active
 
 
-def _information(codes: Floats, v: Ints, estimator: str, neighbours: int, rng: np.random.Generator) -> Floats:
+def _information(
+    codes: Floats,
+    v: Ints,
+    estimator: str,
+    neighbours: int,
+    rng: np.random.Generator,
+    progress: Callable[[int, int], None],
+) -> Floats:
     """(k, d) I(v_k; z_j) in nats."""
     if estimator == "counts":
         return information.mutual_information(arrays.relabel(codes), v).T
@@ -201,7 +216,10 @@ def _information(codes: Floats, v: Ints, estimator: str, neighbours: int, rng: n
     z = arrays.standardise(codes, np.arange(len(codes)))
     z += 1e-10 * np.maximum(1, np.abs(z).mean(axis=0)) * rng.standard_normal(z.shape)
     live = arrays.varying(codes)
-    rows = [[nearest_neighbour_information(c, y, neighbours) for c in z.T] for y in v.T]
+    rows = []
+    for y in v.T:
+        rows.append([nearest_neighbour_information(c, y, neighbours) for c in z.T])
+        progress(len(rows), 2 * v.shape[1])
     return np.where(live, arrays.floor(np.array(rows)), 0.0)
 
 
@@ -215,7 +233,9 @@ def _concentration(nmi: Floats, axis: int) -> float:
     return float((share.mean() - 1 / size) / (1 - 1 / size))
 
 
-def _explicitness(codes: Floats, v: Ints, estimator: str, max_iter: int) -> Floats:
+def _explicitness(
+    codes: Floats, v: Ints, estimator: str, max_iter: int, progress: Callable[[int, int], None]
+) -> Floats:
     """(k,) Share of ln n_k that a logistic regression without penalty saves, in sample."""
     everything = np.arange(len(codes))
     z = (
@@ -225,6 +245,9 @@ def _explicitness(codes: Floats, v: Ints, estimator: str, max_iter: int) -> Floa
     )
     model = LogisticRegression(C=np.inf, class_weight="balanced", max_iter=max_iter)
     null = np.log(v.max(axis=0) + 1)
-    losses = [log_loss(y, model.fit(z, y).predict_proba(z)) for y in v.T]
+    losses = []
+    for y in v.T:
+        losses.append(log_loss(y, model.fit(z, y).predict_proba(z)))
+        progress(v.shape[1] + len(losses), 2 * v.shape[1])
     saved: Floats = (null - losses) / null
     return saved

@@ -23,10 +23,11 @@ def histogram(codes: Floats, bins: int, binning: str = "width") -> Ints:
     """
     if binning not in ("width", "quantile"):
         raise unknown("binning", binning, ("width", "quantile"))
-    conditioned, _ = arrays.conditioned(codes)
     shares = np.linspace(0, 1, bins + 1)
     columns = []
-    for z in conditioned.T:
+    for code in codes.T:
+        # one by one, since they are copied
+        z = arrays.conditioned(code[:, None])[0][:, 0]
         edge = np.histogram_bin_edges(z, bins) if binning == "width" else np.quantile(z, shares)
         columns.append(np.searchsorted(edge[1:-1], z, side="right"))
     return np.stack(columns, axis=1)

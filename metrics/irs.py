@@ -42,6 +42,7 @@ from disbench.metrics.registry import Score, metric
         "ubisoft": {"quantile": 1.0, "factor_bins": 0, "precision": "double"},
     },
     depends_on=("scale",),
+    integer_factors=lambda settings: not settings["factor_bins"],
 )
 def irs(
     codes: Floats,
@@ -56,7 +57,8 @@ def irs(
 
     Args:
         codes: (n, d), one row per image.
-        factors: (n, k), index of each factor's value; or a Grid for codes of every point of it.
+        factors: (n, k), index of each factor's value, or with `factor_bins` any numbers; or a Grid for codes
+            of every point of it.
         quantile: of the deviations at one value of a factor, the one that counts as the largest.
         factor_bins: number of equal-width bins for the factors; 0 for none.
         precision: compute in the precision "given" by the codes, as disentanglement_lib does, or in

@@ -23,6 +23,7 @@ import functools
 import importlib
 import inspect
 import pkgutil
+import re
 import sys
 import warnings as python_warnings
 from collections.abc import Callable, Mapping
@@ -38,17 +39,30 @@ from disbench.errors import UsageError, unknown
 from disbench.metrics import checks
 from disbench.metrics.arrays import Bools, Floats, Ints
 from disbench.metrics.conversion import as_array
+from disbench.metrics.factors import Factors
 
 EncodeRows = Callable[[Ints], Floats]
 Scalar = bool | int | float | str
 Setting = Scalar | None | tuple[Scalar, ...]
 Kind = Literal["table", "sampling", "unsupervised", "posterior", "models", "clustering"]
 Change = Literal["order", "sign", "scale", "common scale", "origin", "values"]
+# CPU seconds of n rows, d codes and so many values of all factors together, with these settings; roughly.
+Seconds = Callable[[int, int, int, Mapping[str, Setting]], float]
+# Whether factors must be values: of all, of each, or as the settings say.
+Needs = bool | Callable[[Mapping[str, Setting]], bool | tuple[bool, ...]]
 P = ParamSpec("P")
 
-# What scikit-learn's warnings about its solvers mean.
+# What scikit-learn's warnings mean, by a part of their type and text.
 UNFINISHED = "a fit reached its limit of steps before it converged; with more steps the score may change"
-STUCK = "a fit could not take a step: these codes are too large, or too far from 0, for its solver"
+MEANINGS = {
+    "after 0 iteration": (
+        "a fit could not take a step: these codes are too large, or too far from 0, for its solver"
+    ),
+    "ConvergenceWarning": UNFINISHED,
+    "number of unique classes": (
+        "a factor has nearly as many values as there are rows, too many for a classifier to learn"
+    ),
+}
 
 # Keywords that are data or do not change the measure; they are not recorded as settings.
 NOT_SETTINGS = frozenset({"preset", "rng", "split", "live", "kl", "n_jobs", "progress"})
@@ -167,6 +181,8 @@ class Metric:
         depends_on: changes that should not matter and yet change the score: of the "order" or "sign" of
             codes, of the "scale" or "origin" of single codes, of the "common scale" of all, or of the numbers
             that stand for the "values" of factors.
+        integer_factors: whether factors must be values and not any numbers, see `metric`.
+        seconds: roughly what it takes on one core, see `metric`; None for a metric that never takes minutes.
         summary: first line of the docstring.
     """
 
@@ -180,6 +196,8 @@ class Metric:
     higher_is_better: bool = True
     chance: str | None = None
     depends_on: tuple[Change, ...] = ()
+    integer_factors: Needs = True
+    seconds: Seconds | None = None
     summary: str = ""
 
     def __call__(self, *args: object, **kwargs: object) -> Score:
@@ -207,6 +225,22 @@ class Metric:
             if setting not in known:
                 raise unknown(f"setting of {self.name}", setting, known)
         return {**known, **{s: tuple(v) if isinstance(v, list) else v for s, v in changed.items()}}
+
+    def needs_values(self, settings: Mapping[str, Setting], k: int) -> tuple[bool, ...]:
+        """For each of k factors, whether these settings need values that can be numbered."""
+        needs = self.integer_factors(settings) if callable(self.integer_factors) else self.integer_factors
+        if isinstance(needs, bool):
+            return (needs,) * k
+        # of another length it is refused by the metric, which has one setting for each factor
+        return needs if len(needs) == k else (False,) * k
+
+    def refused(self, factors: Factors, settings: Mapping[str, Setting]) -> str:
+        """The first continuous factor where these settings need values; "" if there is none."""
+        needs = self.needs_values(settings, len(factors.index))
+        for j, (continuous, value) in enumerate(zip(factors.continuous, needs, strict=True)):
+            if continuous and value:
+                return factors.label(j)
+        return ""
 
     def rows(
         self,
@@ -262,7 +296,8 @@ def metric(
     higher_is_better: bool = True,
     chance: str | None = None,
     depends_on: tuple[Change, ...] = (),
-    integer_factors: bool = True,
+    integer_factors: Needs = True,
+    seconds: Seconds | None = None,
 ) -> Callable[[Callable[P, Score]], Callable[P, Score]]:
     """Registers a function as the metric of its name and puts the common checks around it.
 
@@ -279,7 +314,9 @@ def metric(
         higher_is_better: False if a low score is good.
         chance: score of codes without information, in words; None if it has no fixed value.
         depends_on: see `Metric`.
-        integer_factors: False for a metric that takes factors of any numbers.
+        integer_factors: whether factors must be values, which can be numbered; False for a metric that takes
+            any numbers. A function of the settings if it depends on them; of a tuple, one for each factor.
+        seconds: what the metric takes on one core, for one that can take minutes: its caller says so first.
 
     Raises:
         ValueError: a mistake in the declaration, or a name that is taken.
@@ -316,7 +353,7 @@ def metric(
             preset = bound.arguments.get("preset") or default
             used = entry.settings(preset, **given)
             bound.arguments.update(used)
-            dropped, n_encoded, notes = _prepare(name, kind, bound.arguments, integer_factors)
+            dropped, n_encoded, notes, named = _prepare(entry, bound.arguments, used)
             about_rows: tuple[str, ...] = ()
             if kind == "table" and "split" in own:
                 about_rows = _hold_out(name, bound.arguments)
@@ -328,7 +365,10 @@ def metric(
             # The matrices are small: more threads take more time, and round differently.
             with threadpool_limits(limits=1), python_warnings.catch_warnings(record=True) as caught:
                 python_warnings.simplefilter("always")
-                score = fn(*bound.args, **bound.kwargs)
+                try:
+                    score = fn(*bound.args, **bound.kwargs)
+                except UsageError as error:
+                    raise UsageError(named(error.marked)) from None
             if not np.isfinite(score.score) and not score.warnings:
                 raise RuntimeError(f"{name}: the score is {score.score} and nothing says why")
             reasons = score.warnings
@@ -341,7 +381,7 @@ def metric(
                 settings=used,
                 preset=", ".join([preset, *changes]),
                 dropped_factors=dropped,
-                warnings=(*notes, *reasons, *about_rows, *_sentences(caught)),
+                warnings=(*notes, *map(named, reasons), *about_rows, *_sentences(caught)),
                 n_encoded=score.n_encoded or n_encoded,
             )
 
@@ -356,6 +396,8 @@ def metric(
             higher_is_better=higher_is_better,
             chance=chance,
             depends_on=depends_on,
+            integer_factors=integer_factors,
+            seconds=seconds,
             summary=(inspect.getdoc(fn) or "").split("\n")[0],
         )
         _METRICS[name] = entry
@@ -367,37 +409,58 @@ def metric(
 
 
 def _prepare(
-    name: str, kind: Kind, arguments: dict[str, Any], integer_factors: bool
-) -> tuple[tuple[int, ...], int, tuple[str, ...]]:
-    """Checks the data among the arguments in place; (dropped factors, number of rows, warnings)."""
+    entry: Metric, arguments: dict[str, Any], settings: Mapping[str, Setting]
+) -> tuple[tuple[int, ...], int, tuple[str, ...], Callable[[str], str]]:
+    """Checks the data among the arguments in place.
+
+    Returns:
+        Dropped factors, number of rows, warnings, and a function that calls factors in the sentences of a
+        metric, which knows them as "factor 0", "factor 1", ..., by their names.
+    """
+    name, kind = entry.name, entry.kind
     if kind == "clustering":
-        return (), int(arguments["table"].counts.sum()), ()
+        return (), int(arguments["table"].counts.sum()), (), str
     if kind == "models" and "generators" in arguments:
-        return (), 0, ()
+        return (), 0, (), str
     if kind == "models":
         arguments["codes"] = [checks.check_codes(name, codes) for codes in arguments["codes"]]
-        return (), sum(map(len, arguments["codes"])), ()
+        return (), sum(map(len, arguments["codes"])), (), str
     if kind == "unsupervised":
         arguments["codes"] = checks.check_codes(name, arguments["codes"])
-        return (), len(arguments["codes"]), ()
+        return (), len(arguments["codes"]), (), str
     if kind == "sampling":
         grid = arguments["grid"] = as_grid(name, arguments["grid"])
         dropped = tuple(k for k in range(len(grid.sizes)) if k not in grid.varying)
-        return dropped, 0, _dropped_sentences(dropped, grid.names)
+        return dropped, 0, _dropped_sentences(dropped, grid.names), str
     first = "mean" if kind == "posterior" else "codes"
-    factors = arguments["factors"]
-    names: tuple[str, ...] = ()
-    if isinstance(factors, Grid):
-        names = factors.names
-        factors = factors.factors(np.arange(len(factors)))
-    codes, factors = checks.check_table(name, arguments[first], factors, integer_factors)
+    given = arguments["factors"]
+    if isinstance(given, Grid):
+        given = Factors.whole(given.factors(np.arange(len(given))), given.names)
+    codes, factors = checks.check_table(name, arguments[first], given)
     if kind == "posterior":
         arguments["logvar"] = checks.check_codes(name, arguments["logvar"])
         if arguments["logvar"].shape != codes.shape:
             raise UsageError(f"{name}: mean {codes.shape} and logvar {arguments['logvar'].shape} must match")
     kept, dropped = checks.drop_constant(name, factors)
-    arguments[first], arguments["factors"] = codes, kept
-    return dropped, len(codes), _dropped_sentences(dropped, names)
+    if refused := entry.refused(kept, settings):
+        raise UsageError(
+            f"{name}: factors must be whole numbers or other values that occur again and again, but "
+            f"{refused} is continuous; put it into bins, as information.histogram(factors, 20) does, or take "
+            f"a metric of numbers: {', '.join(of_numbers())}"
+        )
+    arguments[first], arguments["factors"] = codes, kept.table(entry.needs_values(settings, len(kept.index)))
+    notes = (*factors.said, *_dropped_sentences(dropped, factors.names))
+    return dropped, len(codes), notes, functools.partial(_named, kept)
+
+
+def _named(factors: Factors, sentence: str) -> str:
+    """The sentence with "factor 1" called as `Factors.label` does."""
+
+    def label(found: re.Match[str]) -> str:
+        j = int(found[1])
+        return factors.label(j) if j < len(factors.index) else found[0]
+
+    return re.sub(r"\bfactor (\d+)\b", label, sentence)
 
 
 def _hold_out(name: str, arguments: dict[str, Any]) -> tuple[str, ...]:
@@ -419,12 +482,10 @@ def _sentences(caught: list[python_warnings.WarningMessage]) -> tuple[str, ...]:
     for w in caught:
         if issubclass(w.category, (DeprecationWarning, FutureWarning, PendingDeprecationWarning)):
             python_warnings.warn_explicit(w.message, w.category, w.filename, w.lineno)
-        elif w.category.__name__ == "ConvergenceWarning":
-            stuck = "after 0 iteration" in str(w.message)
-            sentences[STUCK if stuck else UNFINISHED] = None
-        else:
-            first_line = str(w.message).strip().splitlines()[0].rstrip(":")
-            sentences[f"{w.category.__name__}: {first_line}"] = None
+            continue
+        first_line = f"{w.category.__name__}: {str(w.message).strip().splitlines()[0].rstrip(':')}"
+        known = (meaning for part, meaning in MEANINGS.items() if part in first_line)
+        sentences[next(known, first_line)] = None
     return tuple(sentences)
 
 
@@ -448,6 +509,19 @@ def forget(module: str) -> None:
     """Removes the metrics of a module that cannot be used after all."""
     for name in registered_by(module):
         del _METRICS[name]
+
+
+@functools.cache
+def of_numbers() -> tuple[str, ...]:
+    """The built-in table metrics that take continuous factors, if need be with a preset that does."""
+    found = []
+    for name in built_in():
+        entry = _METRICS[name]
+        presets = [entry.default_preset, *entry.presets]
+        fits = [p for p in presets if not any(entry.needs_values(entry.presets[p], 1))]
+        if entry.kind == "table" and fits:
+            found.append(name if fits[0] == entry.default_preset else f"{name}:{fits[0]}")
+    return tuple(found)
 
 
 def built_in() -> list[str]:

@@ -20,12 +20,16 @@ Traps:
 - Perfect codes given twice score 0, as for `mig`.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable
+
 import numpy as np
 from sklearn.svm import LinearSVC
 
 from disbench.metrics import arrays, checks, information
 from disbench.metrics.arrays import Floats, Ints, Split
-from disbench.metrics.registry import Score, metric
+from disbench.metrics.registry import Score, Setting, metric
 
 # Standard deviation; the rule of disentanglement_lib.
 LEAST = 1e-6
@@ -42,6 +46,11 @@ def squared_correlation(codes: Floats, factors: Ints) -> Floats:
     return np.minimum(square, 1)
 
 
+def _discrete(continuous: Setting) -> bool | tuple[bool, ...]:
+    """Whether factors must be values, for all or for each, from the setting of that name."""
+    return tuple(not each for each in continuous) if isinstance(continuous, tuple) else not continuous
+
+
 @metric(
     paper="arXiv:1711.00848",
     chance="0",
@@ -54,6 +63,10 @@ def squared_correlation(codes: Floats, factors: Ints) -> Floats:
         "ubisoft": {"continuous": True, "held_out": False},
     },
     depends_on=("scale", "common scale", "origin"),
+    integer_factors=lambda settings: _discrete(settings["continuous"]),
+    seconds=lambda n, d, values, settings: (
+        arrays.work(n, d, values) if settings["continuous"] is not True else 0.0
+    ),
 )
 def sap(
     codes: Floats,
@@ -66,12 +79,13 @@ def sap(
     C: float = 0.01,
     standardise: bool = False,
     held_out: bool = True,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Score:
     """Mean gap between the two codes that predict a factor best on their own (SAP).
 
     Args:
         codes: (n, d), one row per image.
-        factors: (n, k), index of each factor's value.
+        factors: (n, k), index of each factor's value; of a continuous factor any numbers.
         rng: draws the split if none is given.
         split: (rows to fit on, rows to test on).
         continuous: whether factors are continuous, for all or one for each that varies. Their correlation is
@@ -79,6 +93,7 @@ def sap(
         C: inverse weight of the penalty of the support vector machine.
         standardise: divide each code by its standard deviation, so that its scale does not matter.
         held_out: fit and test on separate rows; otherwise on all rows, without a split.
+        progress: called with (machines fitted, machines in all).
 
     Examples:
         A perfect representation, of continuous factors and of discrete ones (see the traps):
@@ -103,7 +118,8 @@ def sap(
     s = np.zeros((d, k))
     s[:, is_continuous] = squared_correlation(z[train], factors[train][:, is_continuous])
     notes = []
-    for factor in np.flatnonzero(~is_continuous):
+    discrete = np.flatnonzero(~is_continuous)
+    for done, factor in enumerate(discrete):
         y = factors[:, factor]
         if len(np.unique(y[train])) < 2:
             notes.append(
@@ -114,6 +130,8 @@ def sap(
             machine = LinearSVC(C=C, class_weight="balanced", dual=False)
             machine.fit(z[train, code : code + 1], y[train])
             s[code, factor] = machine.score(z[test, code : code + 1], y[test])
+            if progress is not None:
+                progress(done * d + code + 1, len(discrete) * d)
     gaps = information.gap(s)
     return Score(
         gaps.mean(),

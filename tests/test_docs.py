@@ -28,6 +28,19 @@ def test_every_metric_has_its_page_with_its_traps(name):
     assert all(preset in page for preset in metrics.get(name).presets)
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("mcc", "| continuous factors | yes |"),
+        ("mig", "| continuous factors | no; they go into bins first"),
+        ("dci", "| continuous factors | with the presets `eastwood2018_lasso`, `eastwood2018_forest`"),
+        ("nmi", "| continuous factors | – |"),
+    ],
+)
+def test_a_metrics_page_says_whether_it_takes_continuous_factors(name, words):
+    assert words in GENERATED[f"metrics/{name}.md"]
+
+
 def test_no_cost_is_of_a_metric_that_is_gone():
     assert set(generate.costs()["cpu_seconds"]) <= set(metrics.names())
 

@@ -49,6 +49,10 @@ def score(
     factors: Annotated[
         Path | None, typer.Option(help="File of the factor values (n, k), for codes that bring none.")
     ] = None,
+    bins: Annotated[
+        int | None,
+        typer.Option(help="Bins of equal width for continuous factors, for the metrics that need values."),
+    ] = None,
     repeats: Annotated[
         int,
         typer.Option(
@@ -105,8 +109,10 @@ def score(
     )
     opened = [sources.open_source(path, options) for path in files]
     progress = Console(stderr=True)
-    scored = api.score_all(opened, metrics=metrics, preset=preset, repeats=repeats, console=progress)
-    scores = [one.scores for one in scored]
+    scored = api.score_all(
+        opened, metrics=metrics, preset=preset, bins=bins, repeats=repeats, console=progress
+    )
+    opened, scores = [one.opened for one in scored], [one.scores for one in scored]
     if json_:
         whole = [sources.as_json(one, entries, option) for one, entries in zip(opened, scores, strict=True)]
         print(json.dumps(whole[0] if len(whole) == 1 else whole, indent=1, default=list))
@@ -132,7 +138,7 @@ def _changes(given: list[str], method: str) -> dict[str, str]:
 def _number(entry: ScoreEntry, brief: bool = False) -> str:
     """The score, or its mean, std and range over several draws, or the reason for a missing score."""
     if entry.score is None:
-        return f"– ({entry.reason})"
+        return f"– ({entry.why(option)})"
     draws = entry.draws
     if draws is None or draws.std is None:
         return f"{entry.score:.4f}"
@@ -190,7 +196,7 @@ def _show_settings(console: Console, entry: ScoreEntry) -> None:
 def _show_warnings(console: Console, entry: ScoreEntry, before: str = "") -> None:
     say(console, *(f"{before}{entry.metric}: {warning}" for warning in entry.warnings))
     if entry.traceback:
-        say(console, f"{before}{entry.metric}: {entry.reason}; its traceback is in what --json prints")
+        say(console, f"{before}{entry.metric}: {entry.why(option)}; its traceback is in what --json prints")
 
 
 def traverse(

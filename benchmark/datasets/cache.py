@@ -2,7 +2,7 @@
 
     images    uint8, whole: (n, c, h, w), or bit-packed (n, h, w / 8) for one-channel black and white
     labels    (n,) int64, where the data set has classes
-    factors   (n, k) int64, where the factors are a table and not a grid
+    factors   (n, k) int64, or float64 if some are fractions, where the factors are a table and not a grid
 
 `images` is either one contiguous block, which processes map into memory and thus share, or compressed in
 chunks of one image. The file appears by an atomic rename, complete or not at all; its attributes name the
@@ -32,7 +32,7 @@ from disbench.errors import UsageError
 
 if TYPE_CHECKING:
     # disbench.metrics takes long to load, and manifests need none of it
-    from disbench.metrics.arrays import Ints
+    from disbench.metrics.arrays import Array, Ints
 
 FORMAT = "disbench data"
 VERSION = 1
@@ -56,15 +56,17 @@ class Content:
         labels: (n,) classes.
         factors: (n, k) factor values, for what is not known beforehand to be a grid.
         factor_names: of the columns of `factors`.
-        notes: sentences about how the images were read.
+        classes: names of the classes 0, 1, ... where they are called something else.
+        notes: sentences about how the images, labels and factors were read.
     """
 
     shape: tuple[int, ...]
     blocks: Iterable[Bytes]
     packed: bool = False
     labels: Ints | None = None
-    factors: Ints | None = None
+    factors: Array | None = None
     factor_names: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -81,7 +83,8 @@ class Stored:
         labels: (n,) classes.
         factors: (n, k) factor values that form no known grid.
         factor_names: of the columns of `factors`.
-        notes: sentences about how the images were read.
+        classes: names of the classes, if they are stored.
+        notes: sentences about how the images, labels and factors were read.
     """
 
     path: Path
@@ -90,8 +93,9 @@ class Stored:
     packed: bool
     offset: int | None
     labels: Ints | None
-    factors: Ints | None
+    factors: Array | None
     factor_names: tuple[str, ...]
+    classes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -160,8 +164,10 @@ def inspect(path: Path, recipe: str | None = None, expected: str | None = None) 
             factors = file["factors"][:] if "factors" in file else None
             factor_names = tuple(json.loads(attributes["factor_names"]))
             # files of earlier versions have none
-            notes = tuple(json.loads(attributes.get("notes", "[]")))
-            return Stored(path, sha256, images.shape, packed, offset, labels, factors, factor_names, notes)
+            classes, notes = (tuple(json.loads(attributes.get(key, "[]"))) for key in ("classes", "notes"))
+            return Stored(
+                *(path, sha256, images.shape, packed, offset, labels, factors, factor_names, classes, notes)
+            )
     except (OSError, RuntimeError, KeyError, json.JSONDecodeError) as error:
         raise UnusableError(f"{path} is damaged: {error}") from error
 
@@ -302,9 +308,10 @@ def _create(file: h5py.File, recipe: str, content: Content, store: Store) -> Non
         if table is not None:
             if len(table) != n:
                 raise UsageError(f"{n} images but {len(table)} {name}; there must be one for each image")
-            file.create_dataset(name, data=table.astype(np.int64))
+            file.create_dataset(name, data=table.astype(_stored_type(table)))
     file.attrs.update(format=FORMAT, version=VERSION, recipe=recipe, packed=content.packed)
     file.attrs["factor_names"] = json.dumps(content.factor_names)
+    file.attrs["classes"] = json.dumps(content.classes)
     file.attrs["notes"] = json.dumps(content.notes)
 
 
@@ -323,7 +330,12 @@ def _counted(content: Content) -> Iterator[Bytes]:
         raise UsageError(f"expected {content.shape[0]} images, got {total}; another version of the file?")
 
 
-def _update(update: Callable[[memoryview], object], labels: Ints | None, factors: Ints | None) -> None:
+def _stored_type(table: Array) -> str:
+    """Of labels and factors: whole numbers as they are, fractions as floats."""
+    return "<f8" if table.dtype.kind == "f" else "<i8"
+
+
+def _update(update: Callable[[memoryview], object], labels: Ints | None, factors: Array | None) -> None:
     for table in (labels, factors):
         if table is not None:
-            update(np.ascontiguousarray(table, dtype="<i8").data)
+            update(np.ascontiguousarray(table, dtype=_stored_type(table)).data)

@@ -6,7 +6,7 @@ import functools
 import os
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -18,8 +18,9 @@ from torch import Tensor
 
 from disbench.benchmark.datasets import cache
 from disbench.errors import UsageError, argument
-from disbench.metrics.arrays import Ints
+from disbench.metrics.arrays import Array, Ints
 from disbench.metrics.conversion import as_array
+from disbench.metrics.factors import Factors
 from disbench.metrics.registry import Grid
 from disbench.models.method import DataInfo
 
@@ -142,9 +143,11 @@ class Dataset:
         factor_names: one per factor; ("class",) for a labelled set; () where nothing is known.
         factor_sizes: number of values of each factor of a complete grid, else None.
         labels: (n,) classes 0, 1, ... of a labelled set, else None.
-        factor_table: (n, k) factor values that form no grid, else None.
+        factor_table: factor values (n, k) that form no grid, else None.
+        factor_levels: of each factor of a grid the numbers (values,) of its values 0, 1, ..., where they have
+            other numbers than these; else ().
         classes: names of the classes 0, 1, ... where they have any.
-        notes: sentences about how the images of a user's file were read.
+        notes: sentences about how the images, labels and factors of a user's file were read.
     """
 
     name: str
@@ -153,7 +156,8 @@ class Dataset:
     factor_names: tuple[str, ...] = ()
     factor_sizes: tuple[int, ...] | None = None
     labels: Ints | None = field(default=None, repr=False)
-    factor_table: Ints | None = field(default=None, repr=False)
+    factor_table: Factors | None = field(default=None, repr=False)
+    factor_levels: tuple[Array, ...] = field(default=(), repr=False)
     classes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -224,15 +228,27 @@ class Dataset:
         """Images of the rows (b,), in that order: float32 (b, c, h, w) in [0, 1]."""
         return torch.from_numpy(self.storage.read(self._checked(rows)))
 
-    def factors(self, rows: ArrayLike) -> Ints:
-        """Factor values (b, k) of the rows (b,); the class is the one factor of a labelled set."""
+    def factors(self, rows: ArrayLike) -> Array:
+        """Factor values (b, k) of the rows (b,); the class is the one factor of a labelled set.
+
+        On a grid they are the index of each value. Elsewhere they are the numbers that were given, int64
+        unless some are fractions.
+        """
         checked = self._checked(rows)
         if self.factor_sizes is not None:
             return self.grid.factors(checked)
+        return self.factor_values(checked).numbers
+
+    def factor_values(self, rows: ArrayLike) -> Factors:
+        """The factors of the rows (b,) as a metric takes them, with what is known about their kinds."""
+        checked = self._checked(rows)
+        if self.factor_sizes is not None:
+            return Factors.of_index(self.grid.factors(checked), self.factor_levels, self.factor_names)
         if self.factor_table is not None:
-            return self.factor_table[checked]
+            # what was said of the table is among the notes
+            return replace(self.factor_table.take(checked), said=())
         if self.labels is not None:
-            return self.labels[checked][:, None]
+            return Factors.whole(self.labels[checked][:, None], self.factor_names)
         raise UsageError(f"data set {self.name!r} has images only; nothing is known about its factors")
 
     def _checked(self, rows: ArrayLike) -> Ints:

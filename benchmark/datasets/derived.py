@@ -64,7 +64,7 @@ def derive(dataset: Dataset, option: str, facts: Manifest | None = None) -> Data
 
 def select(dataset: Dataset, option: str, rows: Ints) -> Dataset:
     """The rows (m,) of a data set as one of its own. A factor grid becomes a table of factors."""
-    table = dataset.factors(rows) if dataset.factor_names else None
+    table = dataset.factor_values(rows) if dataset.factor_names else None
     digest = hashlib.sha256(dataset.sha256.encode() + np.ascontiguousarray(rows, dtype="<i8").tobytes())
     return replace(
         dataset,
@@ -72,6 +72,7 @@ def select(dataset: Dataset, option: str, rows: Ints) -> Dataset:
         sha256=digest.hexdigest(),
         storage=Rows(dataset.storage, rows),
         factor_sizes=None,
+        factor_levels=(),
         labels=None if dataset.labels is None else dataset.labels[rows],
         factor_table=None if dataset.labels is not None else table,
     )

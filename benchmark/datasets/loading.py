@@ -11,7 +11,9 @@ from disbench.benchmark.datasets import cache, derived, fetching, manifest, pixe
 from disbench.benchmark.datasets.dataset import Dataset, FileStorage
 from disbench.benchmark.datasets.naming import split_name
 from disbench.errors import UsageError
-from disbench.metrics.arrays import Ints
+from disbench.metrics.arrays import Array
+from disbench.metrics.factors import Factors, other_numbers, raw, titles, understood
+from disbench.metrics.factors import labels as read_labels
 
 INFLATED_FROM = 64  # pixels: of smaller images, inflating an image takes over a twentieth of a training step
 
@@ -65,8 +67,9 @@ def from_npz(path: Path, size: int | None, folder: Path) -> Dataset:
     """A file of the user's: `images` with `labels` or `factors`, and perhaps `factor_names`.
 
     Images are (n, h, w), (n, h, w, c) or (n, c, h, w), see `pixels` for their numbers; labels (n,) and
-    factors (n, k) are integers from 0. Factors that run through a complete grid in row-major order are
-    recognised as one. Without a size images stay as they are; with one they become squares of that side.
+    factors (n, k) are whatever `metrics.factors` reads. Factors that run through a complete grid in row-major
+    order are recognised as one. Without a size images stay as they are; with one they become squares of that
+    side.
 
     Raises:
         UsageError: no such file, or other arrays in it.
@@ -85,7 +88,7 @@ def from_npz(path: Path, size: int | None, folder: Path) -> Dataset:
     own = size or "own"
     stored = cache.obtain(
         folder / f"file-{digest[:16]}-{own}.h5",
-        f"own {digest} {own}",
+        f"own 2 {digest} {own}",
         lambda: _npz_content(images, keys, size),
     )
     return _dataset(str(path), stored, stored.factor_names, (), ())
@@ -95,29 +98,23 @@ def _npz_content(images: pixels.OwnImages, keys: set[str], size: int | None) -> 
     path = images.path
     blocks, notes = images.converted()
     content = readers.sized(blocks, images.shape, size or 0)
-    labels = _integers(path, "labels", 1) if "labels" in keys else None
-    factors = _integers(path, "factors", 2) if "factors" in keys else None
-    words = streams.npz_array(path, "factor_names") if "factor_names" in keys else None
-    if factors is None:
-        names: tuple[str, ...] = ()
-    elif words is None:
-        names = tuple(f"factor_{k}" for k in range(factors.shape[1]))
-    elif words.shape == (factors.shape[1],):
-        names = tuple(map(str, words))
-    else:
-        raise UsageError(
-            f"{path}: {words.shape} factor names for factors {factors.shape}; give one per column"
-        )
-    return replace(content, labels=labels, factors=factors, factor_names=names, notes=notes)
-
-
-def _integers(path: Path, key: str, dimensions: int) -> Ints:
-    array = streams.npz_array(path, key)
-    if array.ndim != dimensions or not np.issubdtype(array.dtype, np.integer) or array.min(initial=0) < 0:
-        raise UsageError(
-            f"{path}: {key} {array.shape} of {array.dtype} must be {dimensions}-dimensional integers from 0"
-        )
-    return array.astype(np.int64)
+    if "labels" in keys:
+        labels, classes, said = read_labels(streams.npz_array(path, "labels"), f"{path}: labels")
+        content, notes = replace(content, labels=labels, classes=classes), (*notes, *said)
+    if "factors" in keys:
+        given = raw(streams.npz_array(path, "factors"), f"{path}: factors")
+        words: tuple[str, ...] = ()
+        if "factor_names" in keys:
+            words = titles(streams.npz_array(path, "factor_names"), f"{path}: factor_names")
+        factors = understood(given, f"{path}: factors", words)
+        if words and not factors.names:
+            raise UsageError(
+                f"{path}: {len(words)} factor names for factors {given.shape}; give one per column"
+            )
+        names = factors.names or tuple(f"factor_{k}" for k in range(factors.numbers.shape[1]))
+        content = replace(content, factors=factors.numbers, factor_names=names)
+        notes = (*notes, *factors.said, *factors.notes())
+    return replace(content, notes=notes)
 
 
 def _content(facts: manifest.Manifest, size: int, folder: Path) -> cache.Content:
@@ -135,10 +132,12 @@ def _content(facts: manifest.Manifest, size: int, folder: Path) -> cache.Content
 def _dataset(
     name: str, stored: cache.Stored, names: tuple[str, ...], sizes: tuple[int, ...], classes: tuple[str, ...]
 ) -> Dataset:
-    table = stored.factors
-    if table is not None and not sizes:
+    table: Factors | None = None
+    levels: tuple[Array, ...] = ()
+    if stored.factors is not None and not sizes:
         names = stored.factor_names
-        sizes = grid_sizes(table)
+        table = Factors.of(stored.factors, names)
+        sizes, levels = row_major(table)
     if stored.labels is not None and not names:
         names = ("class",)
     return Dataset(
@@ -149,18 +148,18 @@ def _dataset(
         factor_sizes=sizes or None,
         labels=stored.labels,
         factor_table=None if sizes else table,
-        classes=classes,
+        factor_levels=levels,
+        classes=classes or stored.classes,
         notes=stored.notes,
     )
 
 
-def grid_sizes(table: Ints) -> tuple[int, ...]:
-    """Sizes of the complete row-major grid that factors (n, k) run through; () if they do not."""
-    sizes = tuple(int(top) + 1 for top in table.max(axis=0, initial=0))
-    if np.prod(sizes, dtype=float) != len(table):
-        return ()
-    grid = np.stack(np.unravel_index(np.arange(len(table)), sizes), axis=1)
-    return sizes if np.array_equal(grid, table) else ()
+def row_major(table: Factors) -> tuple[tuple[int, ...], tuple[Array, ...]]:
+    """Sizes of the complete grid that factors run through in order, and its values; () if they do not."""
+    found = table.grid()
+    if found is None or (found[0] != np.arange(len(table))).any():
+        return (), ()
+    return tuple(map(len, found[1])), other_numbers(found[1])
 
 
 def _styled(facts: manifest.Manifest, wrapper: manifest.Wrapper, size: int, folder: Path) -> Dataset:

@@ -21,7 +21,8 @@ from disbench.errors import UsageError, argument
 from disbench.files import not_linked
 from disbench.leaderboards import labels
 from disbench.leaderboards.report import Matrix
-from disbench.metrics.arrays import Floats, Ints, Split
+from disbench.metrics.arrays import Array, Floats, Ints, Split
+from disbench.metrics.factors import Factors
 
 # Of each kind of matrix, the metric and the part of its score.
 PARTS = {"mi": ("mig", "mutual_information"), "dci": ("dci", "importance")}
@@ -150,14 +151,14 @@ def _of_rows(
     wanted = draws.table_rows(data, having=rows, held_out=draws.holds_out(choice))
     looked_up = scoring.Codes(rows, codes, len(data))(wanted)
     split = draws.split(len(wanted))
-    return _measured(choice, part, looked_up, data.factors(wanted), data.factor_names, title, split)
+    return _measured(choice, part, looked_up, data.factor_values(wanted), data.factor_names, title, split)
 
 
 def _measured(
     choice: MetricChoice,
     part: str,
     codes: Floats,
-    factors: Ints,
+    factors: Factors | Array,
     names: Sequence[str],
     title: str,
     split: Split | None = None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from traceback import format_exception
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from disbench import plugins
-from disbench.errors import UsageError
+from disbench.errors import UsageError, spelled
 from disbench.files import fits, plain
 from disbench.texts import short
 
@@ -62,7 +62,7 @@ class ScoreEntry:
         plugin: where the metric's code comes from, with a SHA-256, if from a plug-in.
         score: the number; None where there is none.
         label: the preset with its changes, for people.
-        reason: why there is no score.
+        reason: why there is no score, before its arguments are spelled.
         traceback: where the metric failed, if it failed in a way that was not foreseen; else "".
         higher_is_better: False where small is good.
         chance: the score of codes that know nothing, in words.
@@ -118,7 +118,7 @@ class ScoreEntry:
     def failed(cls, choice: MetricChoice, error: Exception) -> ScoreEntry:
         """What was asked, with an error of the metric as the reason; its traceback if it was not foreseen."""
         if isinstance(error, UsageError):
-            return cls.pending(choice, str(error))
+            return cls.pending(choice, error.marked)
         reason = f"{choice.name} failed: {type(error).__name__}: {short(error)}"
         return cls.pending(choice, reason, "".join(format_exception(error)))
 
@@ -156,15 +156,20 @@ class ScoreEntry:
             known["draws"] = Draws(**known["draws"])
         return cls(**known)
 
-    def plain(self) -> dict[str, object]:
-        """As JSON; of an entry without a score only what was asked, and the reason."""
+    def plain(self, spell: Callable[[str], str] = str) -> dict[str, object]:
+        """As JSON; of an entry without a score only what was asked, and the reason, as `why` has it."""
         shown: tuple[str, ...] = (*ASKED, "score", "label", "reason")
         if self.settings is not None:
             shown = tuple(name for name in FIELDS if name not in ("traceback", "draws"))
         values: dict[str, object] = {name: getattr(self, name) for name in shown}
+        values["reason"] = self.why(spell)
         if self.traceback:
             values["traceback"] = self.traceback
         return values | ({"draws": vars(self.draws)} if self.draws else {})
+
+    def why(self, spell: Callable[[str], str] = str) -> str | None:
+        """Why there is no score, arguments called by what the function makes of their names."""
+        return None if self.reason is None else spelled(self.reason, spell)
 
     def with_draws(self, draws: Draws | None, notes: Sequence[str]) -> ScoreEntry:
         """This entry, of the first draw, with the scores of all draws and with further warnings."""

@@ -27,7 +27,7 @@ from disbench.benchmark.scoring.files import LIMIT, Kind, members, open_zip
 from disbench.errors import UsageError
 from disbench.files import reading
 from disbench.metrics.arrays import Array
-from disbench.metrics.conversion import as_array, check_distinct
+from disbench.metrics.conversion import as_array, check_distinct, raw
 from disbench.models.checkpoint import load_tensors
 from disbench.texts import short
 
@@ -44,11 +44,12 @@ class Content:
 
     Attributes:
         names: of its arrays or columns; ("",) for a file of one array, which has no name.
-        read: gives the array of a name.
+        read: gives the array of a name, of numbers.
         columns: whether each is a column (n,) of one table.
         notes: sentences for the user about how the file was read.
         matlab: whether MATLAB wrote it, which knows no vectors and counts from 1.
         unread: names of what it holds beside arrays of numbers, such as cells and structures.
+        text: gives the array of a name, of numbers or of text; None where `read` does.
     """
 
     names: tuple[str, ...]
@@ -57,6 +58,11 @@ class Content:
     notes: tuple[str, ...] = ()
     matlab: bool = False
     unread: tuple[str, ...] = ()
+    text: Callable[[str], Array] | None = None
+
+    def raw(self, name: str) -> Array:
+        """The array of a name, of numbers or of text, as factors may be."""
+        return (self.text or self.read)(name)
 
 
 def of_arrays(arrays: Mapping[str, object], path: Path, columns: bool = False) -> Content:
@@ -70,7 +76,11 @@ def of_arrays(arrays: Mapping[str, object], path: Path, columns: bool = False) -
             else as_array(value, f"{path}: {name or 'codes'}")
         )
 
-    return Content(tuple(arrays), read, columns)
+    def text(name: str) -> Array:
+        value = arrays[name]
+        return np.asarray(value) if isinstance(value, str | int) else raw(value, f"{path}: {name}")
+
+    return Content(tuple(arrays), read, columns, text=text)
 
 
 @contextlib.contextmanager
@@ -132,7 +142,13 @@ def _hdf5(path: Path) -> Iterator[Content]:
             with reading(path, "HDF5"):
                 return _hdf5_array(path, name, file[name])
 
-        yield Content(names, read, matlab=matlab)
+        def text(name: str) -> Array:
+            stored = file[name]
+            with reading(path, "HDF5"):
+                words = h5py.check_string_dtype(stored.dtype) is not None and stored.shape
+                return np.asarray(stored.asstr()[()]) if words else _hdf5_array(path, name, stored)
+
+        yield Content(names, read, matlab=matlab, text=text)
 
 
 def _hard_links(group: Any) -> list[str]:
@@ -345,7 +361,10 @@ def _csv(path: Path) -> Iterator[Content]:
             f"{hint}."
         )
 
-    yield Content(tuple(words), read, columns=True, notes=tuple(notes))
+    def text(name: str) -> Array:
+        return frame.iloc[:, words.index(name)].to_numpy()
+
+    yield Content(tuple(words), read, columns=True, notes=tuple(notes), text=text)
 
 
 def _line(file: IO[bytes], path: Path, size: int) -> str:
@@ -396,7 +415,7 @@ def _parquet(path: Path) -> Iterator[Content]:
         names = [field.name for field in schema]
         check_distinct(names, str(path))
         table = file.read(columns=[field.name for field in schema if _is_plain(field.type)])
-    yield _of_table(path, names, schema, table)
+    yield _of_table(path, names, schema, table, lambda name: file.read(columns=[name]))
 
 
 @contextlib.contextmanager
@@ -418,7 +437,7 @@ def _arrow(path: Path) -> Iterator[Content]:
                 raise UsageError(f"{path} unpacks to more than the {LIMIT:,} bytes that are read.")
             batches.append(batch)
         table = pa.Table.from_batches(batches, schema)
-    yield _of_table(path, names, schema, table)
+    yield _of_table(path, names, schema, table, lambda name: table)
 
 
 def _is_plain(kind: Any) -> bool:
@@ -427,7 +446,20 @@ def _is_plain(kind: Any) -> bool:
     return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind))
 
 
-def _of_table(path: Path, names: list[str], schema: Any, table: Any) -> Content:
+def _is_words(kind: Any) -> bool:
+    """Whether a column holds texts, or categories of texts or numbers."""
+    import pyarrow as pa
+
+    categories = pa.types.is_dictionary(kind)
+    words = kind.value_type if categories else kind
+    texts = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+    return any(is_text(words) for is_text in texts) or (categories and _is_plain(words))
+
+
+def _of_table(path: Path, names: list[str], schema: Any, table: Any, whole: Callable[[str], Any]) -> Content:
+    """The columns of an Arrow table; `whole` gives a table that has the column of a name, of any type."""
+    import pyarrow as pa
+
     def read(name: str) -> Array:
         kind = schema.field(name).type
         if not _is_plain(kind):
@@ -438,7 +470,27 @@ def _of_table(path: Path, names: list[str], schema: Any, table: Any) -> Content:
         with reading(path):
             return np.asarray(table.column(name).to_numpy())
 
-    return Content(tuple(names), read, columns=True)
+    def text(name: str) -> Array:
+        kind = schema.field(name).type
+        if _is_plain(kind):
+            return read(name)
+        if not _is_words(kind):
+            raise UsageError(
+                f"{path}: column {short(name)!r} holds {kind}, neither numbers nor text; write it as one of "
+                "these."
+            )
+        with reading(path):
+            column = whole(name).column(name)
+            if pa.types.is_string_view(kind):
+                column = column.cast(pa.large_string())
+            column = column.dictionary_encode().combine_chunks()
+            # each text once, however many rows have it
+            words = np.array([*column.dictionary.to_pylist(), None], object)
+            places = column.indices.fill_null(len(words) - 1).to_numpy()
+            found: Array = words[places]
+            return found
+
+    return Content(tuple(names), read, columns=True, text=text)
 
 
 READERS: Mapping[Kind, Callable[[Path], contextlib.AbstractContextManager[Content]]] = {

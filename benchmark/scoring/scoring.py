@@ -21,11 +21,13 @@ from disbench.benchmark.protocols import MetricChoice, need_classifier
 from disbench.benchmark.scoring.draws import distinct, generator, holds_out, lacking, split, table_rows
 from disbench.benchmark.scoring.entries import Draws, ScoreEntry
 from disbench.benchmark.training.seeds import StoppedError
-from disbench.errors import UsageError
+from disbench.errors import UsageError, argument
 from disbench.files import disk_is_full
 from disbench.metrics import ContingencyTable
-from disbench.metrics.arrays import Floats, Ints
+from disbench.metrics.arrays import Floats, Ints, varying
+from disbench.metrics.registry import of_numbers
 
+PATIENCE = 120.0  # CPU seconds that a metric takes without a word before
 Progress = Callable[[str, int, int], None]  # called with the kind of work, how much is done, of how much
 
 
@@ -96,6 +98,8 @@ def _plan(choice: MetricChoice, source: Source, data: Dataset, draws: int) -> Pl
     metric, having = metrics.get(choice.name), source.rows
     if metric.kind == "clustering":
         return Plan(choice, [np.empty(0, np.int64)])
+    if metric.kind == "table":
+        _check_kinds(choice, data)
     if metric.kind in ("table", "unsupervised"):
         held_out = holds_out(choice)
         rows = [table_rows(data, having, draw, held_out=held_out) for draw in range(draws)]
@@ -129,6 +133,31 @@ def _plan(choice: MetricChoice, source: Source, data: Dataset, draws: int) -> Pl
     return Plan(choice, whole, notes=(f"{lost} of {draws} draws ask for rows without codes",) if lost else ())
 
 
+def expected_seconds(planned: Plan, data: Dataset, d: int) -> float:
+    """CPU seconds that a metric is known to take, roughly, for d codes; 0 where they are few."""
+    metric = metrics.get(planned.choice.name)
+    if planned.error is not None or metric.seconds is None or metric.kind != "table":
+        return 0.0
+    settings = metric.settings(planned.choice.preset, **planned.choice.settings)
+    rows = planned.draws[0]
+    factors = data.factor_values(rows).table(True)
+    values = sum(len(np.unique(column)) for column in factors.T)
+    return len(planned.draws) * metric.seconds(len(rows), d, values, settings)
+
+
+def _check_kinds(choice: MetricChoice, data: Dataset) -> None:
+    """Refuses continuous factors for a metric that needs values."""
+    table, metric = data.factor_table, metrics.get(choice.name)
+    if table is None:
+        return
+    settings = metric.settings(choice.preset, **choice.settings)
+    if refused := metric.refused(table.kept(varying(table.numbers)), settings):
+        raise UsageError(
+            f"{choice.name} needs factors whose values occur again and again, and {refused} is continuous; "
+            f"give {argument('bins')}, such as 20, or take a metric of numbers: {', '.join(of_numbers())}"
+        )
+
+
 def score(
     source: Source,
     data: Dataset,
@@ -137,6 +166,7 @@ def score(
     jobs: int = 1,
     draws: int = 1,
     stop: Callable[[], bool] = lambda: False,
+    tell: Callable[[str], None] | None = None,
 ) -> list[ScoreEntry]:
     """One entry per metric.
 
@@ -153,6 +183,7 @@ def score(
         draws: independent draws of each metric. The entry is that of the first; of several, `draws` holds
             all scores with their mean, std (n - 1), min and max.
         stop: is called before each metric.
+        tell: is called with a sentence for each metric that will take minutes, before any is computed.
 
     Raises:
         StoppedError: `stop` returned True.
@@ -165,6 +196,14 @@ def score(
     rows = distinct(len(data), *(drawn for planned in plans for drawn in planned.draws))
     codes = Codes(rows, source.codes(rows, progress), len(data)) if len(rows) else None
     material = _Material(data, codes, table, progress, jobs)
+    if tell is not None and codes is not None:
+        for planned in plans:
+            seconds = expected_seconds(planned, data, codes.codes.shape[1])
+            if seconds > PATIENCE:
+                tell(
+                    f"{planned.choice.name} will take about {seconds / 60:,.0f} minutes on one core, for "
+                    f"{len(planned.draws[0]):,} rows and {codes.codes.shape[1]:,} codes; Ctrl-C stops it"
+                )
 
     entries = []
     for planned in plans:
@@ -229,5 +268,5 @@ class _Material:
         if kind == "sampling":
             return self.codes, self.data.grid
         if kind == "table":
-            return self.codes(rows), self.data.factors(rows)
+            return self.codes(rows), self.data.factor_values(rows)
         return (self.codes(rows),)

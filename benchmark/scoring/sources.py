@@ -29,6 +29,7 @@ from disbench.metrics.conversion import as_array, check_aligned, columns, index
 from disbench.models.checkpoint import KIND, Checkpoint, PickledError, load_tensors
 from disbench.models.method import Method
 
+MOST_BINS = 1000  # of a continuous factor
 STANDARD = "beta_vae,factor_vae,mig,sap,modularity"  # quick ones, for what comes without a protocol
 
 
@@ -258,16 +259,37 @@ def _completed(table: tables.CodesTable, path: Path, options: SourceOptions) -> 
                 f"{file} is not a table of factors; give {argument('factors')} as npz, npy or CSV."
             )
         with formats.opened(file, kind) as content:
-            factors, names = tables.factors_in(content, file)
+            factors = tables.factors_in(content, file)
         note = f"the factors are those of {file.name}, line by line"
-        return replace(
-            table, factors=factors, factor_names=names, origin=file.name, assumed=(*table.assumed, note)
-        )
+        return replace(table, factors=factors, origin=file.name, assumed=(*table.assumed, note))
     if options.factors is not None:
-        named = columns(options.factors, f"{path}: factors") or {}
-        titles = tuple(name.removeprefix("factor_") for name in named)
-        return replace(table, factors=as_array(options.factors, f"{path}: factors"), factor_names=titles)
+        named = columns(options.factors, f"{path}: factors")
+        if named is None:
+            return replace(table, factors=options.factors)
+        return replace(table, factors={name.removeprefix("factor_"): named[name] for name in named})
     return table
+
+
+def binned(one: Opened, bins: int | None) -> Opened:
+    """With continuous factors in bins, for the metrics that need values; as it is without a number of bins.
+
+    Raises:
+        UsageError: too few or too many, or no factor is continuous.
+    """
+    if bins is None:
+        return one
+    if not isinstance(bins, int) or not 2 <= bins <= MOST_BINS:
+        raise UsageError(
+            f"{argument('bins')} {bins!r} was given; give a whole number from 2 to {MOST_BINS:,}."
+        )
+    table = one.data.factor_table
+    if table is None or not any(table.continuous):
+        raise UsageError(
+            f"{argument('bins')} is for continuous factors, and {one.data.name} has none; omit it."
+        )
+    cut = table.binned(bins)
+    data = replace(one.data, factor_table=cut)
+    return replace(one, data=data, notes=(*one.notes, cut.said[-1]))
 
 
 def _encoder(network: encoders.Network, kind: str, title: str, options: SourceOptions) -> Opened:
@@ -371,6 +393,7 @@ def score(
     draws: int = 1,
     progress: Progress | None = None,
     jobs: int = 1,
+    tell: Callable[[str], None] | None = None,
 ) -> list[list[ScoreEntry]]:
     """The entries of `scoring.score` for each; on a CPU by one thread, as in a run.
 
@@ -382,6 +405,7 @@ def score(
         draws: independent draws of each metric.
         progress: called during long work.
         jobs: processes for the metrics that can use several.
+        tell: is called with a sentence for each metric that will take minutes.
 
     Raises:
         UsageError: they are of different data, or for one of them no metric can be computed.
@@ -392,7 +416,9 @@ def score(
             f"these models are of several data sets ({', '.join(names)}); score each data set separately."
         )
     with one_thread():
-        scores = [scoring.score(one.source, one.data, choices, progress, jobs, draws) for one in opened]
+        scores = [
+            scoring.score(one.source, one.data, choices, progress, jobs, draws, tell=tell) for one in opened
+        ]
     for one, entries in zip(opened, scores, strict=True):
         failed = any(entry.traceback for entry in entries)
         if all(entry.score is None for entry in entries) and not failed:
@@ -409,5 +435,5 @@ def as_json(
         **one.head,
         "dataset": dict(one.dataset),
         **assumed,
-        "scores": [entry.plain() for entry in entries],
+        "scores": [entry.plain(spell) for entry in entries],
     }

@@ -22,16 +22,18 @@ from disbench.benchmark.scoring.formats import Content
 from disbench.benchmark.scoring.scoring import Progress
 from disbench.errors import UsageError, argument
 from disbench.metrics import ContingencyTable
-from disbench.metrics.arrays import Array, Floats, Ints, varying
-from disbench.metrics.checks import check_codes, check_finite
+from disbench.metrics.arrays import Array, Bools, Floats, Ints, varying
+from disbench.metrics.checks import check_codes
 from disbench.metrics.conversion import (
     CODE_NAMES,
     as_array,
+    check_finite,
     chosen_columns,
     code_columns,
     is_other_thing,
     stacked,
 )
+from disbench.metrics.factors import Factors, other_numbers, raw, titles, understood
 from disbench.texts import short
 
 WORDS = ("dataset", "protocol", "sha256")  # single words that may stand beside the codes
@@ -45,8 +47,8 @@ class CodesTable:
     Attributes:
         codes: (n, d), of any type until they are `checked`.
         rows: (n,), the row of the data set that each code is of.
-        factors: (n, k) factor values.
-        factor_names: one per column of `factors`.
+        factors: (n, k) factor values, of any type until they are `checked`: a table, or columns by name.
+        factor_names: one per column of a table without names of its own.
         dataset: name of the data set.
         size: of its images, in pixels.
         protocol: under which the model was trained.
@@ -58,7 +60,7 @@ class CodesTable:
 
     codes: Array
     rows: Array | None = None
-    factors: Array | None = None
+    factors: object = None
     factor_names: tuple[str, ...] = ()
     dataset: str | None = None
     size: int | None = None
@@ -67,6 +69,11 @@ class CodesTable:
     columns: tuple[str, ...] = ()
     origin: str = ""
     assumed: tuple[str, ...] = ()
+
+    @property
+    def known(self) -> Factors | None:
+        """The factors, once they are `checked`."""
+        return self.factors if isinstance(self.factors, Factors) else None
 
 
 # --- Which array or columns are the codes ---
@@ -106,15 +113,20 @@ def _of_arrays(content: Content, path: Path, wanted: str) -> CodesTable:
     def beside(known: str) -> Array | None:
         """The array of a known name in the codes' group, or else in none."""
         for place in dict.fromkeys((f"{group}/{known}".lstrip("/"), known)):
+            if place in content.unread:
+                raise UsageError(
+                    f"{path}: {short(place, 60)!r} is no plain array, but perhaps a cell; write numbers, "
+                    "such as those that MATLAB's grp2idx gives."
+                )
             if place in content.names:
-                array = content.read(place)
-                vector = known in (*WORDS, "rows", "size", "factor_names")
+                array = content.raw(place)
+                vector = known in (*WORDS, "rows", "size", "factor_names") or 1 in array.shape
                 return _vector(array) if content.matlab and vector else array
         return None
 
     codes, rows, factors = content.read(name), beside("rows"), beside("factors")
     words = {word: _word(path, word, array) for word in WORDS if (array := beside(word)) is not None}
-    size, titles = beside("size"), beside("factor_names")
+    size, named = beside("size"), beside("factor_names")
     if size is not None and (size.shape != () or not _is_whole(size)):
         raise UsageError(f"{path}: size {size.shape} of {size.dtype} must be one whole number, in pixels.")
     assumed = [f"the codes are its array {short(name, 60)!r} {_shape(codes)}"]
@@ -134,9 +146,7 @@ def _of_arrays(content: Content, path: Path, wanted: str) -> CodesTable:
         protocol=words.get("protocol"),
         sha256=words.get("sha256"),
         size=None if size is None else int(size),
-        factor_names=()
-        if titles is None or titles.dtype.kind != "U"
-        else tuple(map(str, titles.ravel().tolist())),
+        factor_names=() if named is None else titles(named, f"{path}: factor_names"),
         assumed=tuple(assumed),
     )
 
@@ -196,11 +206,7 @@ def _word(path: Path, name: str, array: Array) -> str:
 def _of_columns(content: Content, path: Path, wanted: str, factor_names: Sequence[str]) -> CodesTable:
     """Named columns: `row`, factors as the data set or `factor_...` call them, and one per code."""
     names = content.names
-    for name in names:
-        if not name or name.startswith(("Unnamed: ", "__index_level")):
-            raise UsageError(
-                f"{path} has a column without a name (the index of a frame?); write it with index=False."
-            )
+    _check_titles(names, path)
     row = [name for name in names if name in ("row", "rows")]
     prefixed = [name for name in names if name.startswith("factor_")]
     here = [name for name in factor_names if name in names]
@@ -230,13 +236,18 @@ def _of_columns(content: Content, path: Path, wanted: str, factor_names: Sequenc
     return CodesTable(
         stacked({name: content.read(name) for name in codes}, f"{path}: codes"),
         rows=content.read(row[0]) if row else None,
-        factors=stacked({name: content.read(name) for name in factors}, f"{path}: factors")
-        if factors
-        else None,
-        factor_names=tuple(name.removeprefix("factor_") for name in factors),
+        factors={name.removeprefix("factor_"): content.raw(name) for name in factors} if factors else None,
         columns=tuple(codes),
         assumed=tuple(assumed),
     )
+
+
+def _check_titles(names: Sequence[str], path: Path) -> None:
+    for name in names:
+        if not name or name.startswith(("Unnamed: ", "__index_level")):
+            raise UsageError(
+                f"{path} has a column without a name (the index of a frame?); write it with index=False."
+            )
 
 
 def _pattern(codes: Sequence[str], others: Sequence[str]) -> str:
@@ -252,8 +263,8 @@ def _listed(names: Sequence[str]) -> str:
     return f"{len(names)} column{'s' * (len(names) > 1)} {short(shown, 80)}"
 
 
-def factors_in(content: Content, path: Path) -> tuple[Array, tuple[str, ...]]:
-    """The factors (n, k) of a file that holds factors alone, and their names; not yet `checked`.
+def factors_in(content: Content, path: Path) -> object:
+    """The factors of a file that holds factors alone; not yet `checked`.
 
     Raises:
         UsageError: it is left open which they are.
@@ -264,13 +275,13 @@ def factors_in(content: Content, path: Path) -> tuple[Array, tuple[str, ...]]:
                 f"{path} has the column 'row' beside its factors; give factors alone, in the order of the "
                 "codes."
             )
+        _check_titles(content.names, path)
         names = [name for name in content.names if name.startswith("factor_")] or list(content.names)
-        table = stacked({name: content.read(name) for name in names}, f"{path}: factors")
-        return table, tuple(name.removeprefix("factor_") for name in names)
+        return {name.removeprefix("factor_"): content.raw(name) for name in names}
     last = {name: name.rpartition("/")[2] for name in content.names}
     for fits in ([n for n in last if last[n] == "factors"], list(last)):
         if len(fits) == 1:
-            return content.read(fits[0]), ()
+            return content.raw(fits[0])
     raise UsageError(f"{path} holds {short(sorted(last))}; name the table (n, k) of factors 'factors'.")
 
 
@@ -278,7 +289,7 @@ def factors_in(content: Content, path: Path) -> tuple[Array, tuple[str, ...]]:
 
 
 def checked(table: CodesTable, path: Path) -> CodesTable:
-    """The table with real, finite codes, and whole numbers as rows and factors.
+    """The table with real, finite codes, whole numbers as rows, and factors that are understood.
 
     Args:
         table: as read.
@@ -295,16 +306,31 @@ def checked(table: CodesTable, path: Path) -> CodesTable:
             f"{path}: each of the {codes.shape[1]} codes is the same in all {len(codes):,} rows, so nothing "
             "can be scored; is it the right array?"
         )
-    rows = None if table.rows is None else _whole(path, "rows", table.rows, 1)
-    factors = None if table.factors is None else _whole(path, "factors", table.factors, 2)
+    rows = None if table.rows is None else _row_numbers(path, table.rows)
+    if rows is not None:
+        _same_length(path, codes, "rows", len(rows))
+    factors = None
+    if table.factors is not None:
+        given = raw(table.factors, f"{path}: factors")
+        _same_length(path, codes, "factors", *given.shape)
+        factors = understood(given, f"{path}: factors", table.factor_names)
+        if table.factor_names and not factors.names:
+            raise UsageError(
+                f"{path}: {len(table.factor_names)} factor names for factors {given.shape}; give one per "
+                "column."
+            )
     notes = _suspects(codes, table.columns or tuple(map(str, range(codes.shape[1]))))
+    if factors is not None:
+        notes += factors.said
     return replace(table, codes=codes, rows=rows, factors=factors, assumed=(*table.assumed, *notes))
 
 
 def _suspects(codes: Floats, names: Sequence[str]) -> list[str]:
     """Sentences about codes that look like a column of labels or row numbers among others."""
     moving = varying(codes)
-    counting = moving & (np.diff(codes, axis=0) == 1).all(axis=0)
+    # of codes near the largest float a difference overflows, and is not 1
+    with np.errstate(over="ignore"):
+        counting = moving & (np.diff(codes, axis=0) == 1).all(axis=0)
     whole = moving & ~counting & (codes == np.rint(codes)).all(axis=0)
     notes = [
         f"code {short(names[i], 40)!r} counts the rows; is it an index?"
@@ -319,19 +345,17 @@ def _suspects(codes: Floats, names: Sequence[str]) -> list[str]:
     return notes
 
 
-def _whole(path: Path, what: str, array: Array, dimensions: int) -> Ints:
-    """Whole numbers (n,) or (n, k), as int64."""
-    array = as_array(array, f"{path}: {what}")
-    if array.ndim != dimensions or (dimensions == 2 and not array.shape[1]):
-        wanted = (
-            "one number per code row, (n,)" if dimensions == 1 else "a table (n, k), one row per code row"
-        )
-        raise UsageError(f"{path}: {what} {array.shape} must be {wanted}.")
-    check_finite(f"{path}: {what}", array)
+def _row_numbers(path: Path, given: Array) -> Ints:
+    """Whole numbers (n,) as int64."""
+    what = f"{path}: rows"
+    array = as_array(given, what)
+    if array.ndim != 1:
+        raise UsageError(f"{what} {array.shape} must be one number per code row, (n,).")
+    check_finite(what, array)
     whole = array.astype(np.int64)
     if not (whole == array).all():
         raise UsageError(
-            f"{path}: {what} must be whole numbers (the index of each value, from 0), but some are fractions."
+            f"{what} must be whole numbers (the index of each image, from 0), but some are fractions."
         )
     return whole
 
@@ -397,12 +421,11 @@ def place(
     """
     named = dataset or table.dataset
     if named is None:
-        if table.factors is None:
+        if table.known is None:
             raise UsageError(
                 f"{path} does not say which data its codes are of; name the data set with "
                 f"{argument('dataset')}, or give the factor values with {argument('factors')}."
             )
-        _same_length(path, table)
         return _own_factors(table, path)
     data = factors_of(named, size or table.size, data_dir)
     if table.sha256 and data.sha256 and table.sha256 != data.sha256:
@@ -410,7 +433,6 @@ def place(
             f"{path} has codes of {named} with sha256 {short(table.sha256, 12)}, which is "
             f"{data.sha256[:12]}... here: scores would not be comparable; use the same data."
         )
-    _same_length(path, table)
     n = len(table.codes)
     assumed = list(table.assumed)
     if table.rows is not None:
@@ -421,16 +443,16 @@ def place(
                 f"{path}: row {rows[outside][0]} is outside the {len(data):,} images of {data.name} (0 to "
                 f"{len(data) - 1:,}); are the rows of another data set?"
             )
-        if table.factors is not None and not np.array_equal(
-            _varying(path, table.factors, data), _varying(path, data.factors(rows), data)
-        ):
+        if table.known is not None and not _agree(table.known, path, data, rows):
             raise UsageError(
                 f"{path}: the factors are not those that {data.name} has in the rows that it names."
             )
-    elif table.factors is not None:
+    elif table.known is not None:
         if data.factor_sizes is None:
             return _own_factors(table, path, data)
-        rows = _grid_rows(table.factors, path, data)
+        index, said = _index(table.known, path, data)
+        rows = data.grid.rows(index)
+        assumed += said
     elif n == len(data):
         rows = np.arange(n)
         grid = "the grid, last factor fastest" if data.factor_sizes is not None else "the images there"
@@ -459,46 +481,83 @@ def factors_of(name: str, size: int | None, data_dir: Path | None) -> Dataset:
     return datasets.load(name, size=size, data_dir=data_dir)
 
 
-def _same_length(path: Path, table: CodesTable) -> None:
-    for what, beside in (("rows", table.rows), ("factors", table.factors)):
-        if beside is not None and len(beside) != len(table.codes):
-            hint = "; the codes look transposed: write codes.T" if len(beside) == table.codes.shape[1] else ""
-            raise UsageError(
-                f"{path}: {len(table.codes):,} codes, but {len(beside):,} {what}: one each{hint}."
-            )
+def _same_length(path: Path, codes: Floats, what: str, n: int, k: int = 1) -> None:
+    """Refuses rows or a table (n, k) of factors beside another number of codes."""
+    if n == len(codes):
+        return
+    hint = ""
+    if k == len(codes) and k > n:
+        hint = f"; the {what} look transposed: write {what}.T"
+    elif codes.shape[1] == n:
+        hint = "; the codes look transposed: write codes.T"
+    raise UsageError(f"{path}: {len(codes):,} codes, but {n:,} {what}: one each{hint}.")
 
 
-def _varying(path: Path, factors: Ints, data: Dataset) -> Ints:
-    """The columns of the data's factors that have more than one value; a table may omit the other columns."""
-    sizes = np.array(data.factor_sizes if data.factor_sizes is not None else [2] * len(data.factor_names))
-    if factors.shape[1] == len(sizes):
-        return factors[:, sizes > 1]
-    if factors.shape[1] == (sizes > 1).sum():
-        return factors
-    moving = (factors != factors[:1]).any(axis=0)
-    if factors.shape[1] > len(sizes) and moving.sum() == (sizes > 1).sum():
-        # a further column is constant, such as the colour of dSprites, which is always white
-        return factors[:, moving]
-    raise UsageError(
-        f"{path} has {factors.shape[1]} factors, but {data.name} has {len(sizes)}: "
-        f"{', '.join(data.factor_names)}; are they of another data set?"
-    )
+def _agree(factors: Factors, path: Path, data: Dataset, rows: Ints) -> bool:
+    """Whether the factors are those that the data have in these rows."""
+    if data.factor_sizes is not None:
+        return np.array_equal(_index(factors, path, data)[0], data.factors(rows))
+    own = data.factor_values(rows)
+    if factors.numbers.shape != own.numbers.shape:
+        return False
+    return np.array_equal(factors.numbers, own.numbers) or np.array_equal(factors.ranks(), own.ranks())
 
 
-def _grid_rows(factors: Ints, path: Path, data: Dataset) -> Ints:
-    """The row of the grid that each line of factors names."""
-    varying = _varying(path, factors, data)
-    full = np.zeros((len(factors), len(data.grid.sizes)), np.int64)
-    full[:, data.grid.varying] = varying
+def _index(factors: Factors, path: Path, data: Dataset) -> tuple[Ints, list[str]]:
+    """The index (n, k) of each value in the grid of a data set, and sentences about how it was found.
+
+    The table may omit factors of one value.
+    """
     sizes = np.array(data.grid.sizes)
-    outside = (full < 0) | (full >= sizes)
-    if outside.any():
-        line, k = np.argwhere(outside)[0]
-        raise UsageError(
-            f"{path}: factor {data.factor_names[k]} is {full[line, k]} in line {line}, but in {data.name} it "
-            f"is 0 to {sizes[k] - 1}; are the factors of another data set?"
-        )
-    return data.grid.rows(full)
+    given = factors.kept(_columns(factors, path, data))
+    names = [data.factor_names[j] for j in data.grid.varying]
+    top, numbers = sizes[sizes > 1], given.numbers
+    fractions = [
+        index is not None or open_ for index, open_ in zip(given.index, given.continuous, strict=True)
+    ]
+    text = given.texts or (False,) * len(names)
+    # Where one factor counts from 1, so do the others, even if their largest value is missing.
+    from_one = not any(fractions) and (numbers.min(axis=0) >= 1).all()
+    from_one = from_one and (numbers.max(axis=0) <= top).all() and (numbers.max(axis=0) == top).any()
+    full = np.zeros((len(numbers), len(sizes)), np.int64)
+    ranked = []
+    for place, j in enumerate(data.grid.varying):
+        column = numbers[:, place]
+        values = np.unique(column)
+        if from_one:
+            full[:, j] = column - 1
+        elif not (fractions[place] or text[place]) and values[0] >= 0 and values[-1] < sizes[j]:
+            full[:, j] = column
+        elif len(values) == sizes[j] and values[0] >= 0 and not text[place]:
+            full[:, j] = np.searchsorted(values, column)
+            ranked.append(f"{names[place]} ({values[0]:g} to {values[-1]:g})")
+        else:
+            # of texts the order is that of the alphabet, which need not be that of the data
+            line = int(np.argmax((column < 0) | (column >= sizes[j]) | (column != np.rint(column))))
+            shown = "text" if text[place] else f"{column[line]:g} in line {line}"
+            raise UsageError(
+                f"{path}: factor {names[place]} is {shown}, but in {data.name} it is 0 to {sizes[j] - 1}; "
+                "are the factors of another data set?"
+            )
+    said = ["its factors count from 1"] if from_one else []
+    return full, said + ([f"taken in their order: the values of {', '.join(ranked)}"] if ranked else [])
+
+
+def _columns(factors: Factors, path: Path, data: Dataset) -> Bools:
+    """(k,) The columns of the factors that vary in the data."""
+    sizes, k = np.array(data.grid.sizes), factors.numbers.shape[1]
+    moving = varying(factors.numbers)
+    if k == len(sizes):
+        return sizes > 1
+    if k == (sizes > 1).sum():
+        return np.ones(k, bool)
+    if k > len(sizes) and moving.sum() == (sizes > 1).sum():
+        # a further column is constant, such as the colour of dSprites, which is always white
+        return moving
+    raise UsageError(
+        f"{path} has {k} factors, but {data.name} has {len(sizes)}: {', '.join(data.factor_names)}; are they "
+        "of another data set?"
+    )
 
 
 def _by_row(codes: Floats, rows: Ints, path: Path) -> Stored:
@@ -521,23 +580,23 @@ def _own_factors(
     table: CodesTable, path: Path, data: Dataset | None = None
 ) -> tuple[Stored, Dataset, tuple[str, ...]]:
     """Codes with their own factors: a grid if these run through all combinations once, in any order."""
+    factors = table.known
     # both callers looked
-    assert table.factors is not None
-    factors, n = table.factors, len(table.codes)
-    if factors.min() < 0:
-        raise UsageError(f"{path}: factors must be the index of each value, from 0, but some are negative.")
-    names = data.factor_names if data is not None else table.factor_names
-    if len(names) != factors.shape[1]:
-        names = tuple(f"factor_{k}" for k in range(factors.shape[1]))
+    assert factors is not None
+    n, k = factors.numbers.shape
+    names = data.factor_names if data is not None else factors.names
+    if len(names) != k:
+        names = tuple(f"factor_{j}" for j in range(k))
+    factors = replace(factors, names=names, said=())
+    given = () if data is None else (f"the factors are those given, not looked up in {data.name}",)
     title = data.name if data is not None else f"the factors in {table.origin or path.name}"
-    sizes = tuple(int(top) + 1 for top in factors.max(axis=0))
-    storage, assumed = NoImages(n), table.assumed
-    if np.prod(sizes, dtype=float) == n:
-        rows = np.ravel_multi_index(tuple(factors.T), sizes)
-        if len(np.unique(rows)) == n:
-            own = Dataset(title, "", storage, names, sizes)
-            note = f"its factors are a complete grid of {' x '.join(map(str, sizes))}"
-            return _by_row(table.codes, rows, path), own, (*assumed, note)
+    storage, assumed, grid = NoImages(n), (*table.assumed, *given, *factors.notes()), factors.grid()
+    if grid is not None:
+        rows, levels = grid
+        sizes = tuple(map(len, levels))
+        own = Dataset(title, "", storage, names, sizes, factor_levels=other_numbers(levels))
+        note = f"its factors are a complete grid of {' x '.join(map(str, sizes))}"
+        return _by_row(table.codes, rows, path), own, (*assumed, note)
     own = Dataset(title, "", storage, names, factor_table=factors)
     note = f"its {n:,} lines of factors form no complete grid"
     return Stored(table.codes, np.arange(n)), own, (*assumed, note)

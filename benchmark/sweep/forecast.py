@@ -306,10 +306,12 @@ def trial(cell: Cell, protocol: Protocol, options: Options, fuse: int) -> Cost:
         codes = source.codes(few)
         image = (time.perf_counter() - started) / len(few)
         encoded = len(needed(data, protocol, source))
+        plans = [scoring.plan(choice, source, data, 1) for choice in protocol.metrics]
+        scored = sum(scoring.expected_seconds(each, data, codes.shape[1]) for each in plans)
         beyond = SCORING_ARRAYS * encoded * codes.shape[1] * codes.itemsize
         most = peak.mb
     private = None if most is None else most * units.MIB + beyond
-    return Cost(step, image * encoded, private, measured=True)
+    return Cost(step, image * encoded + scored, private, measured=True)
 
 
 def seconds_of_step(trainer: Trainer) -> float:

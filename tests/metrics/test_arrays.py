@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -55,3 +57,13 @@ def test_the_deviation_of_rounding_by_hand():
     assert arrays.deviation(1e200 * np.array([[1.0], [3.0]])) == pytest.approx(1e200)
     assert arrays.deviation(np.array([[1.0], [3.0]]), ddof=1) == pytest.approx(np.sqrt(2))
     assert arrays.deviation(np.full((5, 1), 0.1)) == 0
+
+
+def test_conditioning_copies_codes_twice_and_no_more():
+    """A third copy of all codes is what a large grid has no room for."""
+    codes = np.random.default_rng(0).normal(size=(10_000, 20)).astype(np.float32)
+    tracemalloc.start()
+    arrays.conditioned(codes)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2.2 * codes.size * 8

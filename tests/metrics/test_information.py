@@ -1,4 +1,5 @@
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -89,3 +90,12 @@ def test_two_columns_share_no_more_than_either_has(rng):
     mi, h = information.mutual_information(a, a), information.entropy(a)
     assert (mi <= np.minimum(h[:, None], h)).all()
     assert (np.diag(mi) / h <= 1).all()
+
+
+def test_bins_take_their_own_room_twice_and_a_column_of_codes():
+    codes = np.random.default_rng(0).normal(size=(10_000, 20)).astype(np.float32)
+    tracemalloc.start()
+    information.histogram(codes, 20)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2.2 * codes.size * 8

@@ -15,6 +15,7 @@ from scipy.io import savemat
 
 from disbench.benchmark.datasets import cache, loading, manifest, readers, streams
 from disbench.errors import UsageError
+from disbench.metrics.factors import Factors
 
 
 def read(reader, files, size):
@@ -378,7 +379,7 @@ def test_chairs_become_a_grid_of_chair_and_view(tmp_path):
     facts = manifest.read("chairs3d")
     reader = facts.reader.content({"data": tmp_path / "rendered_chairs.tar"}, 64)
     assert np.concatenate(list(reader.blocks))[:, 0, 9, 9].tolist() == [0, 1, 2, 100, 101, 102]
-    assert loading.grid_sizes(reader.factors) == (2, 3)
+    assert loading.row_major(Factors.of(reader.factors))[0] == (2, 3)
 
 
 def zip_of(path, *names):
@@ -500,10 +501,22 @@ def test_an_own_file_with_factors_is_a_grid_only_in_row_major_order(shuffled, tm
             "float64 from 0 to 0, which is neither",
         ),
         ({"images": np.zeros((3, 8, 8), np.uint8), "labels": np.zeros(4, int)}, "4 labels"),
-        ({"images": np.zeros((3, 8, 8), np.uint8), "labels": np.zeros(3)}, "integers from 0"),
-        ({"images": np.zeros((3, 8, 8), np.uint8), "labels": np.full(3, -1)}, "integers from 0"),
-        ({"images": np.zeros((3, 8, 8), np.uint8), "labels": np.zeros((3, 1), int)}, "1-dimensional"),
-        ({"images": np.zeros((3, 8, 8), np.uint8), "factors": np.zeros(3, int)}, "2-dimensional"),
+        (
+            {"images": np.zeros((3, 8, 8), np.uint8), "labels": np.arange(3) / 7},
+            r"labels \(3,\) must be one class for each image, but are continuous; use 'factors'",
+        ),
+        (
+            {"images": np.zeros((3, 8, 8), np.uint8), "labels": np.array([0, np.nan, np.nan])},
+            r"labels: 2 of 3 values \(the first in row 1\) are missing",
+        ),
+        (
+            {"images": np.zeros((3, 8, 8), np.uint8), "labels": np.arange(6).reshape(3, 2)},
+            r"labels \(3, 2\) must be one class for each image, but are 2 columns",
+        ),
+        (
+            {"images": np.zeros((3, 8, 8), np.uint8), "factors": np.zeros((3, 1, 1), int)},
+            r"factors \(3, 1, 1\) must be a table \(n, k\)",
+        ),
         (
             {
                 "images": np.zeros((3, 8, 8), np.uint8),

@@ -450,9 +450,26 @@ BAD = {
     "a table of rows": (array(codes=Z, rows=F), "rows (60, 3) must be one number per code row"),
     "too few rows": (array(codes=Z, rows=np.arange(9)), "60 codes, but 9 rows"),
     "rows that are text": (array(codes=Z, rows=np.array(["a"] * N)), "rows (60,) must be real numbers"),
-    "factors of other data": (array(codes=Z, factors=F * 2), "are the factors of another data set?"),
+    "factors of other data": (array(codes=Z, factors=F[:, ::-1]), "are the factors of another data set?"),
     "too few factors": (array(codes=Z, factors=F[:, :2]), "has 2 factors, but"),
-    "factors that are fractions": (array(codes=Z, factors=F / 2), "factors must be whole numbers"),
+    "continuous factors of a grid": (
+        array(codes=Z, factors=F + np.linspace(0, 0.9, N)[:, None]),
+        "is 0.0152542 in line 1, but in",
+    ),
+    "text as factors of a grid": (
+        array(codes=Z, factors=np.array(list("abcde"))[F]),
+        "factor shape is text, but in",
+    ),
+    "missing factors": (
+        array(codes=Z, factors=np.where(F == 2, np.nan, F)),
+        "factors: 47 of 180 values (the first in row 2, column 2) are missing",
+    ),
+    "missing rows": (
+        array(codes=Z, rows=np.r_[np.nan, 1:N]),
+        "1 of 60 values (the first in row 0) is missing",
+    ),
+    "bins without continuous factors": (array(codes=Z, factors=F), "--bins is for continuous", "--bins", "5"),
+    "one bin": (array(codes=Z, factors=F), "--bins 1 was given; give a whole number from", "--bins", "1"),
     "factors of other rows": (array(codes=Z, rows=np.arange(N), factors=F[::-1]), "not those that"),
     "a name that is no text": (array(codes=Z, dataset=np.arange(2)), "must be one text"),
     "text in CSV": (frame(z0=["a"] * N), "holds text where numbers belong"),

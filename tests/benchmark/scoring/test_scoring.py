@@ -1,5 +1,7 @@
 import dataclasses
 import errno
+import tomllib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from disbench.benchmark.scoring.trained import Trained
 from disbench.benchmark.training.seeds import StoppedError
 from disbench.errors import UsageError
 from disbench.metrics import Grid, registry
+from disbench.metrics.factors import Factors
 from disbench.models import DataInfo, Method
 from disbench.models.method import Config
 
@@ -159,7 +162,7 @@ def noise_on(sizes, d, seed=1, less=0):
     codes = np.random.default_rng(seed).normal(size=(n, d))
     factors = grid.factors(np.arange(n))
     data = (
-        Dataset("table", "", tables.NoImages(n), grid.names, factor_table=factors)
+        Dataset("table", "", tables.NoImages(n), grid.names, factor_table=Factors.whole(factors))
         if less
         else Dataset("grid", "", tables.NoImages(n), grid.names, sizes)
     )
@@ -284,3 +287,51 @@ def test_what_must_stop_everything_does(monkeypatch, error):
     failing(monkeypatch, "mig", error)
     with pytest.raises(type(error)):
         scoring.score(source, data, choose_metrics("mig,mcc"))
+
+
+def test_what_takes_minutes_is_told_before_it_starts():
+    """Boosted trees on 15,000 rows take 300 CPU seconds; asked to stop at once, nothing was computed."""
+    data = Dataset("grid", "", tables.NoImages(737_280), tuple("abcde"), (3, 6, 40, 32, 32))
+    rows = draws.every_table(data)
+    noise = np.random.default_rng(0).normal(size=(len(rows), 10)).astype(np.float32)
+    source, told = tables.Stored(noise, rows), []
+    choices = choose_metrics("mig,dci,dci:ibgan,sap")
+    with pytest.raises(StoppedError):
+        scoring.score(source, data, choices, tell=told.append, stop=lambda: True)
+    assert told == [
+        "dci will take about 5 minutes on one core, for 15,000 rows and 10 codes; Ctrl-C stops it"
+    ]
+    wide = tables.Stored(np.tile(noise, 130), rows)
+    told.clear()
+    with pytest.raises(StoppedError):
+        scoring.score(wide, data, choices, tell=told.append, stop=lambda: True)
+    assert [sentence.partition(" minutes")[0] for sentence in told] == [
+        "dci will take about 650",
+        "dci will take about 4",
+        "sap will take about 2",
+    ]
+
+
+def test_the_expected_cost_is_that_which_was_measured():
+    """Within a factor of 2.5 of docs/metric-costs.toml, on the table that metrics are timed on."""
+    measured = tomllib.loads((Path(__file__).parents[3] / "docs" / "metric-costs.toml").read_text())[
+        "cpu_seconds"
+    ]
+    for name in metrics.names():
+        metric = metrics.get(name)
+        if metric.seconds is None:
+            assert measured.get(name, 0) < scoring.PATIENCE / 20, f"{name} does not say what it takes"
+        else:
+            expected = metric.seconds(15_000, 10, 113, metric.settings())
+            assert measured[name] / 2.5 <= expected <= measured[name] * 2.5, name
+
+
+def test_long_metrics_tell_how_far_they_are():
+    source, data = noise_on((4, 5, 6), 4)
+    heard = []
+    choices = choose_metrics("sap,explicitness,infomec")
+    scoring.score(source, data, choices, progress=lambda *told: heard.append(told))
+    assert ("sap", 12, 12) in heard
+    assert ("explicitness", 2, 3) in heard
+    assert ("infomec", 3, 6) in heard
+    assert ("infomec", 6, 6) in heard
