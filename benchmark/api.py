@@ -189,13 +189,13 @@ def run(request: Request) -> Run:
     from rich.console import Console
 
     prepared = request.prepare()
-    out, cells, jobs = request.folder, prepared.cells, prepared.jobs
+    out, cells, jobs, fuse = request.folder, prepared.cells, prepared.jobs, prepared.fuse
     console = request.console or Console(quiet=True)
     store.open_run(out)
     plan.check_precision(out, cells, prepared.options.tuning.precision)
     if request.limit is not None:
         expected = forecast_of(prepared)
-        jobs = expected.jobs
+        jobs, fuse = expected.jobs, expected.fuse
         if expected.fewer_jobs:
             say(console, expected.fewer_jobs)
     at_a_time = f"{min(jobs, len(cells))} at a time" if jobs else "as many at a time as they take"
@@ -203,12 +203,12 @@ def run(request: Request) -> Run:
     outcomes: Counter[str] = Counter()
     with stop.stoppable(out, request.max_seconds) as (stop_file, stopped):
         options = dataclasses.replace(prepared.options, stop_file=stop_file)
-        with progress.watched(out, cells, console, jobs * prepared.fuse) as tally:
+        with progress.watched(out, cells, console, jobs * fuse) as tally:
             work = (out, cells, prepared.protocol, options)
             if request.scheduler:
-                ended = dask.sweep(*work, request.scheduler, jobs, prepared.fuse)
+                ended = dask.sweep(*work, request.scheduler, jobs, fuse)
             else:
-                ended = workers.sweep(*work, jobs, prepared.fuse)
+                ended = workers.sweep(*work, jobs, fuse, prepared.devices)
             for cell, outcome in ended:
                 outcomes[outcome] += 1
                 tally.end(cell, outcome)

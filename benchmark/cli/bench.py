@@ -29,7 +29,7 @@ def train(
     precision: Precision = "float32",
     data_dir: DataDir = None,
 ) -> None:
-    """Compare a hand-written training loop, `disbench run`, and S fused seeds.
+    """Compare a hand-written training loop, `disbench run`, and S seeds together in each strategy.
 
     Each is timed in turns with the hand-written loop, printed when it is known, and freed before the next.
     "x plain" is the throughput against S seeds one after another in the hand-written loop. "of floor" is the
@@ -87,6 +87,48 @@ def train(
                 f"{plain.cost(where) / cost:>7.2f} {floor / cost:>8.1%}",
                 flush=True,
             )
+
+
+@app.command()
+def host(
+    methods: Annotated[str, typer.Option(help="Methods, separated by commas.")] = (
+        "betavae,factorvae,ibgan,infogan"
+    ),
+    seeds: Annotated[int, typer.Option(help="Number of seeds that train at once.", min=1)] = 32,
+    config: Annotated[str, typer.Option(help="Named config: mini or paper.")] = "paper",
+    dataset: Annotated[str, typer.Option(help="Data set.")] = "dsprites",
+    size: Annotated[int, typer.Option(help="Image size in pixels (0: 64, or the data set's own).")] = 0,
+    seconds: Annotated[float, typer.Option(help="Length of each measurement, three per method.")] = 1.0,
+    device: Device = "cpu",
+    data_dir: DataDir = None,
+) -> None:
+    """CPU milliseconds that Python takes for a step of many seeds, with the arithmetic left out.
+
+    "begin" and "bookkeeping" are all that is left where a step is recorded as a CUDA graph; "noise" comes on
+    top where it is not.
+    """
+    import torch
+
+    from disbench.benchmark import datasets
+    from disbench.benchmark.datasets.loading import usual_size
+    from disbench.benchmark.sweep import speed
+    from disbench.benchmark.training.gpu import choose_device
+    from disbench.benchmark.training.trainer import use_one_core
+
+    use_one_core()
+    where = torch.device(choose_device(device))
+    data = datasets.load(dataset, size=size or usual_size(dataset, 64), data_dir=data_dir)
+    pixels = f"{data.shape[1]}x{data.shape[2]}"
+    print(f"{where}, {data.name} {pixels}, config {config}, {seeds} seeds, batches of {speed.BATCH}")
+    print("method              begin  bookkeeping  recorded    noise    eager  (ms a step)")
+    for name in methods.split(","):
+        cost = speed.host(name, config, data, seeds, where, seconds)
+        recorded = cost.begin + cost.books
+        print(
+            f"{name:<16} {cost.begin:>8.3f} {cost.books:>12.3f} {recorded:>9.3f} {cost.noise:>8.3f} "
+            f"{recorded + cost.noise:>8.3f}",
+            flush=True,
+        )
 
 
 @app.command()

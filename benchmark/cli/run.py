@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from disbench.benchmark.cli.leaderboard import show_leaderboard
-from disbench.benchmark.cli.terminal import DataDir, Device, Precision, table, terminal
+from disbench.benchmark.cli.terminal import DataDir, Precision, table, terminal
 from disbench.console import say
 from disbench.errors import UsageError
 from disbench.units import duration
@@ -56,17 +56,40 @@ def run(
         list[str] | None, typer.Option("--set", help="Change a setting: method.field=value. Repeatable.")
     ] = None,
     variants: Annotated[str, typer.Option(help="Variants of the methods, separated by commas, or all.")] = "",
-    device: Device = "auto",
+    device: Annotated[
+        str,
+        typer.Option(
+            help="auto, cpu, cuda (all GPUs), cuda:1 or cuda:0,cuda:1; auto uses the GPUs if there are any."
+        ),
+    ] = "auto",
     jobs: Annotated[
-        int, typer.Option(help="Number of seeds trained in parallel, one thread each (0: one per core).")
+        int,
+        typer.Option(
+            help="Number of groups of seeds trained in parallel, on a CPU with one thread each (0: one per "
+            "core, or one per GPU)."
+        ),
     ] = 0,
     fuse: Annotated[
         int,
-        typer.Option(help="Number of seeds trained as one batched program (0: all on a GPU, one on a CPU)."),
+        typer.Option(help="Number of seeds trained as one program (0: all on a GPU, one on a CPU)."),
     ] = 0,
+    strategy: Annotated[
+        str,
+        typer.Option(
+            help="How several seeds train together: stacked (one program over stacked weights), branches "
+            "(side by side), single (each on its own) or auto (the quickest that was measured)."
+        ),
+    ] = "auto",
     precision: Precision = "float32",
     cuda_graph: Annotated[
-        bool, typer.Option(help="On a GPU, capture the training step as a CUDA graph and replay it.")
+        bool | None,
+        typer.Option(
+            "--cuda-graph/--no-cuda-graph",
+            help="On a GPU, capture the training step as a CUDA graph and replay it (default: yes).",
+        ),
+    ] = None,
+    deterministic: Annotated[
+        bool, typer.Option(help="On a GPU, use only operations that give the same bits each time.")
     ] = False,
     data_dir: DataDir = None,
     retry_failed: Annotated[
@@ -78,7 +101,8 @@ def run(
     max_memory: Annotated[
         str,
         typer.Option(
-            help="Memory limit for all jobs together, such as 6G; reduces the number of jobs if necessary."
+            help="Memory limit for all jobs together, such as 6G, or for a group on a GPU; reduces the "
+            "number of jobs, or the seeds of a group, if necessary."
         ),
     ] = "",
     max_seconds: Annotated[
@@ -111,8 +135,10 @@ def run(
         device=device,
         jobs=jobs,
         fuse=fuse,
+        strategy=strategy,
         precision=precision,
         cuda_graph=cuda_graph,
+        deterministic=deterministic,
         data_dir=data_dir,
         retry_failed=retry_failed,
         max_memory=max_memory or None,

@@ -43,12 +43,13 @@ def processor() -> str:
     return f"{name}, {os.cpu_count()} threads"
 
 
-def environment(device: str, precision: str) -> dict[str, str | None]:
+def environment(device: str, precision: str, way: str) -> dict[str, str | None]:
     """Versions and hardware of a training, by name.
 
     Args:
-        device: "cpu" or "cuda".
+        device: "cpu", "cuda" or "cuda:1".
         precision: of matrix products and convolutions.
+        way: how seeds trained together.
     """
     import torch
 
@@ -59,7 +60,8 @@ def environment(device: str, precision: str) -> dict[str, str | None]:
         "torch": str(torch.__version__),
         **{name: importlib.metadata.version(name) for name in packages},
         "platform": platform.platform(),
-        "device": torch.cuda.get_device_name() if device == "cuda" else processor(),
+        "device": processor() if device == "cpu" else torch.cuda.get_device_name(device),
         "precision": precision,
+        "training": way,
         "commit": commit(),
     }

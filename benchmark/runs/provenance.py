@@ -66,8 +66,8 @@ def describe(name: str, runs: Sequence[Path], frame: pd.DataFrame) -> Provenance
         commands=commands(recipes(record.cell for record in records), f"runs/{name}"),
         states={str(state): int(n) for state, n in states.items()},
         seconds=Cost(
-            core=_seconds([record for record in records if record.file.device != "cuda"]),
-            gpu=_seconds([record for record in records if record.file.device == "cuda"]),
+            core=_seconds([record for record in records if record.file.device == "cpu"]),
+            gpu=_seconds([record for record in records if record.file.device != "cpu"]),
             total=round(float(cells["seconds"].sum()), 1),
             mean_by_method={str(method): round(float(mean), 1) for method, mean in methods.items()},
         ),

@@ -151,7 +151,7 @@ class CellFile:
     Attributes:
         cell: what is trained.
         environment: versions and hardware, see `environment`; empty before the training begins.
-        device: "cpu" or "cuda".
+        device: "cpu", "cuda" or "cuda:1".
         together: number of seeds that share the process and its time.
     """
 

@@ -193,8 +193,8 @@ def score(
     table: tuple[ContingencyTable, str] | str = ""
     if need_classifier(choices):
         table = source.contingency()
-    rows = distinct(len(data), *(drawn for planned in plans for drawn in planned.draws))
-    codes = Codes(rows, source.codes(rows, progress), len(data)) if len(rows) else None
+    wanted = _rows(plans, data)
+    codes = Codes(wanted, source.codes(wanted, progress), len(data)) if len(wanted) else None
     material = _Material(data, codes, table, progress, jobs)
     if tell is not None and codes is not None:
         for planned in plans:
@@ -217,6 +217,15 @@ def score(
                 raise
             entries.append(ScoreEntry.failed(planned.choice, error))
     return entries
+
+
+def rows(source: Source, data: Dataset, choices: Sequence[MetricChoice]) -> Ints:
+    """The rows (n,) of the data set whose codes `score` asks the source for, ascending."""
+    return _rows([plan(choice, source, data, 1) for choice in choices], data)
+
+
+def _rows(plans: Sequence[Plan], data: Dataset) -> Ints:
+    return distinct(len(data), *(drawn for planned in plans for drawn in planned.draws))
 
 
 @dataclass(frozen=True)

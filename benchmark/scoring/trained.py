@@ -21,7 +21,8 @@ from disbench.metrics.arrays import Floats, Ints
 from disbench.metrics.conversion import as_array
 from disbench.models import Method
 
-CHUNK = 256  # images encoded at a time: what a layer gives for them fits into a core's cache
+# images encoded at a time: what a layer gives for them fits into a core's cache, or fills a GPU
+CHUNK, CHUNK_ON_GPU = 256, 4096
 
 
 @dataclass(frozen=True)
@@ -33,12 +34,14 @@ class Trained:
         data: the data set whose images it encodes.
         device: where it encodes them.
         data_dir: folder of the data sets, and of the classifiers of generated images.
+        images: from row numbers to images, where the device has them already.
     """
 
     method: Method
     data: Dataset
     device: torch.device
     data_dir: Path | None = None
+    images: Callable[[Ints], Tensor] | None = None
 
     @property
     def rows(self) -> Ints | None:
@@ -47,7 +50,8 @@ class Trained:
 
     def codes(self, rows: Ints, progress: Progress | None = None) -> Floats:
         """The codes (len(rows), d) that `represent` gives in evaluation mode."""
-        return encode(representation(self.method, self.device), self.data.images, rows, progress)
+        images, chunk = self.images or self.data.images, CHUNK_ON_GPU if self.device.type == "cuda" else CHUNK
+        return encode(representation(self.method, self.device), images, rows, progress, chunk)
 
     def contingency(self) -> tuple[ContingencyTable, str] | str:
         """See `contingency`."""
@@ -76,6 +80,7 @@ def encode(
     images: Callable[[Ints], Tensor],
     rows: Ints,
     progress: Progress | None = None,
+    chunk: int = 0,
 ) -> Floats:
     """The codes (len(rows), d) of the images in these rows.
 
@@ -84,15 +89,17 @@ def encode(
         images: from row numbers (b,) to images.
         rows: (n,) row numbers.
         progress: called after each part.
+        chunk: images at a time; 0 for `CHUNK`.
 
     Raises:
         UsageError: a code is not a number, or some images have more codes than others.
     """
     # One array for all: the parts, kept one by one, would keep a network's memory from being used again.
     codes: Floats = np.empty((0, 0), np.float32)
+    chunk = chunk or CHUNK
     with torch.no_grad():
-        for start in range(0, len(rows), CHUNK):
-            given = represent(images(rows[start : start + CHUNK]))
+        for start in range(0, len(rows), chunk):
+            given = represent(images(rows[start : start + chunk]))
             part = as_array(given, "the encoder's codes").astype(np.float32, copy=False)
             if start == 0:
                 codes = np.empty((len(rows), *part.shape[1:]), np.float32)
@@ -101,9 +108,9 @@ def encode(
                     f"the encoder gave codes of shape {codes.shape[1:]} for the first images and of shape "
                     f"{part.shape[1:]} from row {rows[start]:,} on; it must give the same for all."
                 )
-            codes[start : start + CHUNK] = part
+            codes[start : start + chunk] = part
             if progress:
-                progress("encoding", min(start + CHUNK, len(rows)), len(rows))
+                progress("encoding", min(start + chunk, len(rows)), len(rows))
     if not np.isfinite(codes).all():
         bad = int((~np.isfinite(codes)).any(1).sum())
         raise UsageError(f"{bad} of {len(codes)} codes hold NaN or infinite values; the model has diverged.")

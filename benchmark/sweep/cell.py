@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import gc
 import math
 import os
 import time
 import traceback
+import warnings
+from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
 
-from disbench import models, plugins
+from disbench import models, plugins, units
 from disbench.benchmark.datasets import Dataset
 from disbench.benchmark.protocols import Protocol
 from disbench.benchmark.runs import pictures, store
@@ -29,11 +32,11 @@ from disbench.benchmark.scoring.trained import Trained
 from disbench.benchmark.sweep import memory
 from disbench.benchmark.sweep.plan import Options
 from disbench.benchmark.sweep.saving import STATE_KIND, Saver
-from disbench.benchmark.training.gpu import Tuning
+from disbench.benchmark.training import strategies
+from disbench.benchmark.training.gpu import Tuning, resident
 from disbench.benchmark.training.seeds import StoppedError, stream
-from disbench.benchmark.training.strategies import Fused, Single
 from disbench.benchmark.training.trainer import DivergedError, State, Trainer, use_one_core
-from disbench.errors import UsageError
+from disbench.errors import UsageError, argument
 from disbench.files import disk_is_full, not_linked, now, unwritable
 from disbench.models.checkpoint import (
     Checkpoint,
@@ -42,6 +45,7 @@ from disbench.models.checkpoint import (
     save_checkpoint,
 )
 from disbench.models.method import Method
+from disbench.texts import short
 
 # seconds between two writings of a status, and between two looks for a stop file
 WRITE_EVERY, ASK_EVERY = 1.0, 0.1
@@ -60,8 +64,8 @@ def run_group(run: Path, cells: Sequence[Cell], protocol: Protocol, options: Opt
         options: how they are trained.
 
     Returns:
-        Per cell "done", "failed", "full" (failed because the disk is full), "stopped", or "busy" (another
-        process trains it).
+        Per cell "done", "trained" (of the stage "train"), "failed", "full" (failed because the disk is full),
+        "stopped", or "busy" (another process trains it).
 
     Raises:
         UsageError: the folder of the run cannot be written.
@@ -87,8 +91,15 @@ def run_group(run: Path, cells: Sequence[Cell], protocol: Protocol, options: Opt
                         group = Group(run, [cell], protocol, options)
                         group.fail(cell, error)
                         outcomes |= group.outcomes
-            for together in ready.values():
-                outcomes |= Group(run, together, protocol, options).run()
+            waiting = deque(ready.values())
+            while waiting:
+                together = waiting.popleft()
+                group = Group(run, together, protocol, options)
+                outcomes |= group.run()
+                # those that did not fit into the memory of a GPU
+                half = -(-len(group.going()) // 2)
+                for start in range(0, len(group.going()), max(half, 1)):
+                    waiting.append(group.going()[start : start + half])
     except OSError as error:
         # not even the folder of a cell can be written
         if not disk_is_full(error):
@@ -168,15 +179,20 @@ class Group:
     def work(self) -> None:
         """Trains all cells, then scores one after the other."""
         use_one_core()
-        device = torch.device(self.options.device)
+        device, too_much = torch.device(self.options.device), ""
         try:
             for cell in self.cells:
-                made_by = environment(self.options.device, self.options.tuning.precision)
-                file = CellFile(cell, made_by, self.options.device, together=len(self.cells))
-                file.write(self.folders[cell])
+                if self.options.stage != "score":
+                    made_by = environment(
+                        self.options.device, self.options.tuning.precision, self.way(device)
+                    )
+                    file = CellFile(cell, made_by, self.options.device, together=len(self.cells))
+                    file.write(self.folders[cell])
                 self.files[cell].update("preparing", self.files[cell].step)
             data = self.cells[0].dataset.load(self.options.data_dir)
             self.train(data, device)
+        except torch.OutOfMemoryError as error:
+            too_much = short(error)
         except StoppedError:
             for cell in self.going():
                 self.end(cell, "stopped")
@@ -184,14 +200,48 @@ class Group:
             # an error of one group must not end the others
             for cell in self.going():
                 self.fail(cell, error)
+        if too_much:
+            # only here does nothing hold the memory of the training any more
+            self.make_room(device, too_much)
+            return
+        for cell in self.going():
+            self.files[cell].write_running("scoring", cell.steps)
         for cell in self.going():
             try:
+                if self.options.stage == "train":
+                    self.encode(cell, data, device)
+                    self.outcomes[cell] = "trained"
+                    continue
                 self.score(cell, data, device)
                 self.end(cell, "done")
             except StoppedError:
                 self.end(cell, "stopped")
             except Exception as error:
                 self.fail(cell, error)
+
+    def way(self, device: torch.device) -> str:
+        """How the cells train together, in words."""
+        n, tuning = len(self.cells), self.options.tuning
+        strategy = strategies.choose(self.cells[0].method, n, device, tuning)
+        together = f"{n} seeds {strategy.TOGETHER}" if n > 1 else "one seed"
+        extras = [name for name in ("graph", "deterministic") if getattr(tuning, name)]
+        return ", ".join([together, *extras])
+
+    def make_room(self, device: torch.device, why: str) -> None:
+        """After a group that was too large: one seed fails, several go on in halves, and that is said."""
+        resident.cache_clear()
+        gc.collect()
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+        going = self.going()
+        if len(going) == 1:
+            self.fail(going[0], UsageError(too_large(going[0], device, why)))
+            return
+        warnings.warn(
+            f"{len(going)} seeds of {going[0].label} need more than {memory_of(device)}; they go on "
+            f"{-(-len(going) // 2)} at a time ({argument('fuse')} sets how many).",
+            stacklevel=2,
+        )
 
     def going(self) -> list[Cell]:
         """The cells without an outcome."""
@@ -266,22 +316,35 @@ class Group:
             save_checkpoint(checkpoint, self.folders[cell] / "checkpoint.pt")
             states[i].unlink(missing_ok=True)
 
-    def score(self, cell: Cell, data: Dataset, device: torch.device) -> None:
-        """Scores and draws the saved checkpoint, not the method in memory, and saves the codes."""
+    def source(self, cell: Cell, data: Dataset, device: torch.device) -> KeptCodes:
+        """The codes of the saved checkpoint, not of the method in memory, which are saved too."""
         folder = self.folders[cell]
-        self.files[cell].update("scoring", cell.steps)
 
         @functools.cache
         def trained() -> Trained:
             method = load_checkpoint(not_linked(folder / "checkpoint.pt")).build(device)
-            return Trained(method, data, device, self.options.data_dir)
+            kept = resident(data, device).images if self.options.tuning.resident else None
+            return Trained(method, data, device, self.options.data_dir, kept)
 
-        source = KeptCodes(folder / "codes.npz", cell.dataset, data, trained)
+        return KeptCodes(folder / "codes.npz", cell.dataset, data, trained)
+
+    def encode(self, cell: Cell, data: Dataset, device: torch.device) -> None:
+        """Saves all codes that the metrics need, so that another process computes them on a CPU."""
+        source = self.source(cell, data, device)
+        rows = scoring.rows(source, data, self.protocol.metrics)
+        if len(rows):
+            source.codes(rows)
+
+    def score(self, cell: Cell, data: Dataset, device: torch.device) -> None:
+        """Scores and draws the saved checkpoint."""
+        folder = self.folders[cell]
+        self.files[cell].update("scoring", cell.steps)
+        source = self.source(cell, data, device)
         stop = self.options.asked_to_stop
         entries = scoring.score(source, data, self.protocol.metrics, stop=stop)
         # with scores, the pictures were drawn before the protocol changed
         if not (folder / "scores.json").exists():
-            pictures.write_all(trained().method, data, device, folder)
+            pictures.write_all(source.trained().method, data, device, folder)
         store.write_scores(folder, entries)
 
 
@@ -291,8 +354,23 @@ def set_up(
     """The trainer of these seeds of a training, fused if there are several, and their untrained methods."""
     config = type(models.get(cell.method).CONFIGS[cell.config_name])(**cell.config)
     methods = [models.build(cell.method, config, data.info, stream(seed, "weights")) for seed in seeds]
-    strategy = Single if len(methods) == 1 else Fused
+    strategy = strategies.choose(cell.method, len(methods), device, tuning)
     return strategy(methods, data, seeds, device, tuning), methods
+
+
+def memory_of(device: torch.device) -> str:
+    """The memory of a device in words."""
+    if device.type != "cuda":
+        return "the memory"
+    return f"the {units.memory(torch.cuda.get_device_properties(device).total_memory)} of the GPU"
+
+
+def too_large(cell: Cell, device: torch.device, why: str) -> str:
+    """The sentence for one seed that does not fit into the memory of a GPU."""
+    return (
+        f"one seed of {cell.label} needs more than {memory_of(device)} ({why}); give a smaller batch with "
+        f"{argument('settings')}, a smaller {argument('size')}, or {argument('precision')} bf16."
+    )
 
 
 def failure(error: BaseException, folder: Path | None = None) -> Failure:

@@ -149,7 +149,10 @@ def work(task: Task) -> Results:
         options = dataclasses.replace(
             task.options,
             device=device,
-            tuning=choose_tuning(device, tuning.precision, tuning.graph),
+            # where this worker has no GPU, what needs one is refused in a sentence
+            tuning=choose_tuning(
+                device, tuning.precision, tuning.graph or None, tuning.strategy, tuning.deterministic
+            ),
             stop_file=stop_file,
             plugins=tuple(_placed(Path(worker.local_directory), task.plugins)),
         )

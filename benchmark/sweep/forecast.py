@@ -27,13 +27,14 @@ from disbench.benchmark.runs.store import Cell, Status
 from disbench.benchmark.scoring import draws, scoring
 from disbench.benchmark.scoring.trained import CHUNK, Trained
 from disbench.benchmark.sweep import memory
-from disbench.benchmark.sweep.cell import set_up
+from disbench.benchmark.sweep.cell import memory_of, set_up, too_large
 from disbench.benchmark.sweep.plan import Options, groups
 from disbench.benchmark.sweep.progress import ends
 from disbench.benchmark.sweep.request import Prepared
 from disbench.benchmark.training.trainer import Trainer, use_one_core
 from disbench.errors import UsageError, argument
 from disbench.metrics.arrays import Ints
+from disbench.texts import short
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,12 +54,17 @@ class Cost:
         after: seconds after the training: encoding and, if a whole cell was measured, the metrics.
         private: largest private memory of the worker in bytes; None if it is unknown.
         measured: whether it comes from a trial, not from a finished cell.
+        on_gpu: largest memory of the GPU that the group took in bytes; None without a GPU, or if unknown.
+        fits: seeds of that group, fewer than were asked for if the GPU has no room for so many; None if it
+            was not measured.
     """
 
     step: float
     after: float
     private: int | None
     measured: bool
+    on_gpu: int | None = None
+    fits: int | None = None
 
 
 @dataclass(frozen=True)
@@ -86,7 +92,9 @@ class Estimate:
     def times(self, cells: Iterable[Cell], fuse: int) -> list[float]:
         """Seconds of each group of those cells that are not settled."""
         unsettled = [cell for cell in cells if self.seconds[cell]]
-        return [max(self.seconds[cell] for cell in group) for group in groups(unsettled, fuse)]
+        together = groups(unsettled, fuse)
+        halves = [-(-len(g) // (self.costs[g[0].training].fits or len(g))) for g in together]
+        return [n * max(self.seconds[cell] for cell in g) for n, g in zip(halves, together, strict=True)]
 
     def until_done(self, jobs: int, fuse: int) -> float:
         """Seconds until all cells are done, with `jobs` groups at a time."""
@@ -96,6 +104,21 @@ class Estimate:
     def memory(self) -> str:
         """Memory of a worker in words."""
         return "memory unknown" if self.private is None else f"about {units.memory(self.private)} of memory"
+
+    def width_within(self, limit: int, fuse: int) -> int:
+        """As many seeds at a time as fit into `limit` bytes of a GPU, and at most `fuse`.
+
+        Raises:
+            UsageError: not even one fits.
+        """
+        shares = [cost.on_gpu // cost.fits for cost in self.costs.values() if cost.on_gpu and cost.fits]
+        if max(shares, default=0) > limit:
+            raise UsageError(
+                f"one seed needs about {units.memory(max(shares))} of the GPU, more than the "
+                f"{units.memory(limit)} of {argument('max_memory')}; raise it, or use a smaller batch with "
+                f"{argument('settings')}."
+            )
+        return min([fuse, *(limit // share for share in shares)])
 
     def jobs_within(self, limit: int, jobs: int) -> int:
         """As many jobs as fit into `limit` bytes of private memory, and at most `jobs`.
@@ -121,17 +144,19 @@ class Forecast:
     Attributes:
         prepared: the run.
         estimate: seconds and memory of its cells.
-        jobs: groups of seeds at a time, as many as `max_memory` permits.
+        jobs: groups of seeds at a time, on a CPU as many as `max_memory` permits.
+        fuse: seeds in a group, on a GPU as many as `max_memory` permits.
     """
 
     prepared: Prepared
     estimate: Estimate
     jobs: int
+    fuse: int
 
     @property
     def seconds(self) -> float:
         """Wall time until all seeds are done."""
-        return self.estimate.until_done(self.jobs, self.prepared.fuse)
+        return self.estimate.until_done(self.jobs, self.fuse)
 
     def table(self) -> pd.DataFrame:
         """One row per method with its settings and data set.
@@ -158,7 +183,7 @@ class Forecast:
                     "done": len(cells) - to_do,
                     "seconds_per_seed": max(times) if to_do else None,
                     "memory_per_worker": cost.private if cost else None,
-                    "seconds": sum(self.estimate.times(cells, self.prepared.fuse)),
+                    "seconds": sum(self.estimate.times(cells, self.fuse)),
                 }
             )
         frame = pd.DataFrame(rows)
@@ -192,12 +217,33 @@ class Forecast:
             f"estimated {source}; nothing was written",
             *self.prepared.advice,
         ]
-        return [*known, self.fewer_jobs] if self.fewer_jobs else known
+        return [*known, *self.on_gpu, *([self.fewer_jobs] if self.fewer_jobs else [])]
+
+    @property
+    def on_gpu(self) -> list[str]:
+        """The memory of a GPU that the groups take, and which have to be smaller than was asked for."""
+        labels = {cell.training: cell.label for cell in self.prepared.cells}
+        known = {t: cost for t, cost in self.estimate.costs.items() if cost.on_gpu is not None}
+        if not known:
+            return []
+        most = max(cost.on_gpu or 0 for cost in known.values())
+        has = memory_of(torch.device(self.prepared.options.device))
+        smaller = [
+            f"{labels[training]}: {cost.fits} seeds at a time, for {self.prepared.fuse} there is no room"
+            for training, cost in known.items()
+            if cost.fits and cost.fits < self.prepared.fuse
+        ]
+        return [f"a group takes up to {units.memory(most)} of {has}", *smaller]
 
     @property
     def fewer_jobs(self) -> str:
         """Why fewer jobs are started than were asked for; empty if they are not fewer."""
         limit = self.prepared.request.limit
+        if limit is not None and self.fuse != self.prepared.fuse:
+            return (
+                f"{self.fuse} instead of {self.prepared.fuse} seeds at a time: more would need more than "
+                f"{units.memory(limit)} of the GPU"
+            )
         if limit is None or self.jobs == self.prepared.jobs:
             return ""
         return (
@@ -215,8 +261,12 @@ def forecast(prepared: Prepared) -> Forecast:
     cells, protocol, options = prepared.cells, prepared.protocol, prepared.options
     expected = estimate(request.folder, cells, protocol, options, prepared.fuse)
     limit = request.limit
-    jobs = prepared.jobs if limit is None else expected.jobs_within(limit, prepared.jobs)
-    return Forecast(prepared, expected, jobs)
+    jobs, fuse = prepared.jobs, prepared.fuse
+    if limit is not None and prepared.devices:
+        fuse = expected.width_within(limit, fuse)
+    elif limit is not None:
+        jobs = expected.jobs_within(limit, jobs)
+    return Forecast(prepared, expected, jobs, fuse)
 
 
 def estimate(run: Path, cells: Sequence[Cell], protocol: Protocol, options: Options, fuse: int) -> Estimate:
@@ -283,12 +333,35 @@ def of_finished(training: Path) -> Cost | None:
 
 
 def trial(cell: Cell, protocol: Protocol, options: Options, fuse: int) -> Cost:
-    """Measures a few training steps and encoded images with the settings of the cell."""
+    """Measures a few training steps and encoded images with the settings of the cell.
+
+    Where a GPU has no room for the whole group, half of it is tried, and so on.
+
+    Raises:
+        UsageError: it has no room for one seed.
+    """
     use_one_core()
     for path in options.plugins:
         plugins.load(path)
     device = torch.device(options.device)
     data = cell.dataset.load(options.data_dir)
+    while True:
+        try:
+            return measured(cell, protocol, options, data, device, fuse)
+        except torch.OutOfMemoryError as error:
+            too_much = short(error)
+        if fuse == 1:
+            raise UsageError(too_large(cell, device, too_much))
+        fuse = -(-fuse // 2)
+
+
+def measured(
+    cell: Cell, protocol: Protocol, options: Options, data: datasets.Dataset, device: torch.device, fuse: int
+) -> Cost:
+    """The cost of a cell in a group of `fuse` seeds."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
     with memory.Peak() as peak:
         trainer, methods = set_up(cell, range(fuse), data, device, options.tuning)
         # an update that begins later makes the steps from there on dearer
@@ -311,7 +384,8 @@ def trial(cell: Cell, protocol: Protocol, options: Options, fuse: int) -> Cost:
         beyond = SCORING_ARRAYS * encoded * codes.shape[1] * codes.itemsize
         most = peak.mb
     private = None if most is None else most * units.MIB + beyond
-    return Cost(step, image * encoded + scored, private, measured=True)
+    on_gpu = torch.cuda.max_memory_reserved(device) if device.type == "cuda" else None
+    return Cost(step, image * encoded + scored, private, True, on_gpu, fuse)
 
 
 def seconds_of_step(trainer: Trainer) -> float:

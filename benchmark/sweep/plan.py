@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from disbench import models, plugins
 from disbench.benchmark.datasets import Dataset
@@ -22,7 +23,8 @@ class Options:
     """How cells are trained: nothing here changes a result, except for rounding on a GPU.
 
     Attributes:
-        device: "cpu" or "cuda"; for a cluster also "auto".
+        device: "cpu", "cuda" or "cuda:1"; for a cluster also "auto".
+        stage: what is done: "all"; "train" up to the codes, which a GPU encodes; "score" from there on.
         data_dir: folder of the data sets; None for the default.
         retry_failed: train failed cells again.
         save_every: seconds between saved states.
@@ -33,6 +35,7 @@ class Options:
     """
 
     device: str = "cpu"
+    stage: Literal["all", "train", "score"] = "all"
     data_dir: Path | None = None
     retry_failed: bool = False
     save_every: float = 60.0

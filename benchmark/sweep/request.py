@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import joblib
 
@@ -16,10 +16,13 @@ from disbench.benchmark.runs.store import Cell
 from disbench.benchmark.scoring import classifier
 from disbench.benchmark.sweep import plan
 from disbench.benchmark.training import gpu
-from disbench.errors import UsageError, argument, unknown
+from disbench.errors import UsageError, argument
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+# seeds that train together on a CPU where that was asked for
+USUAL_WIDTH = 8
 
 Names = str | Sequence[str]
 Seeds = int | str | Iterable[int]
@@ -40,15 +43,20 @@ class Request:
         settings: changes to the settings of methods, such as {"betavae": {"beta": 6}}.
         variants: variants of the methods, or "all".
         out: folder of the run; give the same folder again to resume.
-        device: "auto", "cpu" or "cuda"; "auto" uses a GPU if one is available.
-        jobs: number of seeds trained in parallel, one thread each (0: one per core).
-        fuse: number of seeds trained as one batched program (0: all on a GPU, one on a CPU).
+        device: "auto", "cpu", "cuda" (all GPUs), "cuda:1" or "cuda:0,cuda:1"; "auto" uses the GPUs if there
+            are any.
+        jobs: number of groups of seeds trained in parallel, on a CPU with one thread each (0: one per core,
+            or one per GPU).
+        fuse: number of seeds trained as one program (0: all on a GPU, one on a CPU).
+        strategy: how several seeds train together: "stacked" (one program over stacked weights), "branches"
+            (side by side), "single" (each on its own) or "auto" (the quickest that was measured).
         precision: precision of matrix products on a GPU: "float32", "tf32" or "bf16".
-        cuda_graph: on a GPU, capture the training step as a CUDA graph and replay it.
+        cuda_graph: on a GPU, capture the training step as a CUDA graph and replay it (default: yes).
+        deterministic: on a GPU, use only operations that give the same bits each time.
         data_dir: folder of the data sets (default: $DISBENCH_DATA, or else the user's cache folder).
         retry_failed: train failed seeds again, and compute metrics that failed again.
-        max_memory: memory limit for all jobs together, in bytes or as a text such as "6G"; reduces the
-            number of jobs if necessary.
+        max_memory: memory limit for all jobs together, or for a group on a GPU, in bytes or as a text such
+            as "6G"; reduces the number of jobs, or the seeds of a group, if necessary.
         max_seconds: stop after this time as Ctrl-C would (0: no limit).
         scheduler: address of a Dask scheduler whose workers train the seeds, such as "tcp://10.0.0.1:8786".
         plugin: Python files with your own methods, metrics or data sets.
@@ -71,8 +79,10 @@ class Request:
     device: str = "auto"
     jobs: int = 0
     fuse: int = 0
+    strategy: str = "auto"
     precision: str = "float32"
-    cuda_graph: bool = False
+    cuda_graph: bool | None = None
+    deterministic: bool = False
     data_dir: PathLike | None = None
     retry_failed: bool = False
     max_memory: int | str | None = None
@@ -88,8 +98,13 @@ class Request:
         for name, value, usual in (("jobs", self.jobs, "one per core"), ("fuse", self.fuse, "the default")):
             if value < 0:
                 raise UsageError(f"{argument(name)} {value} was given; give 1 or more, or 0 for {usual}.")
-        if self.device not in gpu.DEVICES:
-            raise unknown("device", self.device, gpu.DEVICES)
+        gpu.check_devices(self.device)
+        gpu.check_tuning(self.precision, self.strategy)
+        if self.strategy == "single" and self.fuse > 1:
+            raise UsageError(
+                f"{argument('strategy')} single trains each seed on its own, but {argument('fuse')} "
+                f"{self.fuse} was given; omit one of them."
+            )
         if not 0 <= self.max_seconds < 1e9:
             raise UsageError(
                 f"{argument('max_seconds')} {self.max_seconds:g} was given; give a number of seconds, or 0 "
@@ -122,9 +137,21 @@ class Request:
         methods, seeds = names(self.methods, "methods"), seed_numbers(self.seeds)
         data_dir = None if self.data_dir is None else Path(self.data_dir)
         protocol = protocols.get(self.protocol)
-        # a worker of a cluster chooses a device of its own
-        device = self.device if self.scheduler else gpu.choose_device(self.device)
-        tuning = gpu.choose_tuning(device, self.precision, self.cuda_graph)
+        if self.scheduler:
+            # a worker of a cluster chooses a device of its own, and what is possible there
+            devices: tuple[str, ...] = (self.device,)
+            tuning = gpu.Tuning(
+                graph=bool(self.cuda_graph),
+                precision=cast(gpu.Precision, self.precision),
+                strategy=cast(gpu.Strategy, self.strategy),
+                deterministic=self.deterministic,
+            )
+        else:
+            devices = gpu.choose_devices(self.device)
+            tuning = gpu.choose_tuning(
+                devices[0], self.precision, self.cuda_graph, self.strategy, self.deterministic
+            )
+        on_gpu = not self.scheduler and gpu.is_gpu(devices[0])
         variants = names(self.variants, "variants") if self.variants else []
         entries = plan.entries(protocol, methods, self.settings or {}, variants, self.config)
         data = [
@@ -137,19 +164,41 @@ class Request:
         read = [note for loaded in data for note in loaded.notes]
         said = dict.fromkeys([*read, *(advise(entry, loaded) for entry in entries for loaded in data)])
         on = ", ".join(f"{d.name} {d.shape[1]}x{d.shape[2]}" for d in data)
-        where = f"workers of {self.scheduler}" if self.scheduler else device
-        default_jobs = 0 if self.scheduler else 1 if device == "cuda" else joblib.cpu_count()
+        where = f"workers of {self.scheduler}" if self.scheduler else ", ".join(devices)
+        default_jobs = 0 if self.scheduler else len(devices) if on_gpu else joblib.cpu_count()
+        cells = plan.plan(protocol, entries, seeds, data)
         return Prepared(
             request=self,
             title=f"{', '.join(methods)} x {len(seeds)} seeds on {on}, "
             f"protocol {self.protocol} ({protocol.summary}), {where}",
             advice=tuple(filter(None, said)),
-            cells=plan.plan(protocol, entries, seeds, data),
+            cells=cells,
             protocol=protocol,
-            options=plan.Options(device, data_dir, self.retry_failed, tuning=tuning),
+            options=plan.Options(
+                devices[0], data_dir=data_dir, retry_failed=self.retry_failed, tuning=tuning
+            ),
             jobs=self.jobs or default_jobs,
-            fuse=self.fuse or (len(seeds) if device == "cuda" else 1),
+            fuse=self.width(len(cells) // len(seeds), len(devices) if on_gpu else 0),
+            devices=devices if on_gpu else (),
         )
+
+    def width(self, trainings: int, gpus: int) -> int:
+        """How many seeds train together.
+
+        Args:
+            trainings: methods with their settings and data sets.
+            gpus: how many there are; 0 for a CPU, or for the workers of a cluster.
+        """
+        seeds = len(seed_numbers(self.seeds))
+        if self.fuse:
+            return self.fuse
+        if self.strategy == "single":
+            return 1
+        if not gpus:
+            return 1 if self.strategy == "auto" else min(seeds, USUAL_WIDTH)
+        # few methods are cut into parts, so that every GPU has one
+        parts = -(-gpus // trainings)
+        return -(-seeds // parts)
 
 
 @dataclass(frozen=True)
@@ -166,6 +215,7 @@ class Prepared:
         options: how the cells are trained.
         jobs: groups of seeds at a time; 0 for as many as a cluster takes.
         fuse: seeds in a group.
+        devices: the GPUs over which the groups are spread; none on a CPU.
     """
 
     request: Request
@@ -176,6 +226,7 @@ class Prepared:
     options: plan.Options
     jobs: int
     fuse: int
+    devices: tuple[str, ...] = ()
 
 
 def advise(entry: plan.Entry, data: datasets.Dataset) -> str | None:

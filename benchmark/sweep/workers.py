@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
 import signal
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
 
+import joblib
 from joblib.externals.loky.process_executor import BrokenProcessPool, ProcessPoolExecutor
 
 from disbench.benchmark.protocols import Protocol
@@ -17,6 +19,7 @@ from disbench.benchmark.runs import store
 from disbench.benchmark.runs.store import Cell, Failure, Status
 from disbench.benchmark.sweep.cell import StatusFile, run_group
 from disbench.benchmark.sweep.plan import Options, groups
+from disbench.benchmark.training.gpu import PLAIN, is_gpu
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 # deaths of the process that trains a cell, after which the cell counts as failed
@@ -24,9 +27,18 @@ MOST_DEATHS = 2
 
 
 def sweep(
-    run: Path, cells: Sequence[Cell], protocol: Protocol, options: Options, jobs: int, fuse: int = 1
+    run: Path,
+    cells: Sequence[Cell],
+    protocol: Protocol,
+    options: Options,
+    jobs: int,
+    fuse: int = 1,
+    devices: Sequence[str] = (),
 ) -> Iterator[tuple[Cell, str]]:
     """Runs the cells and yields each with its outcome.
+
+    On GPUs, a group is trained and encoded on one of them; the rest of its scoring is for processes without
+    one, so that the next group trains meanwhile.
 
     Args:
         run: folder of the run.
@@ -35,6 +47,7 @@ def sweep(
         options: how they are trained.
         jobs: groups at a time.
         fuse: cells in a group.
+        devices: the GPUs over which the groups are spread, in turns; none for that of the options.
     """
     waiting = []
     for cell in cells:
@@ -43,47 +56,85 @@ def sweep(
         else:
             waiting.append(cell)
     left = groups(waiting, fuse)
-    if jobs == 1 or len(left) == 1:
+    if len(waiting) == 1 or (not is_gpu(options.device) and (jobs == 1 or len(left) == 1)):
         for group in left:
             yield from zip(group, run_group(run, group, protocol, options), strict=True)
-    else:
-        yield from in_workers(run, left, protocol, options, jobs)
+    elif waiting:
+        yield from in_workers(run, left, protocol, lanes(options, jobs, len(left), len(waiting), devices))
+
+
+def lanes(
+    options: Options, jobs: int, groups: int, cells: int, devices: Sequence[str] = ()
+) -> dict[str, list[Options]]:
+    """What works at a time, by the stage that it does: the options of each process.
+
+    Args:
+        options: how cells are trained.
+        jobs: groups at a time.
+        groups: how many there are.
+        cells: how many cells they have.
+        devices: see `sweep`.
+    """
+    options = dataclasses.replace(options, parent=os.getpid())
+    if not is_gpu(options.device):
+        return {"all": [options] * min(jobs, groups)}
+    on = itertools.islice(itertools.cycle(devices or [options.device]), min(jobs, groups))
+    training = [dataclasses.replace(options, device=device, stage="train") for device in on]
+    on_cpu = dataclasses.replace(options, device="cpu", tuning=PLAIN, stage="score")
+    scorers = max(1, min(joblib.cpu_count() - len(training), cells))
+    return {"train": training, "score": [on_cpu] * scorers}
 
 
 def in_workers(
-    run: Path, left: Sequence[Sequence[Cell]], protocol: Protocol, options: Options, jobs: int
+    run: Path, left: Sequence[Sequence[Cell]], protocol: Protocol, lanes: Mapping[str, Sequence[Options]]
 ) -> Iterator[tuple[Cell, str]]:
-    """Runs groups in `jobs` processes.
+    """Runs groups in processes.
 
     Each process is a pool of its own, so that the death of one does not end the others. Its group resumes
     from the saved state in a new process; after the second death it counts as failed.
+
+    Args:
+        run: folder of the run.
+        left: the groups.
+        protocol: of the cells.
+        lanes: see `lanes`; the groups begin in the first stage, and trained cells go on in "score".
     """
-    options = dataclasses.replace(options, parent=os.getpid())
-    waiting, deaths = deque(left), Counter[Cell]()
-    idle = [new_worker() for _ in range(min(jobs, len(left)))]
-    running: dict[Future[list[tuple[Cell, str]]], tuple[ProcessPoolExecutor, Sequence[Cell]]] = {}
+    waiting: dict[str, deque[Sequence[Cell]]] = {stage: deque() for stage in lanes}
+    waiting[next(iter(lanes))].extend(left)
+    deaths = Counter[Cell]()
+    idle = {stage: [(new_worker(), options) for options in several] for stage, several in lanes.items()}
+    running: dict[Future[list[tuple[Cell, str]]], tuple[ProcessPoolExecutor, Options, Sequence[Cell]]] = {}
     try:
-        while waiting or running:
-            while waiting and idle:
-                worker, group = idle.pop(), waiting.popleft()
-                running[worker.submit(run_in_worker, run, group, protocol, options)] = worker, group
+        while running or any(waiting.values()):
+            for stage, queue in waiting.items():
+                while queue and idle[stage]:
+                    (worker, options), group = idle[stage].pop(), queue.popleft()
+                    task = worker.submit(run_in_worker, run, group, protocol, options)
+                    running[task] = worker, options, group
             for ended in wait(running, return_when=FIRST_COMPLETED).done:
-                worker, group = running.pop(ended)
+                worker, options, group = running.pop(ended)
                 try:
-                    yield from ended.result()
+                    for cell, outcome in ended.result():
+                        if outcome == "trained":
+                            waiting["score"].append([cell])
+                        else:
+                            yield cell, outcome
                 except BrokenProcessPool:
                     worker.shutdown(kill_workers=True)
                     worker = new_worker()
                     deaths[group[0]] += 1
                     if deaths[group[0]] < MOST_DEATHS:
-                        waiting.appendleft(group)
+                        waiting[options.stage].appendleft(group)
                     else:
                         for cell in group:
                             died(run / cell.folder, cell.steps)
                             yield cell, "failed"
-                idle.append(worker)
+                idle[options.stage].append((worker, options))
     finally:
-        for worker in (*idle, *(worker for worker, _ in running.values())):
+        for several in idle.values():
+            for worker, _ in several:
+                worker.shutdown(kill_workers=True)
+        for worker, *_ in running.values():
             worker.shutdown(kill_workers=True)
 
 

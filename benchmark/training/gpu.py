@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,22 +23,68 @@ from disbench.metrics.arrays import Ints
 Arguments = tuple[Tensor, dict[str, Tensor], Tensor]
 Losses = tuple[list[str], Tensor]  # names, "loss.term", and values (terms, seeds) of a step's updates
 Precision = Literal["float32", "tf32", "bf16"]
+Strategy = Literal["auto", "single", "stacked", "branches"]
 DEVICES = ("auto", "cpu", "cuda")
 
 
 def choose_device(name: str) -> str:
-    """The device of a name: "auto" is the GPU where there is one.
+    """The device of a name: "auto" is the GPU where there is one, "cuda:1" the second GPU.
 
     Raises:
-        UsageError: an unknown name, or no GPU where one was asked for.
+        UsageError: an unknown name, no GPU where one was asked for, or several devices.
     """
-    if name not in DEVICES:
-        raise unknown("device", name, DEVICES)
-    if name == "cuda" and not torch.cuda.is_available():
-        raise UsageError(
-            f"{argument('device')} cuda was given, but torch sees no CUDA device here; use cpu or auto."
-        )
-    return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+    devices = choose_devices(name)
+    if len(devices) > 1 and name not in ("cuda", "auto"):
+        raise UsageError(f"{argument('device')} {name} names {len(devices)} devices; give one.")
+    return devices[0]
+
+
+def choose_devices(names: str) -> tuple[str, ...]:
+    """All devices of a text such as "cuda:0,cuda:1": "cuda" is every GPU, "auto" too where there is one.
+
+    Raises:
+        UsageError: an unknown name, a GPU that is not here, or a CPU beside a GPU.
+    """
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    every = [f"cuda:{i}" for i in range(count)]
+    chosen: list[str] = []
+    for name in check_devices(names):
+        if name == "cpu" or (name == "auto" and not count):
+            chosen.append("cpu")
+        elif not count:
+            raise UsageError(
+                f"{argument('device')} {name} was given, but torch sees no CUDA device here; use cpu or auto."
+            )
+        elif name in ("auto", "cuda"):
+            chosen += every
+        elif name in every:
+            chosen.append(name)
+        else:
+            raise UsageError(
+                f"{argument('device')} {name} was given, but the CUDA devices here are {', '.join(every)}."
+            )
+    chosen = list(dict.fromkeys(chosen))
+    if "cpu" in chosen and len(chosen) > 1:
+        raise UsageError(f"{argument('device')} {names} names a CPU and a GPU; give one kind.")
+    return tuple(chosen)
+
+
+def check_devices(names: str) -> list[str]:
+    """The names in a text, without a look at what is here.
+
+    Raises:
+        UsageError: one that no device has.
+    """
+    parts = [part.strip() for part in names.split(",")]
+    for part in parts:
+        if part not in DEVICES and not re.fullmatch(r"cuda:\d{1,3}", part):
+            raise unknown("device", part, (*DEVICES, "cuda:1"))
+    return parts
+
+
+def is_gpu(device: str) -> bool:
+    """Whether a device's name is that of a GPU."""
+    return torch.device(device).type == "cuda"
 
 
 @dataclass(frozen=True)
@@ -47,17 +95,29 @@ class Tuning:
         resident: keep all images of the data set on the device.
         graph: record a step as a CUDA graph once, and replay it; the images are then resident too.
         precision: of products and convolutions on a GPU; weights and optimisers are always float32.
+        strategy: of several seeds together, see `strategies`; "auto" is the quickest that was measured.
+        deterministic: on a GPU, the same bits each time, with the slower of torch's ways where it must be.
     """
 
     resident: bool = False
     graph: bool = False
     precision: Precision = "float32"
+    strategy: Strategy = "auto"
+    deterministic: bool = False
 
     def apply(self, device: torch.device) -> None:
         """Set what torch knows only for the whole process."""
-        if device.type == "cuda":
-            torch.backends.cudnn.allow_tf32 = self.precision == "tf32"
-            torch.set_float32_matmul_precision("high" if self.precision == "tf32" else "highest")
+        if device.type != "cuda":
+            return
+        torch.cuda.set_device(device)
+        torch.backends.cudnn.allow_tf32 = self.precision == "tf32"
+        torch.set_float32_matmul_precision("high" if self.precision == "tf32" else "highest")
+        if self.deterministic:
+            # cuBLAS reads it when it is first used
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.backends.cudnn.deterministic = self.deterministic
+        # of an operation that has no other way, torch says so
+        torch.use_deterministic_algorithms(self.deterministic, warn_only=True)
 
     def arithmetic(self, device: torch.device) -> contextlib.AbstractContextManager[object]:
         if self.precision != "bf16":
@@ -69,18 +129,43 @@ class Tuning:
 PLAIN = Tuning()
 
 
-def choose_tuning(device: str, precision: str, graph: bool) -> Tuning:
+def choose_tuning(
+    device: str,
+    precision: str = "float32",
+    graph: bool | None = None,
+    strategy: str = "auto",
+    deterministic: bool = False,
+) -> Tuning:
     """How a run's steps are computed.
 
+    Args:
+        device: where.
+        precision: of products and convolutions.
+        graph: whether steps are recorded; None for yes on a GPU.
+        strategy: of several seeds together.
+        deterministic: see `Tuning`.
+
     Raises:
-        UsageError: an unknown precision, or something that needs a GPU.
+        UsageError: an unknown precision or strategy, or something that needs a GPU.
     """
-    if precision not in get_args(Precision):
-        raise unknown("precision", precision, get_args(Precision))
-    if device != "cuda" and (graph or precision != "float32"):
+    check_tuning(precision, strategy)
+    on_gpu = is_gpu(device)
+    if not on_gpu and (graph or deterministic or precision != "float32"):
         wanted = "a CUDA graph" if graph else f"precision {precision}"
+        wanted = f"{argument('deterministic')}" if deterministic else wanted
         raise UsageError(f"{wanted} was requested, but the device is {device}; omit it, or use a GPU.")
-    return Tuning(resident=device == "cuda", graph=graph, precision=cast(Precision, precision))
+    recorded = on_gpu if graph is None else graph
+    return Tuning(on_gpu, recorded, cast(Precision, precision), cast(Strategy, strategy), deterministic)
+
+
+def check_tuning(precision: str, strategy: str) -> None:
+    """Raises UsageError for an unknown precision or strategy."""
+    for kind, name, known in (
+        ("precision", precision, get_args(Precision)),
+        ("strategy", strategy, get_args(Strategy)),
+    ):
+        if name not in known:
+            raise unknown(kind, name, known)
 
 
 class Resident:

@@ -12,9 +12,22 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, stack_module_state, vmap
 
-from disbench.benchmark.training.gpu import Arguments, Losses
+from disbench.benchmark.training.gpu import Arguments, Losses, Tuning
 from disbench.benchmark.training.trainer import Monitored, OptimizerState, State, Trainer
 from disbench.models.method import Method, Noise, Terms, Update
+
+# of 32 seeds on an H100, where it is not "stacked"; docs/speed.md has the measurements
+QUICKEST: Mapping[str, str] = {}
+
+
+def choose(method: str, seeds: int, device: torch.device, tuning: Tuning) -> type[Trainer]:
+    """The strategy for so many seeds of a method."""
+    if seeds == 1:
+        return Single
+    name: str = tuning.strategy
+    if name == "auto":
+        name = QUICKEST.get(method, "stacked") if device.type == "cuda" else "stacked"
+    return {"stacked": Fused, "branches": Branches}[name]
 
 
 class Single(Trainer):
@@ -90,6 +103,8 @@ class Fused(Trainer):
     Equal to the seeds alone to rounding: the same noise, the same order of the data, and no quantity that
     mixes seeds (batch norm sees its own seed's batch, every optimiser here works element by element).
     """
+
+    TOGETHER = "stacked"
 
     def set_up(self, methods: Sequence[Method]) -> None:
         for method in methods:
@@ -199,6 +214,8 @@ class Branches(Trainer):
     Recorded as a graph, it is one graph with a branch per seed, whose kernels may run at the same time. On a
     CPU it is one seed after the other. `disbench bench train` compares it with stacked seeds.
     """
+
+    TOGETHER = "side by side"
 
     def set_up(self, methods: Sequence[Method]) -> None:
         tuning = dataclasses.replace(self.tuning, graph=False)

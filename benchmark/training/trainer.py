@@ -10,7 +10,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -118,9 +118,11 @@ class Trainer:
         methods: one per seed, freshly built (the initial weights are the caller's), all of one config.
         data: where the images come from.
         seeds: each determines its own noise and order of the data.
-        device: "cpu" or "cuda".
+        device: a CPU or a GPU.
         tuning: how the steps are computed.
     """
+
+    TOGETHER: ClassVar[str] = "alone"  # how its seeds are, in words
 
     def __init__(
         self,
