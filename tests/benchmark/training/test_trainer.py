@@ -7,6 +7,7 @@ import torch
 from disbench import models
 from disbench.benchmark.datasets import cache
 from disbench.benchmark.datasets.dataset import ArrayStorage, Dataset, FileStorage
+from disbench.benchmark.scoring.trained import Trained
 from disbench.benchmark.training import trainer as trainer_module
 from disbench.benchmark.training.gpu import PLAIN, Recording, Resident, Tuning, resident
 from disbench.benchmark.training.seeds import StoppedError, stream
@@ -551,3 +552,25 @@ def test_on_a_gpu_a_run_goes_on(name, doubles):
     second.restore([first.state(i) for i in (0, 1)])
     for weights, expected in zip(go(second, 6), whole, strict=True):
         close(weights, expected, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.gpu
+@gpu
+@pytest.mark.parametrize("name", models.names())
+@pytest.mark.parametrize("strategy", [Fused, Branches])
+def test_on_a_gpu_deterministic_steps_are_the_same_bits(name, strategy, monkeypatch):
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    tuning = Tuning(resident=True, graph=True, deterministic=True)
+    one, other = (go(trainer(name, 4, 9, device=CUDA, tuning=tuning, strategy=strategy), 4) for _ in range(2))
+    torch.use_deterministic_algorithms(False)
+    assert all(same(a, b) for a, b in zip(one, other, strict=True))
+
+
+@pytest.mark.gpu
+@gpu
+def test_on_a_gpu_codes_come_from_resident_images():
+    data, rows = toy(), np.arange(40)
+    method = models.build("betavae", models.configure("betavae", "mini"), data.info, 0).to(CUDA)
+    host = Trained(method, data, CUDA).codes(rows)
+    kept = Trained(method, data, CUDA, images=Resident(data, CUDA).images).codes(rows)
+    np.testing.assert_allclose(kept, host, rtol=1e-5, atol=1e-6)
