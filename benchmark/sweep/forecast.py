@@ -359,7 +359,10 @@ def measured(
     cell: Cell, protocol: Protocol, options: Options, data: datasets.Dataset, device: torch.device, fuse: int
 ) -> Cost:
     """The cost of a cell in a group of `fuse` seeds."""
+    options.tuning.apply(device)
     if device.type == "cuda":
+        # torch knows no device before the first tensor is there
+        torch.zeros((), device=device)
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
     with memory.Peak() as peak:

@@ -109,7 +109,8 @@ class Tuning:
         """Set what torch knows only for the whole process."""
         if device.type != "cuda":
             return
-        torch.cuda.set_device(device)
+        if device.index is not None:
+            torch.cuda.set_device(device)
         torch.backends.cudnn.allow_tf32 = self.precision == "tf32"
         torch.set_float32_matmul_precision("high" if self.precision == "tf32" else "highest")
         if self.deterministic:
