@@ -28,6 +28,7 @@ SEED = [
     "config",
     "changed",
     "version",
+    "trained",
     "plugin",
     "run",
     "folder",
@@ -78,13 +79,15 @@ def scores(rows: Iterable[Mapping[str, object]]) -> pd.DataFrame:
     Each row holds `BY` and `SEED`: seed, score (NaN where there is none), state ("done", "failed", ...),
     reason why there is no score, higher_is_better, seconds of wall time for the whole cell, data_sha256,
     metric_settings (every setting of the metric, as JSON), config (name of the method's config), changed
-    (settings that differ from that config, as JSON), version of disbench, plugin (the file of a plug-in's
-    method, with a SHA-256), run, folder and chosen_by: where this model was chosen without labels, by which
-    metrics and of how many models, as JSON such as {"udr:dlib": 8}, else {}.
+    (settings that differ from that config, as JSON), version of disbench, trained (how seeds trained
+    together, "" if that was not recorded), plugin (the file of a plug-in's method, with a SHA-256), run,
+    folder and chosen_by: where this model was chosen without labels, by which metrics and of how many models,
+    as JSON such as {"udr:dlib": 8}, else {}.
     """
     frame = pd.DataFrame(list(rows), columns=[*BY, *SEED])
     for column in ("score", "seconds"):
         frame[column] = pd.to_numeric(frame[column]).astype(float)
+    frame["trained"] = [text if isinstance(text, str) else "" for text in frame["trained"]]
     frame["chosen_by"] = [text if isinstance(text, str) else "{}" for text in frame["chosen_by"]]
     return ordered(frame)
 

@@ -44,9 +44,10 @@ def scores(path: Path) -> pd.DataFrame:
         UsageError: its scores.csv lacks a column, or one that should hold JSON holds something else.
     """
     text = pd.read_csv(not_linked(path / "scores.csv"), dtype=str, keep_default_na=False).map(from_cell)
-    if "plugin" not in text:
-        # Saved before plug-ins were recorded, from methods of this package.
-        text["plugin"] = ""
+    for column in ("plugin", "trained"):
+        if column not in text:
+            # Saved before that was recorded, from methods of this package.
+            text[column] = ""
     if "chosen_by" not in text:
         # Saved before choices without labels were recorded.
         text["chosen_by"] = "{}"

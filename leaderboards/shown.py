@@ -61,6 +61,18 @@ def notes(frame: pd.DataFrame, board: pd.DataFrame) -> list[str]:
             metrics = ", ".join(dict.fromkeys(group["metric"]))
             names = ", ".join(dict.fromkeys(cells["name"]))
             sentences.append(f"{metrics} missing for {names}: {reason}")
+    return sentences + _ways(named)
+
+
+def _ways(named: pd.DataFrame) -> list[str]:
+    """A sentence for each row whose seeds trained in different ways: alone, with others, recorded or not."""
+    seeds = named[named["trained"] != ""].drop_duplicates(["name", "seed"])
+    sentences = []
+    for name, group in seeds.groupby("name", sort=False):
+        counts = group["trained"].value_counts()
+        if len(counts) > 1:
+            ways = "; ".join(f"{way}: {n}" for way, n in counts.items())
+            sentences.append(f"{name}: its seeds trained in ways that are equal but for rounding ({ways})")
     return sentences
 
 

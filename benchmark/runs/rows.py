@@ -147,6 +147,7 @@ def _score_rows(run: Path, record: Record, shared: dict[str, object]) -> Iterabl
         "data_sha256": cell.dataset.sha256,
         "config": cell.config_name,
         "version": record.file.environment.get("disbench"),
+        "trained": record.file.environment.get("training"),
         "run": str(run),
         "folder": str(record.folder.relative_to(run)),
     }

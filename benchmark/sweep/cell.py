@@ -183,9 +183,7 @@ class Group:
         try:
             for cell in self.cells:
                 if self.options.stage != "score":
-                    made_by = environment(
-                        self.options.device, self.options.tuning.precision, self.way(device)
-                    )
+                    made_by = environment(self.options.device, self.options.tuning.precision, self.way)
                     file = CellFile(cell, made_by, self.options.device, together=len(self.cells))
                     file.write(self.folders[cell])
                 self.files[cell].update("preparing", self.files[cell].step)
@@ -219,10 +217,11 @@ class Group:
             except Exception as error:
                 self.fail(cell, error)
 
-    def way(self, device: torch.device) -> str:
+    @property
+    def way(self) -> str:
         """How the cells train together, in words."""
         n, tuning = len(self.cells), self.options.tuning
-        strategy = strategies.choose(self.cells[0].method, n, device, tuning)
+        strategy = strategies.choose(n, tuning)
         together = f"{n} seeds {strategy.TOGETHER}" if n > 1 else "one seed"
         extras = [name for name in ("graph", "deterministic") if getattr(tuning, name)]
         return ", ".join([together, *extras])
@@ -354,7 +353,7 @@ def set_up(
     """The trainer of these seeds of a training, fused if there are several, and their untrained methods."""
     config = type(models.get(cell.method).CONFIGS[cell.config_name])(**cell.config)
     methods = [models.build(cell.method, config, data.info, stream(seed, "weights")) for seed in seeds]
-    strategy = strategies.choose(cell.method, len(methods), device, tuning)
+    strategy = strategies.choose(len(methods), tuning)
     return strategy(methods, data, seeds, device, tuning), methods
 
 

@@ -16,18 +16,13 @@ from disbench.benchmark.training.gpu import Arguments, Losses, Tuning
 from disbench.benchmark.training.trainer import Monitored, OptimizerState, State, Trainer
 from disbench.models.method import Method, Noise, Terms, Update
 
-# of 32 seeds on an H100, where it is not "stacked"; docs/speed.md has the measurements
-QUICKEST: Mapping[str, str] = {}
 
-
-def choose(method: str, seeds: int, device: torch.device, tuning: Tuning) -> type[Trainer]:
-    """The strategy for so many seeds of a method."""
+def choose(seeds: int, tuning: Tuning) -> type[Trainer]:
+    """The strategy for so many seeds."""
     if seeds == 1:
         return Single
-    name: str = tuning.strategy
-    if name == "auto":
-        name = QUICKEST.get(method, "stacked") if device.type == "cuda" else "stacked"
-    return {"stacked": Fused, "branches": Branches}[name]
+    # "auto": quicker than branches for each method and precision that was measured, see docs/speed.md
+    return Branches if tuning.strategy == "branches" else Fused
 
 
 class Single(Trainer):

@@ -163,6 +163,19 @@ def test_a_score_that_is_not_a_number_is_shown_with_its_reason_and_not_averaged(
     assert "factor_vae missing for betavae: every code is dead" in shown.notes(frame, found)
 
 
+def test_notes_name_seeds_of_one_row_that_trained_in_different_ways():
+    stacked, alone = "32 seeds stacked, graph", "one seed"
+    rows = [row(seed, 0.5, trained=way) for seed, way in enumerate((stacked, stacked, alone))]
+    frame = leaderboards.scores(rows)
+    sentence = (
+        "betavae: its seeds trained in ways that are equal but for rounding "
+        "(32 seeds stacked, graph: 2; one seed: 1)"
+    )
+    assert sentence in shown.notes(frame, leaderboards.leaderboard(frame))
+    frame = leaderboards.scores(rows[:2])
+    assert not [note for note in shown.notes(frame, leaderboards.leaderboard(frame)) if "rounding" in note]
+
+
 def test_notes_name_the_failed_seeds_and_why():
     failed = [row(seed, None, state="failed", reason="loss.kl is not finite at step 7") for seed in (4, 1)]
     frame = leaderboards.scores([row(0, 0.2), *failed])

@@ -113,10 +113,9 @@ def test_single_seeds_are_not_fused():
 
 
 def test_the_strategy_is_the_one_that_was_asked_for():
-    cpu = torch.device("cpu")
-    assert strategies.choose("betavae", 1, cpu, Tuning(strategy="stacked")) is strategies.Single
-    assert strategies.choose("betavae", 2, cpu, Tuning()) is strategies.Fused
-    assert strategies.choose("betavae", 2, cpu, Tuning(strategy="branches")) is strategies.Branches
+    assert strategies.choose(1, Tuning(strategy="stacked")) is strategies.Single
+    assert strategies.choose(2, Tuning()) is strategies.Fused
+    assert strategies.choose(2, Tuning(strategy="branches")) is strategies.Branches
 
 
 def test_groups_train_on_the_gpus_in_turns_and_are_scored_beside_them(monkeypatch):
