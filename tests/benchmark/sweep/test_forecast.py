@@ -6,12 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from disbench.benchmark import protocols
 from disbench.benchmark.datasets.reference import DataRef
 from disbench.benchmark.runs import store
 from disbench.benchmark.runs.store import Status
 from disbench.benchmark.sweep import forecast, plan
+from disbench.errors import UsageError
 from disbench.files import write_json
 
 RUN = ["run", "--methods", "betavae", "--protocol", "smoke"]
@@ -58,6 +60,42 @@ def test_the_seconds_that_are_left_by_hand(tmp_path):
     assert found.until_done(2, 1) == 20
     again = forecast.estimate(tmp_path, all_, setting, plan.Options(retry_failed=True), 1)
     assert again.seconds[failed] == 20
+
+
+def of_gpu(*seeds, fits, gib=8):
+    """Seconds of a step of 100, in a group of `fits` seeds that takes so many GiB of a GPU."""
+    all_ = cells(*seeds)
+    cost = forecast.Cost(100.0, 0.0, None, True, on_gpu=gib << 30, fits=fits)
+    return forecast.Estimate({all_[0].training: cost}, dict.fromkeys(all_, 600.0))
+
+
+def test_a_group_without_room_goes_on_in_parts_which_takes_as_much_longer():
+    assert of_gpu(*range(8), fits=8).until_done(1, 8) == 600
+    assert of_gpu(*range(8), fits=4).until_done(1, 8) == 1200
+    assert of_gpu(*range(6), fits=4).until_done(1, 4) == 1200
+
+
+def test_as_many_seeds_as_the_memory_of_a_gpu_has_room_for():
+    """Of 8 GiB for 8 seeds each takes one."""
+    found = of_gpu(*range(8), fits=8)
+    assert [found.width_within(limit << 30, 8) for limit in (1, 3, 100)] == [1, 3, 8]
+    with pytest.raises(UsageError, match=r"one seed needs about 1.0 GiB of the GPU, more than the 512 MiB"):
+        found.width_within(1 << 29, 8)
+
+
+def test_a_trial_that_finds_no_room_tries_half(monkeypatch):
+    tried = []
+
+    def measured(cell, protocol, options, data, device, fuse):
+        tried.append(fuse)
+        if fuse > 2:
+            raise torch.OutOfMemoryError("no room")
+        return fuse
+
+    monkeypatch.setattr(forecast, "measured", measured)
+    monkeypatch.setattr(DataRef, "load", lambda about, folder: None)
+    assert forecast.trial(cells(0)[0], protocols.get("smoke"), plan.Options(), 9) == 2
+    assert tried == [9, 5, 3, 2]
 
 
 def test_a_dry_run_tells_of_every_method_and_writes_nothing(disbench, tmp_path):
