@@ -105,7 +105,9 @@ def in_workers(
     waiting: dict[str, deque[Sequence[Cell]]] = {stage: deque() for stage in lanes}
     waiting[next(iter(lanes))].extend(left)
     deaths = Counter[Cell]()
-    idle = {stage: [(new_worker(options), options) for options in several] for stage, several in lanes.items()}
+    idle = {
+        stage: [(new_worker(options), options) for options in several] for stage, several in lanes.items()
+    }
     running: dict[Future[list[tuple[Cell, str]]], tuple[ProcessPoolExecutor, Options, Sequence[Cell]]] = {}
     try:
         while running or any(waiting.values()):
