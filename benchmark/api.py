@@ -193,6 +193,7 @@ def run(request: Request) -> Run:
     console = request.console or Console(quiet=True)
     store.open_run(out)
     plan.check_precision(out, cells, prepared.options.tuning.precision)
+    plan.check_kernels(out, cells, prepared.options)
     if request.limit is not None:
         expected = forecast_of(prepared)
         jobs, fuse = expected.jobs, expected.fuse
@@ -245,6 +246,7 @@ def forecast(request: Request) -> Forecast:
     prepared = request.prepare()
     store.check_free(request.folder)
     plan.check_precision(request.folder, prepared.cells, prepared.options.tuning.precision)
+    plan.check_kernels(request.folder, prepared.cells, prepared.options)
     return forecast_of(prepared)
 
 

@@ -29,6 +29,7 @@ SEED = [
     "changed",
     "version",
     "trained",
+    "kernels",
     "plugin",
     "run",
     "folder",
@@ -80,9 +81,10 @@ def scores(rows: Iterable[Mapping[str, object]]) -> pd.DataFrame:
     reason why there is no score, higher_is_better, seconds of wall time for the whole cell, data_sha256,
     metric_settings (every setting of the metric, as JSON), config (name of the method's config), changed
     (settings that differ from that config, as JSON), version of disbench, trained (how seeds trained
-    together, "" if that was not recorded), plugin (the file of a plug-in's method, with a SHA-256), run,
-    folder and chosen_by: where this model was chosen without labels, by which metrics and of how many models,
-    as JSON such as {"udr:dlib": 8}, else {}.
+    together, "" if that was not recorded), kernels (of the CPU: "portable" or "native", with what the user
+    has set; None on a GPU), plugin (the file of a plug-in's method, with a SHA-256), run, folder and
+    chosen_by: where this model was chosen without labels, by which metrics and of how many models, as JSON
+    such as {"udr:dlib": 8}, else {}.
     """
     frame = pd.DataFrame(list(rows), columns=[*BY, *SEED])
     for column in ("score", "seconds"):
@@ -118,9 +120,11 @@ def deduplicated(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[Repeated]]:
         runs = " and ".join(group["run"])
         outcomes = [f"{score:g}" if np.isfinite(score) else str(state) for score, state in _outcomes(group)]
         if len(set(outcomes)) > 1 or group["score"].nunique(dropna=False) > 1:
+            kernels = list(dict.fromkeys(group["kernels"].dropna()))
+            why = f" because of their kernels, {' and '.join(kernels)}" if len(kernels) > 1 else ""
             raise UsageError(
                 f"{name} seed {seed} is in {runs}, with different {metric} "
-                f"({' and '.join(outcomes)}); give one of them."
+                f"({' and '.join(outcomes)}){why}; give one of them."
             )
         repeated.setdefault((name, runs), []).append(int(seed))
         # One run may know of a choice that another does not.

@@ -51,6 +51,9 @@ def scores(path: Path) -> pd.DataFrame:
     if "chosen_by" not in text:
         # Saved before choices without labels were recorded.
         text["chosen_by"] = "{}"
+    if "kernels" not in text:
+        # Saved before there was portable arithmetic.
+        text["kernels"] = "native"
     missing = [c for c in (*aggregate.BY, *aggregate.SEED) if c not in text]
     if missing:
         raise UsageError(
@@ -65,7 +68,7 @@ def scores(path: Path) -> pd.DataFrame:
                     f"{path / 'scores.csv'} holds {short(value)!r} as {column}, which is no JSON object; "
                     "save the result again."
                 )
-    optional = ("score", "seconds", "reason", "metric_settings", "version")
+    optional = ("score", "seconds", "reason", "metric_settings", "version", "kernels")
     return aggregate.scores(
         {
             **{str(name): value for name, value in row.items()},

@@ -48,6 +48,7 @@ def notes(frame: pd.DataFrame, board: pd.DataFrame) -> list[str]:
         sentences.append("iqm is the mean without the lowest and the highest quarter")
     if board["mean_low"].notna().any():
         sentences.append("95 % is the BCa bootstrap interval of the mean")
+    sentences += kernels(frame)
     sentences += [f"{reason}" for reason in dict.fromkeys(board["reason"]) if reason]
     named = frame.assign(name=labels.names(frame))
     missing = named[named["score"].isna()].astype({"reason": object})
@@ -74,6 +75,16 @@ def _ways(named: pd.DataFrame) -> list[str]:
             ways = "; ".join(f"{way}: {n}" for way, n in counts.items())
             sentences.append(f"{name}: its seeds trained in ways that are equal but for rounding ({ways})")
     return sentences
+
+
+def kernels(frame: pd.DataFrame) -> list[str]:
+    """The sentence that tells seeds of different kernels apart; none if all have the same."""
+    named = frame.assign(name=labels.names(frame)).dropna(subset="kernels")
+    kinds = {str(kind): ", ".join(dict.fromkeys(group["name"])) for kind, group in named.groupby("kernels")}
+    if len(kinds) < 2:
+        return []
+    listed = "; ".join(f"{kind}: {names}" for kind, names in kinds.items())
+    return [f"a seed is another draw with other kernels of the CPU, which differ here ({listed})"]
 
 
 def repeated(seeds: Iterable[Repeated]) -> list[str]:

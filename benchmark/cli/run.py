@@ -91,6 +91,12 @@ def run(
     deterministic: Annotated[
         bool, typer.Option(help="On a GPU, use only operations that give the same bits each time.")
     ] = False,
+    portable: Annotated[
+        bool,
+        typer.Option(
+            help="On a CPU, compute with kernels that give equal bits on every x86-64 with AVX2; slower."
+        ),
+    ] = False,
     data_dir: DataDir = None,
     retry_failed: Annotated[
         bool, typer.Option(help="Train failed seeds again, and compute failed metrics again.")
@@ -139,6 +145,7 @@ def run(
         precision=precision,
         cuda_graph=cuda_graph,
         deterministic=deterministic,
+        portable=portable,
         data_dir=data_dir,
         retry_failed=retry_failed,
         max_memory=max_memory or None,

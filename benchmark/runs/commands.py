@@ -48,12 +48,13 @@ class _Shared(NamedTuple):
     seeds: tuple[int, ...]
 
 
-def commands(wanted: Mapping[Recipe, Sequence[int]], out: str) -> list[str]:
+def commands(wanted: Mapping[Recipe, Sequence[int]], out: str, portable: bool = False) -> list[str]:
     """The fewest commands that train all recipes, after those that train the classifiers of their metrics.
 
     Args:
         wanted: seeds of each recipe.
         out: the folder of the run.
+        portable: whether they train in portable arithmetic.
     """
     groups: dict[_Shared, list[Recipe]] = {}
     for recipe, seeds in wanted.items():
@@ -63,7 +64,8 @@ def commands(wanted: Mapping[Recipe, Sequence[int]], out: str) -> list[str]:
     for shared, recipes in groups.items():
         for together in _packed(recipes):
             datasets_of.setdefault(tuple(_words(shared, together)), []).append(shared.dataset)
-    runs = [_line(words, datasets, out) for words, datasets in datasets_of.items()]
+    last = [*(["--portable"] if portable else []), "--out", out]
+    runs = [_line(words, datasets, last) for words, datasets in datasets_of.items()]
     return [*dict.fromkeys(line for recipe in wanted for line in _classifier(recipe)), *runs]
 
 
@@ -157,11 +159,9 @@ def _value(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _line(words: Sequence[str], datasets: Sequence[str], out: str) -> str:
+def _line(words: Sequence[str], datasets: Sequence[str], last: Sequence[str]) -> str:
     (protocol,) = (words[i + 1] for i, word in enumerate(words) if word == "--protocol")
     named = list(dict.fromkeys(datasets))
     if named == [protocols.get(protocol).dataset]:
         named = []
-    return shlex.join(
-        ["disbench", "run", *words, *(w for name in named for w in ("--dataset", name)), "--out", out]
-    )
+    return shlex.join(["disbench", "run", *words, *(w for name in named for w in ("--dataset", name)), *last])

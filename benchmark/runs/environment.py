@@ -9,6 +9,8 @@ import platform
 import subprocess
 from pathlib import Path
 
+from disbench.benchmark.training import portable
+
 # The root of the repository, if this is a checkout.
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -63,5 +65,7 @@ def environment(device: str, precision: str, way: str) -> dict[str, str | None]:
         "device": processor() if device == "cpu" else torch.cuda.get_device_name(device),
         "precision": precision,
         "training": way,
+        # a GPU has kernels of its own
+        **({"kernels": portable.kernels()} if device == "cpu" else {}),
         "commit": commit(),
     }

@@ -15,6 +15,7 @@ from disbench.benchmark.runs import environment, store
 from disbench.benchmark.runs.commands import Recipe, commands
 from disbench.benchmark.runs.rows import changed
 from disbench.benchmark.runs.store import Cell, Record
+from disbench.benchmark.training import portable
 from disbench.files import now
 from disbench.leaderboards.labels import by_value
 from disbench.leaderboards.provenance import Cost, Environment, Provenance, Settings
@@ -63,7 +64,7 @@ def describe(name: str, runs: Sequence[Path], frame: pd.DataFrame) -> Provenance
         name=name,
         kept=now(),
         kept_by={"disbench": disbench.__version__, "commit": environment.commit()},
-        commands=commands(recipes(record.cell for record in records), f"runs/{name}"),
+        commands=_commands(records, f"runs/{name}"),
         states={str(state): int(n) for state, n in states.items()},
         seconds=Cost(
             core=_seconds([record for record in records if record.file.device == "cpu"]),
@@ -78,6 +79,15 @@ def describe(name: str, runs: Sequence[Path], frame: pd.DataFrame) -> Provenance
         environments=_environments(records),
         settings={training: _settings(cell) for training, cell in sorted(_by_training(records).items())},
     )
+
+
+def _commands(records: Sequence[Record], out: str) -> list[str]:
+    """The commands that train the cells again, those of portable arithmetic by commands of their own."""
+    kinds: dict[bool, list[Cell]] = {False: [], True: []}
+    for record in records:
+        kinds[record.file.environment.get("kernels") == portable.PORTABLE].append(record.cell)
+    lines = [line for kind, cells in kinds.items() for line in commands(recipes(cells), out, kind)]
+    return list(dict.fromkeys(lines))
 
 
 def _seconds(records: Sequence[Record]) -> float:

@@ -12,6 +12,7 @@ from disbench import plugins
 from disbench.benchmark.runs import store
 from disbench.benchmark.runs.store import Cell, Record
 from disbench.benchmark.scoring.entries import ScoreEntry
+from disbench.benchmark.training import portable
 from disbench.errors import UsageError
 from disbench.files import plain
 from disbench.leaderboards import labels
@@ -148,6 +149,7 @@ def _score_rows(run: Path, record: Record, shared: dict[str, object]) -> Iterabl
         "config": cell.config_name,
         "version": record.file.environment.get("disbench"),
         "trained": record.file.environment.get("training"),
+        "kernels": _kernels(record),
         "run": str(run),
         "folder": str(record.folder.relative_to(run)),
     }
@@ -164,6 +166,16 @@ def _score_rows(run: Path, record: Record, shared: dict[str, object]) -> Iterabl
             "higher_is_better": entry.higher_is_better,
             "metric_settings": metric_settings(entry),
         }
+
+
+def _kernels(record: Record) -> str | None:
+    """The kernels of a cell on a CPU: native where they were not recorded yet; None before the training."""
+    file = record.file
+    return (
+        file.environment.get("kernels", portable.NATIVE)
+        if file.environment and file.device == "cpu"
+        else None
+    )
 
 
 def metric_settings(entry: ScoreEntry) -> str | None:

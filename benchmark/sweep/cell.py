@@ -29,7 +29,7 @@ from disbench.benchmark.runs.environment import environment
 from disbench.benchmark.runs.store import Cell, CellFile, Failure, Journal, Status
 from disbench.benchmark.scoring import scoring
 from disbench.benchmark.scoring.trained import Trained
-from disbench.benchmark.sweep import memory
+from disbench.benchmark.sweep import memory, plan
 from disbench.benchmark.sweep.plan import Options
 from disbench.benchmark.sweep.saving import STATE_KIND, Saver
 from disbench.benchmark.training import strategies
@@ -184,6 +184,7 @@ class Group:
             for cell in self.cells:
                 if self.options.stage != "score":
                     made_by = environment(self.options.device, self.options.tuning.precision, self.way)
+                    plan.check_continued(self.folders[cell], made_by.get("kernels"))
                     file = CellFile(cell, made_by, self.options.device, together=len(self.cells))
                     file.write(self.folders[cell])
                 self.files[cell].update("preparing", self.files[cell].step)

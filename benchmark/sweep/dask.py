@@ -21,6 +21,7 @@ import importlib.metadata
 import logging
 import queue
 import secrets
+import shlex
 import tempfile
 import threading
 import time
@@ -40,6 +41,7 @@ from disbench.benchmark.runs.store import Cell, CellFile, Failure, Status
 from disbench.benchmark.scoring import classifier
 from disbench.benchmark.sweep.cell import StatusFile, failure, run_group, triage
 from disbench.benchmark.sweep.plan import Options, groups
+from disbench.benchmark.training import portable
 from disbench.benchmark.training.gpu import choose_device, choose_tuning
 from disbench.errors import UsageError, argument
 from disbench.files import disk_is_full, unwritable, write_bytes
@@ -133,7 +135,7 @@ def work(task: Task) -> Results:
     """On a worker: one slice of a group of cells. Outcome and files of each cell.
 
     Raises:
-        UsageError: this worker has another version or lacks the device.
+        UsageError: this worker has another version, or lacks the device or the kernels.
     """
     from distributed import get_worker
 
@@ -146,6 +148,9 @@ def work(task: Task) -> Results:
             unpack(files, run / cell.folder)
         stop_file = Path(temporary) / "stop"
         device, tuning = choose_device(task.options.device), task.options.tuning
+        if task.options.portable:
+            portable.check(device)
+            check_kernels({worker.address: portable.kernels()})
         options = dataclasses.replace(
             task.options,
             device=device,
@@ -169,6 +174,24 @@ def work(task: Task) -> Results:
             over.set()
             attendant.join()
         return outcomes, [pack(run / cell.folder) for cell in task.cells]
+
+
+def check_kernels(found: Mapping[str, str]) -> None:
+    """Checks that all workers compute in portable arithmetic, which a process has from its start or never.
+
+    Args:
+        found: address of each worker, with its kernels.
+
+    Raises:
+        UsageError: one does not.
+    """
+    for address, kernels in found.items():
+        if kernels != portable.PORTABLE:
+            given = " ".join(f"{name}={shlex.quote(value)}" for name, value in portable.VARIABLES.items())
+            raise UsageError(
+                f"{argument('portable')} was given, but the worker {address} has {kernels} kernels; start "
+                f"the workers with {given}, or omit {argument('portable')}."
+            )
 
 
 def _placed(folder: Path, plugins: Sequence[tuple[str, bytes]]) -> Iterator[Path]:
@@ -263,11 +286,14 @@ def sweep(
         seconds: length of a slice.
 
     Raises:
-        UsageError: no scheduler, or the connection to it was lost.
+        UsageError: no scheduler, the connection to it was lost, or a worker lacks portable arithmetic.
     """
     # its warnings about workers that leave would only disturb
     logging.getLogger("distributed").setLevel(logging.ERROR)
     with connected(scheduler) as client:
+        if options.portable:
+            # workers that come later are checked by each task
+            check_kernels(client.run(portable.kernels, on_error="ignore"))
         yield from _Sweep(run, protocol, options, client, jobs, seconds).train(cells, fuse)
 
 

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from joblib.externals.loky import ProcessPoolExecutor
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from disbench import plugins, units
@@ -31,6 +30,7 @@ from disbench.benchmark.sweep.cell import memory_of, set_up, too_large
 from disbench.benchmark.sweep.plan import Options, groups
 from disbench.benchmark.sweep.progress import ends
 from disbench.benchmark.sweep.request import Prepared
+from disbench.benchmark.sweep.workers import new_worker
 from disbench.benchmark.training.trainer import Trainer, use_one_core
 from disbench.errors import UsageError, argument
 from disbench.metrics.arrays import Ints
@@ -305,7 +305,7 @@ def costs(
             lacking.setdefault(cell.training, cell)
     if lacking:
         # in another process, because this one holds other memory
-        with ProcessPoolExecutor(max_workers=1) as pool:
+        with new_worker(options) as pool:
             for training, cell in lacking.items():
                 try:
                     known[training] = pool.submit(trial, cell, protocol, options, fuse).result()

@@ -13,14 +13,15 @@ from disbench import models, plugins
 from disbench.benchmark.datasets import Dataset
 from disbench.benchmark.datasets.reference import DataRef
 from disbench.benchmark.protocols import Protocol
-from disbench.benchmark.runs.store import Cell, CellFile
+from disbench.benchmark.runs.store import Cell, CellFile, Status
+from disbench.benchmark.training import portable
 from disbench.benchmark.training.gpu import PLAIN, Tuning
 from disbench.errors import UsageError, argument, unknown
 
 
 @dataclass(frozen=True)
 class Options:
-    """How cells are trained: nothing here changes a result, except for rounding on a GPU.
+    """How cells are trained: nothing here changes a result, except for rounding.
 
     Attributes:
         device: "cpu", "cuda" or "cuda:1"; for a cluster also "auto".
@@ -31,6 +32,7 @@ class Options:
         stop_file: when this file appears, training stops after the current step.
         plugins: files that every worker loads.
         tuning: how steps are computed.
+        portable: whether processes of portable arithmetic train them, see `training.portable`.
         parent: in a worker, the process that started it; training stops when that process is gone.
     """
 
@@ -42,6 +44,7 @@ class Options:
     stop_file: Path | None = None
     plugins: tuple[Path, ...] = dataclasses.field(default_factory=plugins.files)
     tuning: Tuning = PLAIN
+    portable: bool = False
     parent: int | None = None
 
     def asked_to_stop(self) -> bool:
@@ -159,3 +162,58 @@ def check_precision(run: Path, cells: Sequence[Cell], precision: str) -> None:
                     f"{path.parent} was started with precision {before}, but {precision} was given; "
                     f"give {argument('precision')} {before}, or another folder with {argument('out')}."
                 )
+
+
+def check_kernels(run: Path, cells: Sequence[Cell], options: Options) -> None:
+    """Checks that no seed of these methods was begun in the other arithmetic, portable or not.
+
+    Args:
+        run: folder of the run.
+        cells: the cells to train.
+        options: how they are trained.
+
+    Raises:
+        UsageError: one was.
+    """
+    for training in dict.fromkeys(cell.training for cell in cells):
+        for path in sorted((run / training).glob("seed-*/cell.json")):
+            before = _kernels(path.parent)
+            if before and (before == portable.PORTABLE) != options.portable:
+                raise _other_draw(path.parent, before, options.portable)
+
+
+def check_continued(folder: Path, kernels: str | None) -> None:
+    """Checks that a seed goes on with the kernels that it was begun with.
+
+    Args:
+        folder: of the cell.
+        kernels: those of this process; None on a GPU.
+
+    Raises:
+        UsageError: it was begun with others.
+    """
+    before = _kernels(folder)
+    if before and kernels and before != kernels:
+        raise _other_draw(folder, before, kernels == portable.PORTABLE)
+
+
+def _kernels(folder: Path) -> str | None:
+    """The kernels of a seed that has taken a step on a CPU."""
+    earlier = CellFile.read(folder)
+    if earlier is None or earlier.device != "cpu" or not Status.read(folder).step:
+        return None
+    # before there was portable arithmetic, they were not recorded
+    return earlier.environment.get("kernels", portable.NATIVE)
+
+
+def _other_draw(folder: Path, before: str, now_portable: bool) -> UsageError:
+    if before == portable.PORTABLE:
+        advice = f"give {argument('portable')}"
+    elif now_portable:
+        advice = f"omit {argument('portable')}"
+    else:
+        advice = "set the same variables in the environment"
+    return UsageError(
+        f"{folder} was begun with {before} kernels, and with others a seed is another draw; {advice}, or "
+        f"give another folder with {argument('out')}."
+    )

@@ -15,7 +15,7 @@ from disbench.benchmark.datasets import loading
 from disbench.benchmark.runs.store import Cell
 from disbench.benchmark.scoring import classifier
 from disbench.benchmark.sweep import plan
-from disbench.benchmark.training import gpu
+from disbench.benchmark.training import gpu, portable
 from disbench.errors import UsageError, argument
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ class Request:
         precision: precision of matrix products on a GPU: "float32", "tf32" or "bf16".
         cuda_graph: on a GPU, capture the training step as a CUDA graph and replay it (default: yes).
         deterministic: on a GPU, use only operations that give the same bits each time.
+        portable: on a CPU, compute with kernels that give equal bits on every x86-64 with AVX2; slower.
         data_dir: folder of the data sets (default: $DISBENCH_DATA, or else the user's cache folder).
         retry_failed: train failed seeds again, and compute metrics that failed again.
         max_memory: memory limit for all jobs together, or for a group on a GPU, in bytes or as a text such
@@ -83,6 +84,7 @@ class Request:
     precision: str = "float32"
     cuda_graph: bool | None = None
     deterministic: bool = False
+    portable: bool = False
     data_dir: PathLike | None = None
     retry_failed: bool = False
     max_memory: int | str | None = None
@@ -152,6 +154,8 @@ class Request:
                 devices[0], self.precision, self.cuda_graph, self.strategy, self.deterministic
             )
         on_gpu = not self.scheduler and gpu.is_gpu(devices[0])
+        if self.portable and not self.scheduler:
+            portable.check(devices[0])
         variants = names(self.variants, "variants") if self.variants else []
         entries = plan.entries(protocol, methods, self.settings or {}, variants, self.config)
         data = [
@@ -165,6 +169,7 @@ class Request:
         said = dict.fromkeys([*read, *(advise(entry, loaded) for entry in entries for loaded in data)])
         on = ", ".join(f"{d.name} {d.shape[1]}x{d.shape[2]}" for d in data)
         where = f"workers of {self.scheduler}" if self.scheduler else ", ".join(devices)
+        where += f", {portable.PORTABLE}" if self.portable else ""
         default_jobs = 0 if self.scheduler else len(devices) if on_gpu else joblib.cpu_count()
         cells = plan.plan(protocol, entries, seeds, data)
         return Prepared(
@@ -175,7 +180,11 @@ class Request:
             cells=cells,
             protocol=protocol,
             options=plan.Options(
-                devices[0], data_dir=data_dir, retry_failed=self.retry_failed, tuning=tuning
+                devices[0],
+                data_dir=data_dir,
+                retry_failed=self.retry_failed,
+                tuning=tuning,
+                portable=self.portable,
             ),
             jobs=self.jobs or default_jobs,
             fuse=self.width(len(cells) // len(seeds), len(devices) if on_gpu else 0),

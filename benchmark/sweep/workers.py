@@ -19,6 +19,7 @@ from disbench.benchmark.runs import store
 from disbench.benchmark.runs.store import Cell, Failure, Status
 from disbench.benchmark.sweep.cell import StatusFile, run_group
 from disbench.benchmark.sweep.plan import Options, groups
+from disbench.benchmark.training import portable
 from disbench.benchmark.training.gpu import PLAIN, is_gpu
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
@@ -56,7 +57,9 @@ def sweep(
         else:
             waiting.append(cell)
     left = groups(waiting, fuse)
-    if len(waiting) == 1 or (not is_gpu(options.device) and (jobs == 1 or len(left) == 1)):
+    here = len(waiting) == 1 or (not is_gpu(options.device) and (jobs == 1 or len(left) == 1))
+    # this process has loaded its libraries already, with the kernels that they chose
+    if here and not options.portable:
         for group in left:
             yield from zip(group, run_group(run, group, protocol, options), strict=True)
     elif waiting:
@@ -102,7 +105,9 @@ def in_workers(
     waiting: dict[str, deque[Sequence[Cell]]] = {stage: deque() for stage in lanes}
     waiting[next(iter(lanes))].extend(left)
     deaths = Counter[Cell]()
-    idle = {stage: [(new_worker(), options) for options in several] for stage, several in lanes.items()}
+    idle = {
+        stage: [(new_worker(options), options) for options in several] for stage, several in lanes.items()
+    }
     running: dict[Future[list[tuple[Cell, str]]], tuple[ProcessPoolExecutor, Options, Sequence[Cell]]] = {}
     try:
         while running or any(waiting.values()):
@@ -121,7 +126,7 @@ def in_workers(
                             yield cell, outcome
                 except BrokenProcessPool:
                     worker.shutdown(kill_workers=True)
-                    worker = new_worker()
+                    worker = new_worker(options)
                     deaths[group[0]] += 1
                     if deaths[group[0]] < MOST_DEATHS:
                         waiting[options.stage].appendleft(group)
@@ -138,9 +143,10 @@ def in_workers(
             worker.shutdown(kill_workers=True)
 
 
-def new_worker() -> ProcessPoolExecutor:
+def new_worker(options: Options) -> ProcessPoolExecutor:
     """A process that starts with its first task and uses one thread in all its libraries."""
-    return ProcessPoolExecutor(max_workers=1, timeout=None, env=dict.fromkeys(THREADS, "1"))
+    variables = {**dict.fromkeys(THREADS, "1"), **(portable.VARIABLES if options.portable else {})}
+    return ProcessPoolExecutor(max_workers=1, timeout=None, env=variables)
 
 
 def died(folder: Path, steps: int) -> None:

@@ -2,7 +2,7 @@
 
 Everything random depends on (seed, step) alone: noise comes from a generator seeded for that step, the order
 of the data from one seeded for that epoch. So nothing but weights and optimisers needs saving, and a run that
-was stopped and continued is, on a CPU, the uninterrupted one bit for bit.
+was stopped and continued is, on one CPU, the uninterrupted one bit for bit.
 """
 
 from __future__ import annotations

@@ -202,6 +202,26 @@ def test_what_does_not_compare_is_refused_by_name(other, named):
     assert named in str(error.value)
 
 
+def test_seeds_of_other_kernels_are_told_apart():
+    """They may stand in one table, since they are draws of the same distribution, but it says so."""
+    rows = [row(0, 0.2, kernels="portable"), row(0, 0.3, method="vae", cell="bbbb", kernels="native")]
+    frame = leaderboards.scores([*rows, row(1, 0.3, method="vae", cell="bbbb", kernels=None)])
+    assert aggregate.differences(frame) == []
+    said = "a seed is another draw with other kernels of the CPU, which differ here "
+    assert said + "(native: vae; portable: betavae)" in shown.notes(frame, leaderboards.leaderboard(frame))
+    assert shown.kernels(leaderboards.scores(rows[:1])) == []
+
+
+def test_a_seed_that_differs_by_its_kernels_is_refused_with_that_reason():
+    rows = [row(0, 0.2, run="a", kernels="native"), row(0, 0.3, run="b", kernels="portable")]
+    with pytest.raises(
+        UsageError, match=r"\(0.2 and 0.3\) because of their kernels, native and portable; give"
+    ):
+        aggregate.deduplicated(leaderboards.scores(rows))
+    with pytest.raises(UsageError, match=r"\(0.2 and 0.3\); give one of them"):
+        aggregate.deduplicated(leaderboards.scores([{**each, "kernels": "native"} for each in rows]))
+
+
 def test_what_compares_is_not_refused():
     several = [
         row(0, 0.2),
