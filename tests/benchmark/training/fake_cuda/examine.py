@@ -1,0 +1,164 @@
+"""Trains every method on the fake device, and beta-VAE with planted faults; writes what was seen as JSON.
+
+A program for a process of its own, into which the library made from `device.cpp` was preloaded:
+
+    python examine.py FILE.json
+"""
+
+import dataclasses
+import functools
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+import faults
+import numpy as np
+import torch
+from device import CUDA, Watch, place_of, present, tensors
+from torch.utils._pytree import tree_map_only
+
+from disbench import models
+from disbench.benchmark.datasets import cache
+from disbench.benchmark.datasets.dataset import Dataset, FileStorage
+from disbench.benchmark.training.gpu import Tuning
+from disbench.benchmark.training.strategies import Branches, Fused, Single
+from disbench.benchmark.training.trainer import State, Trainer
+
+STRATEGIES = {"single": (Single, 1), "fused": (Fused, 2), "branches": (Branches, 2)}
+# whose faults show only where seeds are stacked, or might hide there
+STACKED_FAULTS = ("NoFault", "TensorOfTheHost", "NumberOfTheHost", "StepRead", "UploadedConstant")
+
+
+def noise_pictures(folder, side=64, n=200):
+    """Labelled black and white images in a packed file, which are resident as they lie."""
+    rows = np.random.default_rng(0).integers(0, 256, (n, side, side // 8), dtype=np.uint8)
+    cache.write(folder / "noise.h5", "noise", cache.Content(rows.shape, [rows], packed=True), "mapped")
+    stored = FileStorage(cache.inspect(folder / "noise.h5"))
+    return Dataset("noise", "0" * 64, stored, labels=np.arange(n) % 10)
+
+
+class Seen(dict):
+    """What was seen in each phase of a case, by the phase's name."""
+
+    def watch(self, phase, work, *arguments):
+        """The result of a piece of work; None where it failed, which is noted like all else."""
+        watch, result, error = Watch(), None, None
+        try:
+            with watch:
+                result = work(*arguments)
+        except Exception as raised:
+            first, *_ = str(raised).splitlines() or [""]
+            error = f"{type(raised).__name__}: {first}, {place_of(raised)}"
+        notes = {kind: getattr(watch, kind) for kind in ("waits", "uploads", "host", "mixed", "products")}
+        self[phase] = {"error": error, "kernels": watch.launched.total(), "bytes": watch.moved, **notes}
+        return result
+
+
+def set_up(build, data, strategy, **tuning):
+    """A trainer of freshly built methods at the step from which on all updates learn from their last loss."""
+    kind, seeds = STRATEGIES[strategy]
+    methods = [build(seed) for seed in range(seeds)]
+    trainer = kind(methods, data, range(seeds), CUDA, Tuning(resident=True, **tuning))
+    trainer.step = max(start for update in trainer.schedule for start in update.starts)
+    return trainer, methods
+
+
+def watch_step(seen, phase, trainer):
+    """Watches a step, on copies of its arguments, as a recorded graph has them."""
+    arguments = seen.watch("arguments", trainer.arguments, trainer.step)
+    copies = tree_map_only(torch.Tensor, torch.clone, arguments)
+    seen.watch(phase, trainer.compute, *copies)
+
+
+def examine(build, data, strategy):
+    """One method trained in one way: a first step, its state kept and restored, the next step, a monitor.
+
+    The first step is in bf16, but for branches, each of which takes a single seed's step.
+    """
+    seen = Seen()
+    alone = strategy == "branches"
+    trainer, methods = set_up(build, data, strategy, precision="float32" if alone else "bf16")
+    if alone:
+        trainer.advance()
+    else:
+        watch_step(seen, "compute in bf16", trainer)
+        trainer.tuning = dataclasses.replace(trainer.tuning, precision="float32")
+        seen.watch("state", lambda: keep_and_restore(trainer))
+    watch_step(seen, "compute", trainer)
+    seen.watch("monitor", trainer.monitor)
+    if strategy == "single":
+        seen.watch("pictures", draw, methods[0], data)
+    return seen
+
+
+def keep_and_restore(trainer):
+    """The states go to the host, as into a file, and come back."""
+    states = [trainer.state(i) for i in range(len(trainer.seeds))]
+    on_host = [tree_map_only(torch.Tensor, torch.Tensor.cpu, vars(state)) for state in states]
+    trainer.restore([State(**kept) for kept in on_host])
+
+
+@torch.no_grad()
+def draw(method, data):
+    """All that is done with a trained method: codes, reconstructions, traversals, samples."""
+    method.eval()
+    images = data.images(np.arange(4)).to(CUDA)
+    generator = torch.Generator(CUDA).manual_seed(0)
+    noise = method.noise(method.images_per_step, generator)
+    made = [
+        method.represent(images),
+        method.reconstruct(images),
+        method.traverse(images[:1], method.noise(1, generator), 3),
+        method.categories(noise),
+        method.class_prior(),
+    ]
+    latents, _ = method.sample_latents(noise)
+    made.append(method.generate(latents))
+    elsewhere = {tensor.device.type for tensor in tensors(made)} - {CUDA.type}
+    if elsewhere:
+        raise RuntimeError(f"some of the results lie on {elsewhere}")
+
+
+def examine_recording(build, data, strategy):
+    """A step recorded as a graph, and what a replay copies into its arguments."""
+    seen = Seen()
+    trainer, _ = set_up(build, data, strategy, graph=True)
+    seen.watch("recording", trainer.advance)
+    seen.watch("compute", trainer.compute, *trainer.recording.arguments)
+    seen.watch("replay", trainer.advance)
+    return seen
+
+
+def main(path):
+    with tempfile.TemporaryDirectory() as folder, present():
+        data = noise_pictures(Path(folder))
+        info = models.DataInfo(data.shape, len(data), tuple(data.class_prior))
+
+        def build(name, seed):
+            return models.build(name, models.configure(name, "paper"), info, seed)
+
+        def spoil(fault, seed):
+            return faults.ALL[fault](models.configure("betavae", "mini"), info)
+
+        seeds = {strategy: seeds for strategy, (_, seeds) in STRATEGIES.items()}
+        # a new strategy is one to be examined
+        missing = set(Trainer.__subclasses__()) - {kind for kind, _ in STRATEGIES.values()}
+        assert not missing, missing
+        found = {"strategies": seeds, "methods": {}, "recordings": {}, "faults": {}}
+        for strategy in STRATEGIES:
+            for name in models.names():
+                case = examine(functools.partial(build, name), data, strategy)
+                found["methods"][f"{name}, {strategy}"] = case
+            case = examine_recording(functools.partial(build, "betavae"), data, strategy)
+            found["recordings"][strategy] = case
+        for fault in faults.ALL:
+            for strategy in ("single", "fused") if fault in STACKED_FAULTS else ("single",):
+                seen = Seen()
+                watch_step(seen, "compute", set_up(functools.partial(spoil, fault), data, strategy)[0])
+                found["faults"][f"{fault}, {strategy}"] = seen
+    Path(path).write_text(json.dumps(found, indent=1), "utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

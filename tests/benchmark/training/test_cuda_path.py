@@ -1,0 +1,265 @@
+"""What training would do on a GPU, seen on a CPU: devices, waits, uploads, and the kernels of a step.
+
+`fake_cuda/` has a CUDA device that computes nothing. One process trains all methods on it; the tests read
+what it saw. What such a device cannot show: values, the capture of a graph, the kernels behind an operation.
+
+After a change that is meant to alter the kernels of a step, keep the new numbers and look at the difference:
+
+    python tests/benchmark/training/test_cuda_path.py
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import filelock
+import pytest
+import torch
+
+from disbench import models
+
+FOLDER = Path(__file__).parent / "fake_cuda"
+ROOT = Path(__file__).resolve().parents[3]
+KEPT = FOLDER / "kept.json"
+STRATEGIES = ("single", "fused", "branches")
+EVERY_WAY = [f"{name}, {strategy}" for name in models.names() for strategy in STRATEGIES]
+# Another version of torch computes some steps with other operations.
+TOLERANCE, OF_ANOTHER_TORCH = 0.03, 0.3
+
+
+class MissingError(Exception):
+    """Something that the fake device needs is not here."""
+
+
+def examine(folder):
+    """What the examination of all methods saw.
+
+    Raises:
+        MissingError: with what is missing.
+    """
+    if sys.platform != "linux":
+        raise MissingError(f"the fake CUDA device is for Linux, this is {sys.platform}")
+    if torch.version.cuda or torch.version.hip:
+        raise MissingError("this torch is built for real GPUs; use one for CPUs, or the tests marked gpu")
+    if not (compiler := shutil.which("g++")):
+        raise MissingError("there is no g++ to build the fake CUDA device")
+    place = Path(torch.__file__).parent
+    built, seen = folder / "device.so", folder / "seen.json"
+    includes = [f"-I{place}/include", f"-I{place}/include/torch/csrc/api/include"]
+    libraries = [f"-L{place}/lib", f"-Wl,-rpath,{place}/lib", "-Wl,--no-as-needed", "-lc10", "-ltorch_cpu"]
+    options = ["-O0", "-std=c++20", "-shared", "-fPIC", "-w", *includes]
+    run([compiler, *options, str(FOLDER / "device.cpp"), "-o", str(built), *libraries], "build")
+    own = {"LD_PRELOAD": str(built), "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
+    run([sys.executable, "-W", "ignore", str(FOLDER / "examine.py"), str(seen)], "work", own)
+    return json.loads(seen.read_text("utf-8"))
+
+
+def run(command, what, own=None):
+    done = subprocess.run(
+        command, env={**os.environ, **(own or {})}, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        wrong = next(
+            (line for line in done.stderr.splitlines() if "error" in line.lower()), "no reason given"
+        )
+        raise MissingError(
+            f"the fake CUDA device does not {what} with torch {torch.__version__}: {wrong}\n{done.stderr}"
+        )
+
+
+def counts(seen):
+    """Kernels of the inputs and of the step, and megabytes of both, per step and seed, of every way."""
+    found = {}
+    for way, phases in seen["methods"].items():
+        seeds, parts = seen["strategies"][way.split(", ")[1]], [phases["arguments"], phases["compute"]]
+        inputs, step = (part["kernels"] / seeds for part in parts)
+        found[way] = {
+            "inputs": inputs,
+            "step": step,
+            "MB": sum(part["bytes"] for part in parts) / seeds / 1e6,
+        }
+    return found
+
+
+@pytest.fixture(scope="session")
+def seen(tmp_path_factory, worker_id):
+    """Examined once for all workers of pytest-xdist."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base if worker_id == "master" else base.parent) / "fake_cuda"
+    folder.mkdir(exist_ok=True)
+    with filelock.FileLock(folder / "lock"):
+        result = folder / "result.json"
+        if not result.exists():
+            try:
+                found = examine(folder)
+            except MissingError as reason:
+                found = {"missing": str(reason)}
+            result.write_text(json.dumps(found), "utf-8")
+        found = json.loads(result.read_text("utf-8"))
+    if reason := found.get("missing"):
+        # where the numbers were taken, it must work
+        known = json.loads(KEPT.read_text("utf-8"))["torch"] == torch.__version__
+        (pytest.fail if known and "does not" in reason else pytest.skip)(reason)
+    return found
+
+
+def faults(phase, *allowed):
+    """What failed, waited, came from the host or mixed types, but for what is allowed."""
+    kinds = {"error", "waits", "host", "mixed"} - set(allowed)
+    return {kind: phase[kind] for kind in kinds if phase[kind]}
+
+
+def test_all_methods_and_strategies_were_examined(seen):
+    assert tuple(seen["strategies"]) == STRATEGIES
+    assert set(seen["methods"]) == set(EVERY_WAY)
+    assert set(seen["recordings"]) == set(STRATEGIES)
+
+
+@pytest.mark.parametrize("way", EVERY_WAY)
+def test_a_step_neither_waits_nor_leaves_the_device(seen, way):
+    phase = seen["methods"][way]["compute"]
+    assert not faults(phase)
+    assert not phase["uploads"]
+    assert set(phase["products"]) == {"torch.float32"}
+
+
+@pytest.mark.parametrize("way", [way for way in EVERY_WAY if not way.endswith("branches")])
+def test_so_does_a_step_in_bf16(seen, way):
+    phase = seen["methods"][way]["compute in bf16"]
+    assert not faults(phase)
+    assert not phase["uploads"]
+    assert "torch.bfloat16" in phase["products"]
+
+
+@pytest.mark.parametrize("way", EVERY_WAY)
+def test_the_inputs_of_a_step_are_one_upload_of_row_numbers(seen, way):
+    phase = seen["methods"][way]["arguments"]
+    assert not faults(phase, "host")
+    ((upload, times),) = phase["uploads"].items()
+    assert times == 1
+    assert upload.startswith("torch.int64 (")
+
+
+@pytest.mark.parametrize("way", EVERY_WAY)
+def test_a_state_is_kept_and_restored_and_a_monitor_looks(seen, way):
+    phases = {name: phase["error"] for name, phase in seen["methods"][way].items()}
+    assert phases.keys() >= {"monitor"} | (set() if way.endswith("branches") else {"state"})
+    assert not any(phases.values()), phases
+
+
+@pytest.mark.parametrize("name", models.names())
+def test_codes_and_pictures_are_made_on_the_device(seen, name):
+    assert not seen["methods"][f"{name}, single"]["pictures"]["error"]
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_recorded_step_works_on_its_own_arguments(seen, strategy):
+    phases = seen["recordings"][strategy]
+    assert not faults(phases["compute"])
+    for name in ("recording", "replay"):
+        assert not faults(phases[name], "host")
+        assert sum(phases[name]["uploads"].values()) == 1
+
+
+@pytest.mark.parametrize("way", EVERY_WAY)
+def test_a_step_takes_the_kernels_and_bytes_that_were_kept(seen, way):
+    kept = json.loads(KEPT.read_text("utf-8"))
+    assert set(kept["a step of a seed"]) == set(EVERY_WAY)
+    tolerance = TOLERANCE if kept["torch"] == torch.__version__ else OF_ANOTHER_TORCH
+    assert counts(seen)[way] == pytest.approx(kept["a step of a seed"][way], rel=tolerance)
+
+
+def compute(seen, fault):
+    return seen["faults"][fault]["compute"]
+
+
+STACKED = ("single", "fused")
+
+
+@pytest.mark.parametrize("strategy", STACKED)
+def test_a_tensor_of_the_host_in_a_loss_is_reported(seen, strategy):
+    phase = compute(seen, f"TensorOfTheHost, {strategy}")
+    assert "torch.ones(len(x))" in phase["error"]
+    assert any("torch.ones(len(x))" in note for note in phase["host"])
+
+
+@pytest.mark.parametrize("strategy", STACKED)
+def test_a_number_of_the_host_in_a_kernel_is_reported(seen, strategy):
+    phase = compute(seen, f"NumberOfTheHost, {strategy}")
+    assert not phase["error"]
+    assert any(note.startswith("aten::mul") and "torch.tensor(2.0)" in note for note in phase["host"])
+
+
+@pytest.mark.parametrize("strategy", STACKED)
+def test_a_number_that_is_read_is_reported(seen, strategy):
+    phase = compute(seen, f"StepRead, {strategy}")
+    assert not phase["error"]
+    assert any("float(step)" in note for note in phase["waits"])
+
+
+@pytest.mark.parametrize("strategy", STACKED)
+def test_a_constant_that_is_uploaded_is_reported(seen, strategy):
+    assert any(
+        "from pageable memory" in note for note in compute(seen, f"UploadedConstant, {strategy}")["waits"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("fault", "what", "line"),
+    [
+        ("ToTheHostAndBack", "to the host", ".cpu()"),
+        ("ToTheHostAndBack", "from pageable memory", ".cpu()"),
+        ("Mask", "aten::index", "x[x > 0.5]"),
+        ("Distinct", "aten::_unique2", "x.unique()"),
+        ("WaitedUpload", "from pinned memory that is waited for", "pin_memory()"),
+        ("Synchronised", "torch.cuda.synchronize", "torch.cuda.synchronize()"),
+    ],
+)
+def test_a_wait_is_reported_with_its_line(seen, fault, what, line):
+    waits = compute(seen, f"{fault}, single")["waits"]
+    assert any(what in note and line in note for note in waits), waits
+
+
+def test_an_upload_within_a_loss_is_reported(seen):
+    (upload,) = compute(seen, "SecondUpload, single")["uploads"]
+    assert "non_blocking=True" in upload
+
+
+def test_a_product_of_two_types_is_reported(seen):
+    (note,) = compute(seen, "TwoTypes, single")["mixed"]
+    assert note.startswith("aten::mm of torch.bfloat16 and torch.float32, faults.py")
+
+
+def test_a_generator_of_another_device_is_reported(seen):
+    assert "a generator of cpu" in compute(seen, "OtherGenerator, single")["error"]
+
+
+def test_a_loss_that_is_computed_twice_is_counted_twice(seen):
+    once, twice = compute(seen, "NoFault, single"), compute(seen, "Twice, single")
+    assert twice["kernels"] > 1.5 * once["kernels"]
+    assert twice["bytes"] > 1.5 * once["bytes"]
+
+
+def test_a_step_without_a_fault_has_none(seen):
+    """The step that the faults are planted in is in order, so that each report is of its fault alone."""
+    assert not faults(compute(seen, "NoFault, single"))
+    assert not faults(compute(seen, "NoFault, fused"))
+
+
+def keep():
+    with tempfile.TemporaryDirectory() as folder:
+        seen = examine(Path(folder))
+    table = {way: {name: round(value, 1) for name, value in row.items()} for way, row in counts(seen).items()}
+    lines = ",\n".join(f"  {json.dumps(way)}: {json.dumps(row)}" for way, row in sorted(table.items()))
+    KEPT.write_text(
+        f'{{\n "torch": {json.dumps(torch.__version__)},\n "a step of a seed": {{\n{lines}\n }}\n}}\n',
+        "utf-8",
+    )
+
+
+if __name__ == "__main__":
+    keep()
