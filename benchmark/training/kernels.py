@@ -109,10 +109,13 @@ class Kernels(TorchDispatchMode):  # type: ignore[no-untyped-call]
         moved: bytes, if each kernel reads all its inputs once and writes all its outputs once.
     """
 
+    launched: Counter[str]
+    moved: int
+
     def __init__(self, device: torch.device) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.device = device
-        self.launched: Counter[str] = Counter()
+        self.launched = Counter()
         self.moved = 0
 
     def __torch_dispatch__(
