@@ -164,7 +164,7 @@ def kernels(
     config: Annotated[str, typer.Option(help="Named config: mini or paper.")] = "mini",
     dataset: Annotated[str, typer.Option(help="Data set.")] = "dsprites",
     size: Annotated[int, typer.Option(help="Image size in pixels (0: 32, or the data set's own).")] = 0,
-    seeds: Annotated[int, typer.Option(help="Number of seeds that train together.")] = 2,
+    seeds: Annotated[int, typer.Option(help="Number of seeds that train together.", min=1)] = 2,
     device: Device = "auto",
     data_dir: DataDir = None,
 ) -> None:
@@ -183,8 +183,6 @@ def kernels(
     from disbench.benchmark.training.kernels import STRATEGIES, count
     from disbench.benchmark.training.seeds import stream
 
-    if seeds < 1:
-        raise UsageError(f"--seeds {seeds} was given, but a step needs a seed; give 1 or more.")
     where = torch.device(choose_device(device))
     configs = {name: models.configure(name, config) for name in methods.split(",")}
     data = datasets.load(dataset, size=size or usual_size(dataset, 32), data_dir=data_dir)
@@ -192,7 +190,7 @@ def kernels(
     print(f"{'method':<16} {'strategy':<9} {'S':>3} {'kernels':>9} {'MB':>9} {'least MB':>9}")
     for name, settings in configs.items():
         least = speed.traffic(models.build(name, settings, data.info, stream(0, "weights")), data)
-        for strategy in STRATEGIES:
+        for strategy in STRATEGIES if seeds > 1 else STRATEGIES[:1]:
             counted = count(name, settings, data, strategy, seeds, where)
             print(
                 f"{name:<16} {strategy:<9} {counted.seeds:>3} {counted.kernels:>9,.1f} "

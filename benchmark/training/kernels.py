@@ -5,8 +5,8 @@ that of a step of large ones, at the bandwidth of the memory. Neither depends on
 
 A kernel here is an operation of torch's dispatcher that computes values. One that gives a view, or memory
 without values, is none. On a GPU an operation may launch several: a convolution's backward pass does, and so
-does an optimiser's step over many weights. A CPU's step has other operations than a GPU's: pictures are
-painted by `layers.spread`, and RMSprop goes weight by weight.
+does an optimiser's step over many weights. A CPU's step has other operations than a GPU's: oneDNN computes
+convolutions that are matrix products there, and RMSprop goes weight by weight.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from disbench import models
 from disbench.benchmark.datasets import Dataset
-from disbench.benchmark.training.gpu import Tuning
+from disbench.benchmark.training.gpu import Strategy, Tuning
 from disbench.benchmark.training.seeds import stream
-from disbench.benchmark.training.strategies import Branches, Fused, Single
+from disbench.benchmark.training.strategies import choose
 from disbench.benchmark.training.trainer import Trainer
 
-STRATEGIES: Mapping[str, type[Trainer]] = {"single": Single, "fused": Fused, "branches": Branches}
+STRATEGIES: tuple[Strategy, ...] = ("single", "stacked", "branches")
 
 # They give memory without values; `_unsafe_view` gives a view, though its schema does not say so.
 NO_VALUES = {
@@ -166,7 +166,7 @@ class Count:
 
 
 def count(
-    name: str, config: models.Config, data: Dataset, strategy: str, seeds: int, device: torch.device
+    name: str, config: models.Config, data: Dataset, strategy: Strategy, seeds: int, device: torch.device
 ) -> Count:
     """Counts a step in which every update has come to its last loss.
 
@@ -177,7 +177,7 @@ def count(
         name: the method.
         config: its settings.
         data: where the images come from.
-        strategy: a name in `STRATEGIES`; "single" trains one seed, whatever `seeds` says.
+        strategy: one of `STRATEGIES`; "single" trains one seed, whatever `seeds` says.
         seeds: number of seeds that train together.
         device: whose step it is.
     """
@@ -185,8 +185,8 @@ def count(
     def trainer() -> Trainer:
         together = range(1 if strategy == "single" else seeds)
         methods = [models.build(name, config, data.info, stream(seed, "weights")) for seed in together]
-        tuning = Tuning(resident=device.type == "cuda")
-        return STRATEGIES[strategy](methods, data, together, device, tuning)
+        tuning = Tuning(resident=device.type == "cuda", strategy=strategy)
+        return choose(name, len(together), device, tuning)(methods, data, together, device, tuning)
 
     try:
         return _count(trainer(), FakeTensorMode(allow_non_fake_inputs=True))

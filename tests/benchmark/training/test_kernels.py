@@ -7,7 +7,9 @@ from torch import nn
 
 from disbench import models
 from disbench.benchmark.datasets.dataset import ArrayStorage, Dataset
+from disbench.benchmark.training.gpu import Tuning
 from disbench.benchmark.training.kernels import STRATEGIES, Kernels, count
+from disbench.benchmark.training.strategies import choose
 
 CPU = torch.device("cpu")
 PIXELS = np.random.default_rng(0).integers(0, 2, (200, 1, 16, 16), dtype=np.uint8) * 255
@@ -77,7 +79,7 @@ def test_a_step_that_is_not_computed_has_the_kernels_of_one_that_is(name, strate
     seeds = 1 if strategy == "single" else 2
     config = small(name)
     methods = [models.build(name, config, DATA.info, seed) for seed in range(seeds)]
-    trainer = STRATEGIES[strategy](methods, DATA, range(seeds), CPU)
+    trainer = choose(name, seeds, CPU, Tuning(strategy=strategy))(methods, DATA, range(seeds), CPU)
     trainer.step = getattr(config, "begin", 0)
     trainer.advance()
     with Kernels(CPU) as counted:
@@ -91,8 +93,8 @@ def test_a_step_that_is_not_computed_has_the_kernels_of_one_that_is(name, strate
 
 
 def test_stacked_seeds_share_their_kernels_and_branches_do_not():
-    alone, fused, branches = (count("vae", small("vae"), DATA, name, 8, CPU) for name in STRATEGIES)
-    assert fused.kernels < alone.kernels / 4
+    alone, stacked, branches = (count("vae", small("vae"), DATA, name, 8, CPU) for name in STRATEGIES)
+    assert stacked.kernels < alone.kernels / 4
     assert branches.kernels == pytest.approx(alone.kernels, rel=0.1)
 
 
@@ -106,7 +108,7 @@ def test_the_command_prints_a_row_for_each_method_and_strategy(disbench, monkeyp
     monkeypatch.setattr("disbench.benchmark.datasets.load", lambda *_, **__: DATA)
     code, out, _ = disbench("bench", "kernels", "--methods", "vae,gan", "--seeds", 3, "--device", "cpu")
     rows = [line.split() for line in out.splitlines()[2:]]
-    ways = [("single", "1"), ("fused", "3"), ("branches", "3")]
+    ways = [("single", "1"), ("stacked", "3"), ("branches", "3")]
     assert code == 0
     assert [tuple(row[:3]) for row in rows] == [(name, *way) for name in ("vae", "gan") for way in ways]
     for *_, kernels, moved, least in rows:
@@ -114,9 +116,15 @@ def test_the_command_prints_a_row_for_each_method_and_strategy(disbench, monkeyp
         assert float(moved) > float(least) > 0
 
 
+def test_one_seed_has_one_strategy(disbench, monkeypatch):
+    monkeypatch.setattr("disbench.benchmark.datasets.load", lambda *_, **__: DATA)
+    code, out, _ = disbench("bench", "kernels", "--methods", "vae", "--seeds", 1, "--device", "cpu")
+    assert (code, [line.split()[1] for line in out.splitlines()[2:]]) == (0, ["single"])
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
-    [(["--seeds", 0], ["--seeds 0", "1 or more"]), (["--methods", "vae,nix"], ["'nix'", "betavae"])],
+    [(["--seeds", 0], ["--seeds", "0"]), (["--methods", "vae,nix"], ["'nix'", "betavae"])],
 )
 def test_the_command_refuses_bad_input_before_it_loads_data(disbench, monkeypatch, arguments, words):
     def loaded(*_, **__):

@@ -92,10 +92,32 @@ class Stream:
 
 
 class Graph:
-    """A graph, which was recorded by computing the step once."""
+    """A recorded graph; to replay it is nothing, since no tensor has a value.
+
+    Attributes:
+        seen: the `Watch` of what was recorded.
+    """
+
+    def register_generator_state(self, generator):
+        assert generator.device.type == "cuda"
 
     def replay(self):
-        pass
+        assert self.seen
+
+
+class Capture:
+    """`torch.cuda.graph`: the work within it is done once, and watched."""
+
+    def __init__(self, graph, **_):
+        self.graph = graph
+
+    def __enter__(self):
+        self.graph.seen = Watch()
+        self.graph.seen.__enter__()
+        CAPTURED.append(self.graph.seen)
+
+    def __exit__(self, *error):
+        self.graph.seen.__exit__(*error)
 
 
 @contextlib.contextmanager
@@ -109,6 +131,7 @@ def present():
         "is_bf16_supported": lambda *_, **__: True,
         "device_count": lambda: 1,
         "current_device": lambda: 0,
+        "set_device": lambda _: None,
         "get_device_name": lambda *_: "a fake GPU",
         "synchronize": lambda *_: note_wait("torch.cuda.synchronize"),
         "empty_cache": lambda: None,
@@ -116,7 +139,7 @@ def present():
         "current_stream": lambda *_: stream,
         "stream": lambda *_: contextlib.nullcontext(),
         "CUDAGraph": Graph,
-        "graph": lambda *_, **__: contextlib.nullcontext(),
+        "graph": Capture,
         "is_current_stream_capturing": lambda: False,
     }
     with contextlib.ExitStack() as stack:
@@ -156,7 +179,8 @@ def converted(module, convert, recurse=True):
     return module
 
 
-WATCHES = []
+# the watches that are open, and those of all recordings
+WATCHES, CAPTURED = [], []
 
 
 def note_wait(what):
@@ -166,7 +190,7 @@ def note_wait(what):
 
 
 class Watch(Kernels):
-    """Counts kernels, and what would cost time on a GPU or fail there, each as "operation, file:line: code".
+    """Counts kernels, and what would cost time on a GPU or fail there, each as "operation, place".
 
     Attributes:
         waits: what makes the host wait for the device: numbers read back, shapes that depend on values,
@@ -249,11 +273,14 @@ def depends_on_values(func, args):
 
 
 def place():
-    """Where the project's own code stands: "file:line: code" of the innermost call, these helpers apart."""
+    """The innermost call of the project's own code: "file:line in function: code"."""
     frame = sys._getframe(1)
     while frame and not is_ours(frame.f_code.co_filename):
         frame = frame.f_back
-    return line_of(frame.f_code.co_filename, frame.f_lineno) if frame else "somewhere"
+    if not frame:
+        return "somewhere"
+    code = frame.f_code
+    return written(code.co_filename, frame.f_lineno, code.co_name)
 
 
 @functools.cache
@@ -262,11 +289,11 @@ def is_ours(file):
     return ROOT in path.parents and path not in NOT_WATCHED and "site-packages" not in path.parts
 
 
-def line_of(file, number):
-    return f"{Path(file).name}:{number}: {linecache.getline(file, number).strip()}"
+def written(file, number, function):
+    return f"{Path(file).name}:{number} in {function}: {linecache.getline(file, number).strip()}"
 
 
 def place_of(error):
     """Likewise for where an error was raised."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if is_ours(frame.filename)]
-    return line_of(frames[-1].filename, frames[-1].lineno) if frames else "somewhere"
+    return written(frames[-1].filename, frames[-1].lineno, frames[-1].name) if frames else "somewhere"

@@ -11,22 +11,22 @@ import json
 import sys
 import tempfile
 from pathlib import Path
+from unittest import mock
 
 import faults
 import numpy as np
 import torch
-from device import CUDA, Watch, place_of, present, tensors
-from torch.utils._pytree import tree_map_only
+from device import CAPTURED, CUDA, Watch, place_of, present, tensors
 
 from disbench import models
 from disbench.benchmark.datasets import cache
 from disbench.benchmark.datasets.dataset import Dataset, FileStorage
-from disbench.benchmark.training.gpu import Tuning
+from disbench.benchmark.training.gpu import Recording, Tuning
 from disbench.benchmark.training.strategies import Branches, Fused, Single
-from disbench.benchmark.training.trainer import State, Trainer
+from disbench.benchmark.training.trainer import Trainer
 
-STRATEGIES = {"single": (Single, 1), "fused": (Fused, 2), "branches": (Branches, 2)}
-# whose faults show only where seeds are stacked, or might hide there
+STRATEGIES = {"single": (Single, 1), "stacked": (Fused, 2), "branches": (Branches, 2)}
+# those whose reports might differ where seeds are stacked
 STACKED_FAULTS = ("NoFault", "TensorOfTheHost", "NumberOfTheHost", "StepRead", "UploadedConstant")
 
 
@@ -50,9 +50,12 @@ class Seen(dict):
         except Exception as raised:
             first, *_ = str(raised).splitlines() or [""]
             error = f"{type(raised).__name__}: {first}, {place_of(raised)}"
+        self.add(phase, watch, error)
+        return result
+
+    def add(self, phase, watch, error=None):
         notes = {kind: getattr(watch, kind) for kind in ("waits", "uploads", "host", "mixed", "products")}
         self[phase] = {"error": error, "kernels": watch.launched.total(), "bytes": watch.moved, **notes}
-        return result
 
 
 def set_up(build, data, strategy, **tuning):
@@ -64,39 +67,38 @@ def set_up(build, data, strategy, **tuning):
     return trainer, methods
 
 
-def watch_step(seen, phase, trainer):
-    """Watches a step, on copies of its arguments, as a recorded graph has them."""
-    arguments = seen.watch("arguments", trainer.arguments, trainer.step)
-    copies = tree_map_only(torch.Tensor, torch.clone, arguments)
-    seen.watch(phase, trainer.compute, *copies)
-
-
 def examine(build, data, strategy):
-    """One method trained in one way: a first step, its state kept and restored, the next step, a monitor.
+    """One method trained in one way: an eager step, its state kept and restored, a recorded step, a monitor.
 
-    The first step is in bf16, but for branches, each of which takes a single seed's step.
+    The eager step is in bf16, but for branches, each of which takes a single seed's step.
     """
     seen = Seen()
     alone = strategy == "branches"
     trainer, methods = set_up(build, data, strategy, precision="float32" if alone else "bf16")
-    if alone:
-        trainer.advance()
-    else:
-        watch_step(seen, "compute in bf16", trainer)
-        trainer.tuning = dataclasses.replace(trainer.tuning, precision="float32")
-        seen.watch("state", lambda: keep_and_restore(trainer))
-    watch_step(seen, "compute", trainer)
+    seen.watch("eager step", trainer.advance)
+    if not alone:
+        seen.watch("state", lambda: trainer.restore(trainer.states()))
+    trainer.tuning = dataclasses.replace(trainer.tuning, precision="float32", graph=True)
+    # the step before has made what the optimisers gather, which is all that a warm-up is for here
+    with mock.patch.object(Recording, "warm_up", no_warm_up):
+        watch_recording(seen, trainer)
     seen.watch("monitor", trainer.monitor)
     if strategy == "single":
         seen.watch("pictures", draw, methods[0], data)
     return seen
 
 
-def keep_and_restore(trainer):
-    """The states go to the host, as into a file, and come back."""
-    states = [trainer.state(i) for i in range(len(trainer.seeds))]
-    on_host = [tree_map_only(torch.Tensor, torch.Tensor.cpu, vars(state)) for state in states]
-    trainer.restore([State(**kept) for kept in on_host])
+def no_warm_up(recording, step):
+    recording.stream = torch.cuda.Stream()
+
+
+def watch_recording(seen, trainer):
+    """Watches what is recorded of a step, and what a replay adds to it."""
+    CAPTURED.clear()
+    seen.watch("recording", trainer.advance)
+    for recorded in CAPTURED:
+        seen.add("recorded step", recorded)
+    seen.watch("replay", trainer.advance)
 
 
 @torch.no_grad()
@@ -121,12 +123,15 @@ def draw(method, data):
 
 
 def examine_recording(build, data, strategy):
-    """A step recorded as a graph, and what a replay copies into its arguments."""
+    """A step recorded as a graph from the start, with its warm-up."""
     seen = Seen()
-    trainer, _ = set_up(build, data, strategy, graph=True)
-    seen.watch("recording", trainer.advance)
-    seen.watch("compute", trainer.compute, *trainer.recording.arguments)
-    seen.watch("replay", trainer.advance)
+    watch_recording(seen, set_up(build, data, strategy, graph=True)[0])
+    return seen
+
+
+def examine_fault(build, data, strategy):
+    seen, (trainer, _) = Seen(), set_up(build, data, strategy)
+    seen.watch("step", trainer.compute, *trainer.arguments(trainer.step))
     return seen
 
 
@@ -153,10 +158,9 @@ def main(path):
             case = examine_recording(functools.partial(build, "betavae"), data, strategy)
             found["recordings"][strategy] = case
         for fault in faults.ALL:
-            for strategy in ("single", "fused") if fault in STACKED_FAULTS else ("single",):
-                seen = Seen()
-                watch_step(seen, "compute", set_up(functools.partial(spoil, fault), data, strategy)[0])
-                found["faults"][f"{fault}, {strategy}"] = seen
+            for strategy in ("single", "stacked") if fault in STACKED_FAULTS else ("single",):
+                case = examine_fault(functools.partial(spoil, fault), data, strategy)
+                found["faults"][f"{fault}, {strategy}"] = case
     Path(path).write_text(json.dumps(found, indent=1), "utf-8")
 
 
