@@ -41,21 +41,25 @@ def noise_pictures(folder, side=64, n=200):
 class Seen(dict):
     """What was seen in each phase of a case, by the phase's name."""
 
-    def watch(self, phase, work, *arguments):
-        """The result of a piece of work; None where it failed, which is noted like all else."""
-        watch, result, error = Watch(), None, None
+    def do(self, phase, work, *arguments):
+        """Does a piece of work, and notes how it failed where it did."""
+        self[phase] = {"error": None}
         try:
-            with watch:
-                result = work(*arguments)
+            work(*arguments)
         except Exception as raised:
             first, *_ = str(raised).splitlines() or [""]
-            error = f"{type(raised).__name__}: {first}, {place_of(raised)}"
-        self.add(phase, watch, error)
-        return result
+            self[phase]["error"] = f"{type(raised).__name__}: {first}, {place_of(raised)}"
 
-    def add(self, phase, watch, error=None):
+    def watch(self, phase, work, *arguments):
+        """Likewise, and notes all that it did."""
+        with Watch() as watch:
+            self.do(phase, work, *arguments)
+        self.add(phase, watch)
+
+    def add(self, phase, watch):
         notes = {kind: getattr(watch, kind) for kind in ("waits", "uploads", "host", "mixed", "products")}
-        self[phase] = {"error": error, "kernels": watch.launched.total(), "bytes": watch.moved, **notes}
+        known = self.get(phase, {"error": None})
+        self[phase] = {**known, "kernels": watch.launched.total(), "bytes": watch.moved, **notes}
 
 
 def set_up(build, data, strategy, **tuning):
@@ -67,25 +71,31 @@ def set_up(build, data, strategy, **tuning):
     return trainer, methods
 
 
-def examine(build, data, strategy):
-    """One method trained in one way: an eager step, its state kept and restored, a recorded step, a monitor.
+def examine(build, data):
+    """One method trained in every way: an eager step, its state restored, a recorded step, a monitor.
 
-    The eager step is in bf16, but for branches, each of which takes a single seed's step.
+    The eager steps are in bf16. Branches, each of which takes a single seed's steps, go on from its state.
     """
-    seen = Seen()
-    alone = strategy == "branches"
-    trainer, methods = set_up(build, data, strategy, precision="float32" if alone else "bf16")
-    seen.watch("eager step", trainer.advance)
-    if not alone:
-        seen.watch("state", lambda: trainer.restore(trainer.states()))
+    found = {strategy: Seen() for strategy in STRATEGIES}
+    for strategy in ("single", "stacked"):
+        trainer, methods = set_up(build, data, strategy, precision="bf16")
+        found[strategy].watch("eager step", trainer.advance)
+        go_on(found[strategy], trainer, trainer.states())
+        if strategy == "single":
+            states = trainer.states()
+            found[strategy].do("pictures", draw, methods[0], data)
+    go_on(found["branches"], set_up(build, data, "branches")[0], 2 * states)
+    return found
+
+
+def go_on(seen, trainer, states):
+    """Restores the states, takes a recorded step from there, and looks."""
+    seen.do("restore", trainer.restore, states)
     trainer.tuning = dataclasses.replace(trainer.tuning, precision="float32", graph=True)
     # the step before has made what the optimisers gather, which is all that a warm-up is for here
     with mock.patch.object(Recording, "warm_up", no_warm_up):
         watch_recording(seen, trainer)
-    seen.watch("monitor", trainer.monitor)
-    if strategy == "single":
-        seen.watch("pictures", draw, methods[0], data)
-    return seen
+    seen.do("monitor", trainer.monitor)
 
 
 def no_warm_up(recording, step):
@@ -95,7 +105,7 @@ def no_warm_up(recording, step):
 def watch_recording(seen, trainer):
     """Watches what is recorded of a step, and what a replay adds to it."""
     CAPTURED.clear()
-    seen.watch("recording", trainer.advance)
+    seen.do("recording", trainer.advance)
     for recorded in CAPTURED:
         seen.add("recorded step", recorded)
     seen.watch("replay", trainer.advance)
@@ -151,10 +161,10 @@ def main(path):
         missing = set(Trainer.__subclasses__()) - {kind for kind, _ in STRATEGIES.values()}
         assert not missing, missing
         found = {"strategies": seeds, "methods": {}, "recordings": {}, "faults": {}}
+        for name in models.names():
+            ways = examine(functools.partial(build, name), data)
+            found["methods"] |= {f"{name}, {strategy}": case for strategy, case in ways.items()}
         for strategy in STRATEGIES:
-            for name in models.names():
-                case = examine(functools.partial(build, name), data, strategy)
-                found["methods"][f"{name}, {strategy}"] = case
             case = examine_recording(functools.partial(build, "betavae"), data, strategy)
             found["recordings"][strategy] = case
         for fault in faults.ALL:
