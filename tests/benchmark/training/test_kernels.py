@@ -72,8 +72,9 @@ def small(name, **changes):
     return models.configure(name, "mini", {"batch": 4, **changes})
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
-@pytest.mark.parametrize("name", ["betavae", "jointvae", "infogan_cr"])
+@pytest.mark.parametrize(
+    ("name", "strategy"), [*(("jointvae", strategy) for strategy in STRATEGIES), ("infogan_cr", "single")]
+)
 def test_a_step_that_is_not_computed_has_the_kernels_of_one_that_is(name, strategy):
     """The step is InfoGAN-CR's last kind; the trainer's second one, since the first makes Adam's moments."""
     seeds = 1 if strategy == "single" else 2
@@ -93,8 +94,8 @@ def test_a_step_that_is_not_computed_has_the_kernels_of_one_that_is(name, strate
 
 
 def test_stacked_seeds_share_their_kernels_and_branches_do_not():
-    alone, stacked, branches = (count("vae", small("vae"), DATA, name, 8, CPU) for name in STRATEGIES)
-    assert stacked.kernels < alone.kernels / 4
+    alone, stacked, branches = (count("vae", small("vae"), DATA, name, 4, CPU) for name in STRATEGIES)
+    assert stacked.kernels < alone.kernels / 2
     assert branches.kernels == pytest.approx(alone.kernels, rel=0.1)
 
 
@@ -106,11 +107,11 @@ def test_a_step_that_depends_on_a_value_is_computed():
 
 def test_the_command_prints_a_row_for_each_method_and_strategy(disbench, monkeypatch):
     monkeypatch.setattr("disbench.benchmark.datasets.load", lambda *_, **__: DATA)
-    code, out, _ = disbench("bench", "kernels", "--methods", "vae,gan", "--seeds", 3, "--device", "cpu")
+    code, out, _ = disbench("bench", "kernels", "--methods", "vae,betavae", "--seeds", 3, "--device", "cpu")
     rows = [line.split() for line in out.splitlines()[2:]]
     ways = [("single", "1"), ("stacked", "3"), ("branches", "3")]
     assert code == 0
-    assert [tuple(row[:3]) for row in rows] == [(name, *way) for name in ("vae", "gan") for way in ways]
+    assert [tuple(row[:3]) for row in rows] == [(name, *way) for name in ("vae", "betavae") for way in ways]
     for *_, kernels, moved, least in rows:
         assert float(kernels) > 0
         assert float(moved) > float(least) > 0
