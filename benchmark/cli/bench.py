@@ -159,6 +159,47 @@ def cores(
 
 
 @app.command()
+def kernels(
+    methods: Annotated[str, typer.Option(help="Methods, separated by commas.")] = "betavae,ibgan",
+    config: Annotated[str, typer.Option(help="Named config: mini or paper.")] = "mini",
+    dataset: Annotated[str, typer.Option(help="Data set.")] = "dsprites",
+    size: Annotated[int, typer.Option(help="Image size in pixels (0: 32, or the data set's own).")] = 0,
+    seeds: Annotated[int, typer.Option(help="Number of seeds that train together.", min=1)] = 2,
+    device: Device = "auto",
+    data_dir: DataDir = None,
+) -> None:
+    """Count the kernels of a training step, and the bytes that they move, for each strategy.
+
+    A kernel is an operation of torch that computes values. All numbers are per step and seed; nothing is
+    timed. "least MB" is what must be moved at least (see `speed.traffic`).
+    """
+    import torch
+
+    from disbench import models
+    from disbench.benchmark import datasets
+    from disbench.benchmark.datasets.loading import usual_size
+    from disbench.benchmark.training import speed
+    from disbench.benchmark.training.gpu import choose_device
+    from disbench.benchmark.training.kernels import STRATEGIES, count
+    from disbench.benchmark.training.seeds import stream
+
+    where = torch.device(choose_device(device))
+    configs = {name: models.configure(name, config) for name in methods.split(",")}
+    data = datasets.load(dataset, size=size or usual_size(dataset, 32), data_dir=data_dir)
+    print(f"a step of one seed on {where}; {data.name} {data.shape[1]}x{data.shape[2]}, config {config}")
+    print(f"{'method':<16} {'strategy':<9} {'S':>3} {'kernels':>9} {'MB':>9} {'least MB':>9}")
+    for name, settings in configs.items():
+        least = speed.traffic(models.build(name, settings, data.info, stream(0, "weights")), data)
+        for strategy in STRATEGIES if seeds > 1 else STRATEGIES[:1]:
+            counted = count(name, settings, data, strategy, seeds, where)
+            print(
+                f"{name:<16} {strategy:<9} {counted.seeds:>3} {counted.kernels:>9,.1f} "
+                f"{counted.moved / 1e6:>9,.1f} {least / 1e6:>9,.1f}",
+                flush=True,
+            )
+
+
+@app.command()
 def metrics(
     only: Annotated[
         str, typer.Option("--metrics", help="Metrics, separated by commas (default: all but dci).")
