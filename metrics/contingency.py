@@ -279,13 +279,22 @@ def prior_rmse(table: ContingencyTable, *, preset: str = "elastic", match: str =
         raise unknown("match of prior_rmse", match, ("majority", "hungarian", "sorted"))
     read_as = c.argmax(axis=1)
     order = np.argsort(-p_hat, kind="stable")
-    shares = ", ".join(f"{p_hat[i]:.3f} (read as class {read_as[i]})" for i in order)
+    empty = c.sum(axis=1) == 0
+    as_class = ["without images" if empty[i] else f"read as class {read_as[i]}" for i in range(len(p_hat))]
+    shares = ", ".join(f"{p_hat[i]:.3f} ({as_class[i]})" for i in order)
+    without = np.flatnonzero(empty)
+    missing = f"no image was counted for {len(without)} of {len(p_hat)} latents "
+    missing += f"({', '.join(map(str, without))})"
+    if match == "majority":
+        missing += "; their learned shares count as those of class 0"
     return Score(
         math.sqrt(((assigned - p) ** 2).mean()),
         parts={"assigned": assigned, "learned": p_hat, "read_as": read_as},
         warnings=(
-            f"the {len(p_hat)} latents are read as {len(set(read_as))} of {len(p)} classes; learned shares: "
-            f"{shares}; shares of the classes: {', '.join(f'{share:.3f}' for share in table.class_prior)}",
+            f"the {len(p_hat)} latents are read as {len(set(read_as[~empty]))} of {len(p)} classes; learned "
+            f"shares: {shares}; shares of the classes: "
+            f"{', '.join(f'{share:.3f}' for share in table.class_prior)}",
+            *((missing,) if empty.any() else ()),
         ),
     )
 

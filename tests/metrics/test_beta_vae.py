@@ -44,6 +44,24 @@ def test_codes_of_tiny_scale_need_standardising(table, rng):
     assert beta_vae(codes, SIZES, rng=rng, standardise=True, **SMALL).score == 1
 
 
+def test_a_score_that_the_unit_of_the_codes_decides_says_so(table, rng):
+    s = beta_vae(1e-3 * table, SIZES, rng=rng, **SMALL)
+    assert s.parts["standardised"] == 1
+    said = f"with standardised differences (standardise=True) it is 1.000, not {s.score:.3f}"
+    assert any(warning.startswith(said) for warning in s.warnings)
+    for settings in ({}, {"standardise": True}):
+        s = beta_vae(table, SIZES, rng=rng, **SMALL, **settings)
+        assert not any("standardised differences" in warning for warning in s.warnings)
+
+
+def test_the_papers_classifier_does_not_depend_on_the_unit(table):
+    scores = {
+        beta_vae(unit * table, SIZES, rng=np.random.default_rng(1), preset="higgins2017", **SMALL).score
+        for unit in (1e-4, 1, np.array([1e-3, 1, 1e3]))
+    }
+    assert len(scores) == 1
+
+
 def test_one_against_the_rest_is_another_classifier(table, rng):
     assert beta_vae(table, SIZES, rng=rng, preset="dlib_liblinear", **SMALL).score == 1
     with pytest.raises(UsageError, match="unknown solver of beta_vae 'adagrad'"):

@@ -98,6 +98,18 @@ def test_fewer_latents_than_classes_leave_classes_without_prior():
     assert prior_rmse(t, match="sorted").score == pytest.approx(np.sqrt((0.2**2 + 0.1**2 + 0.1**2) / 3))
 
 
+def test_a_latent_without_images_is_named():
+    """Its share of 0.4 goes to class 0, which no image says."""
+    t = ContingencyTable(np.array([[0, 9], [0, 0]]), np.array([0.6, 0.4]), np.array([0.5, 0.5]))
+    s = prior_rmse(t)
+    assert s.parts["assigned"].tolist() == [0.4, 0.6]
+    assert any(w.startswith("no image was counted for 1 of 2 latents (1); their learned") for w in s.warnings)
+    assert "0.400 (without images)" in s.warnings[0]
+    assert "read as 1 of 2 classes" in s.warnings[0]
+    full = ContingencyTable(np.array([[0, 9], [1, 0]]), np.array([0.6, 0.4]), np.array([0.5, 0.5]))
+    assert len(prior_rmse(full).warnings) == 1
+
+
 def test_a_tie_goes_to_the_lowest_class():
     t = ContingencyTable(np.array([[5, 5], [0, 9]]), np.array([0.3, 0.7]), np.array([0.3, 0.7]))
     assert prior_rmse(t).score == 0
