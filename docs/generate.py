@@ -588,7 +588,8 @@ def cli_page() -> str:
 
     text = [
         "# Command line\n\nEvery command accepts `--help` and, repeatedly, `--plugin FILE.py`. A usage error "
-        "is one sentence with exit code 2; a run with failed seeds exits with 1.\n"
+        "is one sentence with exit code 2; a run exits with 0 only when every seed that it was asked for is "
+        "done.\n"
     ]
     text += _commands(typer.main.get_command(app), "disbench")
     return "\n".join(text)

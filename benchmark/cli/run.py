@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130  # as a shell reports a program that Ctrl-C ended
 TIME_IS_UP = 75  # EX_TEMPFAIL of sysexits.h: not failed, run it again
+HELD = 69  # EX_UNAVAILABLE of sysexits.h: another process has the rest
 STATES = ("done", "running", "stopped", "failed")
 
 
@@ -121,8 +122,8 @@ def run(
 ) -> None:
     """Train and score methods over seeds; repeat the command to resume.
 
-    Exit codes: 0 all done, 1 some seeds failed, 2 usage error, 75 stopped by --max-seconds with seeds
-    remaining, 130 stopped by Ctrl-C.
+    Exit codes: 0 all done, 1 some seeds failed, 2 usage error, 69 none failed but another disbench process
+    trains some, 75 stopped by --max-seconds with seeds remaining, 130 stopped by Ctrl-C.
     """
     from disbench.benchmark import api
     from disbench.benchmark.sweep.request import Request
@@ -186,6 +187,8 @@ def show_end(run: Run, console: Console) -> None:
         raise typer.Exit(TIME_IS_UP if run.time_is_up else INTERRUPTED)
     if failed:
         raise typer.Exit(1)
+    if outcomes["busy"]:
+        raise typer.Exit(HELD)
 
 
 def status(

@@ -115,7 +115,7 @@ class ScoreEntry:
         )
 
     @classmethod
-    def failed(cls, choice: MetricChoice, error: Exception) -> ScoreEntry:
+    def failed(cls, choice: MetricChoice, error: Exception | SystemExit) -> ScoreEntry:
         """What was asked, with an error of the metric as the reason; its traceback if it was not foreseen."""
         if isinstance(error, UsageError):
             return cls.pending(choice, error.marked)

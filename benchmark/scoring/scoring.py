@@ -81,7 +81,7 @@ class Plan:
 
     choice: MetricChoice
     draws: list[Ints] = field(default_factory=list)
-    error: Exception | None = None
+    error: Exception | SystemExit | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -89,7 +89,7 @@ def plan(choice: MetricChoice, source: Source, data: Dataset, draws: int) -> Pla
     """The rows that a metric asks for, draw by draw, of those that the source has."""
     try:
         return _plan(choice, source, data, draws)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         # such as an error of a plug-in
         return Plan(choice, error=error)
 
@@ -211,7 +211,7 @@ def score(
             raise StoppedError
         try:
             entries.append(material.entry(planned, draws))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             # of this metric and not of the others, unless nothing can go on
             if isinstance(error, StoppedError) or disk_is_full(error):
                 raise

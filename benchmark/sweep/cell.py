@@ -195,8 +195,8 @@ class Group:
         except StoppedError:
             for cell in self.going():
                 self.end(cell, "stopped")
-        except Exception as error:
-            # an error of one group must not end the others
+        except (Exception, SystemExit) as error:
+            # an error of one group, or a method that ends the program, must not end the others
             for cell in self.going():
                 self.fail(cell, error)
         if too_much:
@@ -215,7 +215,7 @@ class Group:
                 self.end(cell, "done")
             except StoppedError:
                 self.end(cell, "stopped")
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 self.fail(cell, error)
 
     @property
@@ -252,7 +252,7 @@ class Group:
         self.outcomes[cell] = outcome
         self.files[cell].finish(outcome, why)
 
-    def fail(self, cell: Cell, error: Exception) -> None:
+    def fail(self, cell: Cell, error: Exception | SystemExit) -> None:
         """Notes an error as outcome and writes it, if the disk has room."""
         try:
             self.end(cell, "failed", failure(error, self.folders[cell]))
@@ -381,6 +381,8 @@ def failure(error: BaseException, folder: Path | None = None) -> Failure:
         folder: where it arose, if this process wrote there: an error of the system then names it.
     """
     name, message = type(error).__name__, str(error)
+    if isinstance(error, SystemExit):
+        message = f"the code of a method or metric called sys.exit({message})"
     if isinstance(error, DivergedError):
         return Failure(name, message, step=error.step, term=error.term)
     if isinstance(error, OSError) and folder is not None:

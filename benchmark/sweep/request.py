@@ -249,7 +249,7 @@ def advise(entry: plan.Entry, data: datasets.Dataset) -> str | None:
         method = models.build(entry.method, config, data.info, seed=0)
     except UsageError as error:
         raise UsageError(f"{entry.method} on {data.name}: {error}") from None
-    except Exception:
+    except (Exception, SystemExit):
         # a fault of its code: its seeds will say so, and the other methods train
         return None
     sentence = method.advice()

@@ -15,8 +15,10 @@ from disbench.benchmark import datasets, protocols
 from disbench.benchmark.protocols import MetricChoice
 from disbench.benchmark.runs import store
 from disbench.benchmark.runs.store import Status
+from disbench.benchmark.scoring import scoring
 from disbench.benchmark.sweep import plan, workers
 from disbench.benchmark.sweep.cell import run_group
+from disbench.benchmark.training import strategies
 from disbench.errors import UsageError
 from disbench.files import read_json
 from disbench.metrics import registry
@@ -91,6 +93,58 @@ def test_a_seed_whose_process_dies_each_time_fails_alone(planned, tmp_path):
     assert dict(workers.sweep(run, cells, setting, options, 2))[cells[0]] == "failed"
     again = plan.Options(data_dir=tmp_path / "data", retry_failed=True)
     assert set(dict(workers.sweep(run, cells, setting, again, 2)).values()) == {"done"}
+
+
+def test_a_method_that_ends_the_program_fails_alone(planned, tmp_path, monkeypatch):
+    setting, cells = planned
+    compute = strategies.Single.compute
+
+    def leaving(made, *arguments):
+        if made.seeds == (1,):
+            sys.exit("enough")
+        return compute(made, *arguments)
+
+    monkeypatch.setattr(strategies.Single, "compute", leaving)
+    run = store.open_run(tmp_path / "r")
+    options = plan.Options(data_dir=tmp_path / "data")
+    found = dict(workers.sweep(run, cells, setting, options, jobs=1))
+    assert [found[cell] for cell in cells] == ["done", "failed", "done"]
+    assert "called sys.exit(enough)" in Status.read(run / cells[1].folder).why
+
+
+def test_a_metric_that_ends_the_program_is_without_a_score(planned, tmp_path, monkeypatch):
+    setting, cells = planned
+    monkeypatch.setattr(scoring._Material, "measure", lambda *of: sys.exit(3))
+    run = store.open_run(tmp_path / "r")
+    assert run_group(run, cells[:1], setting, plan.Options(data_dir=tmp_path / "data")) == ["done"]
+    (entry,) = store.scores(run / cells[0].folder)
+    assert entry.score is None
+    assert "3" in entry.reason
+
+
+def test_seeds_of_another_process_have_an_exit_code_of_their_own(disbench, tmp_path, tiny_grid):
+    grid = tiny_grid(tmp_path / "grid.npz")
+    arguments = ("run", "--methods", "betavae", "--protocol", "smoke", "--dataset", grid, "--seeds", 2)
+    arguments += (
+        "--jobs",
+        1,
+        "--out",
+        tmp_path / "r",
+        "--set",
+        "betavae.steps=3",
+        "--set",
+        "betavae.batch=4",
+    )
+    assert disbench(*arguments)[0] == 0
+    (folder,) = (tmp_path / "r").glob("*/seed-1")
+    for name in ("status.json", "scores.json", "checkpoint.pt"):
+        (folder / name).unlink()
+    with store.hold(folder) as ours:
+        assert ours
+        code, out, _ = disbench(*arguments)
+    assert code == 69
+    assert "1 seeds are being trained by another disbench process" in out
+    assert disbench(*arguments)[0] == 0
 
 
 def test_a_worker_whose_parent_is_gone_stops(planned, tmp_path):
