@@ -247,3 +247,9 @@ def per_factor(name: str, setting: str, value: T | tuple[T, ...], k: int) -> tup
             f"{name}: {setting} has {len(value)} entries, but {k} factors vary; pass {setting}= with as many"
         )
     return value
+
+
+def need_whole(name: str, setting: str, value: object) -> None:
+    """Refuses a setting that is neither None nor a whole number from 1 on."""
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+        raise UsageError(f"{name}: {setting} must be a whole number from 1 on, but is {value}")

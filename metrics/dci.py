@@ -28,20 +28,21 @@ Traps:
   .83 accuracy and scored .17 on fresh rows; look at `parts`, not at the fit.
 - C divides by log d, so adding dead codes raises it. Compare models of equal d, or prune first.
 - Impurity importance favours codes of many values, and shares itself out at random among copies.
-- It is the slowest metric by far: minutes where the others take a second.
+- It is the slowest metric by far without numba: minutes where the others take a second. With it
+  (`pip install "disbench[fast]"`) it takes seconds, see `boosted_trees`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-from sklearn.ensemble import GradientBoostingClassifier, RandomForestRegressor
+from sklearn.ensemble import RandomForestRegressor
 from sklearn.linear_model import Lasso
 from sklearn.model_selection import cross_val_score
 
 from disbench.errors import unknown
-from disbench.metrics import arrays, checks, parallel
+from disbench.metrics import arrays, boosted_trees, checks, parallel
 from disbench.metrics.arrays import Array, Floats, Ints, Split
 from disbench.metrics.registry import Score, Setting, metric
 
@@ -77,11 +78,13 @@ def _one_minus_entropy(rows: Floats) -> Floats:
     return np.where(total[:, 0] > 0, np.clip(1 - h, 0, 1), 0.0)
 
 
-def _seconds(n: int, d: int, values: int, model: Setting, trees: Setting) -> float:
+def _seconds(n: int, d: int, values: int, settings: Mapping[str, Setting]) -> float:
     """Trees are grown for each value of a factor by boosting, and for each factor by a forest."""
-    given = trees if isinstance(trees, int) else None
-    each = {"boosting": 3.0 * (given or 100), "forest": 0.2 * (given or 10), "lasso_cv": 2.5}
-    return each.get(str(model), 0.1) * arrays.work(n, d, values)
+    size, model = arrays.work(n, d, values), settings["model"]
+    given = settings["trees"] if isinstance(settings["trees"], int) else None
+    if model == "boosting":
+        return boosted_trees.seconds(size, given or boosted_trees.ROUNDS, str(settings["library"]))
+    return size * {"forest": 0.2 * (given or 10), "lasso_cv": 2.5}.get(str(model), 0.1)
 
 
 @metric(
@@ -96,7 +99,7 @@ def _seconds(n: int, d: int, values: int, model: Setting, trees: Setting) -> flo
         "ubisoft": {"model": "lasso_cv", "scale": "minmax", "weighted": False, "held_out": False},
     },
     integer_factors=lambda settings: settings["model"] == "boosting",
-    seconds=lambda n, d, values, settings: _seconds(n, d, values, settings["model"], settings["trees"]),
+    seconds=_seconds,
 )
 def dci(
     codes: Floats,
@@ -112,6 +115,7 @@ def dci(
     scale: str = "standard",
     weighted: bool = True,
     held_out: bool = True,
+    library: str = "auto",
     n_jobs: int = -1,
     progress: Callable[[int, int], None] | None = None,
 ) -> Score:
@@ -132,7 +136,9 @@ def dci(
         scale: of codes and factors for a regression: "standard" or "minmax". Boosting takes raw codes.
         weighted: weigh C_k by the factor's importance, as disentanglement_lib does, or alike.
         held_out: fit and test on separate rows; otherwise on all rows, without a split.
-        n_jobs: processes, one factor each; -1 is one per core.
+        library: that grows boosted trees, "numba" or "scikit-learn"; "auto" takes the former, which is many
+            times as fast, where it is installed. `parts` names it, with its version.
+        n_jobs: threads or processes; -1 is one per core. No score depends on it.
         progress: called with (factors done, factors in all).
 
     Examples:
@@ -158,16 +164,29 @@ def dci(
         f"factor {factor} has one value in the rows to fit on, so nothing can be learnt about it"
         for factor in np.flatnonzero(~arrays.varying(factors[train]))
     ]
+    depth_of = checks.per_factor("dci", "depths", depths, k)
+    for setting, number in (("trees", trees), *(("depths", depth) for depth in depth_of)):
+        checks.need_whole("dci", setting, number)
     regress = model != "boosting"
+    used = boosted_trees.used("dci", model, library)
     # trees work in single precision
     z = _scaled(codes, train, scale) if regress else arrays.conditioned(codes, train)[0]
     v = _scaled(factors, train, scale) if regress else factors
-    depth_of = checks.per_factor("dci", "depths", depths, k)
-    jobs = [
-        (z, v[:, factor], train, test, model, trees, depth_of[factor], alpha, arrays.seed(rng))
-        for factor in range(k)
-    ]
-    fits = parallel.each(_fit, jobs, n_jobs, progress)
+    fits: Sequence[tuple[Floats, float, float]]
+    seeds = [arrays.seed(rng) for _ in range(k)]
+    if model == "boosting":
+        rounds, depth = trees or boosted_trees.ROUNDS, boosted_trees.DEPTH
+        tasks = [
+            boosted_trees.Task(z, v[:, factor], train, test, seeds[factor], rounds, depth_of[factor] or depth)
+            for factor in range(k)
+        ]
+        fits = boosted_trees.fit(tasks, library, n_jobs, progress)
+    else:
+        jobs = [
+            (z, v[:, factor], train, test, model, trees, depth_of[factor], alpha, seeds[factor])
+            for factor in range(k)
+        ]
+        fits = parallel.each(_fit, jobs, n_jobs, progress)
     importance = np.stack([fit[0] for fit in fits], axis=1)  # (d, k)
     train_quality, test_quality = (np.array([fit[side] for fit in fits]) for side in (1, 2))
     D, per_code, rho = disentanglement(importance)
@@ -190,6 +209,7 @@ def dci(
             "weights": rho,
             "factors": per_factor,
             "factors_informativeness": test_quality,
+            "library": used,
         },
         live=arrays.varying(codes),
         warnings=tuple(notes),
@@ -221,12 +241,8 @@ def _fit(
     if len(np.unique(v[train])) < 2:
         same = [float((v[rows] == v[train[0]]).mean()) for rows in (train, test)]
         return np.zeros(z.shape[1]), same[0], same[1]
-    predictor: GradientBoostingClassifier | RandomForestRegressor | Lasso
-    if model == "boosting":
-        predictor = GradientBoostingClassifier(
-            n_estimators=trees or 100, max_depth=depth or 3, random_state=seed
-        )
-    elif model == "forest":
+    predictor: RandomForestRegressor | Lasso
+    if model == "forest":
         predictor = RandomForestRegressor(n_estimators=trees or 10, max_depth=depth, random_state=seed)
     elif model == "lasso":
         predictor = Lasso(alpha=alpha)

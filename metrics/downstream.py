@@ -18,24 +18,24 @@ Traps:
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-from sklearn.ensemble import GradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
 from sklearn.model_selection import KFold
 
 from disbench.errors import UsageError, unknown
-from disbench.metrics import arrays, checks, parallel
+from disbench.metrics import arrays, boosted_trees, checks, parallel
 from disbench.metrics.arrays import Floats, Ints, Split
 from disbench.metrics.registry import Score, Setting, metric
 
 
-def _seconds(d: int, values: int, model: Setting, sizes: Setting) -> float:
+def _seconds(d: int, values: int, settings: Mapping[str, Setting]) -> float:
     """The labels decide it, not the rows."""
+    sizes, model = settings["sizes"], settings["model"]
     labels = sum(size for size in sizes if isinstance(size, int)) if isinstance(sizes, tuple) else 0
     if model == "boosting":
-        return 300 * arrays.work(labels, d, values)
+        return boosted_trees.seconds(arrays.work(labels, d, values), name=str(settings["library"]))
     fits = 50 if model == "logistic_cv" else 1
     return fits * labels / 1000 * values / 113 * (0.04 + 0.0006 * d)
 
@@ -49,7 +49,7 @@ def _seconds(d: int, values: int, model: Setting, sizes: Setting) -> float:
         "dlib_boosting_sizes": {"model": "boosting", "sizes": (10, 100, 1000, 10_000)},
     },
     depends_on=("scale", "common scale", "origin"),
-    seconds=lambda n, d, values, settings: _seconds(d, values, settings["model"], settings["sizes"]),
+    seconds=lambda n, d, values, settings: _seconds(d, values, settings),
 )
 def downstream(
     codes: Floats,
@@ -62,6 +62,7 @@ def downstream(
     model: str = "logistic_cv",
     folds: int = 5,
     max_iter: int = 100,
+    library: str = "auto",
     n_jobs: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> Score:
@@ -77,7 +78,8 @@ def downstream(
             or "boosting" (gradient-boosted trees).
         folds: of the cross-validation.
         max_iter: steps of each logistic regression.
-        n_jobs: processes, one factor each; -1 is one per core.
+        library: that grows boosted trees, as for `dci`; `parts` names it, with its version.
+        n_jobs: threads or processes; -1 is one per core. No score depends on it.
         progress: called with (fits done, fits in all).
     """
     k = factors.shape[1]
@@ -87,6 +89,7 @@ def downstream(
     checks.need_rows("downstream", len(train), max(sizes), "to fit on, the largest of sizes")
     if model not in ("logistic_cv", "logistic", "boosting"):
         raise unknown("model of downstream", model, ("logistic_cv", "logistic", "boosting"))
+    used = boosted_trees.used("downstream", model, library)
     units: tuple[str, ...] = ()
     if model == "boosting":
         # trees work in single precision
@@ -95,12 +98,17 @@ def downstream(
         units = checks.about_units(codes)
         checks.check_size("downstream", codes, "model='boosting'")
         z = codes.astype(np.float64)
-    jobs = [
-        (z, factors[:, factor], train[:size], test, model, folds, max_iter, arrays.seed(rng))
-        for size in sizes
-        for factor in range(k)
-    ]
-    fits = parallel.each(_accuracies, jobs, n_jobs, progress)
+    every = [(size, factor, arrays.seed(rng)) for size in sizes for factor in range(k)]
+    fits: Sequence[tuple[float, float, tuple[str, ...]]]
+    if model == "boosting":
+        tasks = [boosted_trees.Task(z, factors[:, j], train[:size], test, seed) for size, j, seed in every]
+        grown = boosted_trees.fit(tasks, library, n_jobs, progress)
+        fits = [
+            (fit.train, fit.test, _alone(task.y[task.train])) for fit, task in zip(grown, tasks, strict=True)
+        ]
+    else:
+        jobs = [(z, factors[:, j], train[:size], test, model, folds, max_iter) for size, j, _ in every]
+        fits = parallel.each(_accuracies, jobs, n_jobs, progress)
     train_accuracy, test_accuracy = np.array([f[:2] for f in fits]).T.reshape(2, len(sizes), k)
     means = test_accuracy.mean(axis=1)
     largest = int(np.argmax(sizes))
@@ -114,26 +122,30 @@ def downstream(
             "mean_test_accuracy": means,
             "min_test_accuracy": test_accuracy.min(axis=1),
             "efficiency": float(arrays.ratio(means[smallest], means[largest])),
+            "library": used,
         },
         live=arrays.varying(codes),
         warnings=(*dict.fromkeys(note for f in fits for note in f[2]), *units),
     )
 
 
+def _alone(y: Ints) -> tuple[str, ...]:
+    """The note about labels y (n,) of one value; none about others."""
+    if len(np.unique(y)) > 1:
+        return ()
+    return (f"with {len(y)} labels some factor shows one value only, which is then the guess for all rows",)
+
+
 def _accuracies(
-    codes: Floats, v: Ints, train: Ints, test: Ints, model: str, folds: int, max_iter: int, seed: int
+    codes: Floats, v: Ints, train: Ints, test: Ints, model: str, folds: int, max_iter: int
 ) -> tuple[float, float, tuple[str, ...]]:
-    """(accuracy on train, on test, notes) of the classifier of one factor v (n,)."""
+    """(accuracy on train, on test, notes) of the logistic regression of one factor v (n,)."""
     z, y = codes[train], v[train]
-    if len(np.unique(y)) < 2:
-        note = f"with {len(y)} labels some factor shows one value only, which is then the guess for all rows"
-        return 1.0, float((v[test] == y[0]).mean()), (note,)
-    notes: tuple[str, ...] = ()
-    classifier: GradientBoostingClassifier | LogisticRegression | LogisticRegressionCV
+    if notes := _alone(y):
+        return 1.0, float((v[test] == y[0]).mean()), notes
+    classifier: LogisticRegression | LogisticRegressionCV
     splits = list(KFold(folds).split(z)) if model == "logistic_cv" and len(z) >= folds else []
-    if model == "boosting":
-        classifier = GradientBoostingClassifier(random_state=seed)
-    elif splits and all(len(np.unique(y[fit])) == len(np.unique(y)) for fit, _ in splits):
+    if splits and all(len(np.unique(y[fit])) == len(np.unique(y)) for fit, _ in splits):
         classifier = LogisticRegressionCV(Cs=10, cv=splits, max_iter=max_iter, scoring="accuracy")
     else:
         if model == "logistic_cv":

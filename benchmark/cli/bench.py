@@ -201,19 +201,16 @@ def kernels(
 
 @app.command()
 def metrics(
-    only: Annotated[
-        str, typer.Option("--metrics", help="Metrics, separated by commas (default: all but dci).")
-    ] = "",
+    only: Annotated[str, typer.Option("--metrics", help="Metrics, separated by commas (default: all).")] = "",
 ) -> None:
     """CPU seconds and peak memory of the metrics on given codes of the size of dSprites.
 
-    The slow dci is measured only if it is named.
+    dci takes minutes if its trees are not grown by numba (pip install "disbench[fast]").
     """
     from disbench import metrics as library
     from disbench.benchmark.scoring import speed
 
-    usual = [name for name in library.names() if name not in speed.SLOW]
-    chosen = [name.strip() for name in only.split(",") if name.strip()] or usual
+    chosen = [name.strip() for name in only.split(",") if name.strip()] or library.names()
     rows = f"{speed.TRAIN_ROWS:,} + {speed.TEST_ROWS:,} rows"
     print(f"{speed.CODES} codes of the grid {speed.SIZES}; tables of {rows}; one thread unless said")
     print("metric                       preset        CPU-s   peak MiB    score")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.metadata
+import importlib.util
 import os
 import platform
 import subprocess
@@ -55,7 +56,10 @@ def environment(device: str, precision: str, way: str) -> dict[str, str | None]:
     """
     import torch
 
-    packages = ("disbench", "numpy", "scipy", "scikit-learn", "pandas", "h5py")
+    packages = ["disbench", "numpy", "scipy", "scikit-learn", "pandas", "h5py"]
+    if importlib.util.find_spec("numba") is not None:
+        # it grows the boosted trees of metrics if it is there
+        packages.append("numba")
     return {
         "python": platform.python_version(),
         # This version names the build too.

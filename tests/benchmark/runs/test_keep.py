@@ -5,7 +5,7 @@ import json
 import pandas as pd
 import pytest
 
-from disbench.benchmark.runs import provenance
+from disbench.benchmark.runs import environment, provenance
 from disbench.benchmark.runs.keep import keep, results_folder
 from disbench.benchmark.runs.rows import gather
 from disbench.errors import UsageError
@@ -128,3 +128,13 @@ def test_a_provenance_file_has_these_keys_in_this_order(writer, save):
     assert values["environments"] == [{"disbench": "0.1.0", "device": "a cpu", "commit": None, "seeds": 2}]
     assert [list(each) for each in values["settings"].values()] == [["method", "variant", "config"]] * 2
     assert [name.rpartition("-")[0] for name in values["settings"]] == ["betavae", "vae"]
+
+
+@pytest.mark.parametrize("found", [None, object()])
+def test_numba_is_among_the_versions_where_it_is(monkeypatch, found):
+    """Then it grows the boosted trees of the metrics."""
+    monkeypatch.setattr(environment.importlib.util, "find_spec", lambda name: found)
+    monkeypatch.setattr(environment.importlib.metadata, "version", lambda name: f"{name} 1")
+    versions = environment.environment("cpu", "float32", "alone")
+    assert versions.get("numba") == (None if found is None else "numba 1")
+    assert versions["numpy"] == "numpy 1"
