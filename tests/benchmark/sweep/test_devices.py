@@ -5,8 +5,6 @@ import dataclasses
 import pytest
 import torch
 
-from disbench.benchmark import datasets, protocols
-from disbench.benchmark.protocols import MetricChoice
 from disbench.benchmark.runs import store
 from disbench.benchmark.runs.store import CellFile, Status
 from disbench.benchmark.sweep import plan, workers
@@ -18,13 +16,8 @@ from disbench.errors import UsageError
 
 
 @pytest.fixture
-def planned(tmp_path, tiny_grid):
-    metric = MetricChoice(name="factor_vae", settings={"votes": 10, "eval_votes": 10}).resolved()
-    setting = protocols.get("smoke").model_copy(update={"metrics": (metric,)})
-    data = datasets.load(tiny_grid(tmp_path / "grid.npz"), data_dir=tmp_path / "data")
-    chosen = plan.entries(setting, ["betavae"], {"betavae": {"steps": "3", "batch": "4"}})
-    cells = plan.plan(setting, chosen, [0, 1, 2, 3], [data])
-    return setting, cells, plan.Options(data_dir=tmp_path / "data")
+def planned(tmp_path, tiny_plan):
+    return *tiny_plan(range(4)), plan.Options(data_dir=tmp_path / "data")
 
 
 @pytest.fixture

@@ -11,8 +11,7 @@ import pytest
 from joblib.externals.loky.backend.reduction import cloudpickle
 
 from disbench import metrics
-from disbench.benchmark import datasets, protocols
-from disbench.benchmark.protocols import MetricChoice
+from disbench.benchmark import protocols
 from disbench.benchmark.runs import store
 from disbench.benchmark.runs.store import Status
 from disbench.benchmark.scoring import scoring
@@ -71,12 +70,8 @@ class Deadly(plan.Options):
 
 
 @pytest.fixture
-def planned(tmp_path, tiny_grid):
-    metric = MetricChoice(name="factor_vae", settings={"votes": 10, "eval_votes": 10}).resolved()
-    setting = protocols.get("smoke").model_copy(update={"metrics": (metric,)})
-    data = datasets.load(tiny_grid(tmp_path / "grid.npz"), data_dir=tmp_path / "data")
-    chosen = plan.entries(setting, ["betavae"], {"betavae": {"steps": "3", "batch": "4"}})
-    return setting, plan.plan(setting, chosen, [0, 1, 2], [data])
+def planned(tiny_plan):
+    return tiny_plan(range(3))
 
 
 def test_a_seed_whose_process_dies_each_time_fails_alone(planned, tmp_path):
