@@ -478,12 +478,12 @@ def _prepare(
 def _leave_out(entry: Metric, arguments: dict[str, Any], given: object) -> Bools:
     """Leaves codes out of the data among the arguments, which are checked, in place; the mask (d,).
 
-    Where none is live, the metric gets one constant code, whose score it knows.
+    Where none is live, the metric gets as many constant codes, whose score it knows.
     """
     name = entry.name
 
     def kept(codes: Floats, mask: Bools) -> Floats:
-        return codes[:, mask] if mask.any() else np.zeros((len(codes), 1))
+        return codes[:, mask] if mask.any() else np.zeros_like(codes)
 
     tables = ("mean", "logvar") if entry.kind == "posterior" else ("codes",)
     codes = arguments[tables[0]]
