@@ -298,6 +298,7 @@ def score(
     factors: ArrayLike | PathLike | None = None,
     bins: int | None = None,
     repeats: int = 1,
+    live: str = "",
     method: str = "",
     config: str = "",
     settings: Mapping[str, object] | None = None,
@@ -328,6 +329,9 @@ def score(
         factors: (n, k) factor values, or a file of them, for codes that bring none.
         bins: number of bins of equal width for continuous factors, for the metrics that need values.
         repeats: number of independent repetitions of each metric.
+        live: which codes count: "kl" (KL to the prior of .1 nats or more, for a source with a posterior),
+            "std" (standard deviation of .05 or more) or "none" (all). By default each preset's own rule, and
+            where some codes have collapsed by their KL, each entry has a second score in `beside`.
         method: disbench method to which a state dict belongs.
         config: named config of the method (default: paper).
         settings: changes to the settings of the method.
@@ -344,8 +348,8 @@ def score(
         console: rich console that shows the progress (default: nothing is printed).
 
     Raises:
-        UsageError: a source that cannot be read or does not fit the data, unknown names, or no metric that
-            can be computed.
+        UsageError: a source that cannot be read or does not fit the data, unknown names, a rule for `live`
+            without the posterior that it needs, or no metric that can be computed.
     """
     for path in several(plugin):
         plugins.load(path)
@@ -368,7 +372,9 @@ def score(
         opened = sources.open_encoder(source, options)
     else:
         opened = sources.open_codes(source, options)
-    return score_all([opened], metrics=metrics, preset=preset, bins=bins, repeats=repeats, console=console)[0]
+    return score_all(
+        [opened], metrics=metrics, preset=preset, bins=bins, repeats=repeats, live=live, console=console
+    )[0]
 
 
 def score_all(
@@ -378,6 +384,7 @@ def score_all(
     preset: str = "",
     bins: int | None = None,
     repeats: int = 1,
+    live: str = "",
     console: Console | None = None,
 ) -> list[Scored]:
     """Scores several opened sources with the same metrics, see `score`."""
@@ -396,7 +403,7 @@ def score_all(
             say(console, sentence)
 
     with progress.counted(console or Console(quiet=True)) as count:
-        scores = sources.score(opened, choices, draws=repeats, progress=count, jobs=-1, tell=tell)
+        scores = sources.score(opened, choices, draws=repeats, progress=count, jobs=-1, tell=tell, live=live)
     return [Scored(one, tuple(entries)) for one, entries in zip(opened, scores, strict=True)]
 
 

@@ -401,6 +401,7 @@ def metric_page(name: str) -> str:
         ["paper", linked(metric.paper)],
         ["default preset", f"`{metric.default_preset}`"],
         ["images encoded", images(metric)],
+        ["live codes", live(metric)],
         ["own cost", "–" if cost is None else f"{cost:g} CPU-s on 10 codes of dSprites' size"],
     ]
     of_file, of_function = sections(doc(module)), sections(doc(metric.fn))
@@ -455,6 +456,15 @@ def of_numbers(metric: Metric) -> str:
     return "yes" if len(fits) == len(metric.presets) else f"with the presets {shown}"
 
 
+def live(metric: Metric) -> str:
+    """Whether codes can be left out, and the presets that do so by their KL."""
+    if not metric.takes_live:
+        return "–"
+    by_kl = [f"`{name}`" for name, used in metric.presets.items() if metric.asks_for_kl(used)]
+    said = f"; by KL with {', '.join(by_kl)}" if by_kl else ""
+    return f"takes `live`{said}: see [which codes count](../which-metric.md#which-codes-count)"
+
+
 def images(metric: Metric) -> str:
     """How many images the default preset asks for, on dSprites' grid."""
     import numpy as np
@@ -465,7 +475,7 @@ def images(metric: Metric) -> str:
         return f"{len(metric.rows(GRID, np.random.default_rng(0))):,} draws on dSprites, each image once"
     if metric.takes("generators"):
         return "by each of M models those of the M - 1 other generators, see the variants"
-    if metric.kind in ("table", "unsupervised"):
+    if metric.kind in ("table", "unsupervised", "posterior"):
         return f"{TRAIN_ROWS + TEST_ROWS:,} rows"
     return "none: it looks at generated images" if metric.kind == "clustering" else "all that are given"
 

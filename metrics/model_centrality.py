@@ -138,7 +138,7 @@ class _Reader:
             variance = np.maximum(self.squares - self.sum**2 / self.n, 0.0) / (self.n - 1)
         else:
             variance = voting.total_variance(mean, within, batch)
-        live = voting.live_codes("model_centrality", variance, prune, threshold, None)
+        live = voting.live_codes("model_centrality", variance, prune, threshold, None, by_kl=False)
         if not live.any():
             return None
         counts = voting.vote_counts(stillest(within, variance, live), held, len(live), codes)

@@ -15,6 +15,9 @@ The kind of a metric says which arguments it takes:
 
 `@metric(...)` registers a function under its own name, fills its settings from a named preset, and checks
 its arrays. A built-in metric is one file in this folder and one test; nothing else lists it.
+
+Every metric of one model's codes takes `live` as well, (d,) True for the codes that count. A function that
+declares it gets the mask. Any other gets the live codes alone, and its parts are of these, in their order.
 """
 
 from __future__ import annotations
@@ -40,6 +43,7 @@ from disbench.metrics import checks
 from disbench.metrics.arrays import Bools, Floats, Ints
 from disbench.metrics.conversion import as_array
 from disbench.metrics.factors import Factors
+from disbench.metrics.live import as_mask, check_logvar
 
 EncodeRows = Callable[[Ints], Floats]
 Scalar = bool | int | float | str
@@ -64,6 +68,12 @@ MEANINGS = {
     ),
 }
 
+# Kinds that take `live`: those of one model's codes.
+OF_CODES = frozenset({"table", "sampling", "unsupervised", "posterior"})
+
+# Value of the setting `prune` for a mask by the KL of each code, where one is given.
+BY_KL = "kl"
+
 # Keywords that are data or do not change the measure; they are not recorded as settings.
 NOT_SETTINGS = frozenset({"preset", "rng", "split", "live", "kl", "n_jobs", "progress"})
 
@@ -75,7 +85,7 @@ class Score:
     Attributes:
         score: the headline value.
         parts: further numbers, arrays per factor or per code, and matrices, by name. Dropped factors have no
-            entry.
+            entry, and neither have the codes that a mask `live` left out, unless the metric itself takes it.
         settings: every setting that was used, by name.
         preset: the name of these settings in publications, with the settings that were changed.
         live: (d,) True for the codes that took part; None for a metric without this distinction.
@@ -206,6 +216,15 @@ class Metric:
     def takes(self, argument: str) -> bool:
         """Whether the function has this argument, such as `rng` or `split`."""
         return argument in inspect.signature(self.fn).parameters
+
+    @property
+    def takes_live(self) -> bool:
+        """Whether it takes the mask `live` of the codes that count."""
+        return self.kind in OF_CODES
+
+    def asks_for_kl(self, settings: Mapping[str, Setting]) -> bool:
+        """Whether these settings take the mask of the codes that are live by their KL, where there is one."""
+        return self.takes_live and settings.get("prune") == BY_KL
 
     def settings(self, preset: str | None = None, **changed: Setting | list[Scalar]) -> dict[str, Setting]:
         """Every setting of a preset, some of them changed.
@@ -345,6 +364,7 @@ def metric(
 
         @functools.wraps(fn)
         def checked(*args: P.args, **kwargs: P.kwargs) -> Score:
+            mask = kwargs.pop("live", None) if kind in OF_CODES and "live" not in own else None
             for word in kwargs:
                 if word not in signature.parameters:
                     raise unknown(f"setting of {name}", word, own)
@@ -354,6 +374,7 @@ def metric(
             used = entry.settings(preset, **given)
             bound.arguments.update(used)
             dropped, n_encoded, notes, named = _prepare(entry, bound.arguments, used)
+            kept = None if mask is None else _leave_out(entry, bound.arguments, mask)
             about_rows: tuple[str, ...] = ()
             if kind == "table" and "split" in own:
                 about_rows = _hold_out(name, bound.arguments)
@@ -371,6 +392,9 @@ def metric(
                     raise UsageError(named(error.marked)) from None
             if not np.isfinite(score.score) and not score.warnings:
                 raise RuntimeError(f"{name}: the score is {score.score} and nothing says why")
+            if kept is not None:
+                score = replace(score, live=_of_all(kept, score.live))
+                notes += _left_out(kept)
             reasons = score.warnings
             if score.live is not None and not score.live.any():
                 reasons = reasons or ("no code is live, so none can tell anything",)
@@ -438,9 +462,7 @@ def _prepare(
         given = Factors.whole(given.factors(np.arange(len(given))), given.names)
     codes, factors = checks.check_table(name, arguments[first], given)
     if kind == "posterior":
-        arguments["logvar"] = checks.check_codes(name, arguments["logvar"])
-        if arguments["logvar"].shape != codes.shape:
-            raise UsageError(f"{name}: mean {codes.shape} and logvar {arguments['logvar'].shape} must match")
+        arguments["logvar"] = check_logvar(name, arguments["logvar"], codes.shape, of="mean")
     kept, dropped = checks.drop_constant(name, factors)
     if refused := entry.refused(kept, settings):
         raise UsageError(
@@ -451,6 +473,49 @@ def _prepare(
     arguments[first], arguments["factors"] = codes, kept.table(entry.needs_values(settings, len(kept.index)))
     notes = (*factors.said, *_dropped_sentences(dropped, factors.names))
     return dropped, len(codes), notes, functools.partial(_named, kept)
+
+
+def _leave_out(entry: Metric, arguments: dict[str, Any], given: object) -> Bools:
+    """Leaves codes out of the data among the arguments, which are checked, in place; the mask (d,).
+
+    Where none is live, the metric gets as many constant codes, whose score it knows.
+    """
+    name = entry.name
+
+    def kept(codes: Floats, mask: Bools) -> Floats:
+        return codes[:, mask] if mask.any() else np.zeros_like(codes)
+
+    tables = ("mean", "logvar") if entry.kind == "posterior" else ("codes",)
+    codes = arguments[tables[0]]
+    if callable(codes):
+        wanted = as_mask(name, given, np.asarray(given).size)
+
+        def encode(rows: Ints) -> Floats:
+            z = checks.check_codes(name, codes(rows))
+            return kept(z, as_mask(name, wanted, z.shape[1]))
+
+        arguments["codes"] = encode
+        return wanted
+    codes = arguments[tables[0]] = checks.check_codes(name, codes)
+    mask = as_mask(name, given, codes.shape[1])
+    for table in tables:
+        arguments[table] = kept(arguments[table], mask)
+    return mask
+
+
+def _of_all(mask: Bools, live: Bools | None) -> Bools:
+    """(d,) Which of all codes took part, of which of those of a mask did."""
+    whole = mask.copy()
+    if live is not None and mask.any():
+        whole[mask] = live
+    return whole
+
+
+def _left_out(mask: Bools) -> tuple[str, ...]:
+    """The sentence about codes that a mask left out."""
+    if mask.all():
+        return ()
+    return (f"{(~mask).sum():,} of {len(mask):,} codes were left out (live); the parts are of the others",)
 
 
 def _named(factors: Factors, sentence: str) -> str:

@@ -7,6 +7,7 @@ arithmetic on row numbers, which costs one random number per image instead of on
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sized
+from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
@@ -14,8 +15,8 @@ import numpy as np
 from disbench.errors import UsageError, unknown
 from disbench.metrics import checks
 from disbench.metrics.arrays import LARGEST, Bools, Floats, Ints
-from disbench.metrics.conversion import as_array
-from disbench.metrics.registry import EncodeRows, Grid, Score, as_grid
+from disbench.metrics.live import KL, as_mask
+from disbench.metrics.registry import BY_KL, EncodeRows, Grid, Score, as_grid
 
 T = TypeVar("T", bound=Sized)
 
@@ -117,7 +118,9 @@ def total_variance(mean: Floats, variance: Floats, batch: int) -> Floats:
     return total
 
 
-def live_codes(name: str, variance: Floats, prune: str, threshold: float, given: Bools | None) -> Bools:
+def live_codes(
+    name: str, variance: Floats, prune: str, threshold: float, given: Bools | None, by_kl: bool = True
+) -> Bools:
     """(d,) True for the codes that may win votes; a constant code never may.
 
     Args:
@@ -125,9 +128,10 @@ def live_codes(name: str, variance: Floats, prune: str, threshold: float, given:
         variance: (d,) of each code over the data.
         prune: "std" keeps a code whose standard deviation reaches the threshold, "var" one whose variance
             does, "relative" one whose standard deviation reaches that share of the largest one; "none" keeps
-            every code that varies.
+            every code that varies. "kl" is the mask that is given, by the KL of each code, or else "std".
         threshold: of that rule.
         given: (d,) a mask that replaces the rule.
+        by_kl: whether the caller can be given a mask, so that it has the rule "kl".
     """
     std = np.sqrt(variance)
     rules = {
@@ -136,12 +140,22 @@ def live_codes(name: str, variance: Floats, prune: str, threshold: float, given:
         "relative": std >= threshold * std.max(),
         "none": std >= 0,
     }
+    if by_kl:
+        rules[BY_KL] = rules["std"]
     if prune not in rules:
         raise unknown(f"prune rule of {name}", prune, rules)
-    live = rules[prune] if given is None else as_array(given, f"{name}: live").astype(bool)
-    if live.shape != variance.shape:
-        raise UsageError(f"{name}: live has shape {live.shape}, but there are {len(variance)} codes")
+    live = rules[prune] if given is None else as_mask(name, given, len(variance))
     return live & (variance > 0)
+
+
+def about_rule(prune: str, threshold: float, given: Bools | None) -> tuple[str, ...]:
+    """What a reader must know where the rule "kl" was asked for and no mask came, see `live_codes`."""
+    if prune != BY_KL or given is not None:
+        return ()
+    return (
+        f"no posterior was given, so codes count as collapsed by a standard deviation below {threshold:g} "
+        f"instead of a KL below {KL:g} nats",
+    )
 
 
 def no_live_code(k: int, live: Bools, adjusted: bool, n_encoded: int) -> Score:
@@ -202,6 +216,7 @@ def majority(
     adjusted: bool,
     n_encoded: int,
     variance: Floats,
+    said: tuple[str, ...] = (),
 ) -> Score:
     """The score of votes.
 
@@ -217,10 +232,12 @@ def majority(
         adjusted: rescale so that chance is 0.
         n_encoded: how many images the votes took.
         variance: (d,) of each code over the data.
+        said: sentences for the score's warnings.
     """
     k = len(grid.varying)
     if not live.any():
-        return no_live_code(k, live, adjusted, n_encoded)
+        dead = no_live_code(k, live, adjusted, n_encoded)
+        return replace(dead, warnings=(*said, *dead.warnings))
     asked = np.searchsorted(grid.varying, factor)
     counts = vote_counts(winner[:votes], asked[:votes], len(live), k)
     decision = counts.argmax(axis=1)
@@ -237,7 +254,7 @@ def majority(
             "variance": variance,
         },
         live=live,
-        warnings=about_votes(grid, n_encoded * votes // len(winner), bool(len(fresh))),
+        warnings=(*said, *about_votes(grid, n_encoded * votes // len(winner), bool(len(fresh)))),
         n_encoded=n_encoded,
     )
 

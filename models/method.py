@@ -166,6 +166,20 @@ class Method(nn.Module):
         """Codes (b, d) of images (b, c, h, w) in [0, 1]: those that the paper evaluates. Deterministic."""
         raise NotImplementedError
 
+    def gaussians(self, images: Tensor) -> tuple[Tensor, Tensor] | None:
+        """The posterior of each code, where it is a Gaussian and the prior is N(0, 1).
+
+        With it, scores know which codes have collapsed to the prior, and metrics can read the posterior.
+
+        Args:
+            images: (b, c, h, w) in [0, 1].
+
+        Returns:
+            Mean (b, d), which is what `represent` gives, and natural log of the variance (b, d); None, the
+            default, for a method without such a posterior.
+        """
+        return None
+
     def generate(self, latents: Tensor) -> Tensor:
         """Images (b, c, h, w) in [0, 1] of latents (b, l), the input of the generator or decoder."""
         raise NotImplementedError

@@ -122,6 +122,9 @@ class VAE(Method):
     def represent(self, x: Tensor) -> Tensor:
         return self.posterior(x)[0]
 
+    def gaussians(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        return self.posterior(images)
+
     def generate(self, latents: Tensor) -> Tensor:
         logits: Tensor = self.decoder(latents)
         return logits.sigmoid()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
     from disbench.benchmark.scoring.entries import ScoreEntry
     from disbench.benchmark.scoring.sources import Opened
+
+LISTED = 20  # codes whose KL fits into a line
 
 
 def score(
@@ -59,6 +62,13 @@ def score(
             help="Number of independent repetitions of each metric; reports mean, std, min and max."
         ),
     ] = 1,
+    live: Annotated[
+        str,
+        typer.Option(
+            help="Which codes count: kl (KL to the prior of .1 nats or more, for codes with a posterior), "
+            "std (standard deviation of .05 or more) or none (all); default: each preset's own rule."
+        ),
+    ] = "",
     method: Annotated[str, typer.Option(help="disbench method to which a state dict belongs.")] = "",
     config: Annotated[str, typer.Option(help="Named config of --method (default: paper).")] = "",
     set_: Annotated[
@@ -110,7 +120,7 @@ def score(
     opened = [sources.open_source(path, options) for path in files]
     progress = Console(stderr=True)
     scored = api.score_all(
-        opened, metrics=metrics, preset=preset, bins=bins, repeats=repeats, console=progress
+        opened, metrics=metrics, preset=preset, bins=bins, repeats=repeats, live=live, console=progress
     )
     opened, scores = [one.opened for one in scored], [one.scores for one in scored]
     if json_:
@@ -153,6 +163,7 @@ def _show_one(console: Console, one: Opened, entries: Sequence[ScoreEntry]) -> N
     say(console, f"{one.title} on {one.data.name}")
     _show_assumed(console, one)
     console.print(table(pd.DataFrame(rows)))
+    _show_codes(console, entries)
     for entry in entries:
         _show_settings(console, entry)
         _show_warnings(console, entry)
@@ -176,6 +187,8 @@ def _show_several(console: Console, opened: Sequence[Opened], scores: Sequence[S
     for one in opened:
         _show_assumed(console, one, f"{one.path}: ")
     console.print(table(pd.DataFrame(rows)))
+    for one, entries in zip(opened, scores, strict=True):
+        _show_codes(console, entries, f"{one.path}: ")
     for entry in scores[0]:
         _show_settings(console, entry)
     for one, entries in zip(opened, scores, strict=True):
@@ -185,6 +198,30 @@ def _show_several(console: Console, opened: Sequence[Opened], scores: Sequence[S
 
 def _show_assumed(console: Console, one: Opened, before: str = "") -> None:
     say(console, *(f"{before}{spelled(note, option)}" for note in one.notes))
+
+
+def _show_codes(console: Console, entries: Sequence[ScoreEntry], before: str = "") -> None:
+    """The KL of each code where some have collapsed, and the scores that these move."""
+    from disbench.metrics.live import KL
+
+    kl = next((entry.kl for entry in entries if entry.kl is not None), ())
+    dead = sum(each < KL for each in kl)
+    if dead:
+        listed = f": {', '.join(f'{each:.2f}' for each in kl)}" if len(kl) <= LISTED else ""
+        say(
+            console,
+            f"{before}{dead} of {len(kl)} codes have collapsed, their KL is below {KL:g} nats{listed}",
+        )
+    for entry in entries:
+        if entry.beside is not None and entry.moved:
+            other = entry.beside
+            number = _number(replace(entry, score=other.score, draws=other.draws), brief=True)
+            codes = (
+                f"all {other.codes} codes"
+                if other.rule == "none"
+                else f"the {other.live} live codes of {other.codes}"
+            )
+            say(console, f"{before}{entry.metric}:{entry.preset} of {codes}: {number}")
 
 
 def _show_settings(console: Console, entry: ScoreEntry) -> None:

@@ -21,7 +21,7 @@ from disbench.models import Method
 def encoder(method: Method, device: torch.device) -> Callable[[Tensor], Floats]:
     """A method as a function of images (n, c, h, w) to codes (n, d)."""
     represent = representation(method, device)
-    return lambda images: encode(represent, lambda rows: images[rows], np.arange(len(images)))
+    return lambda images: encode(represent, lambda rows: images[rows], np.arange(len(images))).codes
 
 
 def generator(method: Method, device: torch.device, name: str) -> Generator | None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from disbench.benchmark.protocols import MetricChoice
     from disbench.metrics import Score
 
+APART = 0.01  # difference of two scores of one draw that is worth a line
 ASKED = ("metric", "preset", "changed", "plugin")  # the fields that say what was asked
 
 
@@ -50,6 +51,34 @@ class Draws:
 
 
 @dataclass(frozen=True)
+class Beside:
+    """A second score of the same codes, in which other codes count.
+
+    Attributes:
+        rule: by which codes count in it, see `metrics.live`.
+        live: number of codes that do.
+        codes: number of all codes.
+        score: of the first draw; None where it is not a number.
+        draws: the scores of several draws, if there were several.
+    """
+
+    rule: str
+    live: int
+    codes: int
+    score: float | None
+    draws: Draws | None = None
+
+    @classmethod
+    def read(cls, values: Mapping[str, Any]) -> Beside:
+        """From JSON."""
+        return cls(**{**values, "draws": Draws(**values["draws"]) if values.get("draws") else None})
+
+    def plain(self) -> dict[str, object]:
+        """As JSON."""
+        return {**vars(self), "draws": vars(self.draws) if self.draws else None}
+
+
+@dataclass(frozen=True)
 class ScoreEntry:
     """One metric: what was asked, and its score with everything that is known about it, or why there is none.
 
@@ -75,6 +104,9 @@ class ScoreEntry:
         classifier: what named the classes of generated images.
         seconds: wall time of the metric.
         draws: the scores of several draws, if there were several.
+        rule: by which codes counted, see `metrics.live`; None for what the metric's own settings say.
+        kl: of each code to N(0, 1), in nats; None without a posterior.
+        beside: the score with other codes, where some have collapsed and it was asked for.
     """
 
     metric: str
@@ -96,6 +128,9 @@ class ScoreEntry:
     classifier: str | None = None
     seconds: float = 0.0
     draws: Draws | None = None
+    rule: str | None = None
+    kl: Sequence[float] | None = None
+    beside: Beside | None = None
 
     @classmethod
     def pending(cls, choice: MetricChoice, reason: str | None = None, traceback: str = "") -> ScoreEntry:
@@ -124,17 +159,26 @@ class ScoreEntry:
 
     @classmethod
     def measured(
-        cls, choice: MetricChoice, score: Score, classifier: str | None, seconds: float
+        cls, choice: MetricChoice, score: Score, classifier: str | None, seconds: float, rule: str = ""
     ) -> ScoreEntry:
-        """What a metric computed, in `seconds`; `classifier` named the classes of generated images."""
+        """What a metric computed.
+
+        Args:
+            choice: what was asked.
+            score: what came out.
+            classifier: named the classes of generated images.
+            seconds: it took.
+            rule: by which codes counted; "" for what the metric's own settings say.
+        """
         # here, so that reading scores loads no metric
         from disbench import metrics
 
         metric = metrics.get(choice.name)
+        asked = rule and rule != score.settings.get("prune", "none")
         return replace(
             cls.pending(choice),
             score=plain(score.score),
-            label=score.preset,
+            label=f"{score.preset}, live={rule}" if asked else score.preset,
             reason=None if np.isfinite(score.score) else "; ".join(score.warnings),
             higher_is_better=metric.higher_is_better,
             chance=metric.chance,
@@ -146,6 +190,7 @@ class ScoreEntry:
             n_encoded=score.n_encoded,
             classifier=classifier,
             seconds=round(seconds, 3),
+            rule=rule or None,
         )
 
     @classmethod
@@ -154,18 +199,21 @@ class ScoreEntry:
         known = {name: values[name] for name in FIELDS if name in values}
         if known.get("draws"):
             known["draws"] = Draws(**known["draws"])
+        if known.get("beside"):
+            known["beside"] = Beside.read(known["beside"])
         return cls(**known)
 
     def plain(self, spell: Callable[[str], str] = str) -> dict[str, object]:
         """As JSON; of an entry without a score only what was asked, and the reason, as `why` has it."""
         shown: tuple[str, ...] = (*ASKED, "score", "label", "reason")
         if self.settings is not None:
-            shown = tuple(name for name in FIELDS if name not in ("traceback", "draws"))
+            shown = tuple(name for name in FIELDS if name not in ("traceback", "draws", "beside"))
         values: dict[str, object] = {name: getattr(self, name) for name in shown}
         values["reason"] = self.why(spell)
         if self.traceback:
             values["traceback"] = self.traceback
-        return values | ({"draws": vars(self.draws)} if self.draws else {})
+        values |= {"draws": vars(self.draws)} if self.draws else {}
+        return values | ({"beside": self.beside.plain()} if self.beside else {})
 
     def why(self, spell: Callable[[str], str] = str) -> str | None:
         """Why there is no score, arguments called by what the function makes of their names."""
@@ -175,10 +223,26 @@ class ScoreEntry:
         """This entry, of the first draw, with the scores of all draws and with further warnings."""
         return replace(self, warnings=[*self.warnings, *notes], draws=draws)
 
+    @property
+    def moved(self) -> bool:
+        """Whether the score beside differs by more than the spread over draws, or of one draw by .01."""
+        if self.beside is None or self.score is None or self.beside.score is None:
+            return False
+        ours, others = self.draws, self.beside.draws
+        if ours is None or others is None or ours.mean is None or others.mean is None:
+            return abs(self.score - self.beside.score) > APART
+        return abs(ours.mean - others.mean) > max(ours.std or 0.0, others.std or 0.0)
+
     def answers(self, choice: MetricChoice) -> bool:
-        """Whether it is of this metric, preset, settings and code."""
+        """Whether it is of this metric, preset, settings and code, and the preset still sets the same."""
+        # here, so that reading scores loads no metric
+        from disbench import metrics
+
         asked = ScoreEntry.pending(choice)
-        return all(getattr(self, name) == getattr(asked, name) for name in ASKED)
+        if any(getattr(self, name) != getattr(asked, name) for name in ASKED):
+            return False
+        used = plain(metrics.get(choice.name).settings(choice.preset, **choice.settings))
+        return self.settings is None or plain(self.settings) == used
 
 
 FIELDS = tuple(f.name for f in fields(ScoreEntry))
@@ -186,13 +250,13 @@ FIELDS = tuple(f.name for f in fields(ScoreEntry))
 NOTHING = type(None)
 OF_ENTRY: Mapping[str, tuple[type, ...]] = {
     **dict.fromkeys(("metric", "label"), (str,)),
-    **dict.fromkeys(("preset", "plugin", "reason", "chance", "classifier"), (str, NOTHING)),
+    **dict.fromkeys(("preset", "plugin", "reason", "chance", "classifier", "rule"), (str, NOTHING)),
     **dict.fromkeys(("changed", "parts"), (dict,)),
-    **dict.fromkeys(("settings", "draws"), (dict, NOTHING)),
+    **dict.fromkeys(("settings", "draws", "beside"), (dict, NOTHING)),
     **dict.fromkeys(("dropped_factors", "warnings"), (list,)),
     "score": (float, NOTHING),
     "higher_is_better": (bool,),
-    "live": (list, NOTHING),
+    **dict.fromkeys(("live", "kl"), (list, NOTHING)),
     "n_encoded": (int,),
     "seconds": (float,),
 }

@@ -7,10 +7,11 @@ mislead, and else assumed. `fit` returns what was found and assumed as sentences
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,17 +21,24 @@ from disbench.benchmark.datasets.dataset import Dataset
 from disbench.benchmark.datasets.naming import split_name
 from disbench.benchmark.scoring import encoders
 from disbench.benchmark.scoring.encoders import Network
-from disbench.benchmark.scoring.scoring import Progress
-from disbench.benchmark.scoring.trained import encode
+from disbench.benchmark.scoring.scoring import Encoded, Progress
+from disbench.benchmark.scoring.trained import Represent, encode
 from disbench.errors import UsageError, argument, unknown
 from disbench.metrics import ContingencyTable
 from disbench.metrics.arrays import Floats, Ints
+from disbench.metrics.live import MOST
 from disbench.texts import short
 
 RANGES = {"0,1": "[0, 1]", "-1,1": "[-1, 1]", "0,255": "[0, 255]", "uint8": "0 to 255, uint8"}  # in words
 LAYOUTS = ("nchw", "nhwc", "flat")
+TRIED = 64  # images that show whether an output can be a log-variance
 MOST_AT_ONCE = 1_024  # images, of a network with a fixed batch: it is filled up to that
 MEANS = ("mean", "mu", "loc", "z_mean", "code", "codes")  # what an output that is the code is called
+# What an output that is its log-variance is called; a name that could mean a deviation is none of these.
+LOGVARS = (
+    *("logvar", "log_var", "logvariance", "log_variance", "mu_logvar", "mean_logvar"),
+    *("z_logvar", "z_log_var", "z_logvariance", "z_log_variance", "logsigma2", "log_sigma2", "log_sigma_sq"),
+)
 
 
 @dataclass(frozen=True)
@@ -105,32 +113,52 @@ class Encoder:
         network: the function of images.
         data: the data set whose images it encodes.
         interface: how the network takes them.
+        no_posterior: why there are no log-variances of its codes; "" if there are.
         rows: None, it has codes of all images.
     """
 
     network: Network
     data: Dataset
     interface: Interface
+    no_posterior: str
     rows: Ints | None = field(default=None, init=False)
 
     def represent(self, images: Tensor) -> Tensor:
         """Codes (b, d) of images (b, c, h, w) in [0, 1]."""
-        return represent(self.network, self.interface, images)
+        return represent(self.network, self.interface, images)[0]
+
+    def gaussians(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance (b, d) of the codes of images (b, c, h, w) in [0, 1]."""
+        mean, logvar = represent(self.network, self.interface, images)
+        if logvar is None:
+            raise UsageError(
+                f"{self.network.path} gave log-variances for the first images and none for others; choose "
+                f"the code alone with {argument('output')}."
+            )
+        return mean, logvar
 
     def codes(self, rows: Ints, progress: Progress | None = None) -> Floats:
-        """The codes (len(rows), d) of these rows.
+        """The codes (len(rows), d) of these rows, see `encoded`."""
+        return self._encode(self.represent, rows, progress).codes
+
+    def encoded(self, rows: Ints, progress: Progress | None = None, need: bool = False) -> Encoded:
+        """The codes (len(rows), d) of these rows, with their log-variances where the network gives them.
 
         Raises:
             UsageError: they are not numbers, or the same for all images.
         """
-        codes = encode(self.represent, self.data.images, rows, progress)
+        return self._encode(self.represent if self.no_posterior else self.gaussians, rows, progress)
+
+    def _encode(self, encoder: Represent, rows: Ints, progress: Progress | None) -> Encoded:
+        encoded = encode(encoder, self.data.images, rows, progress)
+        codes = encoded.codes
         if (codes == codes[:1]).all():
             raise UsageError(
                 f"{self.network.path}: its {codes.shape[1]} codes are the same for all {len(rows):,} images, "
                 f"so nothing can be scored; is the input range right ({argument('input_range')}), and is it "
                 f"the right output ({argument('output')})?"
             )
-        return codes
+        return encoded
 
     def contingency(self) -> tuple[ContingencyTable, str] | str:
         """The reason why there are no counts of generated images."""
@@ -141,15 +169,17 @@ class FailedError(UsageError):
     """The network raised on these images; others may do."""
 
 
-def represent(network: Network, interface: Interface, images: Tensor) -> Tensor:
+def represent(network: Network, interface: Interface, images: Tensor) -> tuple[Tensor, Tensor | None]:
     """Codes (b, d) of images (b, c, h, w) in [0, 1], in batches of the network's size.
+
+    Their log-variances are the second part, None where the network gives none.
 
     Raises:
         UsageError: the network fails, or gives no such codes.
     """
     ready = interface.prepare(images, network.dtype)
     step = interface.batch or len(ready)
-    codes = []
+    codes, logvars = [], []
     for start in range(0, len(ready), step):
         part = ready[start : start + step]
         filled = torch.cat([part, part[-1:].expand(step - len(part), *part.shape[1:])])
@@ -160,8 +190,11 @@ def represent(network: Network, interface: Interface, images: Tensor) -> Tensor:
             raise FailedError(
                 f"{network.path} fails on images {tuple(filled.shape)} of {filled.dtype}: {short(error)}"
             ) from None
-        codes.append(choose_code(network.path, returned, interface.output, len(filled))[0][: len(part)])
-    return torch.cat(codes)
+        code = choose_code(network.path, returned, interface.output, len(filled))
+        codes.append(code.mean[: len(part)])
+        if code.logvar is not None:
+            logvars.append(code.logvar[: len(part)])
+    return torch.cat(codes), torch.cat(logvars) if len(logvars) == len(codes) else None
 
 
 def _run(network: Network, ready: Tensor) -> object:
@@ -172,8 +205,30 @@ def _run(network: Network, ready: Tensor) -> object:
 # --- Which output is the code ---
 
 
-def choose_code(path: Path, returned: object, output: str, batch: int) -> tuple[Tensor, str]:
-    """The code (b, d) among what a network returned, and in words which it is.
+@dataclass(frozen=True)
+class Code:
+    """The code among what a network returned.
+
+    Attributes:
+        mean: (b, d).
+        logvar: (b, d), natural log of its variance; None where that is not given, or left open.
+        note: in words which outputs they are.
+        no_posterior: why there is no log-variance; "" if there is.
+        by_place: where the log-variance stands, in words, if no name says that it is one.
+    """
+
+    mean: Tensor
+    logvar: Tensor | None
+    note: str
+    no_posterior: str = ""
+    by_place: str = ""
+
+
+def choose_code(path: Path, returned: object, output: str, batch: int) -> Code:
+    """The code (b, d) among what a network returned, and its log-variance where that is unambiguous.
+
+    It is so where an output is called a log-variance, where there are two outputs without names, and where
+    the code is the first half of the columns.
 
     Args:
         path: of the network.
@@ -187,6 +242,7 @@ def choose_code(path: Path, returned: object, output: str, batch: int) -> tuple[
     outputs = encoders.outputs(returned)
     tables = {name: encoders.as_table(value, batch) for name, value in outputs}
     known = ", ".join(f"{short(name, 20)} {encoders.described(value, batch)}" for name, value in outputs[:8])
+    given = {name: table for name, table in tables.items() if table is not None}
     if output not in ("", "first-half"):
         numbered = {str(i): name for i, (name, _) in enumerate(outputs)}
         name = output if output in tables else numbered.get(output, "")
@@ -195,20 +251,21 @@ def choose_code(path: Path, returned: object, output: str, batch: int) -> tuple[
             raise UsageError(
                 f"{path}: {argument('output')} {output} is not a table (b, d) among its outputs: {known}."
             )
-        return table, f"the code is output {name!r} of: {known}"
-    given = {name: table for name, table in tables.items() if table is not None}
+        return _with_logvar(path, name, given, f"the code is output {name!r} of: {known}")
     if not given:
         raise UsageError(
             f"{path} returns {known or 'nothing'} for b = {batch} images, which is not a table (b, d) of "
             "codes; export the encoder alone."
         )
     named = [name for name in given if name.lower() in MEANS]
+    pair = False
     if len(given) == 1 or len(named) == 1:
         name = named[0] if len(named) == 1 else next(iter(given))
         which = f"output {name!r} of" if len(outputs) > 1 else "its output"
         note = f"the code is {which}: {known}"
     elif len(given) == 2 and len({tuple(table.shape) for table in given.values()}) == 1:
         name = next(iter(given))
+        pair = set(given) == {"0", "1"}
         note = f"its outputs are taken as (mean, logvar), and the mean is the code: {known}"
     else:
         raise UsageError(
@@ -222,8 +279,25 @@ def choose_code(path: Path, returned: object, output: str, batch: int) -> tuple[
                 f"{path}: {argument('output')} first-half needs an even number of columns, but there are "
                 f"{table.shape[1]}."
             )
-        return table[:, : table.shape[1] // 2], f"{note}, the first half of its columns"
-    return table, note
+        half = table.shape[1] // 2
+        note = f"{note}, the first half of its columns"
+        return Code(table[:, :half], table[:, half:], note, by_place="the second half of the columns")
+    if pair:
+        return Code(table, given["1"], note, by_place="the second output")
+    return _with_logvar(path, name, given, note)
+
+
+def _with_logvar(path: Path, name: str, given: Mapping[str, Tensor], note: str) -> Code:
+    """The output of a name as the code, with the one output that is called its log-variance."""
+    code = given[name]
+    called = [other for other in given if other.lower() in LOGVARS]
+    why = f"{path} has no output called {LOGVARS[0]}"
+    if name.lower() not in MEANS or not called:
+        return Code(code, None, note, why if name.lower() in MEANS else f"{why} beside one called {MEANS[0]}")
+    if len(called) > 1 or given[called[0]].shape != code.shape:
+        shapes = ", ".join(f"{other} {tuple(given[other].shape)}" for other in called)
+        return Code(code, None, note, f"{path} has {shapes} beside the code {tuple(code.shape)}")
+    return Code(code, given[called[0]], f"{note}; output {called[0]!r} is its log-variance")
 
 
 # --- How it takes images ---
@@ -282,7 +356,25 @@ def fit(
     side = height if height == width else wanted.size
     data = datasets.load(dataset, size=side, data_dir=data_dir)
     _check_steady(network, interface, data.shape)
-    return Encoder(network, data, interface), _notes(network, wanted, data, fits)
+    code, notes = _notes(network, wanted, data, fits)
+    no_posterior = code.no_posterior or _doubt(network, interface, data, code.by_place)
+    if code.by_place and no_posterior:
+        notes = (*notes, f"{no_posterior}, so it is not taken for one")
+    return Encoder(network, data, interface, no_posterior), notes
+
+
+def _doubt(network: Network, interface: Interface, data: Dataset, by_place: str) -> str:
+    """Why what stands where log-variances do can be none, by some images; "" if it can, or is called so."""
+    if not by_place:
+        return ""
+    _, logvar = represent(
+        network, interface, data.images(np.linspace(0, len(data) - 1, TRIED).astype(np.int64))
+    )
+    if logvar is None or not (logvar.isfinite() & (logvar.abs() <= MOST)).all():
+        return f"{by_place} of {network.path} reaches what no log-variance does"
+    if not (logvar < 0).any():
+        return f"{by_place} of {network.path} is never negative, as a deviation is and a log-variance is not"
+    return ""
 
 
 def _refusal(network: Network, interface: Interface, images: Tensor) -> UsageError | None:
@@ -311,7 +403,7 @@ def _check_steady(network: Network, interface: Interface, shape: tuple[int, int,
     """Refuses codes of an image that change with the images around it or from call to call."""
     drawn = torch.rand(16, *shape, generator=torch.Generator().manual_seed(1))
     one, other = drawn[:8], torch.cat([drawn[:1], drawn[9:]])
-    first, again = (represent(network, interface, images)[0].double() for images in (one, other))
+    first, again = (represent(network, interface, images)[0][0].double() for images in (one, other))
     if (first - again).abs().max() > 1e-3 * max(float(first.abs().max()), 1e-6):
         raise UsageError(
             f"the codes that {network.path} gives for an image depend on the batch or change between calls; "
@@ -321,11 +413,11 @@ def _check_steady(network: Network, interface: Interface, shape: tuple[int, int,
 
 def _notes(
     network: Network, wanted: Wanted, data: Dataset, fits: list[tuple[Interface, tuple[int, int]]]
-) -> tuple[str, ...]:
-    """What was found out and assumed, in sentences; the first of `fits` is used."""
+) -> tuple[Code, tuple[str, ...]]:
+    """The code of some images, and what was found out and assumed; the first of `fits` is used."""
     interface, _ = fits[0]
     ready = interface.prepare(torch.zeros(interface.batch or 8, *data.shape), network.dtype)
-    _, code = choose_code(network.path, _run(network, ready), interface.output, len(ready))
+    code = choose_code(network.path, _run(network, ready), interface.output, len(ready))
     shape = encoders.shape(("b", *ready.shape[1:]))
     images = f"images {shape} ({interface.layout}) in {RANGES[interface.input_range]}"
     if not wanted.input_range and network.dtype != torch.uint8:
@@ -338,7 +430,7 @@ def _notes(
     others = [f"{other.layout} of {h}x{w}" for other, (h, w) in fits[1:]]
     if others:
         notes.append(f"also accepted: {', '.join(others)} ({argument('layout')}, {argument('size')})")
-    return (*notes, code)
+    return code, (*notes, code.note)
 
 
 def _size(size: tuple[int, int]) -> str:

@@ -394,6 +394,7 @@ def score(
     progress: Progress | None = None,
     jobs: int = 1,
     tell: Callable[[str], None] | None = None,
+    live: str = "",
 ) -> list[list[ScoreEntry]]:
     """The entries of `scoring.score` for each; on a CPU by one thread, as in a run.
 
@@ -406,9 +407,12 @@ def score(
         progress: called during long work.
         jobs: processes for the metrics that can use several.
         tell: is called with a sentence for each metric that will take minutes.
+        live: the rule by which codes count; "" for that of each preset, and for a second score beside it
+            where some codes have collapsed.
 
     Raises:
-        UsageError: they are of different data, or for one of them no metric can be computed.
+        UsageError: they are of different data, for one of them no metric can be computed, or the rule is
+            unknown or needs a posterior that one of them does not have.
     """
     names = sorted({one.data.name for one in opened})
     if len(names) > 1:
@@ -416,8 +420,16 @@ def score(
             f"these models are of several data sets ({', '.join(names)}); score each data set separately."
         )
     with one_thread():
+        for one in opened:
+            try:
+                scoring.check_rule(live, one.source)
+            except UsageError as error:
+                raise UsageError(f"{one.path}: {error.marked}") from None
         scores = [
-            scoring.score(one.source, one.data, choices, progress, jobs, draws, tell=tell) for one in opened
+            scoring.score(
+                one.source, one.data, choices, progress, jobs, draws, tell=tell, live=live, beside=not live
+            )
+            for one in opened
         ]
     for one, entries in zip(opened, scores, strict=True):
         failed = any(entry.traceback for entry in entries)

@@ -1,7 +1,8 @@
 """Codes that someone computed: a table (n, d) in a file or in memory, and which images it is of.
 
 An array file holds `codes` and, unless they are in the order of the data set, `rows` (n,) or `factors`
-(n, k); it may name its data set in `dataset` and `size`. A table file has one column per code, and the column
+(n, k); it may name its data set in `dataset` and `size`, and hold the log-variances of the codes in `logvar`
+(n, d). A table file has one column per code, and the column
 `row` or one column per factor, named as in the data set or `factor_...`. What was taken for codes is always
 said; a column or array that could be something else, such as labels, is never taken in silence.
 """
@@ -19,7 +20,7 @@ from disbench.benchmark.datasets import manifest
 from disbench.benchmark.datasets.dataset import Dataset, Pixels
 from disbench.benchmark.datasets.naming import split_name
 from disbench.benchmark.scoring.formats import Content
-from disbench.benchmark.scoring.scoring import Progress
+from disbench.benchmark.scoring.scoring import Encoded, Progress
 from disbench.errors import UsageError, argument
 from disbench.metrics import ContingencyTable
 from disbench.metrics.arrays import Array, Bools, Floats, Ints, varying
@@ -34,10 +35,11 @@ from disbench.metrics.conversion import (
     stacked,
 )
 from disbench.metrics.factors import Factors, other_numbers, raw, titles, understood
+from disbench.metrics.live import check_logvar
 from disbench.texts import short
 
 WORDS = ("dataset", "protocol", "sha256")  # single words that may stand beside the codes
-KNOWN = ("rows", "factors", "factor_names", "size", *WORDS)
+KNOWN = ("rows", "factors", "factor_names", "size", "logvar", *WORDS)
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ class CodesTable:
 
     Attributes:
         codes: (n, d), of any type until they are `checked`.
+        logvar: (n, d), natural log of the variance of each code, of any type until it is `checked`.
         rows: (n,), the row of the data set that each code is of.
         factors: (n, k) factor values, of any type until they are `checked`: a table, or columns by name.
         factor_names: one per column of a table without names of its own.
@@ -61,6 +64,7 @@ class CodesTable:
     codes: Array
     rows: Array | None = None
     factors: object = None
+    logvar: Array | None = None
     factor_names: tuple[str, ...] = ()
     dataset: str | None = None
     size: int | None = None
@@ -136,12 +140,16 @@ def _of_arrays(content: Content, path: Path, wanted: str) -> CodesTable:
     left += content.unread
     if left:
         assumed.append(f"left out: {short(', '.join(left))}")
+    logvar = beside("logvar")
+    if logvar is not None:
+        assumed.append(f"their log-variances are its array 'logvar' {_shape(logvar)}")
     if content.matlab and rows is not None:
         assumed.append("its rows count from 0, not from 1 as MATLAB does")
     return CodesTable(
         codes,
         rows,
         factors,
+        logvar,
         dataset=words.get("dataset"),
         protocol=words.get("protocol"),
         sha256=words.get("sha256"),
@@ -306,6 +314,7 @@ def checked(table: CodesTable, path: Path) -> CodesTable:
             f"{path}: each of the {codes.shape[1]} codes is the same in all {len(codes):,} rows, so nothing "
             "can be scored; is it the right array?"
         )
+    logvar = None if table.logvar is None else check_logvar(str(path), table.logvar, codes.shape)
     rows = None if table.rows is None else _row_numbers(path, table.rows)
     if rows is not None:
         _same_length(path, codes, "rows", len(rows))
@@ -322,7 +331,10 @@ def checked(table: CodesTable, path: Path) -> CodesTable:
     notes = _suspects(codes, table.columns or tuple(map(str, range(codes.shape[1]))))
     if factors is not None:
         notes += factors.said
-    return replace(table, codes=codes, rows=rows, factors=factors, assumed=(*table.assumed, *notes))
+    if logvar is not None and not (logvar < 0).any():
+        notes.append("its logvar is never negative, as variances are; is it the natural log of them?")
+    assumed = (*table.assumed, *notes)
+    return replace(table, codes=codes, rows=rows, factors=factors, logvar=logvar, assumed=assumed)
 
 
 def _suspects(codes: Floats, names: Sequence[str]) -> list[str]:
@@ -370,14 +382,26 @@ class Stored:
     Attributes:
         table: (m, d), one line per row.
         rows: (m,) ascending, each once.
+        logvar: (m, d), log-variances of the codes; None if they are not known.
     """
 
     table: Floats
     rows: Ints = field(repr=False)
+    logvar: Floats | None = field(default=None, repr=False)
+
+    @property
+    def no_posterior(self) -> str:
+        """Why there are no log-variances of these codes; "" if there are."""
+        return "" if self.logvar is not None else "these codes come without their log-variances (`logvar`)"
 
     def codes(self, rows: Ints, progress: Progress | None = None) -> Floats:
         """The codes (len(rows), d) of these rows, all of which must be stored."""
         return self.table[np.searchsorted(self.rows, rows)]
+
+    def encoded(self, rows: Ints, progress: Progress | None = None, need: bool = False) -> Encoded:
+        """The same codes, with their log-variances where they are known."""
+        place = np.searchsorted(self.rows, rows)
+        return Encoded(self.table[place], None if self.logvar is None else self.logvar[place])
 
     def contingency(self) -> tuple[ContingencyTable, str] | str:
         """The reason why there are no counts of generated images."""
@@ -466,7 +490,7 @@ def place(
                 else "give all in grid order, or say which they are with 'rows' or 'factors'."
             )
         )
-    return _by_row(table.codes, rows, path), data, tuple(assumed)
+    return _by_row(table, rows, path), data, tuple(assumed)
 
 
 def factors_of(name: str, size: int | None, data_dir: Path | None) -> Dataset:
@@ -560,12 +584,13 @@ def _columns(factors: Factors, path: Path, data: Dataset) -> Bools:
     )
 
 
-def _by_row(codes: Floats, rows: Ints, path: Path) -> Stored:
+def _by_row(table: CodesTable, rows: Ints, path: Path) -> Stored:
     """Sorted by row, each row once; a row given twice must have the same codes both times."""
     order = np.argsort(rows, kind="stable")
-    codes, rows = codes[order], rows[order]
+    parts, rows = [part[order] for part in (table.codes, table.logvar) if part is not None], rows[order]
     again = np.flatnonzero(rows[1:] == rows[:-1]) + 1
-    different = again[(codes[again] != codes[again - 1]).any(axis=1)]
+    differs = np.any([(part[again] != part[again - 1]).any(axis=1) for part in parts], axis=0)
+    different = again[differs]
     if len(different):
         raise UsageError(
             f"{path}: image {rows[different[0]]} occurs twice with different codes ({len(different):,} such "
@@ -573,7 +598,8 @@ def _by_row(codes: Floats, rows: Ints, path: Path) -> Stored:
         )
     keep = np.ones(len(rows), bool)
     keep[again] = False
-    return Stored(codes[keep], rows[keep])
+    codes, *logvar = (part[keep] for part in parts)
+    return Stored(codes, rows[keep], logvar[0] if logvar else None)
 
 
 def _own_factors(
@@ -596,7 +622,7 @@ def _own_factors(
         sizes = tuple(map(len, levels))
         own = Dataset(title, "", storage, names, sizes, factor_levels=other_numbers(levels))
         note = f"its factors are a complete grid of {' x '.join(map(str, sizes))}"
-        return _by_row(table.codes, rows, path), own, (*assumed, note)
+        return _by_row(table, rows, path), own, (*assumed, note)
     own = Dataset(title, "", storage, names, factor_table=factors)
     note = f"its {n:,} lines of factors form no complete grid"
-    return Stored(table.codes, np.arange(n)), own, (*assumed, note)
+    return Stored(table.codes, np.arange(n), table.logvar), own, (*assumed, note)

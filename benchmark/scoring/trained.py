@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from disbench.benchmark.datasets import Dataset
 from disbench.benchmark.scoring.classifier import load_classifier
-from disbench.benchmark.scoring.scoring import Progress
+from disbench.benchmark.scoring.scoring import Encoded, Progress
 from disbench.benchmark.training.seeds import stream
 from disbench.errors import UsageError
 from disbench.metrics import ContingencyTable
@@ -21,6 +22,9 @@ from disbench.metrics.arrays import Floats, Ints
 from disbench.metrics.conversion import as_array
 from disbench.models import Method
 
+# from images (b, c, h, w) to codes (b, d), or to codes and log-variances
+Represent = Callable[[Tensor], Tensor | tuple[Tensor, Tensor] | None]
+WHAT = ("codes", "log-variances")
 # images encoded at a time: what a layer gives for them fits into a core's cache, or fills a GPU
 CHUNK, CHUNK_ON_GPU = 256, 4096
 
@@ -50,8 +54,37 @@ class Trained:
 
     def codes(self, rows: Ints, progress: Progress | None = None) -> Floats:
         """The codes (len(rows), d) that `represent` gives in evaluation mode."""
+        return self._encode(representation(self.method, self.device), rows, progress).codes
+
+    def encoded(self, rows: Ints, progress: Progress | None = None, need: bool = False) -> Encoded:
+        """The same codes, with their log-variances where the method has a posterior of them."""
+        if self.no_posterior:
+            return self._encode(representation(self.method, self.device), rows, progress)
+        return self._encode(posterior(self.method, self.device), rows, progress)
+
+    @functools.cached_property
+    def no_posterior(self) -> str:
+        """Why there are no log-variances of these codes, by two images; "" if there are."""
+        name = type(self.method).__name__
+        images = (self.images or self.data.images)(np.arange(min(2, len(self.data))))
+        with torch.no_grad():
+            codes = representation(self.method, self.device)(images)
+            given = posterior(self.method, self.device)(images)
+        if given is None:
+            return f"{name} has no Gaussian posterior of its codes (`gaussians`)"
+        if len(given) != 2 or any(part.shape != codes.shape for part in given):
+            shapes = ", ".join(str(tuple(part.shape)) for part in given)
+            raise UsageError(
+                f"{name}.gaussians gave tables {shapes} for codes {tuple(codes.shape)}; return mean and "
+                "log-variance of each code."
+            )
+        if not torch.allclose(given[0], codes, rtol=1e-3, atol=1e-5, equal_nan=True):
+            return f"{name}.represent gives other codes than the means of its `gaussians`"
+        return ""
+
+    def _encode(self, represent: Represent, rows: Ints, progress: Progress | None) -> Encoded:
         images, chunk = self.images or self.data.images, CHUNK_ON_GPU if self.device.type == "cuda" else CHUNK
-        return encode(representation(self.method, self.device), images, rows, progress, chunk)
+        return encode(represent, images, rows, progress, chunk)
 
     def contingency(self) -> tuple[ContingencyTable, str] | str:
         """See `contingency`."""
@@ -75,17 +108,23 @@ def representation(method: Method, device: torch.device) -> Callable[[Tensor], T
     return lambda images: method.represent(images.to(device, memory_format=torch.channels_last))
 
 
+def posterior(method: Method, device: torch.device) -> Callable[[Tensor], tuple[Tensor, Tensor] | None]:
+    """Likewise `gaussians`, the mean and log-variance of each code."""
+    method.eval()
+    return lambda images: method.gaussians(images.to(device, memory_format=torch.channels_last))
+
+
 def encode(
-    represent: Callable[[Tensor], Tensor],
+    represent: Represent,
     images: Callable[[Ints], Tensor],
     rows: Ints,
     progress: Progress | None = None,
     chunk: int = 0,
-) -> Floats:
-    """The codes (len(rows), d) of the images in these rows.
+) -> Encoded:
+    """The codes (len(rows), d) of the images in these rows, and their log-variances if these come along.
 
     Args:
-        represent: from images (b, c, h, w) to codes (b, d).
+        represent: from images (b, c, h, w) to codes (b, d), or to codes and log-variances.
         images: from row numbers (b,) to images.
         rows: (n,) row numbers.
         progress: called after each part.
@@ -95,26 +134,34 @@ def encode(
         UsageError: a code is not a number, or some images have more codes than others.
     """
     # One array for all: the parts, kept one by one, would keep a network's memory from being used again.
-    codes: Floats = np.empty((0, 0), np.float32)
+    whole: list[Floats] = []
     chunk = chunk or CHUNK
     with torch.no_grad():
         for start in range(0, len(rows), chunk):
             given = represent(images(rows[start : start + chunk]))
-            part = as_array(given, "the encoder's codes").astype(np.float32, copy=False)
+            parts = [
+                as_array(part, f"the encoder's {what}").astype(np.float32, copy=False)
+                for part, what in zip(given if isinstance(given, tuple) else (given,), WHAT, strict=False)
+            ]
             if start == 0:
-                codes = np.empty((len(rows), *part.shape[1:]), np.float32)
-            if part.shape[1:] != codes.shape[1:]:
-                raise UsageError(
-                    f"the encoder gave codes of shape {codes.shape[1:]} for the first images and of shape "
-                    f"{part.shape[1:]} from row {rows[start]:,} on; it must give the same for all."
-                )
-            codes[start : start + chunk] = part
+                whole = [np.empty((len(rows), *part.shape[1:]), np.float32) for part in parts]
+            for part, table in zip(parts, whole, strict=True):
+                if part.shape[1:] != table.shape[1:]:
+                    raise UsageError(
+                        f"the encoder gave codes of shape {table.shape[1:]} for the first images and of "
+                        f"shape {part.shape[1:]} from row {rows[start]:,} on; it must give the same for all."
+                    )
+                table[start : start + chunk] = part
             if progress:
                 progress("encoding", min(start + chunk, len(rows)), len(rows))
-    if not np.isfinite(codes).all():
-        bad = int((~np.isfinite(codes)).any(1).sum())
-        raise UsageError(f"{bad} of {len(codes)} codes hold NaN or infinite values; the model has diverged.")
-    return codes
+    for table, what in zip(whole, WHAT, strict=False):
+        if not np.isfinite(table).all():
+            bad = int((~np.isfinite(table)).any(1).sum())
+            raise UsageError(
+                f"{bad} of {len(table)} {what} hold NaN or infinite values; the model has diverged."
+            )
+    codes = whole[0] if whole else np.empty((0, 0), np.float32)
+    return Encoded(codes, whole[1] if len(whole) > 1 else None)
 
 
 def contingency(

@@ -384,7 +384,9 @@ def measured(
         encoded = len(needed(data, protocol, source))
         plans = [scoring.plan(choice, source, data, 1) for choice in protocol.metrics]
         scored = sum(scoring.expected_seconds(each, data, codes.shape[1]) for each in plans)
-        beyond = SCORING_ARRAYS * encoded * codes.shape[1] * codes.itemsize
+        # log-variances are as many as codes
+        tables = SCORING_ARRAYS * (1 if source.no_posterior else 2)
+        beyond = tables * encoded * codes.shape[1] * codes.itemsize
         most = peak.mb
     private = None if most is None else most * units.MIB + beyond
     on_gpu = torch.cuda.max_memory_reserved(device) if device.type == "cuda" else None

@@ -276,3 +276,49 @@ def test_every_metric_says_what_it_depends_on_in_known_words():
 def test_units_do_not_matter_to_votes_that_do_not_look_at_them(name, settings):
     codes = CODES * SCALES["scale"]
     assert score(name, codes, **settings).score == pytest.approx(score(name, **settings).score, abs=0.01)
+
+
+@pytest.mark.parametrize("name", WITH_CODES)
+def test_a_mask_is_the_metric_on_the_live_codes(name):
+    codes, mask = np.insert(CODES, 2, NOISE[:, 0], axis=1), np.array([1, 1, 0, 1, 1], bool)
+    s = score(name, codes, live=mask)
+    assert s.score == score(name, codes[:, mask]).score
+    assert not s.live[2]
+    assert len(s.live) == 5
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"), [("factor_vae", {"prune": "none"}), ("z_max_var", {"prune": "none"}), ("mig", {})]
+)
+def test_a_mask_that_leaves_none_out_counts_every_code(name, settings):
+    codes = CODES * [1, 1, 1, 0.01]
+    assert score(name, codes, live=np.ones(4, bool)).score == score(name, codes, **settings).score
+
+
+@pytest.mark.parametrize("name", WITH_CODES)
+def test_without_a_live_code_a_score_is_that_of_constants(name):
+    s = score(name, live=np.zeros(4, bool))
+    # the posterior's densities are drawn
+    assert s.score == pytest.approx(score(name, np.ones_like(CODES)).score, abs=0.02)
+    assert s.live.tolist() == [False] * 4
+    assert s.warnings
+
+
+@pytest.mark.parametrize("name", WITH_CODES)
+def test_a_mask_of_other_codes_is_refused(name):
+    with pytest.raises(UsageError, match=rf"{name}: live has shape \(3,\), but there are 4 codes"):
+        score(name, live=[True, False, True])
+    with pytest.raises(UsageError, match=rf"{name}: live must be True or False for each code, but holds 2"):
+        score(name, live=[0, 1, 2, 1])
+
+
+def test_a_function_of_rows_is_masked_too():
+    mask = [True, False, True, True]
+    whole = score("beta_vae", CODES, live=mask)
+    assert score("beta_vae", lambda rows: CODES[rows], live=mask).score == whole.score
+
+
+@pytest.mark.parametrize("name", [n for n in ALL if n not in WITH_CODES])
+def test_metrics_of_several_models_or_of_counts_take_no_mask(name):
+    with pytest.raises(UsageError, match=f"unknown setting of {name} 'live'"):
+        score(name, live=[True])

@@ -119,3 +119,56 @@ def test_what_was_written_is_read(tmp_path):
     assert rows.tolist() == [2, 5]
     assert codes.tolist() == [[1.5, 2], [3, 4]]
     assert kept.read(path, replace(ABOUT, size=64)) is None
+
+
+def test_log_variances_that_were_written_are_read(tmp_path):
+    path, rows = tmp_path / "codes.npz", np.array([2, 5])
+    codes, logvar = np.array([[1.5, 2], [3, 4]], np.float32), np.array([[-1, 0.5], [-2, 0]], np.float32)
+    kept.write(path, ABOUT, rows, codes, logvar)
+    assert kept.read_logvar(path, ABOUT).tolist() == logvar.tolist()
+    assert kept.read(path, ABOUT)[1].tolist() == codes.tolist()
+    assert kept.read_logvar(path, replace(ABOUT, sha256="cd")) is None
+    kept.write(path, ABOUT, rows, codes, logvar[:1])
+    assert kept.read_logvar(path, ABOUT) is None
+    kept.write(path, ABOUT, rows, codes)
+    assert kept.read_logvar(path, ABOUT) is None
+
+
+def test_a_run_keeps_the_posterior_of_its_codes(cell):
+    folder = cell[2]
+    with np.load(folder / "codes.npz") as file:
+        rows, codes, logvar = file["rows"], file["codes"], file["logvar"]
+    assert logvar.dtype == np.float32
+    assert logvar.shape == codes.shape
+    method = load_checkpoint(folder / "checkpoint.pt").build()
+    with torch.no_grad():
+        mean, expected = method.posterior(datasets.load("dsprites", size=32).images(rows[::997]))
+    np.testing.assert_allclose(logvar[::997], expected.numpy(), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(codes[::997], mean.numpy(), rtol=1e-4, atol=1e-5)
+    assert len(scores(folder)["factor_vae"]["kl"]) == codes.shape[1]
+
+
+def test_codes_kept_without_a_posterior_are_encoded_again_where_a_metric_needs_it(cell):
+    run, found, folder = cell
+    with np.load(folder / "codes.npz") as file:
+        rows, codes, logvar = file["rows"], file["codes"], file["logvar"]
+    before = scores(folder)
+    kept.write(folder / "codes.npz", found.dataset, rows, codes)
+    assert run_group(run, [found], with_metrics("mig"), plan.Options()) == ["done"]
+    assert kept.read_logvar(folder / "codes.npz", found.dataset) is None
+    after = scores(folder)
+    assert after["mig"]["kl"] is None
+    assert after["factor_vae"]["score"] == before["factor_vae"]["score"]
+    chen = MetricChoice(name="mig_chen", settings={"samples": 20}).resolved()
+    needs = protocols.get("smoke").model_copy(update={"metrics": (chen,)})
+    assert run_group(run, [found], needs, plan.Options()) == ["done"]
+    assert np.array_equal(
+        kept.read_logvar(folder / "codes.npz", found.dataset), logvar[np.isin(rows, there(folder))]
+    )
+    assert scores(folder)["mig_chen"]["score"] is not None
+
+
+def there(folder):
+    """The rows whose codes are kept."""
+    with np.load(folder / "codes.npz") as file:
+        return file["rows"]

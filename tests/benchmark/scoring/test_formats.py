@@ -238,7 +238,8 @@ def test_an_array_of_any_name(tmp_path):
     assert np.array_equal(codes(tmp_path / "c.npz"), Z)
     notes = opened(tmp_path / "c.npz").assumed
     assert "the codes are its array 'mean' (20, 3), the only one of no other meaning" in notes
-    assert "left out: logvar, labels" in notes
+    assert "their log-variances are its array 'logvar' (20, 3)" in notes
+    assert "left out: labels" in notes
     np.save(tmp_path / "c.npy", Z)
     with pytest.raises(UsageError, match="holds one array, without a name; omit array"):
         opened(tmp_path / "c.npy", array="mean", factors=F)
