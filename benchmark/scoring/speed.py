@@ -97,5 +97,5 @@ def inputs(name: str) -> tuple[tuple[object, ...], dict[str, object]]:
     if metric.takes("split"):
         options["split"] = (np.arange(TRAIN_ROWS), TRAIN_ROWS + np.arange(TEST_ROWS))
     if metric.kind == "posterior":
-        return (codes[:2000], np.full((2000, CODES), -4.0), factors[:2000]), options
+        return (codes, np.full(codes.shape, -4.0), factors), options
     return (codes, factors), options

@@ -66,6 +66,8 @@ class Trained:
     def no_posterior(self) -> str:
         """Why there are no log-variances of these codes, by two images; "" if there are."""
         name = type(self.method).__name__
+        if type(self.method).gaussians is Method.gaussians:
+            return f"{name} has no Gaussian posterior of its codes (`gaussians`)"
         images = (self.images or self.data.images)(np.arange(min(2, len(self.data))))
         with torch.no_grad():
             codes = representation(self.method, self.device)(images)
