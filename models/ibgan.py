@@ -195,7 +195,11 @@ class IBGAN(Method):
 
     def represent(self, images: Tensor) -> Tensor:
         # as in the authors' evaluator
-        return self.encode(self.reconstructor(2 * images - 1))[0]
+        return self.gaussians(images)[0]
+
+    def gaussians(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        # e(r|z) at the mean of q(z|x); its prior is m(r)
+        return self.encode(self.reconstructor(2 * images - 1))
 
     def generate(self, latents: Tensor) -> Tensor:
         images: Tensor = self.g(latents)

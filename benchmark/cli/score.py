@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -205,9 +206,11 @@ def _show_codes(console: Console, entries: Sequence[ScoreEntry], before: str = "
     from disbench.metrics.live import KL
 
     kl = next((entry.kl for entry in entries if entry.kl is not None), ())
-    dead = sum(each < KL for each in kl)
+    # JSON knows no infinity
+    numbers = [math.inf if each is None else each for each in kl]
+    dead = sum(each < KL for each in numbers)
     if dead:
-        listed = f": {', '.join(f'{each:.2f}' for each in kl)}" if len(kl) <= LISTED else ""
+        listed = f": {', '.join(f'{each:.2f}' for each in numbers)}" if len(kl) <= LISTED else ""
         say(
             console,
             f"{before}{dead} of {len(kl)} codes have collapsed, their KL is below {KL:g} nats{listed}",

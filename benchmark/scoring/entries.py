@@ -105,7 +105,7 @@ class ScoreEntry:
         seconds: wall time of the metric.
         draws: the scores of several draws, if there were several.
         rule: by which codes counted, see `metrics.live`; None for what the metric's own settings say.
-        kl: of each code to N(0, 1), in nats; None without a posterior.
+        kl: of each code to N(0, 1), in nats, None for infinity; None without a posterior.
         beside: the score with other codes, where some have collapsed and it was asked for.
     """
 
@@ -129,7 +129,7 @@ class ScoreEntry:
     seconds: float = 0.0
     draws: Draws | None = None
     rule: str | None = None
-    kl: Sequence[float] | None = None
+    kl: Sequence[float | None] | None = None
     beside: Beside | None = None
 
     @classmethod

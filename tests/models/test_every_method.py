@@ -23,6 +23,7 @@ from disbench.models import (
     load_checkpoint,
     save_checkpoint,
     summary,
+    vae,
 )
 from disbench.models.registry import built_in
 
@@ -129,6 +130,23 @@ def test_the_code_is_deterministic_and_of_one_image_alone(name, make, train, inp
     assert torch.equal(codes, again)
     torch.testing.assert_close(codes, alone, rtol=1e-4, atol=1e-5)
     assert equal(before, state(method))
+
+
+@each_method
+def test_the_means_of_a_posterior_are_the_codes(name, make, train, inputs):
+    method = make(name)
+    train(method, steps=2)
+    method.eval()
+    x, *_ = inputs(method, 5, 0)
+    with torch.no_grad():
+        codes, given = method.represent(x), method.gaussians(x)
+    # every VAE whose latents are all Gaussian has one, and IB-GAN's e(r|z) is one
+    assert (given is not None) == (isinstance(method, vae.VAE) or name == "ibgan")
+    if given is not None:
+        mean, logvar = given
+        assert torch.equal(mean, codes)
+        assert logvar.shape == codes.shape
+        assert torch.isfinite(logvar).all()
 
 
 @each_method
