@@ -9,6 +9,7 @@ metric, and functions of NumPy. All that it computes depends on the processor th
 import hashlib
 import importlib.metadata
 import json
+import sys
 
 import numpy as np
 import torch
@@ -51,6 +52,8 @@ def scores():
     factors = np.stack(np.unravel_index(np.arange(600), (3, 4, 5, 10)), 1)
     codes = np.hstack([factors @ rng.integers(-4, 5, (4, 5)) / 8, rng.integers(-64, 65, (600, 2)) / 32])
     codes = (codes + rng.integers(-64, 65, codes.shape) / 256).astype(np.float32)
+    # boosted trees by scikit-learn, whether numba is there or not
+    sys.modules["numba"] = None
     found = disbench.score(codes, factors=factors, metrics=METRICS)
     return {name: found[name].hex() for name in METRICS}
 
