@@ -78,6 +78,16 @@ def test_every_entry_has_the_kl_of_each_code_and_every_image_is_encoded_once():
     assert score(Plain(), "mig")[0].kl is None
 
 
+def test_the_kl_is_of_the_same_rows_whatever_is_scored():
+    """Two votes ask for few of the 60 images; the others are encoded for the KL, each once."""
+    settings = {"batch": 2, "votes": 1, "eval_votes": 1, "variance_rows": 2}
+    choice, method = MetricChoice(name="factor_vae", preset="dlib", settings=settings), Gaussian()
+    (entry,) = score(method, choice)
+    assert entry.n_encoded == 6
+    assert entry.kl == pytest.approx(KL, rel=1e-5)
+    assert method.seen == 60 + 4
+
+
 @pytest.mark.parametrize("name", ["mig_sup", "aam", "mig"])
 @pytest.mark.parametrize("rule", ["kl", "std", "none"])
 def test_a_rule_for_all_metrics(name, rule):
