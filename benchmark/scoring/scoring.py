@@ -263,11 +263,16 @@ def score(
         try:
             entries.append(material.entry(planned, draws, beside))
         except (Exception, SystemExit) as error:
-            # of this metric and not of the others, unless nothing can go on
-            if isinstance(error, StoppedError) or disk_is_full(error):
+            if _ends_all(error):
                 raise
+            # of this metric and not of the others
             entries.append(ScoreEntry.failed(planned.choice, error))
     return entries
+
+
+def _ends_all(error: BaseException) -> bool:
+    """Whether after an error of one metric nothing can go on."""
+    return isinstance(error, StoppedError) or disk_is_full(error)
 
 
 def rows(source: Source, data: Dataset, choices: Sequence[MetricChoice]) -> Ints:
@@ -396,7 +401,9 @@ class _Material:
             again = [
                 self.measure(choice, draw, drawn, other).score for draw, drawn in enumerate(planned.draws)
             ]
-        except Exception as error:
+        except (Exception, SystemExit) as error:
+            if _ends_all(error):
+                raise
             # the first score stands
             note = f"no score of the {counted.sum()} codes that are live by the rule {other}: {short(error)}"
             return entry.with_draws(spread, [note])

@@ -408,6 +408,5 @@ def seconds_of_step(trainer: Trainer) -> float:
 
 def needed(data: datasets.Dataset, protocol: Protocol, source: scoring.Source) -> Ints:
     """The rows of the data set that scoring will encode."""
-    plans = [scoring.plan(choice, source, data, 1) for choice in protocol.metrics]
-    rows = [draws.every_table(data), *(drawn for plan in plans for drawn in plan.draws)]
-    return draws.distinct(len(data), *rows)
+    rows = scoring.rows(source, data, protocol.metrics)
+    return draws.distinct(len(data), draws.every_table(data), rows)

@@ -1,5 +1,7 @@
 """Log-variances on their way from methods, encoders and files to the scores, and which codes count."""
 
+import errno
+
 import numpy as np
 import pytest
 import torch
@@ -151,6 +153,21 @@ def test_a_second_score_that_fails_leaves_the_first(monkeypatch):
     assert entry.score is not None
     assert entry.beside is None
     assert "no score of the 3 codes that are live by the rule kl: by nothing" in entry.warnings
+
+
+def test_a_second_score_for_which_the_disk_is_full_ends_all(monkeypatch):
+    """An error of the system is no fault of the metric."""
+    measure, calls = scoring._Material.measure, []
+
+    def second(*arguments):
+        calls.append(1)
+        if len(calls) == 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return measure(*arguments)
+
+    monkeypatch.setattr(scoring._Material, "measure", second)
+    with pytest.raises(OSError, match="No space left"):
+        score(Gaussian(), "mig", beside=True)
 
 
 @pytest.mark.parametrize(
