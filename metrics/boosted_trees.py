@@ -149,7 +149,7 @@ def used(metric: str, model: str, name: str = "auto") -> str:
 
 def seconds(size: float, rounds: int = ROUNDS, name: str = "auto") -> float:
     """CPU seconds of all factors of a table of this size, see `arrays.work`; roughly."""
-    return size * rounds * (0.06 if library(name) == "numba" else 3.0)
+    return size * rounds * (0.09 if library(name) == "numba" else 3.0)
 
 
 def fit(
@@ -264,9 +264,17 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function in machine code, made at its first call, and kept on the disk where a folder is writable.
 
     numba is imported here and not above, so that only what needs it waits for it.
-    """
-    import numba
 
+    Raises:
+        UsageError: numba is installed and cannot be imported, such as beside a numpy that it does not know.
+    """
+    try:
+        import numba
+    except ImportError as error:
+        raise UsageError(
+            f"numba is installed but cannot be imported ({error}); update it, uninstall it, or set "
+            'library="scikit-learn"'
+        ) from None
     try:
         made: Callable[..., Any] = numba.njit(function, nogil=True, cache=True)
     except RuntimeError:

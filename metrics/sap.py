@@ -25,9 +25,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from sklearn.svm import LinearSVC
 
-from disbench.metrics import arrays, checks, information
+from disbench.metrics import arrays, checks, information, one_code_svm
 from disbench.metrics.arrays import Floats, Ints, Split
 from disbench.metrics.registry import Score, Setting, metric
 
@@ -65,7 +64,7 @@ def _discrete(continuous: Setting) -> bool | tuple[bool, ...]:
     depends_on=("scale", "common scale", "origin"),
     integer_factors=lambda settings: _discrete(settings["continuous"]),
     seconds=lambda n, d, values, settings: (
-        arrays.work(n, d, values) if settings["continuous"] is not True else 0.0
+        0.2 * arrays.work(n, d, values) if settings["continuous"] is not True else 0.0
     ),
 )
 def sap(
@@ -114,7 +113,7 @@ def sap(
     raw = not standardise and not is_continuous.all()
     if raw:
         checks.check_size("sap", codes, "standardise=True")
-    z = arrays.standardise(codes, train) if standardise else codes
+    z = arrays.standardise(codes, train) if standardise else codes.astype(np.float64)
     s = np.zeros((d, k))
     s[:, is_continuous] = squared_correlation(z[train], factors[train][:, is_continuous])
     notes = []
@@ -127,9 +126,7 @@ def sap(
             )
             continue
         for code in range(d):
-            machine = LinearSVC(C=C, class_weight="balanced", dual=False)
-            machine.fit(z[train, code : code + 1], y[train])
-            s[code, factor] = machine.score(z[test, code : code + 1], y[test])
+            s[code, factor] = one_code_svm.accuracy(z[train, code], y[train], z[test, code], y[test], C)
             if progress is not None:
                 progress(done * d + code + 1, len(discrete) * d)
     gaps = information.gap(s)

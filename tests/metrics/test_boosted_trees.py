@@ -1,4 +1,5 @@
 import importlib.util
+import sys
 
 import numpy as np
 import pytest
@@ -200,3 +201,9 @@ def test_without_a_folder_that_can_be_written_nothing_is_kept(monkeypatch):
     monkeypatch.setattr(numba, "njit", njit)
     assert compiled.__wrapped__(len) is len
     assert asked == [True, False]
+
+
+def test_a_numba_that_cannot_be_imported_is_told(monkeypatch):
+    monkeypatch.setitem(sys.modules, "numba", None)
+    with pytest.raises(UsageError, match=r"numba is installed but cannot be imported \(.*set library="):
+        compiled.__wrapped__(len)

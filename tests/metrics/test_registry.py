@@ -159,7 +159,7 @@ def test_all_promised_metrics_are_found():
 
 @pytest.mark.parametrize("imports", ["factor_vae, mig, dci", "names; names()"])
 def test_metrics_do_not_load_torch_or_the_rest_of_the_house(imports):
-    unwanted = ("torch", "disbench.models", "disbench.benchmark", "disbench.leaderboards")
+    unwanted = ("torch", "numba", "disbench.models", "disbench.benchmark", "disbench.leaderboards")
     code = f"import sys; from disbench.metrics import {imports}; print(*sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = run.stdout.split()
@@ -180,7 +180,9 @@ def test_metrics_import_nothing_but_numerics():
                 imported = [f"{node.module}.{alias.name}" for alias in node.names]
             else:
                 continue
-            assert {name.split(".")[0] for name in imported} <= allowed, file
+            # an extra, imported by the function that needs it
+            extra = {"numba"} if file.name == "boosted_trees.py" else set()
+            assert {name.split(".")[0] for name in imported} <= allowed | extra, file
             ours = {".".join(name.split(".")[:2]) for name in imported if name.startswith("disbench")}
             assert ours <= {"disbench.errors", "disbench.metrics", "disbench.plugins", "disbench.texts"}, file
 
