@@ -19,7 +19,7 @@ from disbench import models, plugins
 from disbench.benchmark.runs import store
 from disbench.benchmark.runs.rows import gather, score_rows
 from disbench.benchmark.runs.store import Status
-from disbench.benchmark.scoring import sources
+from disbench.benchmark.scoring import plans, sources
 from disbench.benchmark.scoring.entries import ScoreEntry
 from disbench.benchmark.sweep import dask, plan, progress, stop, workers
 from disbench.benchmark.sweep.forecast import Forecast
@@ -297,7 +297,8 @@ def score(
     rows: ArrayLike | None = None,
     factors: ArrayLike | PathLike | None = None,
     bins: int | None = None,
-    repeats: int = 1,
+    repeats: int | None = None,
+    quick: bool = False,
     live: str = "",
     method: str = "",
     config: str = "",
@@ -328,7 +329,11 @@ def score(
         rows: (n,) rows of the data set, for codes that are not in its order and bring no rows.
         factors: (n, k) factor values, or a file of them, for codes that bring none.
         bins: number of bins of equal width for continuous factors, for the metrics that need values.
-        repeats: number of independent repetitions of each metric.
+        repeats: number of independent repetitions of each metric. By default each is repeated as often as its
+            cost allows, on rows that are encoded anyway, and has its chance beside it: the score of the same
+            codes with shuffled factors, see `ScoreEntry.draws` and `ScoreEntry.shuffled`.
+        quick: a tenth of the votes of metrics that vote, so that far fewer images are encoded; the label of
+            their scores says so.
         live: which codes count: "kl" (KL to the prior of .1 nats or more, for a source with a posterior),
             "std" (standard deviation of .05 or more) or "none" (all). By default each preset's own rule, and
             where some codes have collapsed by their KL, each entry has a second score in `beside`.
@@ -373,7 +378,14 @@ def score(
     else:
         opened = sources.open_codes(source, options)
     return score_all(
-        [opened], metrics=metrics, preset=preset, bins=bins, repeats=repeats, live=live, console=console
+        [opened],
+        metrics=metrics,
+        preset=preset,
+        bins=bins,
+        repeats=repeats,
+        quick=quick,
+        live=live,
+        console=console,
     )[0]
 
 
@@ -383,17 +395,20 @@ def score_all(
     metrics: Names = "",
     preset: str = "",
     bins: int | None = None,
-    repeats: int = 1,
+    repeats: int | None = None,
+    quick: bool = False,
     live: str = "",
     console: Console | None = None,
 ) -> list[Scored]:
     """Scores several opened sources with the same metrics, see `score`."""
     from rich.console import Console
 
-    if not 1 <= repeats <= 1000:
+    if repeats is not None and not 1 <= repeats <= 1000:
         raise UsageError(f"{argument('repeats')} {repeats} was given; give 1 to 1000.")
     opened = [sources.binned(one, bins) for one in opened]
     choices = sources.choose(opened, ",".join(map(str, several(metrics))), preset)
+    if quick:
+        choices = tuple(map(plans.quick, choices))
 
     def tell(sentence: str) -> None:
         # without a console a long silence would be taken for a hang
@@ -403,7 +418,16 @@ def score_all(
             say(console, sentence)
 
     with progress.counted(console or Console(quiet=True)) as count:
-        scores = sources.score(opened, choices, draws=repeats, progress=count, jobs=-1, tell=tell, live=live)
+        scores = sources.score(
+            opened,
+            choices,
+            draws=plans.BY_COST if repeats is None else repeats,
+            progress=count,
+            jobs=-1,
+            tell=tell,
+            live=live,
+            early=None if console is None else lambda e: say(console, f"{e.metric}: {e.number()}"),
+        )
     return [Scored(one, tuple(entries)) for one, entries in zip(opened, scores, strict=True)]
 
 

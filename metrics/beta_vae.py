@@ -75,6 +75,7 @@ def rows(grid: Grid, rng: np.random.Generator, batch: int, votes: int, eval_vote
 @metric(
     kind="sampling",
     paper="Higgins et al. 2017",
+    perfect=1.0,
     rows=rows,
     chance="1/k",
     presets={

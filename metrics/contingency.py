@@ -133,6 +133,7 @@ def _marginals(table: ContingencyTable) -> tuple[float, float, float]:
 @metric(
     kind="clustering",
     paper="arXiv:1910.01112",
+    perfect=0.0,
     default="elastic",
     presets={"elastic": {}, "elastic_strict": {"empty": "logk"}, "elastic_published": {"empty": "nan"}},
     higher_is_better=False,
@@ -185,6 +186,7 @@ def ent(table: ContingencyTable, *, preset: str = "elastic", empty: str = "skip"
 @metric(
     kind="clustering",
     paper="arXiv:1910.01112",
+    perfect=1.0,
     default="elastic",
     presets={"elastic": {}, "sklearn": {"average": "arithmetic"}},
     chance="0",
@@ -231,6 +233,7 @@ def nmi(table: ContingencyTable, *, preset: str = "elastic", average: str = "geo
 @metric(
     kind="clustering",
     paper="arXiv:1910.01112",
+    perfect=0.0,
     default="elastic",
     presets={"elastic": {}, "hungarian": {"match": "hungarian"}, "sorted": {"match": "sorted"}},
     higher_is_better=False,
@@ -300,7 +303,12 @@ def prior_rmse(table: ContingencyTable, *, preset: str = "elastic", match: str =
 
 
 @metric(
-    kind="clustering", paper="Hubert & Arabie 1985", default="standard", presets={"standard": {}}, chance="0"
+    kind="clustering",
+    paper="Hubert & Arabie 1985",
+    perfect=1.0,
+    default="standard",
+    presets={"standard": {}},
+    chance="0",
 )
 def ari(table: ContingencyTable, *, preset: str = "standard") -> Score:
     """Share of image pairs on which latents and classes agree, corrected for chance (adjusted Rand index).
@@ -326,7 +334,14 @@ def ari(table: ContingencyTable, *, preset: str = "standard") -> Score:
     return Score((both - expected) / (most - expected) if most != expected else 1.0)
 
 
-@metric(kind="clustering", paper="Vinh et al. 2010", default="standard", presets={"standard": {}}, chance="0")
+@metric(
+    kind="clustering",
+    paper="Vinh et al. 2010",
+    perfect=1.0,
+    default="standard",
+    presets={"standard": {}},
+    chance="0",
+)
 def ami(table: ContingencyTable, *, preset: str = "standard") -> Score:
     """Mutual information of latent and class corrected for chance, over the mean of entropies (AMI).
 
@@ -348,7 +363,9 @@ def ami(table: ContingencyTable, *, preset: str = "standard") -> Score:
     return Score(adjusted_mutual_info_score(*labels, average_method="arithmetic"))
 
 
-@metric(kind="clustering", paper="Zhao & Karypis 2001", default="standard", presets={"standard": {}})
+@metric(
+    kind="clustering", paper="Zhao & Karypis 2001", perfect=1.0, default="standard", presets={"standard": {}}
+)
 def purity(table: ContingencyTable, *, preset: str = "standard") -> Score:
     """Share of images whose class is the most frequent one of their latent (many-to-one accuracy).
 
@@ -365,7 +382,12 @@ def purity(table: ContingencyTable, *, preset: str = "standard") -> Score:
 
 
 @metric(
-    kind="clustering", paper="Kuhn 1955", default="standard", presets={"standard": {}}, chance="about 1/k"
+    kind="clustering",
+    paper="Kuhn 1955",
+    perfect=1.0,
+    default="standard",
+    presets={"standard": {}},
+    chance="about 1/k",
 )
 def hungarian_accuracy(table: ContingencyTable, *, preset: str = "standard") -> Score:
     """Share of images that a one-to-one assignment of latents to classes gets right (clustering accuracy).
@@ -387,6 +409,7 @@ def hungarian_accuracy(table: ContingencyTable, *, preset: str = "standard") -> 
 @metric(
     kind="clustering",
     paper="Rosenberg & Hirschberg 2007",
+    perfect=1.0,
     default="standard",
     presets={"standard": {}},
     chance="0",
@@ -409,6 +432,7 @@ def homogeneity(table: ContingencyTable, *, preset: str = "standard") -> Score:
 @metric(
     kind="clustering",
     paper="Rosenberg & Hirschberg 2007",
+    perfect=1.0,
     default="standard",
     presets={"standard": {}},
     chance="0",

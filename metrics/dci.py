@@ -89,6 +89,7 @@ def _seconds(n: int, d: int, values: int, settings: Mapping[str, Setting]) -> fl
 
 @metric(
     paper="Eastwood & Williams 2018",
+    perfect=1.0,
     chance="0",
     presets={
         "dlib": {},

@@ -23,6 +23,7 @@ from disbench.metrics.registry import Score, metric
 
 @metric(
     paper="arXiv:1910.05587",
+    perfect=1.0,
     default="sepliarskaia2019",
     presets={"sepliarskaia2019": {}, "ubisoft": {"bins": 10}},
     chance="0",

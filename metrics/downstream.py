@@ -42,6 +42,7 @@ def _seconds(d: int, values: int, settings: Mapping[str, Setting]) -> float:
 
 @metric(
     paper="arXiv:1811.12359",
+    perfect=1.0,
     presets={
         "dlib": {},
         "dlib_sizes": {"sizes": (10, 100, 1000, 10_000)},

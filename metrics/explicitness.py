@@ -45,6 +45,7 @@ def areas(scores: Floats, y: Ints) -> Floats:
 
 @metric(
     paper="arXiv:1802.05312",
+    perfect=1.0,
     chance="0.5",
     presets={
         "dlib": {},

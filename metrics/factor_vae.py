@@ -76,6 +76,7 @@ def stillest(within: Floats, variance: Floats, live: Bools) -> Ints:
 @metric(
     kind="sampling",
     paper="arXiv:1802.05983",
+    perfect=1.0,
     rows=rows,
     chance="1/k",
     presets={

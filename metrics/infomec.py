@@ -94,6 +94,7 @@ def _count_nearer(z: Floats, radius: Floats) -> Ints:
 
 @metric(
     paper="arXiv:2305.18378",
+    perfect=1.0,
     default="hsu2023",
     presets={
         "hsu2023": {},

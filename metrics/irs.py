@@ -36,6 +36,7 @@ from disbench.metrics.registry import Score, metric
 
 @metric(
     paper="arXiv:1811.00007",
+    perfect=1.0,
     presets={
         "dlib": {},
         "suter2019": {"quantile": 1.0, "factor_bins": 0, "precision": "double"},

@@ -25,7 +25,9 @@ from disbench.metrics.arrays import Floats, Ints
 from disbench.metrics.registry import Score, metric
 
 
-@metric(paper="arXiv:1908.09961", default="ubisoft", presets={"ubisoft": {}, "bins20": {"bins": 20}})
+@metric(
+    paper="arXiv:1908.09961", perfect=1.0, default="ubisoft", presets={"ubisoft": {}, "bins20": {"bins": 20}}
+)
 def jemmig(
     codes: Floats,
     factors: Ints,

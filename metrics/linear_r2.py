@@ -23,6 +23,7 @@ from disbench.metrics.registry import Score, metric
 
 @metric(
     paper="no paper",
+    perfect=1.0,
     default="ols",
     presets={"ols": {}, "in_sample": {"held_out": False}},
     integer_factors=False,

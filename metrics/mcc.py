@@ -23,6 +23,7 @@ from disbench.metrics.registry import Score, metric
 
 @metric(
     paper="arXiv:1605.06336",
+    perfect=1.0,
     default="pearson",
     presets={"pearson": {}, "spearman": {"correlation": "spearman"}},
     integer_factors=False,

@@ -35,6 +35,7 @@ from disbench.metrics.registry import Score, metric
 
 @metric(
     paper="arXiv:1802.04942",
+    perfect=1.0,
     chance="0",
     presets={
         "dlib": {},

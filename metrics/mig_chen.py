@@ -68,6 +68,7 @@ def mixture_entropy(mean: Floats, logvar: Floats, samples: int, rng: np.random.G
 @metric(
     kind="posterior",
     paper="arXiv:1802.04942",
+    perfect=1.0,
     default="chen2018",
     presets={"chen2018": {}, "fast": {"samples": 2000}},
     chance="0",

@@ -22,6 +22,7 @@ from disbench.metrics.registry import Score, metric
 
 @metric(
     paper="arXiv:2002.10549",
+    perfect=1.0,
     default="li2020",
     presets={"li2020": {}, "ubisoft": {"bins": 10, "divide_by": "code"}},
     chance="0",

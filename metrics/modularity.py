@@ -24,6 +24,7 @@ from disbench.metrics.registry import Score, metric
 
 @metric(
     paper="arXiv:1802.05312",
+    perfect=1.0,
     presets={"dlib": {}, "infogan_cr": {}, "ubisoft": {"bins": 10, "over": "live"}},
 )
 def modularity(

@@ -54,6 +54,8 @@ Change = Literal["order", "sign", "scale", "common scale", "origin", "values"]
 Seconds = Callable[[int, int, int, Mapping[str, Setting]], float]
 # Whether factors must be values: of all, of each, or as the settings say.
 Needs = bool | Callable[[Mapping[str, Setting]], bool | tuple[bool, ...]]
+# The score of perfect codes, also as a function of the settings.
+Perfect = float | Callable[[Mapping[str, Setting]], float | None] | None
 P = ParamSpec("P")
 
 # What scikit-learn's warnings mean, by a part of their type and text.
@@ -188,6 +190,7 @@ class Metric:
         higher_is_better: False if a low score is good.
         chance: score of codes without information, in words ("1/k" for k factors); None if it has no fixed
             value.
+        perfect: score of codes that are one factor each, see `metric`.
         depends_on: changes that should not matter and yet change the score: of the "order" or "sign" of
             codes, of the "scale" or "origin" of single codes, of the "common scale" of all, or of the numbers
             that stand for the "values" of factors.
@@ -205,6 +208,7 @@ class Metric:
     rows_fn: Callable[..., Ints] | None = None
     higher_is_better: bool = True
     chance: str | None = None
+    perfect: Perfect = None
     depends_on: tuple[Change, ...] = ()
     integer_factors: Needs = True
     seconds: Seconds | None = None
@@ -225,6 +229,10 @@ class Metric:
     def asks_for_kl(self, settings: Mapping[str, Setting]) -> bool:
         """Whether these settings take the mask of the codes that are live by their KL, where there is one."""
         return self.takes_live and settings.get("prune") == BY_KL
+
+    def perfect_score(self, settings: Mapping[str, Setting]) -> float | None:
+        """The score of codes that are one factor each; None if it has no fixed value."""
+        return self.perfect(settings) if callable(self.perfect) else self.perfect
 
     def settings(self, preset: str | None = None, **changed: Setting | list[Scalar]) -> dict[str, Setting]:
         """Every setting of a preset, some of them changed.
@@ -314,6 +322,7 @@ def metric(
     rows: Callable[..., Ints] | None = None,
     higher_is_better: bool = True,
     chance: str | None = None,
+    perfect: Perfect = None,
     depends_on: tuple[Change, ...] = (),
     integer_factors: Needs = True,
     seconds: Seconds | None = None,
@@ -332,6 +341,8 @@ def metric(
         rows: for the kind "sampling", the function that makes the same draws without codes.
         higher_is_better: False if a low score is good.
         chance: score of codes without information, in words; None if it has no fixed value.
+        perfect: score of codes that are one factor each and nothing else, whatever the number of values; a
+            function of the settings if it depends on them; None if it has no fixed value.
         depends_on: see `Metric`.
         integer_factors: whether factors must be values, which can be numbered; False for a metric that takes
             any numbers. A function of the settings if it depends on them; of a tuple, one for each factor.
@@ -419,6 +430,7 @@ def metric(
             rows_fn=rows,
             higher_is_better=higher_is_better,
             chance=chance,
+            perfect=perfect,
             depends_on=depends_on,
             integer_factors=integer_factors,
             seconds=seconds,

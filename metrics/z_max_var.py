@@ -44,6 +44,7 @@ def rows(
 @metric(
     kind="sampling",
     paper="arXiv:1902.01568",
+    perfect=1.0,
     rows=rows,
     default="kim2019",
     chance="1/k",

@@ -58,11 +58,19 @@ def score(
         typer.Option(help="Bins of equal width for continuous factors, for the metrics that need values."),
     ] = None,
     repeats: Annotated[
-        int,
+        int | None,
         typer.Option(
-            help="Number of independent repetitions of each metric; reports mean, std, min and max."
+            help="Number of independent repetitions of each metric, shown as mean, std, min and max "
+            "(default: as many as its cost allows, on rows that are encoded anyway, and its chance)."
         ),
-    ] = 1,
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A tenth of the votes of metrics that vote: fewer images.")
+    ] = False,
+    adjusted: Annotated[
+        bool,
+        typer.Option("--adjusted", help="Show (score - chance) / (perfect - chance) as well."),
+    ] = False,
     live: Annotated[
         str,
         typer.Option(
@@ -120,17 +128,26 @@ def score(
     )
     opened = [sources.open_source(path, options) for path in files]
     progress = Console(stderr=True)
+    if adjusted and repeats is not None:
+        raise UsageError("--adjusted needs the chance of each score, which --repeats leaves out; give one.")
     scored = api.score_all(
-        opened, metrics=metrics, preset=preset, bins=bins, repeats=repeats, live=live, console=progress
+        opened,
+        metrics=metrics,
+        preset=preset,
+        bins=bins,
+        repeats=repeats,
+        quick=quick,
+        live=live,
+        console=progress,
     )
     opened, scores = [one.opened for one in scored], [one.scores for one in scored]
     if json_:
         whole = [sources.as_json(one, entries, option) for one, entries in zip(opened, scores, strict=True)]
         print(json.dumps(whole[0] if len(whole) == 1 else whole, indent=1, default=list))
     elif len(opened) == 1:
-        _show_one(terminal(), opened[0], scores[0])
+        _show_one(terminal(), opened[0], scores[0], adjusted)
     else:
-        _show_several(terminal(), opened, scores)
+        _show_several(terminal(), opened, scores, adjusted)
     if any(all(entry.score is None for entry in entries) for entries in scores):
         raise typer.Exit(1)
 
@@ -146,32 +163,54 @@ def _changes(given: list[str], method: str) -> dict[str, str]:
     return {name.removeprefix(f"{method}."): value for name, _, value in pairs}
 
 
-def _number(entry: ScoreEntry, brief: bool = False) -> str:
-    """The score, or its mean, std and range over several draws, or the reason for a missing score."""
-    if entry.score is None:
-        return f"– ({entry.why(option)})"
+def _number(entry: ScoreEntry, adjusted: bool = False) -> str:
+    """The score with its spread, or the adjusted one."""
+    if not adjusted:
+        return entry.number()
+    if entry.score is None or entry.adjusted is None:
+        return "–"
+    return f"{entry.adjusted:.4f}"
+
+
+def _range(entry: ScoreEntry) -> str:
+    """The range of several draws."""
     draws = entry.draws
-    if draws is None or draws.std is None:
-        return f"{entry.score:.4f}"
-    spread = f"{draws.mean:.4f} ± {draws.std:.4f}"
-    return spread if brief else f"{spread} ({draws.min:.4f} to {draws.max:.4f})"
+    return f"{draws.min:.4f} to {draws.max:.4f}" if draws is not None and draws.min is not None else "–"
 
 
-def _show_one(console: Console, one: Opened, entries: Sequence[ScoreEntry]) -> None:
+def _chance(entry: ScoreEntry) -> str:
+    """The score by chance, with its spread."""
+    shuffled = entry.shuffled
+    if shuffled is None or shuffled.mean is None:
+        return "–"
+    return f"{shuffled.mean:.4f}" if shuffled.std is None else f"{shuffled.mean:.4f} ± {shuffled.std:.4f}"
+
+
+def _show_one(console: Console, one: Opened, entries: Sequence[ScoreEntry], adjusted: bool) -> None:
     import pandas as pd
 
-    rows = [{"metric": e.metric, "preset": e.label, "score": _number(e)} for e in entries]
+    columns = {"metric": [e.metric for e in entries], "preset": [e.label for e in entries]}
+    columns["score"] = [_number(entry) for entry in entries]
+    if any(entry.shuffled for entry in entries):
+        columns["by chance"] = list(map(_chance, entries))
+        if adjusted:
+            columns["adjusted"] = [_number(entry, adjusted=True) for entry in entries]
+    elif any(entry.draws for entry in entries):
+        columns["range"] = list(map(_range, entries))
     say(console, f"{one.title} on {one.data.name}")
     _show_assumed(console, one)
-    console.print(table(pd.DataFrame(rows)))
+    console.print(table(pd.DataFrame(columns)))
+    _show_measure(console, entries)
     _show_codes(console, entries)
     for entry in entries:
         _show_settings(console, entry)
         _show_warnings(console, entry)
 
 
-def _show_several(console: Console, opened: Sequence[Opened], scores: Sequence[Sequence[ScoreEntry]]) -> None:
-    """One row per model, one column per metric."""
+def _show_several(
+    console: Console, opened: Sequence[Opened], scores: Sequence[Sequence[ScoreEntry]], adjusted: bool
+) -> None:
+    """One row per model, one column per metric, and a row of what chance scores."""
     import pandas as pd
 
     names = [entry.metric for entry in scores[0]]
@@ -180,14 +219,23 @@ def _show_several(console: Console, opened: Sequence[Opened], scores: Sequence[S
         {
             "model": str(one.path),
             "is": one.title,
-            **{column: _number(entry, brief=True) for column, entry in zip(columns, entries, strict=True)},
+            **{column: _number(entry, adjusted) for column, entry in zip(columns, entries, strict=True)},
         }
         for one, entries in zip(opened, scores, strict=True)
     ]
+    if any(entry.shuffled for entry in scores[0]) and not adjusted:
+        # of each metric, over the models
+        levels = [
+            [e.shuffled.mean for e in one if e.shuffled and e.shuffled.mean is not None]
+            for one in zip(*scores, strict=True)
+        ]
+        shown = [f"{sum(level) / len(level):.4f}" if level else "–" for level in levels]
+        rows.append({"model": "by chance", "is": "", **dict(zip(columns, shown, strict=True))})
     say(console, f"{len(opened)} models on {opened[0].data.name}")
     for one in opened:
         _show_assumed(console, one, f"{one.path}: ")
     console.print(table(pd.DataFrame(rows)))
+    _show_measure(console, scores[0])
     for one, entries in zip(opened, scores, strict=True):
         _show_codes(console, entries, f"{one.path}: ")
     for entry in scores[0]:
@@ -195,6 +243,14 @@ def _show_several(console: Console, opened: Sequence[Opened], scores: Sequence[S
     for one, entries in zip(opened, scores, strict=True):
         for entry in entries:
             _show_warnings(console, entry, f"{one.path}: ")
+
+
+def _show_measure(console: Console, entries: Sequence[ScoreEntry]) -> None:
+    """What stands behind the numbers of the table."""
+    if any(entry.std is not None for entry in entries):
+        say(console, "±: standard deviation over draws of the metric, of this one model")
+    if any(entry.shuffled for entry in entries):
+        say(console, "by chance: the same codes, with factors shuffled over the images")
 
 
 def _show_assumed(console: Console, one: Opened, before: str = "") -> None:
@@ -218,7 +274,7 @@ def _show_codes(console: Console, entries: Sequence[ScoreEntry], before: str = "
     for entry in entries:
         if entry.beside is not None and entry.moved:
             other = entry.beside
-            number = _number(replace(entry, score=other.score, draws=other.draws), brief=True)
+            number = _number(replace(entry, score=other.score, draws=other.draws, shuffled=None))
             codes = (
                 f"all {other.codes} codes"
                 if other.rule == "none"
@@ -235,8 +291,9 @@ def _show_settings(console: Console, entry: ScoreEntry) -> None:
 
 def _show_warnings(console: Console, entry: ScoreEntry, before: str = "") -> None:
     say(console, *(f"{before}{entry.metric}: {warning}" for warning in entry.warnings))
-    if entry.traceback:
-        say(console, f"{before}{entry.metric}: {entry.why(option)}; its traceback is in what --json prints")
+    if entry.score is None:
+        where = "; its traceback is in what --json prints" if entry.traceback else ""
+        say(console, f"{before}{entry.metric}: no score: {entry.why(option)}{where}")
 
 
 def traverse(

@@ -2,8 +2,9 @@
 
 Plain arrays, read with `allow_pickle=False`: `codes` (n, d) float32, their `rows` (n,) int64 in the data set,
 ascending, and that data set's `dataset` (name), `size` and `sha256`. The rows are those of the protocol's
-metrics and those of every table metric. A method with a posterior has `logvar` (n, d) float32 besides; a file
-from before it was kept is read without, and its codes are encoded again where a metric needs it.
+metrics and, unless none of these needs codes, those of every table metric. A method with a posterior has
+`logvar` (n, d) float32 besides; a file from before it was kept is read without, and its codes are encoded
+again where a metric needs it.
 """
 
 from __future__ import annotations
@@ -17,8 +18,7 @@ import numpy as np
 
 from disbench.benchmark.datasets import Dataset
 from disbench.benchmark.datasets.reference import DataRef
-from disbench.benchmark.scoring import draws
-from disbench.benchmark.scoring.scoring import Encoded, Progress
+from disbench.benchmark.scoring.encoded import Encoded, Progress
 from disbench.benchmark.scoring.trained import Trained
 from disbench.files import not_linked, write_atomically
 from disbench.metrics import ContingencyTable
@@ -60,39 +60,35 @@ class KeptCodes:
             progress: called while the method encodes.
             need: whether to encode again where the log-variances of the method are not kept.
         """
-        stored = read(self.path, self.about)
-        logvar = None if stored is None else read_logvar(self.path, self.about)
+        stored, logvar = read(self.path, self.about), read_logvar(self.path, self.about)
         lacks = need and logvar is None and not self.trained().no_posterior
-        if stored is None or lacks or draws.lacking(self._wanted(rows), stored[0]):
-            stored_rows, encoded = self._encode(rows, progress)
-            write(self.path, self.about, stored_rows, encoded.codes, encoded.logvar)
-        else:
-            stored_rows, encoded = stored[0], Encoded(stored[1], logvar)
-        place = np.searchsorted(stored_rows, rows)
-        return Encoded(encoded.codes[place], None if encoded.logvar is None else encoded.logvar[place])
-
-    def _wanted(self, rows: Ints) -> Ints:
-        return draws.distinct(len(self.data), rows, draws.every_table(self.data))
-
-    def _encode(self, rows: Ints, progress: Progress | None) -> tuple[Ints, Encoded]:
-        """These rows and those of every table metric, ascending, and what the method makes of them."""
-        source, wanted = self.trained(), self._wanted(rows)
-        further = np.setdiff1d(wanted, rows)
-        # These rows on their own first, in the same batches as `disbench score` encodes them.
-        parts = [source.encoded(part, progress) for part in (rows, further) if len(part)]
-        position = np.empty(len(self.data), np.int64)
-        position[np.concatenate([rows, further])] = np.arange(len(wanted))
-
-        def ascending(tables: list[Floats]) -> Floats:
-            return np.concatenate(tables)[position[wanted]]
-
-        logvars = [part.logvar for part in parts if part.logvar is not None]
-        codes = ascending([part.codes for part in parts])
-        return wanted, Encoded(codes, ascending(logvars) if len(logvars) == len(parts) else None)
+        known: Ints = np.empty(0, np.int64)
+        kept: Encoded | None = None
+        if stored is not None and not lacks:
+            known, kept = stored[0], Encoded(stored[1], logvar)
+        missing = np.setdiff1d(rows, known, assume_unique=True)
+        if kept is None or len(missing):
+            made = self.trained().encoded(missing, progress)
+            known, kept = _joined(known, kept, missing, made)
+            write(self.path, self.about, known, kept.codes, kept.logvar)
+        place = np.searchsorted(known, rows)
+        return Encoded(kept.codes[place], None if kept.logvar is None else kept.logvar[place])
 
     def contingency(self) -> tuple[ContingencyTable, str] | str:
         """The contingency table of the trained method, see `Trained`."""
         return self.trained().contingency()
+
+
+def _joined(known: Ints, kept: Encoded | None, rows: Ints, made: Encoded) -> tuple[Ints, Encoded]:
+    """Rows, ascending, and their codes, of those that were kept and those that were made."""
+    if kept is None:
+        return rows, made
+    every = np.concatenate([known, rows])
+    order = np.argsort(every)
+    logvar = None
+    if kept.logvar is not None and made.logvar is not None:
+        logvar = np.concatenate([kept.logvar, made.logvar])[order]
+    return every[order], Encoded(np.concatenate([kept.codes, made.codes])[order], logvar)
 
 
 def write(path: Path, about: DataRef, rows: Ints, codes: Floats, logvar: Floats | None = None) -> None:

@@ -15,7 +15,8 @@ from disbench.benchmark.datasets import Dataset, manifest
 from disbench.benchmark.datasets.reference import DataRef
 from disbench.benchmark.protocols import MetricChoice, choose_metrics
 from disbench.benchmark.runs.store import Record
-from disbench.benchmark.scoring import draws, scoring
+from disbench.benchmark.scoring import draws
+from disbench.benchmark.scoring.encoded import Codes
 from disbench.benchmark.scoring.trained import Trained
 from disbench.errors import UsageError, argument
 from disbench.files import not_linked
@@ -149,7 +150,7 @@ def _of_rows(
 ) -> Matrix:
     """Measured on the rows of a table metric; `codes` (m, d) are those of `rows` (m,), ascending."""
     wanted = draws.table_rows(data, having=rows, held_out=draws.holds_out(choice))
-    looked_up = scoring.Codes(rows, codes, len(data))(wanted)
+    looked_up = Codes(rows, codes, len(data))(wanted)
     split = draws.split(len(wanted))
     return _measured(choice, part, looked_up, data.factor_values(wanted), data.factor_names, title, split)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from traceback import format_exception
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from disbench.metrics import Score
 
 APART = 0.01  # difference of two scores of one draw that is worth a line
+LAST = ("traceback", "draws", "shuffled", "beside")  # written last, where there are any
 ASKED = ("metric", "preset", "changed", "plugin")  # the fields that say what was asked
 
 
@@ -28,10 +30,11 @@ class Draws:
 
     Attributes:
         scores: one per draw; None where it is not a number.
-        mean: over the draws; None where a score is missing.
-        std: divided by n - 1; None where a score is missing, and of one draw.
-        min: the smallest score; None where a score is missing.
-        max: the largest score; None where a score is missing.
+        mean: over the draws; None where a score is missing, and of parts.
+        std: of a draw of all rows, divided by n - 1; None where a score is missing, and of one draw.
+        min: the smallest score; None where a score is missing, and of parts.
+        max: the largest score; None where a score is missing, and of parts.
+        share: how large a part of the rows each draw has; 1 for draws like the first.
     """
 
     scores: list[float | None]
@@ -39,6 +42,7 @@ class Draws:
     std: float | None
     min: float | None
     max: float | None
+    share: float = 1.0
 
     @classmethod
     def of(cls, scores: Sequence[float | None]) -> Draws:
@@ -48,6 +52,16 @@ class Draws:
             return cls(list(scores), None, None, None, None)
         std = float(known.std(ddof=1)) if len(known) > 1 else None
         return cls(list(scores), float(known.mean()), std, float(known.min()), float(known.max()))
+
+    @classmethod
+    def of_parts(cls, scores: Sequence[float | None], share: float) -> Draws:
+        """The scores of parts of the rows, with the spread that all rows have.
+
+        Parts overlap, and are fewer: their variance is (1 - share) / share times that of all rows.
+        """
+        std = cls.of(scores).std
+        whole = None if std is None else std * math.sqrt(share / (1 - share))
+        return cls(list(scores), None, whole, None, None, share)
 
 
 @dataclass(frozen=True)
@@ -95,6 +109,7 @@ class ScoreEntry:
         traceback: where the metric failed, if it failed in a way that was not foreseen; else "".
         higher_is_better: False where small is good.
         chance: the score of codes that know nothing, in words.
+        perfect: the score of perfect codes; None if it has no fixed value.
         parts: per factor, per code, matrices, by name.
         settings: every setting that was used; None where nothing was measured.
         live: whether each code took part; None where the metric has no such notion.
@@ -103,7 +118,8 @@ class ScoreEntry:
         n_encoded: encodings that the metric asked for.
         classifier: what named the classes of generated images.
         seconds: wall time of the metric.
-        draws: the scores of several draws, if there were several.
+        draws: the scores of several draws, or of parts of the rows, if there were several.
+        shuffled: the scores of the same codes with shuffled factors, see `certainty`.
         rule: by which codes counted, see `metrics.live`; None for what the metric's own settings say.
         kl: of each code to N(0, 1), in nats, None for infinity; None without a posterior.
         beside: the score with other codes, where some have collapsed and it was asked for.
@@ -119,6 +135,7 @@ class ScoreEntry:
     traceback: str = ""
     higher_is_better: bool = True
     chance: str | None = None
+    perfect: float | None = None
     parts: Mapping[str, object] = field(default_factory=dict)
     settings: Mapping[str, object] | None = None
     live: Sequence[bool] | None = None
@@ -128,6 +145,7 @@ class ScoreEntry:
     classifier: str | None = None
     seconds: float = 0.0
     draws: Draws | None = None
+    shuffled: Draws | None = None
     rule: str | None = None
     kl: Sequence[float | None] | None = None
     beside: Beside | None = None
@@ -182,6 +200,7 @@ class ScoreEntry:
             reason=None if np.isfinite(score.score) else "; ".join(score.warnings),
             higher_is_better=metric.higher_is_better,
             chance=metric.chance,
+            perfect=metric.perfect_score(score.settings),
             parts=plain(score.parts),
             settings=plain(score.settings),
             live=plain(score.live),
@@ -197,8 +216,9 @@ class ScoreEntry:
     def read(cls, values: Mapping[str, Any]) -> ScoreEntry:
         """From JSON; a field that an older file lacks has its default."""
         known = {name: values[name] for name in FIELDS if name in values}
-        if known.get("draws"):
-            known["draws"] = Draws(**known["draws"])
+        for several in ("draws", "shuffled"):
+            if known.get(several):
+                known[several] = Draws(**known[several])
         if known.get("beside"):
             known["beside"] = Beside.read(known["beside"])
         return cls(**known)
@@ -207,21 +227,49 @@ class ScoreEntry:
         """As JSON; of an entry without a score only what was asked, and the reason, as `why` has it."""
         shown: tuple[str, ...] = (*ASKED, "score", "label", "reason")
         if self.settings is not None:
-            shown = tuple(name for name in FIELDS if name not in ("traceback", "draws", "beside"))
+            shown = tuple(name for name in FIELDS if name not in LAST)
         values: dict[str, object] = {name: getattr(self, name) for name in shown}
         values["reason"] = self.why(spell)
         if self.traceback:
             values["traceback"] = self.traceback
         values |= {"draws": vars(self.draws)} if self.draws else {}
+        values |= {"shuffled": vars(self.shuffled)} if self.shuffled else {}
         return values | ({"beside": self.beside.plain()} if self.beside else {})
 
     def why(self, spell: Callable[[str], str] = str) -> str | None:
         """Why there is no score, arguments called by what the function makes of their names."""
         return None if self.reason is None else spelled(self.reason, spell)
 
-    def with_draws(self, draws: Draws | None, notes: Sequence[str]) -> ScoreEntry:
-        """This entry, of the first draw, with the scores of all draws and with further warnings."""
-        return replace(self, warnings=[*self.warnings, *notes], draws=draws)
+    def with_notes(self, notes: Sequence[str]) -> ScoreEntry:
+        """This entry with further warnings."""
+        return replace(self, warnings=[*self.warnings, *notes])
+
+    def number(self) -> str:
+        """The score with its spread, of several like draws their mean; "–" for a missing score."""
+        if self.score is None:
+            return "–"
+        if self.draws is None or self.draws.std is None:
+            return f"{self.score:.4f}"
+        return f"{self.headline:.4f} ± {self.draws.std:.4f}"
+
+    @property
+    def headline(self) -> float | None:
+        """The mean of draws that were asked for, which come without a chance; else the score."""
+        several = self.draws is not None and self.draws.mean is not None and self.shuffled is None
+        return self.draws.mean if several and self.draws is not None else self.score
+
+    @property
+    def std(self) -> float | None:
+        """The spread of the score over draws, where it is known."""
+        return None if self.draws is None else self.draws.std
+
+    @property
+    def adjusted(self) -> float | None:
+        """(score - chance) / (perfect - chance), None where one of them is not known."""
+        by_chance = None if self.shuffled is None else self.shuffled.mean
+        if self.score is None or self.perfect is None or by_chance is None or by_chance == self.perfect:
+            return None
+        return (self.score - by_chance) / (self.perfect - by_chance)
 
     @property
     def moved(self) -> bool:
@@ -229,9 +277,11 @@ class ScoreEntry:
         if self.beside is None or self.score is None or self.beside.score is None:
             return False
         ours, others = self.draws, self.beside.draws
-        if ours is None or others is None or ours.mean is None or others.mean is None:
-            return abs(self.score - self.beside.score) > APART
-        return abs(ours.mean - others.mean) > max(ours.std or 0.0, others.std or 0.0)
+        known = [draws.std for draws in (ours, others) if draws is not None and draws.std is not None]
+        apart = abs(self.score - self.beside.score)
+        if ours is not None and others is not None and None not in (ours.mean, others.mean):
+            apart = abs((ours.mean or 0.0) - (others.mean or 0.0))
+        return apart > max(known, default=APART)
 
     def answers(self, choice: MetricChoice) -> bool:
         """Whether it is of this metric, preset, settings and code, and the preset still sets the same."""
@@ -252,9 +302,9 @@ OF_ENTRY: Mapping[str, tuple[type, ...]] = {
     **dict.fromkeys(("metric", "label"), (str,)),
     **dict.fromkeys(("preset", "plugin", "reason", "chance", "classifier", "rule"), (str, NOTHING)),
     **dict.fromkeys(("changed", "parts"), (dict,)),
-    **dict.fromkeys(("settings", "draws", "beside"), (dict, NOTHING)),
+    **dict.fromkeys(("settings", "draws", "shuffled", "beside"), (dict, NOTHING)),
     **dict.fromkeys(("dropped_factors", "warnings"), (list,)),
-    "score": (float, NOTHING),
+    **dict.fromkeys(("score", "perfect"), (float, NOTHING)),
     "higher_is_better": (bool,),
     **dict.fromkeys(("live", "kl"), (list, NOTHING)),
     "n_encoded": (int,),

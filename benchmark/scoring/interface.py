@@ -20,8 +20,8 @@ from disbench.benchmark.datasets import manifest
 from disbench.benchmark.datasets.dataset import Dataset
 from disbench.benchmark.datasets.naming import split_name
 from disbench.benchmark.scoring import encoders
+from disbench.benchmark.scoring.encoded import Encoded, Progress
 from disbench.benchmark.scoring.encoders import Network
-from disbench.benchmark.scoring.scoring import Encoded, Progress
 from disbench.benchmark.scoring.trained import Represent, encode
 from disbench.errors import UsageError, argument, unknown
 from disbench.metrics import ContingencyTable

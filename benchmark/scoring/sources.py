@@ -19,9 +19,9 @@ from disbench.benchmark.datasets.dataset import Dataset
 from disbench.benchmark.datasets.reference import DataRef
 from disbench.benchmark.protocols import MetricChoice
 from disbench.benchmark.scoring import apart, encoders, exports, files, formats, interface, scoring, tables
+from disbench.benchmark.scoring.encoded import Progress, Source
 from disbench.benchmark.scoring.entries import ScoreEntry
 from disbench.benchmark.scoring.interface import Wanted as Wanted
-from disbench.benchmark.scoring.scoring import Progress, Source
 from disbench.benchmark.scoring.trained import Trained, one_thread
 from disbench.benchmark.training import gpu
 from disbench.errors import UsageError, argument, spelled, unknown
@@ -395,6 +395,7 @@ def score(
     jobs: int = 1,
     tell: Callable[[str], None] | None = None,
     live: str = "",
+    early: Callable[[ScoreEntry], None] | None = None,
 ) -> list[list[ScoreEntry]]:
     """The entries of `scoring.score` for each; on a CPU by one thread, as in a run.
 
@@ -409,6 +410,7 @@ def score(
         tell: is called with a sentence for each metric that will take minutes.
         live: the rule by which codes count; "" for that of each preset, and for a second score beside it
             where some codes have collapsed.
+        early: is called with each entry that is there while images are still encoded for others.
 
     Raises:
         UsageError: they are of different data, for one of them no metric can be computed, or the rule is
@@ -427,7 +429,16 @@ def score(
                 raise UsageError(f"{one.path}: {error.marked}") from None
         scores = [
             scoring.score(
-                one.source, one.data, choices, progress, jobs, draws, tell=tell, live=live, beside=not live
+                one.source,
+                one.data,
+                choices,
+                progress,
+                jobs,
+                draws,
+                tell=tell,
+                live=live,
+                beside=not live,
+                early=early,
             )
             for one in opened
         ]

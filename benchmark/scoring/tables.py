@@ -19,8 +19,8 @@ from disbench.benchmark import datasets
 from disbench.benchmark.datasets import manifest
 from disbench.benchmark.datasets.dataset import Dataset, Pixels
 from disbench.benchmark.datasets.naming import split_name
+from disbench.benchmark.scoring.encoded import Encoded, Progress
 from disbench.benchmark.scoring.formats import Content
-from disbench.benchmark.scoring.scoring import Encoded, Progress
 from disbench.errors import UsageError, argument
 from disbench.metrics import ContingencyTable
 from disbench.metrics.arrays import Array, Bools, Floats, Ints, varying

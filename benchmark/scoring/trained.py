@@ -14,7 +14,7 @@ from torch import Tensor
 
 from disbench.benchmark.datasets import Dataset
 from disbench.benchmark.scoring.classifier import load_classifier
-from disbench.benchmark.scoring.scoring import Encoded, Progress
+from disbench.benchmark.scoring.encoded import Encoded, Progress
 from disbench.benchmark.training.seeds import stream
 from disbench.errors import UsageError
 from disbench.metrics import ContingencyTable

@@ -23,7 +23,7 @@ from disbench.benchmark.protocols import Protocol
 from disbench.benchmark.runs import store
 from disbench.benchmark.runs.rows import describe
 from disbench.benchmark.runs.store import Cell, Status
-from disbench.benchmark.scoring import draws, scoring
+from disbench.benchmark.scoring import plans, scoring
 from disbench.benchmark.scoring.trained import CHUNK, Trained
 from disbench.benchmark.sweep import memory
 from disbench.benchmark.sweep.cell import memory_of, set_up, too_large
@@ -33,7 +33,6 @@ from disbench.benchmark.sweep.request import Prepared
 from disbench.benchmark.sweep.workers import new_worker
 from disbench.benchmark.training.trainer import Trainer, use_one_core
 from disbench.errors import UsageError, argument
-from disbench.metrics.arrays import Ints
 from disbench.texts import short
 
 if TYPE_CHECKING:
@@ -381,9 +380,9 @@ def measured(
         started = time.perf_counter()
         codes = source.codes(few)
         image = (time.perf_counter() - started) / len(few)
-        encoded = len(needed(data, protocol, source))
-        plans = [scoring.plan(choice, source, data, 1) for choice in protocol.metrics]
-        scored = sum(scoring.expected_seconds(each, data, codes.shape[1]) for each in plans)
+        encoded = len(scoring.rows(source, data, protocol.metrics, plans.BY_COST))
+        planned = [plans.plan(choice, source, data, plans.BY_COST) for choice in protocol.metrics]
+        scored = sum(plans.all_seconds(each, data, codes.shape[1], plans.BY_COST) for each in planned)
         # log-variances are as many as codes
         tables = SCORING_ARRAYS * (1 if source.no_posterior else 2)
         beyond = tables * encoded * codes.shape[1] * codes.itemsize
@@ -404,9 +403,3 @@ def seconds_of_step(trainer: Trainer) -> float:
         values.tolist()
         steps += 1
     return (time.perf_counter() - started) / steps
-
-
-def needed(data: datasets.Dataset, protocol: Protocol, source: scoring.Source) -> Ints:
-    """The rows of the data set that scoring will encode."""
-    rows = scoring.rows(source, data, protocol.metrics)
-    return draws.distinct(len(data), draws.every_table(data), rows)

@@ -263,12 +263,17 @@ def tree(tally: Tally, elapsed: float, encoding: str) -> Tree:
 def counted(console: Console) -> Iterator[Callable[[str, int, int], None]]:
     """A function that shows (work, done, total): bars on a terminal, now and then a line elsewhere."""
     last = time.monotonic()
+    # of each work, when it was first heard of, and how much was done by then
+    begun: dict[str, tuple[float, int]] = {}
 
     def line(work: str, done: int, total: int) -> None:
         nonlocal last
-        if time.monotonic() - last > LINE_EVERY:
-            last = time.monotonic()
-            say(console, f"{work}: {done:,} of {total:,}")
+        now = time.monotonic()
+        started, before = begun.setdefault(work, (now, done))
+        if now - last > LINE_EVERY:
+            last = now
+            rest = "–" if done <= before else duration((now - started) * (total - done) / (done - before))
+            say(console, f"{work}: {done:,} of {total:,}, {rest} left")
 
     if not console.is_terminal:
         yield line

@@ -42,12 +42,13 @@ def test_a_measured_entry_by_hand():
     [
         measured(MIG),
         measured(CHANGED),
-        measured(MIG).with_draws(Draws.of([0.25, 0.75]), ["on 3 of the 9 rows that have codes"]),
-        measured(MIG).with_draws(Draws.of([0.25, None]), []),
+        dataclasses.replace(measured(MIG), draws=Draws.of([0.25, 0.75]), shuffled=Draws.of([0.0, 0.1])),
+        dataclasses.replace(measured(MIG), draws=Draws.of([0.25, None])),
+        dataclasses.replace(measured(MIG), draws=Draws.of_parts([0.25, 0.5], 0.25)),
         ScoreEntry.pending(MIG),
         ScoreEntry.pending(CHANGED, "mig: 3 rows are too few"),
     ],
-    ids=["measured", "changed", "draws", "a draw without a score", "pending", "refused"],
+    ids=["measured", "changed", "draws", "a draw without a score", "parts", "pending", "refused"],
 )
 def test_as_json_and_back_it_is_the_same(entry):
     assert through_json(entry) == entry
@@ -59,8 +60,24 @@ def test_several_draws_are_summed_up_by_hand():
     assert Draws.of([0.5, None]) == Draws([0.5, None], None, None, None, None)
 
 
+def test_the_spread_of_a_whole_follows_from_that_of_its_quarters_by_hand():
+    """Of independent rows, quarters without replacement differ by s^2 (4 - 1) from the whole's mean."""
+    parts = Draws.of_parts([1.0, 3.0], 0.25)
+    assert parts == Draws([1.0, 3.0], None, pytest.approx((2 / 3) ** 0.5), None, None, 0.25)
+
+
+@pytest.mark.parametrize(
+    ("score", "chance", "perfect", "adjusted"),
+    [(0.6, 0.2, 1.0, 0.5), (1.5, 2.0, 0.0, 0.25), (0.6, 0.2, None, None), (0.6, None, 1.0, None)],
+)
+def test_an_adjusted_score_is_0_by_chance_and_1_if_perfect(score, chance, perfect, adjusted):
+    shuffled = None if chance is None else Draws.of([chance - 0.1, chance + 0.1])
+    entry = dataclasses.replace(measured(MIG), score=score, perfect=perfect, shuffled=shuffled)
+    assert entry.adjusted == (None if adjusted is None else pytest.approx(adjusted))
+
+
 def test_further_warnings_come_after_the_metric_s_own():
-    entry = dataclasses.replace(measured(MIG), warnings=["one"]).with_draws(None, ("two",))
+    entry = dataclasses.replace(measured(MIG), warnings=["one"]).with_notes(("two",))
     assert entry.warnings == ["one", "two"]
 
 

@@ -10,7 +10,7 @@ from torch import nn
 import disbench
 from disbench.benchmark.datasets.dataset import ArrayStorage, Dataset
 from disbench.benchmark.protocols import MetricChoice, choose_metrics
-from disbench.benchmark.scoring import scoring
+from disbench.benchmark.scoring import measuring, scoring
 from disbench.benchmark.scoring.entries import Beside, Draws, ScoreEntry, read_entries
 from disbench.benchmark.scoring.trained import Trained
 from disbench.errors import UsageError
@@ -157,7 +157,7 @@ def test_a_second_score_that_fails_leaves_the_first(monkeypatch):
 
 def test_a_second_score_for_which_the_disk_is_full_ends_all(monkeypatch):
     """An error of the system is no fault of the metric."""
-    measure, calls = scoring._Material.measure, []
+    measure, calls = measuring.Material.measure, []
 
     def second(*arguments):
         calls.append(1)
@@ -165,7 +165,7 @@ def test_a_second_score_for_which_the_disk_is_full_ends_all(monkeypatch):
             raise OSError(errno.ENOSPC, "No space left on device")
         return measure(*arguments)
 
-    monkeypatch.setattr(scoring._Material, "measure", second)
+    monkeypatch.setattr(measuring.Material, "measure", second)
     with pytest.raises(OSError, match="No space left"):
         score(Gaussian(), "mig", beside=True)
 

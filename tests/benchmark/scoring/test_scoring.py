@@ -310,7 +310,6 @@ def test_what_takes_minutes_is_told_before_it_starts():
     assert [sentence.partition(" minutes")[0] for sentence in told] == [
         "dci will take about 650",
         "dci will take about 4",
-        "sap will take about 2",
     ]
 
 

@@ -12,6 +12,7 @@ from disbench.benchmark import protocols
 from disbench.benchmark.datasets.reference import DataRef
 from disbench.benchmark.runs import store
 from disbench.benchmark.runs.store import Status
+from disbench.benchmark.scoring import plans, scoring
 from disbench.benchmark.sweep import forecast, plan
 from disbench.errors import UsageError
 from disbench.files import write_json
@@ -201,4 +202,5 @@ def test_the_rows_that_will_be_encoded_are_those_that_are(quick_run):
     data = forecast.datasets.load("dsprites", size=32)
     source = forecast.Trained(None, data, None)
     with np.load(folder / "codes.npz") as file:
-        np.testing.assert_array_equal(forecast.needed(data, setting, source), file["rows"])
+        rows = scoring.rows(source, data, setting.metrics, plans.BY_COST)
+        np.testing.assert_array_equal(rows, file["rows"])

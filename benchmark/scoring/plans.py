@@ -1,0 +1,185 @@
+"""Which rows of a data set each metric asks for, and how long it will take."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from disbench import metrics
+from disbench.benchmark.datasets import Dataset
+from disbench.benchmark.protocols import MetricChoice
+from disbench.benchmark.scoring.certainty import CHEAP, SHARE, amount
+from disbench.benchmark.scoring.draws import distinct, generator, holds_out, lacking, table_rows
+from disbench.benchmark.scoring.encoded import Source
+from disbench.errors import UsageError, argument
+from disbench.metrics.arrays import Ints, varying
+from disbench.metrics.registry import of_numbers
+
+# CPU seconds of a metric that votes, for each row that it asks for and each code.
+VOTING = 1.4e-8
+FEWEST_VOTES = 100  # of a quick metric
+BY_COST = 0  # as many draws as the cost of a metric allows
+
+
+@dataclass
+class Plan:
+    """What one metric will be computed on, or why it cannot be.
+
+    Attributes:
+        choice: the metric with its preset and settings.
+        draws: the rows that each draw asks for.
+        error: why there can be no score; else None.
+        notes: sentences for the entry's warnings.
+        further: how many further draws of a metric that votes have codes for all their rows.
+    """
+
+    choice: MetricChoice
+    draws: list[Ints] = field(default_factory=list)
+    error: Exception | SystemExit | None = None
+    notes: tuple[str, ...] = ()
+    further: int = 0
+
+    @property
+    def votes(self) -> bool:
+        """Whether its rows are drawn from a whole grid."""
+        return metrics.get(self.choice.name).kind == "sampling"
+
+
+def quick(choice: MetricChoice) -> MetricChoice:
+    """The metric with a tenth of the votes, if it votes; its label says how many."""
+    metric = metrics.get(choice.name)
+    used = metric.settings(choice.preset, **choice.settings)
+    fewer = {}
+    for setting in ("votes", "eval_votes"):
+        votes = used.get(setting)
+        if metric.kind == "sampling" and isinstance(votes, int):
+            fewer[setting] = min(votes, max(votes // 10, FEWEST_VOTES))
+    return choice.model_copy(update={"settings": {**choice.settings, **fewer}}) if fewer else choice
+
+
+def plan(choice: MetricChoice, source: Source, data: Dataset, draws: int) -> Plan:
+    """The rows that a metric asks for, draw by draw, of those that the source has."""
+    try:
+        return _plan(choice, source, data, max(draws, 1))
+    except (Exception, SystemExit) as error:
+        # such as an error of a plug-in
+        return Plan(choice, error=error)
+
+
+def _plan(choice: MetricChoice, source: Source, data: Dataset, draws: int) -> Plan:
+    metric, having = metrics.get(choice.name), source.rows
+    if metric.kind == "clustering":
+        return Plan(choice, [np.empty(0, np.int64)])
+    if metric.kind == "posterior" and (why := source.no_posterior):
+        raise UsageError(
+            f"{choice.name} needs the posterior of the codes, mean and log-variance, and {why}; give codes "
+            "with logvar of their shape, or an encoder with an output logvar"
+        )
+    if metric.kind in ("table", "posterior"):
+        _check_kinds(choice, data)
+    if metric.kind in ("table", "unsupervised", "posterior"):
+        held_out = holds_out(choice)
+        rows = [table_rows(data, having, draw, held_out=held_out) for draw in range(draws)]
+        notes = []
+        if having is not None and lacking(table_rows(data, held_out=held_out), having):
+            notes.append(f"on {len(rows[0]):,} of the {len(having):,} rows that have codes")
+        everything = len(rows[0]) == (len(data) if having is None else len(having))
+        if draws > 1 and everything and not (held_out or metric.takes("rng")):
+            notes.append(f"each draw has all {len(rows[0]):,} rows, so that the draws do not differ")
+        return Plan(choice, rows, notes=tuple(notes))
+    if metric.kind == "models":
+        raise UsageError(
+            f"{choice.name} compares several models: `disbench leaderboard RUN --select {choice.name}`"
+        )
+    if metric.kind != "sampling":
+        raise UsageError(f"{choice.name} needs more than the codes of one model: call it from Python")
+    if data.factor_sizes is None:
+        raise UsageError(f"{choice.name} needs a complete factor grid, which {data.name} does not have")
+    rows = [
+        metric.rows(data.grid, generator(choice, draw), choice.preset, **choice.settings)
+        for draw in range(draws)
+    ]
+    missing = [lacking(asked, having) for asked in rows]
+    if missing[0]:
+        raise UsageError(
+            f"{choice.name} draws {len(rows[0]):,} images from the whole grid, and {missing[0]:,} of them "
+            "have no code"
+        )
+    whole = [asked for asked, lack in zip(rows, missing, strict=True) if not lack]
+    lost = draws - len(whole)
+    return Plan(choice, whole, notes=(f"{lost} of {draws} draws ask for rows without codes",) if lost else ())
+
+
+def expected_seconds(planned: Plan, data: Dataset, d: int) -> float:
+    """CPU seconds that one draw of a metric is known to take, roughly, for d codes; 0 where they are few."""
+    metric = metrics.get(planned.choice.name)
+    if planned.error is not None:
+        return 0.0
+    rows = planned.draws[0]
+    if metric.kind == "sampling":
+        return VOTING * len(rows) * d
+    if metric.seconds is None or metric.kind not in ("table", "posterior"):
+        return 0.0
+    settings = metric.settings(planned.choice.preset, **planned.choice.settings)
+    factors = data.factor_values(rows).table(True)
+    values = sum(len(np.unique(column)) for column in factors.T)
+    return metric.seconds(len(rows), d, values, settings)
+
+
+def all_seconds(planned: Plan, data: Dataset, d: int, draws: int, scores: int = 1) -> float:
+    """Likewise of all draws.
+
+    Args:
+        planned: of the metric.
+        data: the data set.
+        d: number of codes.
+        draws: number of draws, or `BY_COST`.
+        scores: of different codes; all but the first are of one draw where the cost decides.
+    """
+    once = expected_seconds(planned, data, d)
+    if draws != BY_COST:
+        return once * draws * scores
+    often = amount(once)
+    share = 1.0 if planned.votes else SHARE
+    return once * (scores + share * often.draws + often.shuffles)
+
+
+def _check_kinds(choice: MetricChoice, data: Dataset) -> None:
+    """Refuses continuous factors for a metric that needs values."""
+    table, metric = data.factor_table, metrics.get(choice.name)
+    if table is None:
+        return
+    settings = metric.settings(choice.preset, **choice.settings)
+    if refused := metric.refused(table.kept(varying(table.numbers)), settings):
+        raise UsageError(
+            f"{choice.name} needs factors whose values occur again and again, and {refused} is continuous; "
+            f"give {argument('bins')}, such as 20, or take a metric of numbers: {', '.join(of_numbers())}"
+        )
+
+
+def needed(plans: Sequence[Plan], source: Source, data: Dataset, draws: int) -> Ints:
+    """The rows (n,) that metrics ask for, ascending; notes how many further draws of each are among them.
+
+    By cost, metrics that vote draw as often as others, as long as no more than twice the rows of their first
+    draws are encoded. Codes that are there already cost nothing.
+    """
+    wanted = distinct(len(data), *(drawn for planned in plans for drawn in planned.draws))
+    if draws != BY_COST or not len(wanted):
+        return wanted
+    occurs, having = np.zeros(len(data), bool), source.rows
+    occurs[wanted] = True
+    most = 2 * len(wanted) if having is None else len(data)
+    voting = [planned for planned in plans if planned.error is None and planned.votes]
+    for draw in range(1, CHEAP.draws):
+        for planned in [each for each in voting if each.further == draw - 1]:
+            choice = planned.choice
+            metric = metrics.get(choice.name)
+            asked = metric.rows(data.grid, generator(choice, draw), choice.preset, **choice.settings)
+            whole = occurs.copy()
+            whole[asked] = True
+            # a second draw always has room
+            if not lacking(asked, having) and whole.sum() <= most:
+                occurs, planned.further = whole, draw
+    return np.flatnonzero(occurs)
