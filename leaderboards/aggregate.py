@@ -15,6 +15,8 @@ from disbench.leaderboards import labels, statistics
 
 # The columns of every frame here.
 BY = [*labels.TRAINING, "metric", "preset"]
+# What is known about one score; NaN where it is not.
+MEASURED = ["spread", "chance", "perfect", "beside", "beside_live"]
 # Beside `BY`, the columns of a per-seed frame.
 SEED = [
     "seed",
@@ -34,6 +36,7 @@ SEED = [
     "run",
     "folder",
     "chosen_by",
+    *MEASURED,
 ]
 # Beside `BY`, the columns of a leaderboard.
 COLUMNS = [
@@ -44,6 +47,10 @@ COLUMNS = [
     "mean_low",
     "mean_high",
     "std",
+    "spread",
+    "chance",
+    "beside",
+    "beside_live",
     "median",
     "iqm",
     "iqm_low",
@@ -84,10 +91,12 @@ def scores(rows: Iterable[Mapping[str, object]]) -> pd.DataFrame:
     together, "" if that was not recorded), kernels (of the CPU: "portable" or "native", with what the user
     has set; None on a GPU), plugin (the file of a plug-in's method, with a SHA-256), run, folder and
     chosen_by: where this model was chosen without labels, by which metrics and of how many models, as JSON
-    such as {"udr:dlib": 8}, else {}.
+    such as {"udr:dlib": 8}, else {}. Of the score are known: spread, its standard deviation over draws of
+    the metric; chance, the mean score of the same codes with shuffled factors; perfect, the score of perfect
+    codes; beside, the score with other codes, and beside_live, how many codes count there.
     """
     frame = pd.DataFrame(list(rows), columns=[*BY, *SEED])
-    for column in ("score", "seconds"):
+    for column in ("score", "seconds", *MEASURED):
         frame[column] = pd.to_numeric(frame[column]).astype(float)
     frame["trained"] = [text if isinstance(text, str) else "" for text in frame["trained"]]
     frame["chosen_by"] = [text if isinstance(text, str) else "{}" for text in frame["chosen_by"]]
@@ -217,6 +226,10 @@ def leaderboard(frame: pd.DataFrame, by: Sequence[str] = tuple(BY)) -> pd.DataFr
     are 95 % BCa bootstrap intervals of the mean and of the interquartile mean, NaN where there is none, and
     reason says why. Unfinished seeds are in no count. seconds is the mean over the n.
 
+    Of single scores, not of seeds, are spread, the root mean square of the standard deviations over draws,
+    chance and beside, the means over those of the n that know them, and beside_live, the mean number of
+    codes.
+
     Args:
         frame: per-seed rows, see `scores`.
         by: columns to group by, always with metric and preset; the other columns are pooled.
@@ -251,6 +264,8 @@ def leaderboard(frame: pd.DataFrame, by: Sequence[str] = tuple(BY)) -> pd.DataFr
                 "mean_low": of_mean.low,
                 "mean_high": of_mean.high,
                 "std": np.std(values, ddof=DDOF) if n > DDOF else np.nan,
+                "spread": float(np.sqrt((scored["spread"] ** 2).mean())),
+                **{name: scored[name].mean() for name in ("chance", "beside", "beside_live")},
                 "median": np.median(values) if n else np.nan,
                 "iqm": statistics.iqm(values) if n >= FEWEST else np.nan,
                 "iqm_low": of_iqm.low,
@@ -263,6 +278,29 @@ def leaderboard(frame: pd.DataFrame, by: Sequence[str] = tuple(BY)) -> pd.DataFr
             }
         )
     return pd.DataFrame(rows, columns=[*by, *COLUMNS])
+
+
+def adjusted(frame: pd.DataFrame) -> pd.DataFrame:
+    """The per-seed frame with (score - chance) / (perfect - chance) for each score, by its own chance.
+
+    Presets say "adjusted". A score without a known chance or perfect value is missing, and its reason says
+    so.
+    """
+    room = frame["perfect"] - frame["chance"]
+    room = room.where(room != 0)
+    known = room.notna() & frame["score"].notna()
+    reason = frame["reason"].astype(object)
+    lost = frame["score"].notna() & ~known
+    return frame.assign(
+        score=(frame["score"] - frame["chance"]) / room,
+        beside=(frame["beside"] - frame["chance"]) / room,
+        spread=frame["spread"] / room.abs(),
+        chance=frame["chance"].where(~known, 0.0),
+        perfect=frame["perfect"].where(~known, 1.0),
+        higher_is_better=True,
+        preset=[f"{preset}, adjusted" for preset in frame["preset"]],
+        reason=reason.where(~lost, "its chance or its perfect value is not known"),
+    )
 
 
 def improvements(frame: pd.DataFrame) -> pd.DataFrame:

@@ -196,7 +196,8 @@ def _wrapped(name: str, width: int = 26, lines: int = 2) -> str:
 def strip(frame: pd.DataFrame, board: pd.DataFrame) -> Figure:
     """Every seed's score as a dot, a row per method and a panel per data set and metric.
 
-    Under the dots are the mean and, if there is one, its 95 % interval.
+    Under the dots are the mean and, if there is one, its 95 % interval. Where they are known, a line through
+    a dot is as long as twice the spread over draws, and a grey line is at the chance of the row's models.
 
     Args:
         frame: per-seed rows.
@@ -224,24 +225,29 @@ def strip(frame: pd.DataFrame, board: pd.DataFrame) -> Figure:
 
 
 def _strip(axis: Axes, frame: pd.DataFrame, board: pd.DataFrame) -> None:
-    values = frame["score"].dropna()
-    span = float(values.max() - values.min()) or max(abs(float(values.max())), 1.0) * 0.1
+    values, chance = frame["score"].dropna(), board["chance"].dropna().to_numpy(float)
+    ends = np.concatenate([values, chance])
+    span = float(ends.max() - ends.min()) or max(abs(float(ends.max())), 1.0) * 0.1
     ticks = []
     for place, (_, row) in enumerate(board.iterrows()):
-        scores = np.sort(frame.loc[frame["name"] == row["name"], "score"].dropna().to_numpy(float))
+        seeds = frame[(frame["name"] == row["name"]) & frame["score"].notna()].sort_values("score")
+        scores, spread = seeds["score"].to_numpy(float), seeds["spread"].to_numpy(float)
         lifted = place - 0.16 - swarm(scores, span / 70, 0.1, 0.22)
+        axis.hlines(lifted, scores - spread, scores + spread, color=COLOURS[0], alpha=0.4, linewidth=1)
         axis.plot(scores, lifted, "o", color=COLOURS[0], markersize=4.2, alpha=0.75, markeredgewidth=0)
         if np.isfinite(row["mean_low"]):
             axis.plot([row["mean_low"], row["mean_high"]], [place + 0.24] * 2, color=INK, linewidth=2)
         if np.isfinite(row["mean"]):
             axis.plot([row["mean"]], [place + 0.24], "D", color=INK, markersize=4.5)
+        if np.isfinite(row["chance"]):
+            axis.plot([row["chance"]] * 2, [place - 0.45, place + 0.45], color=QUIET, linewidth=1.2)
         lost = [f"{row[what]} {what}" for what in ("failed", "unscored") if row[what]]
         counted = f"n = {row['n']}" + "".join(f", {text}" for text in lost)
         ticks.append(f"{_wrapped(str(row['name']))}\n{counted}")
     axis.set_yticks(range(len(ticks)), ticks)
     axis.tick_params(axis="y", length=0)
     axis.set_ylim(len(ticks) - 0.4, -0.6)
-    axis.set_xlim(float(values.min()) - 0.06 * span, float(values.max()) + 0.06 * span)
+    axis.set_xlim(float(ends.min()) - 0.06 * span, float(ends.max()) + 0.06 * span)
     axis.xaxis.set_major_locator(MaxNLocator(6))
     axis.grid(axis="x")
     axis.spines["left"].set_visible(False)
@@ -249,6 +255,10 @@ def _strip(axis: Axes, frame: pd.DataFrame, board: pd.DataFrame) -> None:
     marks = "dot: a seed · diamond: mean"
     if board["mean_low"].notna().any():
         marks += " · bar: its 95 % interval"
+    if frame["spread"].notna().any():
+        marks += " · line: spread over draws"
+    if len(chance):
+        marks += " · grey: chance"
     axis.set_xlabel(f"{better} is better · {marks}", color=QUIET, fontsize=8)
 
 

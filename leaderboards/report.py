@@ -390,14 +390,22 @@ def _board_table(group: pd.DataFrame, heading: str) -> HtmlTable:
     rows = []
     for (_, row), interval in zip(group.iterrows(), ends, strict=True):
         counts = [HtmlCell(str(row[name]), float(row[name])) for name in ("n", "failed", "unscored")]
-        low = HtmlCell(interval, float(row["mean_low"]) if math.isfinite(row["mean_low"]) else None)
-        rest = [number(row[name]) for name in ("std", "median", "iqm", "best", "worst")]
-        rows.append([HtmlCell(str(row["name"])), *counts, number(row["mean"]), low, *rest])
-    names = ["method", "n", "failed", "unscored", "mean", "95 %", "std", "median", "IQM", "best", "worst"]
+        low = HtmlCell(interval, _finite(row["mean_low"]))
+        single = [number(row[name]) for name in ("std", "spread", "chance")]
+        other = HtmlCell(shown.beside(row["beside"], row["beside_live"]), _finite(row["beside"]))
+        rest = [number(row[name]) for name in ("median", "iqm", "best", "worst")]
+        rows.append([HtmlCell(str(row["name"])), *counts, number(row["mean"]), low, *single, other, *rest])
+    names = ["method", "n", "failed", "unscored", "mean", "95 %", "std", "spread", "chance", "other codes"]
+    names += ["median", "IQM", "best", "worst"]
     table = HtmlTable(f"Leaderboard by {heading}", [(name, name != "method") for name in names], rows)
     idle = ["unscored"] if (group["unscored"] == 0).all() else []
-    idle += ["95 %"] if group["mean_low"].isna().all() else []
+    columns = {"95 %": "mean_low", "spread": "spread", "chance": "chance", "other codes": "beside"}
+    idle += [name for name, column in columns.items() if group[column].isna().all()]
     return _without(table, idle)
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
 
 
 def _without(table: HtmlTable, headings: Sequence[str]) -> HtmlTable:

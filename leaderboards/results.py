@@ -54,6 +54,10 @@ def scores(path: Path) -> pd.DataFrame:
     if "kernels" not in text:
         # Saved before there was portable arithmetic.
         text["kernels"] = "native"
+    for column in aggregate.MEASURED:
+        if column not in text:
+            # saved before it was measured
+            text[column] = ""
     missing = [c for c in (*aggregate.BY, *aggregate.SEED) if c not in text]
     if missing:
         raise UsageError(
@@ -68,7 +72,7 @@ def scores(path: Path) -> pd.DataFrame:
                     f"{path / 'scores.csv'} holds {short(value)!r} as {column}, which is no JSON object; "
                     "save the result again."
                 )
-    optional = ("score", "seconds", "reason", "metric_settings", "version", "kernels")
+    optional = ("score", "seconds", "reason", "metric_settings", "version", "kernels", *aggregate.MEASURED)
     return aggregate.scores(
         {
             **{str(name): value for name, value in row.items()},

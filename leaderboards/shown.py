@@ -19,15 +19,33 @@ def leaderboard(board: pd.DataFrame) -> pd.DataFrame:
         text[column] = [str(value) if str(value) else "–" for value in board[column]]
     for column in ("n", "failed", "unscored"):
         text[column] = board[column].astype(str)
-    for column in ("mean", "95 %", "std", "median", "iqm", "best", "worst"):
+    for column in (
+        "mean",
+        "95 %",
+        "std",
+        "spread",
+        "chance",
+        "other codes",
+        "median",
+        "iqm",
+        "best",
+        "worst",
+    ):
         if column == "95 %":
             text[column] = intervals(board["mean_low"], board["mean_high"])
+        elif column == "other codes":
+            text[column] = list(map(beside, board["beside"], board["beside_live"]))
         else:
             text[column] = [f"{value:.3f}" if np.isfinite(value) else "–" for value in board[column]]
     idle = [c for c in ("dataset", "protocol", "variant") if c in text and text[c].nunique() <= 1]
-    idle += [c for c in ("95 %", "iqm") if (text[c] == "–").all()]
+    idle += [c for c in ("95 %", "iqm", "spread", "chance", "other codes") if (text[c] == "–").all()]
     idle += ["unscored"] if (board["unscored"] == 0).all() else []
     return text.drop(columns=[*idle, *labels.needless(board)])
+
+
+def beside(score: float, live: float) -> str:
+    """A mean score of other codes and how many of them count, "–" for NaN."""
+    return f"{score:.3f} ({live:.3g})" if np.isfinite(score) else "–"
 
 
 def intervals(low: Iterable[float], high: Iterable[float]) -> list[str]:
@@ -48,6 +66,18 @@ def notes(frame: pd.DataFrame, board: pd.DataFrame) -> list[str]:
         sentences.append("iqm is the mean without the lowest and the highest quarter")
     if board["mean_low"].notna().any():
         sentences.append("95 % is the BCa bootstrap interval of the mean")
+    if board["spread"].notna().any():
+        sentences.append(
+            "spread is the standard deviation over draws of the metric, of one model (root mean square over "
+            "seeds); std, over seeds, holds it"
+        )
+    if board["chance"].notna().any():
+        sentences.append("chance is the mean score of the same codes with factors shuffled over the images")
+    if board["beside"].notna().any():
+        sentences.append(
+            "other codes is the mean score where some codes have collapsed: without them if the metric "
+            "counts them, with them if it does not; in brackets, how many codes count there"
+        )
     sentences += kernels(frame)
     sentences += [f"{reason}" for reason in dict.fromkeys(board["reason"]) if reason]
     named = frame.assign(name=labels.names(frame))

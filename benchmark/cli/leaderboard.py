@@ -43,6 +43,10 @@ def leaderboard(
         list[str] | None, typer.Option(help="Only rows with column=value, such as method=ibgan. Repeatable.")
     ] = None,
     mixed: Mixed = False,
+    adjusted: Annotated[
+        bool,
+        typer.Option("--adjusted", help="Of each score (score - chance) / (perfect - chance)."),
+    ] = False,
     compare: Annotated[
         bool,
         typer.Option(
@@ -84,8 +88,12 @@ def leaderboard(
 
     if check and not readme:
         raise UsageError("--check belongs to --readme; give both or neither.")
-    if keep and (mixed or by):
-        raise UsageError("--keep saves comparable results, row by row; give it without --mixed and --by.")
+    if keep and (mixed or by or adjusted):
+        raise UsageError(
+            "--keep saves comparable results, row by row; give it without --mixed, --by and --adjusted."
+        )
+    if adjusted and (select or readme):
+        raise UsageError("--adjusted is of a leaderboard; give it without --select and --readme.")
     if select and (by or compare or keep or readme):
         raise UsageError("--select ranks single seeds; give it without --by, --compare, --keep and --readme.")
     if device != "auto" and not select:
@@ -108,10 +116,12 @@ def leaderboard(
         notes += [f"not comparable: {difference}" for difference in aggregate.differences(frame)]
     else:
         aggregate.check_comparable(frame)
+    if adjusted:
+        frame = aggregate.adjusted(frame)
     columns = names(by, "by") if by else list(aggregate.BY)
     board = aggregate.leaderboard(frame, columns)
     notes += shown.pooled(frame, columns) + shown.notes(frame, board) + warnings(frame)
-    whole = len(runs) == 1 and not by and not where and store.is_run(runs[0])
+    whole = len(runs) == 1 and not (by or where or adjusted) and store.is_run(runs[0])
     if whole and kind == "terminal" and out is None:
         write_leaderboard(runs[0], frame, board, notes)
         notes.append(f"written: {runs[0] / 'leaderboard.csv'}, leaderboard.md, scores.csv")

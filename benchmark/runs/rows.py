@@ -165,6 +165,11 @@ def _score_rows(run: Path, record: Record, shared: dict[str, object]) -> Iterabl
             "reason": status.why or entry.reason,
             "higher_is_better": entry.higher_is_better,
             "metric_settings": metric_settings(entry),
+            "spread": entry.std,
+            "chance": entry.shuffled.mean if entry.shuffled else None,
+            "perfect": entry.perfect,
+            "beside": entry.beside.score if entry.beside else None,
+            "beside_live": entry.beside.live if entry.beside else None,
         }
 
 

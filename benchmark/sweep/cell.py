@@ -339,7 +339,7 @@ class Group:
         self.files[cell].update("scoring", cell.steps)
         source = self.source(cell, data, device)
         stop = self.options.asked_to_stop
-        entries = scoring.score(source, data, self.protocol.metrics, draws=BY_COST, stop=stop)
+        entries = scoring.score(source, data, self.protocol.metrics, draws=BY_COST, stop=stop, beside=True)
         # with scores, the pictures were drawn before the protocol changed
         if not (folder / "scores.json").exists():
             pictures.write_all(source.trained().method, data, device, folder)

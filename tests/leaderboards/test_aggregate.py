@@ -314,3 +314,31 @@ def test_methods_without_a_data_set_in_common_have_no_ranks():
     text, sentences = shown.ranks(found, missing)
     assert list(text["mean rank"]) == ["–", "–"]
     assert sentences == ["no ranks: on no data set does every method have a score"]
+
+
+def test_what_is_known_of_single_scores_is_kept_apart_from_the_seeds():
+    first = row(0, 0.5, spread=0.03, chance=0.2, perfect=1.0, beside=0.4, beside_live=4)
+    second = row(1, 0.7, spread=0.04, chance=0.3, perfect=1.0)
+    found = board(first, second, row(2, 0.9)).iloc[0]
+    # the root of the mean of 9e-4 and 16e-4
+    assert found["spread"] == pytest.approx(0.03536, abs=1e-5)
+    assert (found["chance"], found["beside"], found["beside_live"]) == (0.25, 0.4, 4)
+    text = shown.leaderboard(board(first, second)).iloc[0]
+    assert (text["spread"], text["chance"], text["other codes"]) == ("0.035", "0.250", "0.400 (4)")
+    plain = shown.leaderboard(board(row(0, 0.5)))
+    assert not {"spread", "chance", "other codes"} & set(plain.columns)
+
+
+def test_adjusted_scores_by_hand():
+    rows = [
+        row(0, 0.6, spread=0.04, chance=0.2, perfect=1.0),
+        row(1, 0.5, chance=2.0, perfect=0.0, higher=False),
+        row(2, 0.5, chance=0.2),
+        row(3, None, state="failed"),
+    ]
+    found = aggregate.adjusted(leaderboards.scores(rows))
+    np.testing.assert_allclose(found["score"], [0.5, 0.75, np.nan, np.nan])
+    assert found["spread"].iloc[0] == pytest.approx(0.05)
+    assert list(found["preset"]) == ["dlib, adjusted"] * 4
+    assert found["reason"].iloc[2] == "its chance or its perfect value is not known"
+    assert found["higher_is_better"].all()

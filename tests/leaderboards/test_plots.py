@@ -106,6 +106,18 @@ def test_the_bar_under_the_dots_is_the_interval_of_the_leaderboard():
     assert axis.get_xlabel().startswith("lower is better")
 
 
+def test_a_strip_has_the_spread_of_each_score_and_the_chance_of_each_row():
+    frame = aggregate.scores(scored("vae", [0.5, 0.7], spread=0.1, chance=0.2, perfect=1.0))
+    (axis,) = plots.strip(frame, aggregate.leaderboard(frame)).axes
+    ends = sorted(
+        (segment[:, 0].min(), segment[:, 0].max()) for segment in axis.collections[0].get_segments()
+    )
+    np.testing.assert_allclose(ends, [(0.4, 0.6), (0.6, 0.8)])
+    assert [0.2, 0.2] in [list(line.get_xdata()) for line in axis.lines]
+    assert axis.get_xlim()[0] < 0.2
+    assert "grey: chance" in axis.get_xlabel()
+
+
 def test_near_dots_stand_beside_each_other_and_never_on_each_other():
     values = np.array([0.0, 0.0, 0.0, 0.04, 1.0])
     offsets = plots.swarm(values, near=0.1, step=1.0, most=2.0)

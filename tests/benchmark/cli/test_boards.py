@@ -224,6 +224,8 @@ def test_two_trainings_of_one_method_are_never_one(disbench, tmp_path, first, se
         (["RUN", "--readme"], "without runs"),
         (["RUN", "--keep", "../x"], "is not a valid name"),
         (["RUN", "--keep", "x", "--mixed"], "without --mixed"),
+        (["RUN", "--keep", "x", "--adjusted"], "and --adjusted"),
+        (["RUN", "--select", "udr", "--adjusted"], "without --select"),
         (["nowhere"], "nowhere is not a disbench run"),
     ],
 )

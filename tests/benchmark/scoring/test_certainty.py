@@ -93,7 +93,7 @@ def test_perfect_codes_score_what_is_called_perfect_and_strangers_what_is_called
         assert len(entry.draws.scores) == 10
         assert entry.draws.scores[0] == entry.score
         assert len(entry.shuffled.scores) == 5
-    for entry in by_cost(stored(data), data, "mcc,explicitness"):
+    for entry in by_cost(stored(data), data, "mcc,mig"):
         assert entry.adjusted == pytest.approx(1, abs=0.05)
 
 
