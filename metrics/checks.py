@@ -34,6 +34,8 @@ USUAL = (1e-3, 1e4)
 
 # Rows: an accuracy measured on fewer has a standard error above .05 where it is one half.
 FEW = 100
+# Rows to fit on, for each code.
+FEW_A_CODE = 5
 
 
 def check_codes(name: str, codes: object) -> Floats:
@@ -193,6 +195,11 @@ def about_rows(codes: Floats, factors: Array, split: Split | None) -> tuple[str,
         notes.append(
             f"{alike:,} of the {len(test):,} rows to test on ({alike / len(test):.0%}) have the codes and "
             "factors of a row that was fitted; if they show the same images, they are not held out"
+        )
+    if len(train) < FEW_A_CODE * codes.shape[1]:
+        notes.append(
+            f"{len(train):,} rows to fit on are few for {codes.shape[1]:,} codes: a fit can follow the rows "
+            "instead of the factors"
         )
     if len(test) < FEW:
         notes.append(

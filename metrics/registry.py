@@ -43,7 +43,7 @@ from disbench.metrics import checks
 from disbench.metrics.arrays import Bools, Floats, Ints
 from disbench.metrics.conversion import as_array
 from disbench.metrics.factors import Factors
-from disbench.metrics.live import as_mask, check_logvar
+from disbench.metrics.live import KL, as_mask, check_logvar
 
 EncodeRows = Callable[[Ints], Floats]
 Scalar = bool | int | float | str
@@ -229,6 +229,10 @@ class Metric:
     def asks_for_kl(self, settings: Mapping[str, Setting]) -> bool:
         """Whether these settings take the mask of the codes that are live by their KL, where there is one."""
         return self.takes_live and settings.get("prune") == BY_KL
+
+    def least_kl(self, settings: Mapping[str, Setting]) -> float:
+        """KL in nats from which on a code is live, for these settings."""
+        return float(str(settings.get("least_kl", KL)))
 
     def perfect_score(self, settings: Mapping[str, Setting]) -> float | None:
         """The score of codes that are one factor each; None if it has no fixed value."""

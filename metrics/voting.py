@@ -23,6 +23,9 @@ T = TypeVar("T", bound=Sized)
 # Rows that are encoded at a time, so that a metric's memory does not grow with its votes.
 CHUNK = 65_536
 
+# Codes that a sentence names.
+LISTED = 5
+
 # How often the fitted votes may show each image before fresh votes are no test of unseen images.
 SHOWN = 10
 
@@ -148,14 +151,43 @@ def live_codes(
     return live & (variance > 0)
 
 
-def about_rule(prune: str, threshold: float, given: Bools | None) -> tuple[str, ...]:
-    """What a reader must know where the rule "kl" was asked for and no mask came, see `live_codes`."""
-    if prune != BY_KL or given is not None:
-        return ()
-    return (
-        f"no posterior was given, so codes count as collapsed by a standard deviation below {threshold:g} "
-        f"instead of a KL below {KL:g} nats",
-    )
+def about_rule(
+    prune: str, threshold: float, given: Bools | None, variance: Floats, n: int, least_kl: float = KL
+) -> tuple[str, ...]:
+    """What a reader must know of the rule for collapsed codes, see `live_codes`.
+
+    Args:
+        prune: the rule.
+        threshold: of that rule.
+        given: a mask that replaces the rule.
+        variance: (d,) of each code over the data.
+        n: number of images that it was measured on.
+        least_kl: of a live code, where the rule is "kl" and there is a mask.
+
+    Returns:
+        That the rule "kl" was asked for and no mask came, and which codes could lie on the other side of a
+        threshold if other images were drawn.
+    """
+    notes = []
+    if prune == BY_KL and given is None:
+        notes.append(
+            "no posterior was given, so codes count as collapsed by a standard deviation below "
+            f"{threshold:g} instead of a KL below {least_kl:g} nats"
+        )
+    if given is None and prune != "none":
+        std = np.sqrt(variance)
+        limit = {"var": threshold**0.5, "relative": threshold * std.max()}.get(prune, threshold)
+        # of normal numbers, the standard deviation of a measured one is std / sqrt(2 n); two of them
+        error = 2 * std / np.sqrt(2 * n)
+        close = np.flatnonzero((np.abs(std - limit) <= error) & (variance > 0))
+        if len(close):
+            named = ", ".join(f"code {j} ({std[j]:.4f})" for j in close[:LISTED])
+            more = f" and {len(close) - LISTED} more" if len(close) > LISTED else ""
+            notes.append(
+                f"the standard deviation of {named}{more} is within its sampling error of the threshold "
+                f"{limit:.4g}: another draw may count it or not, and the score can jump"
+            )
+    return tuple(notes)
 
 
 def no_live_code(k: int, live: Bools, adjusted: bool, n_encoded: int) -> Score:

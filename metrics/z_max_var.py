@@ -88,7 +88,7 @@ def z_max_var(
     spread, factor, voted = draw(grid, rng, batch, votes, eval_votes, variance_rows)
     variance = voting.variance_of(encode, spread)
     within = np.concatenate([voting.batch_moments(z)[1] for z in voting.batches(encode, voted)])  # (V, d)
-    said = voting.about_rule(prune, threshold, live)
+    said = voting.about_rule(prune, threshold, live, variance, variance_rows)
     live = voting.live_codes("z_max_var", variance, prune, threshold, live)
     winner = np.argmax(np.where(live, within, -1.0) / np.where(live, variance, 1.0), axis=1)
     n_encoded = len(spread) + voted.size

@@ -33,7 +33,6 @@ from disbench.errors import UsageError, argument
 from disbench.files import disk_is_full, plain
 from disbench.metrics import ContingencyTable
 from disbench.metrics.arrays import Bools, Floats, Ints
-from disbench.metrics.live import KL
 from disbench.texts import short
 
 
@@ -66,11 +65,17 @@ class Which:
         by_kl = metric.asks_for_kl(metric.settings(choice.preset, **choice.settings))
         return self.asked or ("kl" if by_kl and self.kl is not None else "")
 
-    def mask(self, rule: str) -> Bools | None:
-        """(d,) The codes that are live by a rule; None for ""."""
+    def mask(self, rule: str, choice: MetricChoice) -> Bools | None:
+        """(d,) The codes that are live by a rule, with the number of a metric's settings; None for ""."""
         if rule == "kl" and self.kl is not None:
-            return self.kl >= KL
+            return self.kl >= _least(choice)
         return {"std": self.std, "none": np.ones(self.d, bool)}.get(rule)
+
+
+def _least(choice: MetricChoice) -> float:
+    """KL in nats from which on a code is live."""
+    metric = metrics.get(choice.name)
+    return metric.least_kl(metric.settings(choice.preset, **choice.settings))
 
 
 @dataclass(frozen=True)
@@ -99,7 +104,9 @@ class Material:
     def other_rule(self, choice: MetricChoice) -> str:
         """The rule of a second score: with the codes that have collapsed, or without; "" if none have."""
         kl, rule = self.which.kl, self.which.rule(choice)
-        if kl is None or self.which.asked or not metrics.get(choice.name).takes_live or (kl >= KL).all():
+        if kl is None or self.which.asked or not metrics.get(choice.name).takes_live:
+            return ""
+        if (kl >= _least(choice)).all():
             return ""
         return "none" if rule == "kl" else "kl"
 
@@ -115,7 +122,7 @@ class Material:
         entry = self.with_certainty(entry, planned, rule)
         if metrics.get(choice.name).takes_live:
             entry = replace(entry, kl=plain(self.which.kl))
-        counted = self.which.mask(other)
+        counted = self.which.mask(other, choice)
         if counted is None:
             return entry
         try:
@@ -231,7 +238,7 @@ class Material:
         if self.stop():
             raise StoppedError
         metric = metrics.get(choice.name)
-        mask = self.which.mask(rule)
+        mask = self.which.mask(rule, choice)
         extra: dict[str, object] = {} if mask is None else {"live": mask}
         if metric.takes("rng"):
             extra["rng"] = generator(choice, draw)

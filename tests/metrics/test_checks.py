@@ -127,3 +127,12 @@ def test_rows_that_equal_a_fitted_row_are_counted(layout):
     # the same codes of other images, and discrete codes, which two images may well share
     assert checks.about_rows(codes, np.arange(300)[:, None], split) == ()
     assert checks.about_rows(np.round(codes), values, split) == ()
+
+
+def test_few_rows_to_fit_on_for_so_many_codes_are_told():
+    codes, factors = np.random.default_rng(0).normal(size=(300, 41)), np.zeros((300, 1))
+    split = np.arange(200), np.arange(200, 300)
+    assert checks.about_rows(codes, factors, split) == (
+        "200 rows to fit on are few for 41 codes: a fit can follow the rows instead of the factors",
+    )
+    assert not checks.about_rows(codes[:, :40], factors, split)

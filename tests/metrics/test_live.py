@@ -74,9 +74,12 @@ def test_votes_by_kl_take_the_mask_or_say_that_there_is_none(metric):
     assert not any("posterior" in warning for warning in given.warnings)
 
 
-def test_kim2018_is_by_kl_and_no_other_preset_is():
+def test_the_presets_of_two_papers_are_by_kl_and_no_other_is():
     rules = {preset: used["prune"] for preset, used in get("factor_vae").presets.items()}
-    assert [preset for preset, rule in rules.items() if rule == "kl"] == ["kim2018"]
+    assert [preset for preset, rule in rules.items() if rule == "kl"] == ["kim2018", "dupont2018"]
+    least = {preset: get("factor_vae").least_kl(used) for preset, used in get("factor_vae").presets.items()}
+    assert {preset for preset, kl in least.items() if kl != 0.1} == {"dupont2018"}
+    assert least["dupont2018"] == 1
     assert all(used["prune"] != "kl" for used in get("z_max_var").presets.values())
 
 

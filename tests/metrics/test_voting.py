@@ -98,3 +98,32 @@ def test_random_codes_of_few_images_score_above_chance_and_it_is_said(name):
     s = get(name)(noise, sizes, rng=np.random.default_rng(0), votes=2000, eval_votes=1000)
     assert s.score > 0.6
     assert any("codes without information can score above chance" in note for note in s.warnings)
+
+
+@pytest.mark.parametrize(
+    ("prune", "threshold", "std", "named"),
+    [
+        # .0495 and its sampling error from 5,000 images, 2 x .0495 / sqrt(10,000) = .00099
+        ("std", 0.05, [0.0495, 0.0480, 0.0520, 1.0], [0]),
+        ("var", 0.05, [0.2240, 0.2180, 0.0500, 1.0], [0]),
+        ("relative", 0.1, [0.2010, 0.0500, 0.1900, 2.0], [0]),
+        ("none", 0.05, [0.0495, 0.0500, 0.0510, 1.0], []),
+        ("std", 0.05, [0.0, 0.0505, 0.0495, 1.0], [1, 2]),
+    ],
+)
+def test_codes_within_their_sampling_error_of_a_threshold_are_named(prune, threshold, std, named):
+    notes = voting.about_rule(prune, threshold, None, np.square(std), 5000)
+    found = [j for j in range(len(std)) if any(f"code {j} (" in note for note in notes)]
+    assert found == named
+    assert not voting.about_rule(prune, threshold, np.ones(4, bool), np.square(std), 5000)
+
+
+def test_a_cliff_is_told_beside_the_score():
+    """Two codes of standard deviation .05: a draw counts one, both or none of them."""
+    grid, rng = Grid((4, 5)), np.random.default_rng(0)
+    factors = grid.factors(np.arange(20)).astype(float)
+    codes = factors / factors.std(axis=0) * 0.05
+    score = get("z_max_var")(codes, grid, rng=rng, votes=50, eval_votes=50, variance_rows=2000)
+    assert any("the score can jump" in warning for warning in score.warnings)
+    score = get("z_max_var")(2 * codes, grid, rng=rng, votes=50, eval_votes=50, variance_rows=2000)
+    assert not any("the score can jump" in warning for warning in score.warnings)

@@ -124,6 +124,17 @@ def test_kim2018_is_by_kl_where_there_is_a_posterior_and_no_other_preset_changes
     assert not any("no posterior" in warning for warning in kim.warnings)
 
 
+def test_a_preset_s_own_least_kl_decides_which_codes_count():
+    """The KL of the live codes are about 2.2, 2.9 and 4.4 nats."""
+    changed = {"votes": 100, "variance_rows": 60, "least_kl": 2.5}
+    (choice,) = choose_metrics("factor_vae:dupont2018")
+    (usual,) = score(Gaussian(), choice.model_copy(update={"settings": {"votes": 100}}))
+    (strict,) = score(Gaussian(), choice.model_copy(update={"settings": changed}))
+    assert list(usual.live) == list(KL >= 1)
+    assert list(strict.live) == list(KL >= 2.5)
+    assert sum(strict.live) < sum(usual.live)
+
+
 def test_a_second_score_where_codes_have_collapsed():
     mig, kim, nothing = score(Gaussian(), "mig_sup", voting("kim2018"), "active_units", beside=True)
     assert mig.score == pytest.approx(get("mig_sup")(MEAN, FACTORS).score)
