@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from torch import nn
 
-from disbench.errors import UsageError
+from disbench.errors import UsageError, argument
 from disbench.models.layers import (
     LEAK,
     BatchNorm1d,
@@ -53,7 +53,7 @@ def check_side(net: str, shape: tuple[int, int, int], multiple: int) -> None:
     if h != w or h % multiple:
         raise UsageError(
             f"the images are {h}x{w}, but {net} needs a square whose side is a multiple of "
-            f"{multiple}; choose another net or another image size."
+            f"{multiple}; give {argument('size')} {-(-max(h, w) // multiple) * multiple}, or another net."
         )
 
 
@@ -124,10 +124,12 @@ def check_ibgan(shape: tuple[int, int, int], base: int) -> None:
         UsageError: the images are not square, or their side is not `base` doubled at least once.
     """
     _, h, w = shape
-    if h != w or h not in [base << i for i in range(1, 8)]:
+    sides = [base << i for i in range(1, 8)]
+    if h != w or h not in sides:
+        nearest = min(sides, key=lambda side: abs(side - max(h, w)))
         raise UsageError(
             f"the images are {h}x{w}, but IB-GAN's nets need a square whose side is base={base} doubled at "
-            "least once; choose another base or another image size."
+            f"least once; give {argument('size')} {nearest}, or another base."
         )
 
 
