@@ -15,10 +15,10 @@ solid is reached by the transposed rotation R^T, and the first point that the ra
                 one; its normal is that of the plane
 
     quantity        here       value
-    light           LIGHTS     unit vectors to the light, from the left over the front to the right, above
+    light           scenes     a unit vector to the light, from the left over the front to the right, above
     brightness      shade      AMBIENT + (1 - AMBIENT) max(0, n . l), times the colour of the point
-    colour          paint      the hue of the solid; the half with u_z > 0, its front, is lighter than its back,
-                               and a dot on the front is white, so that no two azimuths look alike
+    colour          paint      the hue of the solid; the half with u_z > 0, its front, is lighter than its
+                               back, and has a white dot, so that no two azimuths look alike
     ground          paint      one hue above the horizon (the wall), one below (the floor), both brighter on
                                the side of the light: a flat front cannot tell left from right
     anti-aliasing   FINE       the mean of FINE x FINE rays a pixel
@@ -46,7 +46,6 @@ BACK, DOT, DOT_SIZE = 0.55, 1.0, 0.3
 # of the ground, where no factor gives its hue: saturation and brightness
 WALL, FLOOR, HORIZON = 0.75, 0.45, -0.35
 ROWS = 4  # images of a block: what is computed for them fits into a cache
-SHAPES = ("ellipsoid", "box", "flat ellipsoid", "flat box")
 
 
 @dataclass(frozen=True)
@@ -75,13 +74,14 @@ class View:
         n = self.sizes.get(name, 1)
         if n == 1:
             return np.full(len(index), usual)
-        return self._column(name, index) / (n - 1)
+        return self.column(name, index) / (n - 1)
 
     def turn(self, name: str, index: Ints) -> Floats:
         """Where each value of a factor lies on a circle, in turns: the last is not the first again."""
-        return self._column(name, index) / self.sizes.get(name, 1)
+        return self.column(name, index) / self.sizes.get(name, 1)
 
-    def _column(self, name: str, index: Ints) -> Floats:
+    def column(self, name: str, index: Ints) -> Floats:
+        """(b,) The values of a factor in factor values (b, k); 0 in a set without it."""
         if name not in self.sizes:
             return np.zeros(len(index))
         return index[:, list(self.sizes).index(name)].astype(float)
@@ -127,7 +127,8 @@ class Scenes:
 def scenes(view: View, index: Ints) -> Scenes:
     """The scenes of factor values (b, k) of a set."""
     n = len(index)
-    shape, hue = view._column("shape", index).astype(int), np.full(n, view.hue)
+    # ellipsoid, box, flat ellipsoid, flat box
+    shape, hue = view.column("shape", index).astype(int), np.full(n, view.hue)
     wide, scale = view.part("width", index, 0.5), view.part("scale", index, 0.6)
     azimuth = _between(view.azimuths, view.part("azimuth", index, 0.5))
     if view.azimuths[1] - view.azimuths[0] == 360:
@@ -136,7 +137,7 @@ def scenes(view: View, index: Ints) -> Scenes:
         azimuth = _between(view.azimuths, view.part("orientation", index))
     if "object" in view.sizes:
         # an object is a shape, a width and a hue: each object another triple
-        number = view._column("object", index).astype(int)
+        number = view.column("object", index).astype(int)
         shape, wide, hue = number % 4, number // 4 % 6 / 5, number // 24 / 8
     if "object_hue" in view.sizes:
         hue = view.turn("object_hue", index)
@@ -195,8 +196,8 @@ def hit(scene: Scenes, points: Floats) -> tuple[NDArray[np.bool_], Floats, Float
         points: (r, 2) of the rays.
 
     Returns:
-        Whether a ray meets the solid (b, r), the point in the solid's frame (b, 3, r), and the unit normal there
-        in the eye's frame (b, 3, r); both are nothing where it does not.
+        Whether a ray meets the solid (b, r), the point in the solid's frame (b, 3, r), and the unit normal
+        there in the eye's frame (b, 3, r); both are nothing where it does not.
     """
     # the solid's frame: origin and direction of each ray; the eye is at s = infinity along it
     back = scene.rotation.transpose(0, 2, 1)
