@@ -40,7 +40,6 @@ class Occurring:
     Attributes:
         factors: the factors of n rows, none of them continuous.
         having: (n,) the numbers of these rows, where they are some of a larger data set; else None.
-        names: of the factors, or none.
 
     Raises:
         UsageError: a continuous factor, or fewer than two factors that can be held.
