@@ -44,7 +44,7 @@ class Plan:
 
     @property
     def encoded(self) -> list[Ints]:
-        """The rows of each draw whose codes it asks for: none where the images themselves are decoded again."""
+        """The rows of each draw whose codes it asks for: none where images are decoded again."""
         return [] if metrics.get(self.choice.name).kind == "reconstruction" else self.draws
 
     @property
