@@ -33,7 +33,7 @@ GRID = (3, 6, 40, 32, 32)
 
 TAKES = {
     "table": "codes (n, d) and factors (n, k) of any rows",
-    "sampling": "codes of a complete factor grid, since it holds factors fixed",
+    "sampling": "codes of a complete factor grid, since it holds factors fixed, or of values that occur",
     "unsupervised": "codes (n, d) alone",
     "posterior": "mean and log-variance (n, d) of the encoder's Gaussian, and factors (n, k)",
     "models": "several trainings: their codes of the same rows, or their encoders and generators",

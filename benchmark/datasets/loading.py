@@ -27,8 +27,6 @@ def load(name: str, *, size: int | None = None, data_dir: str | os.PathLike[str]
         dataset, facts = from_npz(Path(base), size, folder), None
     elif is_own(base):
         dataset, facts = from_folder(Path(base), size, folder), None
-    elif base not in manifest.names() and Path(base).is_dir():
-        raise UsageError(f"there is no data set {base!r}; for the pictures in that folder, write '{base}/'.")
     else:
         facts = manifest.read(base)
         dataset = from_manifest(facts, size, folder)

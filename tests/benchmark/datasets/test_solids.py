@@ -29,6 +29,15 @@ def test_rays_meet_a_ball_where_pythagoras_says():
     np.testing.assert_allclose(normal[0, :, :3].T, np.column_stack([POINTS[:3], depth]) / 0.5, atol=1e-12)
 
 
+def test_the_normal_of_an_ellipsoid_is_the_gradient_of_its_equation():
+    """Of x^2 / .25 + y^2 / .0625 + z^2 = 1 at x = .3, y = .1: z^2 = 1 - .36 - .16 = .48."""
+    _, u, normal = solids.hit(scene((0.5, 0.25, 1.0), False), np.array([[0.3, 0.1]]))
+    z = np.sqrt(0.48)
+    np.testing.assert_allclose(u[0, :, 0], [0.3, 0.1, z], atol=1e-12)
+    gradient = np.array([0.3 / 0.25, 0.1 / 0.0625, z])
+    np.testing.assert_allclose(normal[0, :, 0], gradient / np.linalg.norm(gradient), atol=1e-12)
+
+
 def test_rays_meet_a_box_on_the_face_towards_the_eye():
     met, u, normal = solids.hit(scene((0.5, 0.5, 0.3), True), POINTS)
     assert met[0].tolist() == [True, True, True, False, False]

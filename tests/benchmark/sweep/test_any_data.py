@@ -10,8 +10,7 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
-import disbench
-from disbench import metrics
+from disbench import Request, metrics, score
 from disbench.benchmark import protocols
 from disbench.benchmark.datasets import manifest, solids
 from disbench.benchmark.runs import store
@@ -44,7 +43,7 @@ def trained(prepared, out):
 
 
 def request(method, dataset, tmp_path, protocol="mini", **settings):
-    return disbench.Request(
+    return Request(
         method,
         protocol=protocol,
         dataset=dataset,
@@ -118,12 +117,10 @@ def test_the_images_of_a_file_get_the_size_of_the_protocol_and_that_is_said(tmp_
 
 def test_a_size_that_a_net_cannot_take_is_refused_with_one_that_it_can(tmp_path):
     path = save(tmp_path / "mine.npz", pixels(20, 28, 28), labels=np.arange(20) % 2)
-    asked = disbench.Request("betavae", dataset=path, size=28, data_dir=tmp_path, out=tmp_path / "r")
+    asked = Request("betavae", dataset=path, size=28, data_dir=tmp_path, out=tmp_path / "r")
     with pytest.raises(UsageError, match=r"images are 28x28, .* multiple of 8; give size 32, or another net"):
         asked.prepare()
-    gan = disbench.Request(
-        "gan", dataset=path, size=28, config="paper", data_dir=tmp_path, out=tmp_path / "r"
-    )
+    gan = Request("gan", dataset=path, size=28, config="paper", data_dir=tmp_path, out=tmp_path / "r")
     with pytest.raises(UsageError, match=r"images are 28x28, .* give size 32, or another base"):
         gan.prepare()
 
@@ -142,7 +139,7 @@ def test_a_metric_that_the_method_cannot_have_is_said_too(tmp_path, monkeypatch)
     """A VAE has no categories whose images could be counted, whatever it learns."""
     monkeypatch.setattr(classifier, "check_classifier", lambda *asked: None)
     path = save(tmp_path / "mine.npz", pixels(60, 32, 32), labels=np.arange(60) % 3)
-    asked = disbench.Request(
+    asked = Request(
         "betavae", protocol="elastic-mini", dataset=path, size=32, data_dir=tmp_path, out=tmp_path / "r"
     )
     said = asked.prepare().advice
@@ -250,3 +247,26 @@ def test_an_experiment_runs_on_files_of_the_published_layout(name, tmp_path, mon
     entries = trained(prepared, tmp_path / "run")
     assert [(e.metric, e.preset) for e in entries] == [(c.name, c.preset) for c in protocol.metrics]
     assert None not in [entry.score for entry in entries]
+
+
+def test_a_model_of_images_without_labels_is_scored_again_without_them(tmp_path):
+    """Also from its codes alone, which have no decoder."""
+    prepared = request("betavae", save(tmp_path / "mine.npz", pixels(60, 32, 32)), tmp_path).prepare()
+    first = {e.metric: e.score for e in trained(prepared, tmp_path / "run")}
+    folder = tmp_path / "run" / prepared.cells[0].folder
+    again = score(folder / "checkpoint.pt", data_dir=tmp_path)
+    assert {e.metric: e.score for e in again.scores} == pytest.approx(first)
+    alone = score(folder / "codes.npz", data_dir=tmp_path)
+    assert alone["active_units"] == first["active_units"]
+    assert alone["reconstruction"] is None
+
+
+def test_seeds_without_labels_are_ranked_at_the_end_of_a_run(disbench, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save(tmp_path / "mine.npz", pixels(60, 32, 32))
+    few = ["--set", "betavae.steps=2", "--set", "betavae.batch=4", "--jobs", "1", "--out", "r"]
+    words = ["run", "--methods", "betavae", "--seeds", "3", "--dataset", "mine.npz", "--data-dir", "d", *few]
+    code, out, _ = disbench(*words)
+    assert code == 0
+    assert "mine.npz-32: no labels, so the seeds of each method are ranked by their agreement (udr)" in out
+    assert "udr:dlib" in out
