@@ -33,11 +33,12 @@ GRID = (3, 6, 40, 32, 32)
 
 TAKES = {
     "table": "codes (n, d) and factors (n, k) of any rows",
-    "sampling": "codes of a complete factor grid, since it holds factors fixed",
+    "sampling": "codes of a complete factor grid, since it holds factors fixed, or of values that occur",
     "unsupervised": "codes (n, d) alone",
     "posterior": "mean and log-variance (n, d) of the encoder's Gaussian, and factors (n, k)",
     "models": "several trainings: their codes of the same rows, or their encoders and generators",
     "clustering": "a table of counts: generated images of each latent category by the class of a classifier",
+    "reconstruction": "images, and what a decoder makes of their codes",
 }
 
 
@@ -434,6 +435,7 @@ def metrics_index() -> str:
 
 def metric_page(name: str) -> str:
     from disbench import metrics
+    from disbench.metrics.registry import OF_CODES
 
     metric = metrics.get(name)
     module = sys.modules[metric.fn.__module__]
@@ -443,7 +445,7 @@ def metric_page(name: str) -> str:
         ["takes", TAKES[metric.kind]],
         ["good is", "high" if metric.higher_is_better else "low"],
         ["score at chance", metric.chance or "has no fixed value: see the traps"],
-        ["changes with", dependence(metric) if metric.kind != "clustering" else "–"],
+        ["changes with", dependence(metric) if metric.kind in OF_CODES else "–"],
         ["continuous factors", of_numbers(metric)],
         ["paper", linked(metric.paper)],
         ["default preset", f"`{metric.default_preset}`"],
@@ -516,7 +518,7 @@ def images(metric: Metric) -> str:
     """How many images the default preset asks for, on dSprites' grid."""
     import numpy as np
 
-    from disbench.benchmark.scoring.draws import TEST_ROWS, TRAIN_ROWS
+    from disbench.benchmark.scoring.draws import PICTURES, TEST_ROWS, TRAIN_ROWS
 
     if metric.kind == "sampling":
         return f"{len(metric.rows(GRID, np.random.default_rng(0))):,} draws on dSprites, each image once"
@@ -524,6 +526,8 @@ def images(metric: Metric) -> str:
         return "by each of M models those of the M - 1 other generators, see the variants"
     if metric.kind in ("table", "unsupervised", "posterior"):
         return f"{TRAIN_ROWS + TEST_ROWS:,} rows"
+    if metric.kind == "reconstruction":
+        return f"{PICTURES:,} rows, and decoded again"
     return "none: it looks at generated images" if metric.kind == "clustering" else "all that are given"
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from disbench.benchmark.cli.leaderboard import show_leaderboard
-from disbench.benchmark.cli.terminal import DataDir, Precision, table, terminal
+from disbench.benchmark.cli.terminal import DataDir, Precision, option, table, terminal
 from disbench.console import say
 from disbench.errors import UsageError
 from disbench.units import duration
@@ -170,6 +170,8 @@ def show_end(run: Run, console: Console) -> None:
     # a run that was stopped at once has no seeds yet
     if len(run.status()):
         show_leaderboard(run.path, console)
+        if not outcomes["stopped"]:
+            show_label_free(run.path, console)
     pictures = sorted(run.path.glob("*/seed-*/traversal.png"))
     if pictures:
         what = f"{len(pictures)} traversals (PNG and GIF) and other images"
@@ -189,6 +191,20 @@ def show_end(run: Run, console: Console) -> None:
         raise typer.Exit(1)
     if outcomes["busy"]:
         raise typer.Exit(HELD)
+
+
+def show_label_free(run: Path, console: Console) -> None:
+    """Prints the seeds on data without labels, ranked by how well they agree."""
+    from disbench.benchmark.cli.leaderboard import show_selection
+    from disbench.benchmark.runs import selection
+
+    for dataset in selection.without_labels(run):
+        say(console, f"{dataset}: no labels, so the seeds of each method are ranked by their agreement (udr)")
+        try:
+            show_selection([run], {"dataset": dataset}, False, "udr", "auto", "terminal", None, console)
+        except UsageError as error:
+            # the seeds are trained and scored
+            say(console, f"no ranking: {error.told(option)}")
 
 
 def status(

@@ -1,17 +1,23 @@
-"""The names of data sets: a manifest's name or a path, and options after colons."""
+"""The names of data sets: a manifest's name or a path of the user's, and options after colons."""
 
 import re
 
 from disbench.errors import UsageError, argument
 
 
+def is_own(base: str) -> bool:
+    """Whether a name without options is a path of the user's: an npz file, or a folder, with a slash."""
+    return base.endswith((".npz", "/"))
+
+
 def split_name(name: str) -> tuple[str, list[str]]:
-    """Name or path, and the options after it. A path may hold colons before its `.npz`."""
+    """Name or path, and the options after it. A path may hold colons before its `.npz` or its last slash."""
     head, dot, tail = name.rpartition(".npz")
     if dot and (not tail or tail.startswith(":")):
         return head + dot, tail.split(":")[1:]
-    base, *options = name.split(":")
-    return base, options
+    folder, slash, last = name.rpartition("/")
+    base, *options = last.split(":")
+    return folder + slash + base, options
 
 
 def as_in_tables(name: str) -> tuple[str, int] | None:

@@ -30,6 +30,12 @@ class MetricChoice(Strict):
     preset: str | None = None
     settings: dict[str, Setting | list[Scalar]] = Field(default_factory=dict)
 
+    @property
+    def shown(self) -> str:
+        """As people write it: `dci:ibgan`, or `dci` with the default preset."""
+        default = metrics.get(self.name).default_preset
+        return self.name if self.preset in (None, default) else f"{self.name}:{self.preset}"
+
     def resolved(self) -> MetricChoice:
         """With the default preset filled in.
 
@@ -47,6 +53,10 @@ def need_classifier(choices: Iterable[MetricChoice]) -> bool:
     return any(metrics.get(choice.name).kind == "clustering" for choice in choices)
 
 
+# What can be said of a model from images alone. `udr` needs several models, which a run has when it ends.
+LABEL_FREE = ("active_units", "gaussian_total_correlation", "reconstruction")
+
+
 class Protocol(Strict):
     """A benchmark setting.
 
@@ -60,6 +70,8 @@ class Protocol(Strict):
         every: changes to every method's config.
         methods: changes to the config of single methods, by name.
         metrics: the metrics that are scored.
+        unlabelled: those that are scored on data for which none of `metrics` is defined, such as images
+            without labels.
     """
 
     name: str
@@ -71,6 +83,7 @@ class Protocol(Strict):
     every: dict[str, object] = Field(default_factory=dict)
     methods: dict[str, dict[str, object]] = Field(default_factory=dict)
     metrics: Annotated[tuple[MetricChoice, ...], Field(min_length=1)]
+    unlabelled: tuple[MetricChoice, ...] = tuple(MetricChoice(name=name) for name in LABEL_FREE)
 
     def changes(self, method: str) -> Mapping[str, object]:
         """The protocol's changes to a method's config."""
@@ -92,7 +105,10 @@ def get(name: str) -> Protocol:
         UsageError: there is none; names the nearest.
     """
     protocol = FOLDER.read(name)
-    return protocol.model_copy(update={"metrics": tuple(m.resolved() for m in protocol.metrics)})
+    resolved = {
+        of: tuple(choice.resolved() for choice in getattr(protocol, of)) for of in ("metrics", "unlabelled")
+    }
+    return protocol.model_copy(update=resolved)
 
 
 def choose_metrics(text: str) -> tuple[MetricChoice, ...]:

@@ -78,6 +78,10 @@ class KeptCodes:
         """The contingency table of the trained method, see `Trained`."""
         return self.trained().contingency()
 
+    def reconstructed(self, rows: Ints) -> tuple[Floats, Floats] | str:
+        """Images and what the trained method makes of their codes, see `Trained`."""
+        return self.trained().reconstructed(rows)
+
 
 def _joined(known: Ints, kept: Encoded | None, rows: Ints, made: Encoded) -> tuple[Ints, Encoded]:
     """Rows, ascending, and their codes, of those that were kept and those that were made."""

@@ -128,15 +128,31 @@ def _rows(run: Path) -> tuple[list[dict[str, object]], list[str]]:
     chosen, outdated = choices.current(run, records)
     for name, cell in {record.cell.training: record.cell for record in records}.items():
         shared[name]["changed"] = json.dumps(changed(cell), sort_keys=True)
+    # of a seed without scores, what the other seeds of its training were asked
+    asked = {r.cell.training: [_unscored(e) for e in r.entries] for r in records if r.entries}
     rows = [
         {**row, "chosen_by": chosen.get(str(record.cell.folder), "{}")}
         for record in records
-        for row in _score_rows(run, record, shared[record.cell.training])
+        for row in _score_rows(run, record, shared[record.cell.training], asked.get(record.cell.training, []))
     ]
     return rows, outdated
 
 
-def _score_rows(run: Path, record: Record, shared: dict[str, object]) -> Iterable[dict[str, object]]:
+def _unscored(entry: ScoreEntry) -> ScoreEntry:
+    """What an entry was asked, as one without a score."""
+    return ScoreEntry(
+        entry.metric,
+        entry.preset,
+        entry.changed,
+        entry.plugin,
+        label=entry.label,
+        higher_is_better=entry.higher_is_better,
+    )
+
+
+def _score_rows(
+    run: Path, record: Record, shared: dict[str, object], asked: list[ScoreEntry]
+) -> Iterable[dict[str, object]]:
     from disbench.benchmark import protocols
 
     cell, status = record.cell, record.status
@@ -155,7 +171,7 @@ def _score_rows(run: Path, record: Record, shared: dict[str, object]) -> Iterabl
     }
     entries = record.entries
     if entries is None:
-        entries = [ScoreEntry.pending(choice) for choice in protocols.get(cell.protocol).metrics]
+        entries = asked or [ScoreEntry.pending(choice) for choice in protocols.get(cell.protocol).metrics]
     for entry in entries:
         yield {
             **of_cell,

@@ -455,7 +455,9 @@ def is_done(folder: Path, protocol: Protocol, retry_failed: bool = False) -> boo
     if not not_linked(folder / "checkpoint.pt").is_file():
         return False
     entries = scores(folder)
-    return answer(entries, protocol.metrics) and not (retry_failed and failures(entries))
+    # which of the two lists it is follows from the data set, and that is the cell's
+    answered = any(answer(entries, choices) for choices in (protocol.metrics, protocol.unlabelled))
+    return answered and not (retry_failed and failures(entries))
 
 
 def failures(entries: list[ScoreEntry] | None) -> list[ScoreEntry]:

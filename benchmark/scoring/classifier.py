@@ -23,7 +23,7 @@ from torch.nn import functional as F
 
 from disbench.benchmark.datasets import cache, derived, loading, manifest
 from disbench.benchmark.datasets.dataset import Dataset
-from disbench.benchmark.datasets.naming import split_name
+from disbench.benchmark.datasets.naming import is_own, split_name
 from disbench.benchmark.protocols import MetricChoice, need_classifier
 from disbench.errors import UsageError, argument
 from disbench.metrics.arrays import Ints
@@ -227,7 +227,7 @@ def parts(name: str, size: int | None, data_dir: str | os.PathLike[str] | None) 
     """Training and test images of a labelled set, without the options that only choose rows."""
     base, options = split_name(name)
     chosen = [option for option in options if option.startswith("classes-")]
-    facts = None if base.endswith(".npz") else manifest.read(base)
+    facts = None if is_own(base) else manifest.read(base)
     if facts is not None and {"train", "test"} <= set(facts.splits):
         train, test = (
             loading.load(":".join([base, split, *chosen]), size=size, data_dir=data_dir)
@@ -256,7 +256,7 @@ def whole(name: str) -> str:
 
 def _facts(name: str) -> manifest.ClassifierFacts:
     base, _ = split_name(name)
-    facts = None if base.endswith(".npz") else manifest.read(base).classifier
+    facts = None if is_own(base) else manifest.read(base).classifier
     return facts or manifest.ClassifierFacts()
 
 

@@ -157,6 +157,9 @@ class ScoreEntry:
         Raises:
             UsageError: the metric is of a plug-in that cannot be used.
         """
+        # here, so that reading scores loads no metric
+        from disbench import metrics
+
         return cls(
             metric=choice.name,
             preset=choice.preset,
@@ -165,6 +168,7 @@ class ScoreEntry:
             label=", ".join([str(choice.preset), *(f"{k}={value}" for k, value in choice.settings.items())]),
             reason=reason,
             traceback=traceback,
+            higher_is_better=metrics.get(choice.name).higher_is_better,
         )
 
     @classmethod
@@ -225,7 +229,7 @@ class ScoreEntry:
 
     def plain(self, spell: Callable[[str], str] = str) -> dict[str, object]:
         """As JSON; of an entry without a score only what was asked, and the reason, as `why` has it."""
-        shown: tuple[str, ...] = (*ASKED, "score", "label", "reason")
+        shown: tuple[str, ...] = (*ASKED, "score", "label", "reason", "higher_is_better")
         if self.settings is not None:
             shown = tuple(name for name in FIELDS if name not in LAST)
         values: dict[str, object] = {name: getattr(self, name) for name in shown}

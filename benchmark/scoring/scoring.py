@@ -82,7 +82,7 @@ def score(
     first, rest = _stages(plans, source, data, draws)
     need = _need(plans, live)
     codes, which = _encode(source, data, first, live, need, progress)
-    material = Material(data, codes, table, progress, jobs, which, draws, stop)
+    material = Material(source, data, codes, table, progress, jobs, which, draws, stop)
     if tell is not None and codes is not None:
         for planned in plans:
             seconds = material.seconds(planned, beside)
@@ -159,7 +159,7 @@ def _stages(plans: Sequence[Plan], source: Source, data: Dataset, draws: int) ->
     wanted = needed(plans, source, data, draws)
     if not len(wanted):
         return wanted, wanted
-    tables = [drawn for planned in plans if not planned.votes for drawn in planned.draws]
+    tables = [drawn for planned in plans if not planned.votes for drawn in planned.encoded]
     tables.append(every_table(data) if source.rows is None else table_rows(data, source.rows))
     first = distinct(len(data), *tables)
     return first, np.setdiff1d(wanted, first, assume_unique=True)

@@ -12,6 +12,7 @@ import numpy as np
 
 from disbench import metrics
 from disbench.benchmark.datasets.dsprites import SIZES as SIZES
+from disbench.benchmark.scoring.draws import PICTURES
 from disbench.benchmark.scoring.draws import TEST_ROWS as TEST_ROWS
 from disbench.benchmark.scoring.draws import TRAIN_ROWS as TRAIN_ROWS
 from disbench.metrics import boosted_trees, voting
@@ -91,6 +92,9 @@ def inputs(name: str) -> tuple[tuple[object, ...], dict[str, object]]:
         return ([codes.__getitem__] * 3, [Generator(len(SIZES), partial(held_rows, grid))] * 3), options
     if metric.kind == "models":
         return ([codes[:2000] + 0.01 * i for i in range(6)],), options
+    if metric.kind == "reconstruction":
+        images = rng.random((PICTURES, 1, 64, 64))
+        return (images, images + rng.normal(0, 0.1, images.shape)), options
     if metric.kind == "clustering":
         prior = np.full(10, 0.1)
         return (metrics.ContingencyTable(rng.integers(1, 100, (10, 10)), prior, prior),), options

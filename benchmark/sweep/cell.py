@@ -28,7 +28,7 @@ from disbench.benchmark.runs.codes import KeptCodes
 from disbench.benchmark.runs.environment import environment
 from disbench.benchmark.runs.store import Cell, CellFile, Failure, Journal, Status
 from disbench.benchmark.scoring import scoring
-from disbench.benchmark.scoring.plans import BY_COST
+from disbench.benchmark.scoring.plans import BY_COST, chosen
 from disbench.benchmark.scoring.trained import Trained
 from disbench.benchmark.sweep import memory, plan
 from disbench.benchmark.sweep.plan import Options
@@ -331,7 +331,7 @@ class Group:
 
     def encode(self, cell: Cell, data: Dataset, device: torch.device) -> None:
         """Saves all codes that the metrics need, so that another process computes them on a CPU."""
-        scoring.encode(self.source(cell, data, device), data, self.protocol.metrics, BY_COST)
+        scoring.encode(self.source(cell, data, device), data, chosen(self.protocol, data), BY_COST)
 
     def score(self, cell: Cell, data: Dataset, device: torch.device) -> None:
         """Scores and draws the saved checkpoint."""
@@ -339,7 +339,8 @@ class Group:
         self.files[cell].update("scoring", cell.steps)
         source = self.source(cell, data, device)
         stop = self.options.asked_to_stop
-        entries = scoring.score(source, data, self.protocol.metrics, draws=BY_COST, stop=stop, beside=True)
+        choices = chosen(self.protocol, data)
+        entries = scoring.score(source, data, choices, draws=BY_COST, stop=stop, beside=True)
         # with scores, the pictures were drawn before the protocol changed
         if not (folder / "scores.json").exists():
             pictures.write_all(source.trained().method, data, device, folder)

@@ -380,8 +380,9 @@ def measured(
         started = time.perf_counter()
         codes = source.codes(few)
         image = (time.perf_counter() - started) / len(few)
-        encoded = len(scoring.rows(source, data, protocol.metrics, plans.BY_COST))
-        planned = [plans.plan(choice, source, data, plans.BY_COST) for choice in protocol.metrics]
+        choices = plans.chosen(protocol, data)
+        encoded = len(scoring.rows(source, data, choices, plans.BY_COST))
+        planned = [plans.plan(choice, source, data, plans.BY_COST) for choice in choices]
         scored = sum(plans.all_seconds(each, data, codes.shape[1], plans.BY_COST) for each in planned)
         # log-variances are as many as codes
         tables = SCORING_ARRAYS * (1 if source.no_posterior else 2)

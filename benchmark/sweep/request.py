@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import joblib
+import torch
 
-from disbench import models, plugins, units
+from disbench import metrics, models, plugins, units
 from disbench.benchmark import datasets, protocols
 from disbench.benchmark.datasets import loading
 from disbench.benchmark.runs.store import Cell
-from disbench.benchmark.scoring import classifier
+from disbench.benchmark.scoring import classifier, plans
+from disbench.benchmark.scoring.trained import Trained
 from disbench.benchmark.sweep import plan
 from disbench.benchmark.training import gpu, portable
 from disbench.errors import UsageError, argument
@@ -162,11 +164,14 @@ class Request:
             datasets.load(name, size=self.size or loading.usual_size(name, protocol.size), data_dir=data_dir)
             for name in dict.fromkeys(map(str, several(self.dataset or protocol.dataset)))
         ]
+        said: dict[str | None, None] = dict.fromkeys(note for loaded in data for note in loaded.notes)
         for loaded in data:
             loaded.side("a run")
-            classifier.check_classifier(loaded, protocol.metrics, data_dir)
-        read = [note for loaded in data for note in loaded.notes]
-        said = dict.fromkeys([*read, *(advise(entry, loaded) for entry in entries for loaded in data)])
+            defined, sentences = scored(protocol, loaded)
+            classifier.check_classifier(loaded, defined, data_dir)
+            said |= dict.fromkeys(sentences)
+            for entry in entries:
+                said |= dict.fromkeys(advise(entry, loaded, defined))
         on = ", ".join(f"{d.name} {d.shape[1]}x{d.shape[2]}" for d in data)
         where = f"workers of {self.scheduler}" if self.scheduler else ", ".join(devices)
         where += f", {portable.PORTABLE}" if self.portable else ""
@@ -217,8 +222,8 @@ class Prepared:
     Attributes:
         request: the arguments.
         title: methods, seeds, data sets, protocol and device in words.
-        advice: how the images of a user's file were read, and what the methods say of their settings on
-            these data, a sentence each.
+        advice: how the images of a user's file were read, which metrics there will be no score of, and what
+            the methods say of their settings on these data, a sentence each.
         cells: one per method, seed and data set.
         protocol: the protocol.
         options: how the cells are trained.
@@ -238,8 +243,47 @@ class Prepared:
     devices: tuple[str, ...] = ()
 
 
-def advise(entry: plan.Entry, data: datasets.Dataset) -> str | None:
-    """What a method says of its settings on these data; None for nothing.
+def scored(
+    protocol: protocols.Protocol, data: datasets.Dataset
+) -> tuple[list[protocols.MetricChoice], list[str]]:
+    """The metrics of a protocol that are defined on a data set, and sentences about the others.
+
+    Raises:
+        UsageError: none of them is.
+    """
+    defined: list[protocols.MetricChoice] = []
+    missing: dict[str, list[str]] = {}
+    choices = plans.chosen(protocol, data)
+    asked = [*protocol.metrics, *(choice for choice in choices if choice not in protocol.metrics)]
+    for choice in asked:
+        if why := plans.undefined(choice, data):
+            # the same reason for several metrics is given once
+            missing.setdefault(why, []).append(choice.shown)
+        elif choice in choices:
+            defined.append(choice)
+    sentences = [f"{data.name}: no score of {', '.join(names)}: {why}" for why, names in missing.items()]
+    if not defined:
+        raise UsageError(
+            f"protocol {protocol.name} has no metric that is defined on these data: {'; '.join(sentences)}."
+        )
+    if choices == protocol.unlabelled:
+        names = ", ".join(choice.shown for choice in defined)
+        sentences.append(
+            f"{data.name}: its seeds are scored by what needs no labels ({names}); three seeds or more of a "
+            "method are ranked by `disbench leaderboard RUN --select udr`"
+        )
+    return defined, sentences
+
+
+def advise(
+    entry: plan.Entry, data: datasets.Dataset, choices: Iterable[protocols.MetricChoice] = ()
+) -> list[str]:
+    """What a method says of its settings on these data, and of which metrics it can have no score.
+
+    Args:
+        entry: the method with its settings.
+        data: the data set.
+        choices: the metrics that are defined on it.
 
     Raises:
         UsageError: the settings do not fit the data.
@@ -251,9 +295,20 @@ def advise(entry: plan.Entry, data: datasets.Dataset) -> str | None:
         raise UsageError(f"{entry.method} on {data.name}: {error}") from None
     except (Exception, SystemExit):
         # a fault of its code: its seeds will say so, and the other methods train
-        return None
-    sentence = method.advice()
-    return sentence and f"{entry.method} on {data.name}: {sentence}"
+        return []
+    own = method.advice()
+    sentences = [own] if own else []
+    source, missing = Trained(method, data, torch.device("cpu")), dict[str, list[str]]()
+    for choice in choices:
+        try:
+            why = source.lacks(metrics.get(choice.name).kind)
+        except (Exception, SystemExit):
+            # likewise
+            continue
+        if why:
+            missing.setdefault(why, []).append(choice.shown)
+    sentences += [f"no score of {', '.join(names)}: {why}" for why, names in missing.items()]
+    return [f"{entry.method} on {data.name}: {sentence}" for sentence in sentences]
 
 
 def seed_numbers(seeds: Seeds) -> tuple[int, ...]:

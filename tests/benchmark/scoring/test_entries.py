@@ -90,7 +90,14 @@ def test_an_entry_without_a_score_says_only_what_was_asked():
         "score": None,
         "label": "dlib, bins=5",
         "reason": "why",
+        "higher_is_better": True,
     }
+
+
+def test_an_entry_without_a_score_has_the_direction_of_its_metric():
+    """Beside scored ones a leaderboard would otherwise have two columns of one metric."""
+    (error,) = choose_metrics("reconstruction")
+    assert through_json(ScoreEntry.pending(error, "why")).higher_is_better is False
 
 
 def test_a_score_that_is_no_number_has_the_metric_s_warnings_as_its_reason():

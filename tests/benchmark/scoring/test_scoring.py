@@ -15,7 +15,7 @@ from disbench.benchmark.scoring.trained import Trained
 from disbench.benchmark.training.seeds import StoppedError
 from disbench.errors import UsageError
 from disbench.metrics import Grid, registry
-from disbench.metrics.factors import Factors
+from disbench.metrics.factors import DSPRITES, Factors
 from disbench.models import DataInfo, Method
 from disbench.models.method import Config
 
@@ -80,7 +80,7 @@ def test_a_metric_that_the_data_cannot_have_is_an_entry_with_its_reason():
     reader = Reader(data)
     factor_vae, nmi, udr, chen = score(reader, data, choose_metrics("factor_vae,nmi,udr,mig_chen"))
     assert factor_vae.score is None
-    assert "complete factor grid" in factor_vae.reason
+    assert "fewer than two such factors" in factor_vae.reason
     assert "no categorical code" in nmi.reason
     assert "`disbench leaderboard RUN --select udr`" in udr.reason
     assert "needs the posterior of the codes" in chen.reason
@@ -291,7 +291,7 @@ def test_what_must_stop_everything_does(monkeypatch, error):
 
 def test_what_takes_minutes_is_told_before_it_starts():
     """Boosted trees on 15,000 rows take 300 CPU seconds; asked to stop at once, nothing was computed."""
-    data = Dataset("grid", "", tables.NoImages(737_280), tuple("abcde"), (3, 6, 40, 32, 32))
+    data = Dataset("grid", "", tables.NoImages(737_280), DSPRITES, (3, 6, 40, 32, 32))
     rows = draws.every_table(data)
     noise = np.random.default_rng(0).normal(size=(len(rows), 10)).astype(np.float32)
     source, told = tables.Stored(noise, rows), []
