@@ -48,6 +48,9 @@ def scores(path: Path) -> pd.DataFrame:
         if column not in text:
             # Saved before that was recorded, from methods of this package.
             text[column] = ""
+    if "digest" not in text:
+        # Saved before digests were.
+        text["digest"] = ""
     if "chosen_by" not in text:
         # Saved before choices without labels were recorded.
         text["chosen_by"] = "{}"

@@ -196,6 +196,7 @@ class Metric:
             that stand for the "values" of factors.
         integer_factors: whether factors must be values and not any numbers, see `metric`.
         seconds: roughly what it takes on one core, see `metric`; None for a metric that never takes minutes.
+        version: raised by a change after which equal codes, rows and settings have another score.
         summary: first line of the docstring.
     """
 
@@ -212,6 +213,7 @@ class Metric:
     depends_on: tuple[Change, ...] = ()
     integer_factors: Needs = True
     seconds: Seconds | None = None
+    version: int = 1
     summary: str = ""
 
     def __call__(self, *args: object, **kwargs: object) -> Score:
@@ -330,6 +332,7 @@ def metric(
     depends_on: tuple[Change, ...] = (),
     integer_factors: Needs = True,
     seconds: Seconds | None = None,
+    version: int = 1,
 ) -> Callable[[Callable[P, Score]], Callable[P, Score]]:
     """Registers a function as the metric of its name and puts the common checks around it.
 
@@ -351,6 +354,8 @@ def metric(
         integer_factors: whether factors must be values, which can be numbered; False for a metric that takes
             any numbers. A function of the settings if it depends on them; of a tuple, one for each factor.
         seconds: what the metric takes on one core, for one that can take minutes: its caller says so first.
+        version: to be raised by a change after which equal codes, rows and settings have another score;
+            scores of different versions are never averaged.
 
     Raises:
         ValueError: a mistake in the declaration, or a name that is taken.
@@ -438,6 +443,7 @@ def metric(
             depends_on=depends_on,
             integer_factors=integer_factors,
             seconds=seconds,
+            version=version,
             summary=(inspect.getdoc(fn) or "").split("\n")[0],
         )
         _METRICS[name] = entry

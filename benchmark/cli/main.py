@@ -116,7 +116,8 @@ def _listed(what: str) -> list[tuple[str, str]]:
     if what == "protocols":
         from disbench.benchmark import protocols
 
-        return [(name, protocols.get(name).summary) for name in protocols.names()]
+        known = {name: protocols.get(name) for name in protocols.names()}
+        return [(name, f"version {each.version}: {each.summary}") for name, each in known.items()]
     if what == "tables":
         from disbench.leaderboards import tables
 

@@ -72,7 +72,7 @@ def commands(wanted: Mapping[Recipe, Sequence[int]], out: str, portable: bool = 
 def _classifier(recipe: Recipe) -> list[str]:
     """The command that trains the classifier of generated images, if a metric of the protocol needs it."""
     base, _ = split_name(recipe.dataset)
-    needed = protocols.need_classifier(protocols.get(recipe.protocol).metrics)
+    needed = protocols.need_classifier(protocols.of_record(recipe.protocol).metrics)
     if not needed or not (base.endswith(".npz") or manifest.read(base).classes):
         return []
     name = classifier.whole(recipe.dataset)
@@ -131,12 +131,12 @@ def _packed(recipes: Iterable[Recipe]) -> list[list[Recipe]]:
 
 
 def _words(shared: _Shared, recipes: Sequence[Recipe]) -> list[str]:
-    protocol = protocols.get(shared.protocol)
+    protocol = protocols.of_record(shared.protocol)
     methods = dict.fromkeys(recipe.method for recipe in recipes)
     words = ["--methods", ",".join(methods)]
     variants = [recipe.variant for recipe in recipes if recipe.variant]
     words += ["--variants", ",".join(variants)] if variants else []
-    words += ["--protocol", shared.protocol]
+    words += ["--protocol", protocol.id]
     words += ["--config", shared.config] if shared.config != protocol.config else []
     usual_size = loading.usual_size(shared.dataset, protocol.size)
     words += ["--size", str(shared.size)] if shared.size != usual_size else []
@@ -162,6 +162,6 @@ def _value(value: object) -> str:
 def _line(words: Sequence[str], datasets: Sequence[str], last: Sequence[str]) -> str:
     (protocol,) = (words[i + 1] for i, word in enumerate(words) if word == "--protocol")
     named = list(dict.fromkeys(datasets))
-    if named == [protocols.get(protocol).dataset]:
+    if named == [protocols.of_record(protocol).dataset]:
         named = []
     return shlex.join(["disbench", "run", *words, *(w for name in named for w in ("--dataset", name)), *last])

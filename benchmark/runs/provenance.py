@@ -11,6 +11,7 @@ import pandas as pd
 
 import disbench
 from disbench.benchmark import protocols
+from disbench.benchmark.protocols import digests
 from disbench.benchmark.runs import environment, store
 from disbench.benchmark.runs.commands import Recipe, commands
 from disbench.benchmark.runs.rows import changed
@@ -73,12 +74,16 @@ def describe(name: str, runs: Sequence[Path], frame: pd.DataFrame) -> Provenance
             mean_by_method={str(method): round(float(mean), 1) for method, mean in methods.items()},
         ),
         data_sha256=dict(sorted(set(zip(cells["dataset"], cells["data_sha256"], strict=True)))),
-        protocols={
-            name: protocols.get(name).model_dump(mode="json") for name in sorted(set(frame["protocol"]))
-        },
+        protocols={name: _protocol(name) for name in sorted(set(frame["protocol"]))},
         environments=_environments(records),
         settings={training: _settings(cell) for training, cell in sorted(_by_training(records).items())},
     )
+
+
+def _protocol(recorded: str) -> dict[str, object]:
+    """The fields of a protocol, and the digest of what they decide for all methods."""
+    protocol = protocols.of_record(recorded)
+    return {**protocol.model_dump(mode="json"), "digest": digests.of_all_methods(protocol)}
 
 
 def _commands(records: Sequence[Record], out: str) -> list[str]:

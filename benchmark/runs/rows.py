@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,19 +21,22 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def changed(cell: Cell) -> dict[str, object]:
+def changed(cell: Cell) -> Mapping[str, object]:
     """The settings of a cell that differ from its named config, protocol and variant.
 
     Raises:
-        UsageError: the cell's method is of a plug-in that is not loaded.
+        UsageError: they were not recorded, and the cell's method is of a plug-in that is not loaded, or its
+            protocol is not here.
     """
+    if cell.changed is not None:
+        return cell.changed
     # here, so that a look at the state of a run loads neither torch nor a metric
     from disbench import models
     from disbench.benchmark import protocols
 
     if cell.plugin and cell.method not in models.names():
         raise plugins.absent("methods", cell.method, cell.plugin)
-    protocol = protocols.get(cell.protocol)
+    protocol = protocols.of_record(cell.protocol)
     variant = models.get(cell.method).VARIANTS.get(cell.variant, {})
     usual = models.configure(cell.method, cell.config_name, {**protocol.changes(cell.method), **variant})
     return {
@@ -155,7 +158,7 @@ def _score_rows(run: Path, record: Record, shared: dict[str, object]) -> Iterabl
     }
     entries = record.entries
     if entries is None:
-        entries = [ScoreEntry.pending(choice) for choice in protocols.get(cell.protocol).metrics]
+        entries = [ScoreEntry.pending(choice) for choice in protocols.of_record(cell.protocol).metrics]
     for entry in entries:
         yield {
             **of_cell,
@@ -170,6 +173,7 @@ def _score_rows(run: Path, record: Record, shared: dict[str, object]) -> Iterabl
             "perfect": entry.perfect,
             "beside": entry.beside.score if entry.beside else None,
             "beside_live": entry.beside.live if entry.beside else None,
+            "digest": _digest(record, entry),
         }
 
 
@@ -184,11 +188,29 @@ def _kernels(record: Record) -> str | None:
 
 
 def metric_settings(entry: ScoreEntry) -> str | None:
-    """The settings, classifier and plug-in behind a score, as JSON; None if nothing was measured."""
+    """The settings, classifier, plug-in and later version behind a score, as JSON; None without a score."""
     if entry.settings is None:
         return None
-    judge = {"classifier": entry.classifier, "plugin": entry.plugin}
-    return json.dumps({**entry.settings, **{k: v for k, v in judge.items() if v}}, sort_keys=True)
+    return json.dumps({**entry.settings, **_judge(entry)}, sort_keys=True)
+
+
+def _judge(entry: ScoreEntry) -> dict[str, object]:
+    # the first version is not named, as it was not before there were versions
+    later = entry.version if entry.version > 1 else None
+    judge = {"classifier": entry.classifier, "plugin": entry.plugin, "version": later}
+    return {name: value for name, value in judge.items() if value}
+
+
+def _digest(record: Record, entry: ScoreEntry) -> str:
+    """The digest of a score; "" where there is none, or where what decided the model was not recorded."""
+    from disbench.benchmark.protocols import digests
+
+    if entry.settings is None:
+        return ""
+    judge = {**_judge(entry), "preset": entry.preset, "rule": entry.rule}
+    return digests.of_score(
+        record.cell.protocol, record.file.digest, entry.metric, entry.version, entry.settings, judge
+    )
 
 
 def gather(runs: Sequence[Path]) -> tuple[pd.DataFrame, list[str]]:
@@ -221,7 +243,7 @@ def gathered(runs: Sequence[Path]) -> tuple[pd.DataFrame, list[str], list[str]]:
             raise UsageError(f"{run} holds no seeds yet; train some with `disbench run --out {run}`.")
         frames.append(aggregate.scores(rows))
         notes += outdated
-    frame, repeated = aggregate.deduplicated(aggregate.ordered(pd.concat(frames)))
+    frame, repeated = aggregate.deduplicated(aggregate.ordered(aggregate.set_apart(pd.concat(frames))))
     return frame, shown.repeated(repeated), notes
 
 
@@ -229,5 +251,7 @@ def warnings(frame: pd.DataFrame) -> list[str]:
     """A sentence for each protocol whose scores mean nothing."""
     from disbench.benchmark import protocols
 
-    known = [protocols.get(name) for name in sorted(set(frame["protocol"])) if name in protocols.names()]
-    return [f"protocol {each.name}: {each.summary}" for each in known if not each.meaningful]
+    known = {name: protocols.find(name) for name in sorted(set(frame["protocol"]))}
+    return [
+        f"protocol {name}: {each.summary}" for name, each in known.items() if each and not each.meaningful
+    ]

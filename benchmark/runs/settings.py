@@ -75,7 +75,7 @@ def swept(frame: pd.DataFrame, configs: Configs, field: str = "") -> tuple[pd.Da
     own = {label: varying({k: v for k, v in configs.items() if k[0] == label}) for label in methods}
     others, values, drawn = [], [], []
     for label, cell in zip(labels.labels(frame), frame["cell"], strict=True):
-        config = configs[label, cell]
+        config = configs[label, labels.cell_of(cell)]
         others.append(", ".join(f"{other}={config[other]}" for other in own[label] if other != field))
         values.append(config.get(field))
         drawn.append(field in own[label])

@@ -103,6 +103,7 @@ class ScoreEntry:
         preset: its preset.
         changed: settings that differ from the preset's.
         plugin: where the metric's code comes from, with a SHA-256, if from a plug-in.
+        version: of the metric; 1 in a file from before metrics had versions.
         score: the number; None where there is none.
         label: the preset with its changes, for people.
         reason: why there is no score, before its arguments are spelled.
@@ -129,6 +130,7 @@ class ScoreEntry:
     preset: str | None
     changed: Mapping[str, object]
     plugin: str | None = None
+    version: int = 1
     score: float | None = None
     label: str = ""
     reason: str | None = None
@@ -157,11 +159,15 @@ class ScoreEntry:
         Raises:
             UsageError: the metric is of a plug-in that cannot be used.
         """
+        # here, so that reading scores loads no metric
+        from disbench import metrics
+
         return cls(
             metric=choice.name,
             preset=choice.preset,
             changed=plain(choice.settings),
             plugin=plugins.source("metrics", choice.name) or None,
+            version=metrics.get(choice.name).version,
             label=", ".join([str(choice.preset), *(f"{k}={value}" for k, value in choice.settings.items())]),
             reason=reason,
             traceback=traceback,
@@ -225,7 +231,13 @@ class ScoreEntry:
 
     def plain(self, spell: Callable[[str], str] = str) -> dict[str, object]:
         """As JSON; of an entry without a score only what was asked, and the reason, as `why` has it."""
-        shown: tuple[str, ...] = (*ASKED, "score", "label", "reason")
+        shown: tuple[str, ...] = (
+            *ASKED,
+            *(["version"] if self.version > 1 else []),
+            "score",
+            "label",
+            "reason",
+        )
         if self.settings is not None:
             shown = tuple(name for name in FIELDS if name not in LAST)
         values: dict[str, object] = {name: getattr(self, name) for name in shown}
@@ -289,7 +301,7 @@ class ScoreEntry:
         from disbench import metrics
 
         asked = ScoreEntry.pending(choice)
-        if any(getattr(self, name) != getattr(asked, name) for name in ASKED):
+        if any(getattr(self, name) != getattr(asked, name) for name in (*ASKED, "version")):
             return False
         used = plain(metrics.get(choice.name).settings(choice.preset, **choice.settings))
         return self.settings is None or plain(self.settings) == used
@@ -307,7 +319,7 @@ OF_ENTRY: Mapping[str, tuple[type, ...]] = {
     **dict.fromkeys(("score", "perfect"), (float, NOTHING)),
     "higher_is_better": (bool,),
     **dict.fromkeys(("live", "kl"), (list, NOTHING)),
-    "n_encoded": (int,),
+    **dict.fromkeys(("n_encoded", "version"), (int,)),
     "seconds": (float,),
 }
 

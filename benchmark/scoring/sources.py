@@ -370,7 +370,7 @@ def choose(opened: Sequence[Opened], text: str = "", preset: str = "") -> tuple[
         choices = protocols.choose_metrics(text or STANDARD)
         given = [":" in part for part in (text or STANDARD).split(",") if part.strip()]
     else:
-        choices = protocols.get(protocol).metrics
+        choices = protocols.of_record(protocol).metrics
         given = [False] * len(choices)
     if not preset:
         return choices

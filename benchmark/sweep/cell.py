@@ -7,6 +7,7 @@ leaves a failed one alone unless `retry_failed` is set.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import gc
 import math
@@ -15,14 +16,14 @@ import time
 import traceback
 import warnings
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
 
 from disbench import models, plugins, units
 from disbench.benchmark.datasets import Dataset
-from disbench.benchmark.protocols import Protocol
+from disbench.benchmark.protocols import Protocol, digests
 from disbench.benchmark.runs import pictures, store
 from disbench.benchmark.runs.codes import KeptCodes
 from disbench.benchmark.runs.environment import environment
@@ -45,7 +46,7 @@ from disbench.models.checkpoint import (
     load_tensors,
     save_checkpoint,
 )
-from disbench.models.method import Method
+from disbench.models.method import Config, Method
 from disbench.texts import short
 
 # seconds between two writings of a status, and between two looks for a stop file
@@ -186,10 +187,10 @@ class Group:
                 if self.options.stage != "score":
                     made_by = environment(self.options.device, self.options.tuning.precision, self.way)
                     plan.check_continued(self.folders[cell], made_by.get("kernels"))
-                    file = CellFile(cell, made_by, self.options.device, together=len(self.cells))
-                    file.write(self.folders[cell])
+                    self.described(cell, made_by).write(self.folders[cell])
                 self.files[cell].update("preparing", self.files[cell].step)
             data = self.cells[0].dataset.load(self.options.data_dir)
+            self.sign(data)
             self.train(data, device)
         except torch.OutOfMemoryError as error:
             too_much = short(error)
@@ -218,6 +219,41 @@ class Group:
                 self.end(cell, "stopped")
             except (Exception, SystemExit) as error:
                 self.fail(cell, error)
+
+    def described(self, cell: Cell, made_by: Mapping[str, str | None]) -> CellFile:
+        """The cell.json of a seed that begins; one that goes on keeps the digest and the protocol it has."""
+        file = CellFile(cell, made_by, self.options.device, together=len(self.cells))
+        before = CellFile.read(self.folders[cell])
+        if before is None or not Status.read(self.folders[cell]).step:
+            return file
+        return dataclasses.replace(file, cell=before.cell, digest=before.digest)
+
+    def sign(self, data: Dataset) -> None:
+        """Notes what decides the models that begin, and compares it with what those that go on began with.
+
+        Raises:
+            UsageError: a seed was begun with other nets, data or settings behind the same names.
+        """
+        left = [cell for cell in self.cells if not (self.folders[cell] / "checkpoint.pt").exists()]
+        if self.options.stage == "score" or not left:
+            return
+        cell = left[0]
+        digest = digests.of_training(
+            cell.method, configured(cell), data.info, cell.dataset.sha256, cell.plugin
+        )
+        for cell in left:
+            folder = self.folders[cell]
+            file = CellFile.read(folder)
+            # it was written a moment ago
+            assert file is not None
+            if not Status.read(folder).step:
+                dataclasses.replace(file, digest=digest).write(folder)
+            elif file.digest not in ("", digest):
+                raise UsageError(
+                    f"{folder} was begun with other nets, or with a method of another version (digest "
+                    f"{file.digest}, now {digest}); use the disbench that began it, or give another folder "
+                    f"with {argument('out')}."
+                )
 
     @property
     def way(self) -> str:
@@ -346,11 +382,16 @@ class Group:
         store.write_scores(folder, entries)
 
 
+def configured(cell: Cell) -> Config:
+    """The settings of a cell as its method takes them."""
+    return type(models.get(cell.method).CONFIGS[cell.config_name])(**cell.config)
+
+
 def set_up(
     cell: Cell, seeds: Sequence[int], data: Dataset, device: torch.device, tuning: Tuning
 ) -> tuple[Trainer, list[Method]]:
     """The trainer of these seeds of a training, fused if there are several, and their untrained methods."""
-    config = type(models.get(cell.method).CONFIGS[cell.config_name])(**cell.config)
+    config = configured(cell)
     methods = [models.build(cell.method, config, data.info, stream(seed, "weights")) for seed in seeds]
     strategy = strategies.choose(len(methods), tuning)
     return strategy(methods, data, seeds, device, tuning), methods

@@ -17,6 +17,7 @@ from disbench.benchmark.runs.store import Cell, CellFile, Status
 from disbench.benchmark.training import portable
 from disbench.benchmark.training.gpu import PLAIN, Tuning
 from disbench.errors import UsageError, argument, unknown
+from disbench.files import plain
 
 
 @dataclass(frozen=True)
@@ -65,12 +66,14 @@ class Entry:
         variant: variant of the method, or "".
         config_name: name of the config that the settings started from.
         config: the settings, complete.
+        changed: those of them that differ from the named config, the protocol's changes and the variant.
     """
 
     method: str
     variant: str
     config_name: str
     config: Mapping[str, object]
+    changed: Mapping[str, object] = dataclasses.field(default_factory=dict)
 
 
 def entries(
@@ -105,10 +108,14 @@ def entries(
             if variant != "all" and variant not in known:
                 raise unknown(f"variant of {method}", variant, known)
         for variant in (list(known) if "all" in variants else list(variants)) or [""]:
-            merged = {**protocol.changes(method), **known.get(variant, {}), **changes.get(method, {})}
+            usual = {**protocol.changes(method), **known.get(variant, {})}
             name = config or protocol.config
-            settings = dataclasses.asdict(models.configure(method, name, merged))
-            chosen.append(Entry(method, variant, name, settings))
+            settings = dataclasses.asdict(
+                models.configure(method, name, {**usual, **changes.get(method, {})})
+            )
+            before = dataclasses.asdict(models.configure(method, name, usual))
+            changed = {field: plain(value) for field, value in settings.items() if value != before[field]}
+            chosen.append(Entry(method, variant, name, settings, changed))
     return chosen
 
 
@@ -123,9 +130,10 @@ def plan(
             entry.config_name,
             entry.config,
             dataset,
-            protocol.name,
+            protocol.id,
             seed,
             plugins.source("methods", entry.method),
+            entry.changed,
         )
         for seed in seeds
         for dataset in map(DataRef.of, data)

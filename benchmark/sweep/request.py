@@ -175,7 +175,7 @@ class Request:
         return Prepared(
             request=self,
             title=f"{', '.join(methods)} x {len(seeds)} seeds on {on}, "
-            f"protocol {self.protocol} ({protocol.summary}), {where}",
+            f"protocol {protocol.id} ({protocol.summary}), {where}",
             advice=tuple(filter(None, said)),
             cells=cells,
             protocol=protocol,

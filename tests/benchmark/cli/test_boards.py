@@ -266,7 +266,9 @@ def test_a_kept_result_reads_back_and_fills_the_readme(disbench, tmp_path):
     assert facts["data_sha256"] == {"dsprites-32": "d" * 64}
     assert facts["protocols"]["mini"]["dataset"] == "dsprites"
     assert facts["environments"] == [{"disbench": "0.1.0", "device": "a cpu", "seeds": 12}]
-    assert facts["commands"] == ["disbench run --methods vae --protocol mini --seeds 12 --out runs/mini-test"]
+    assert facts["commands"] == [
+        "disbench run --methods vae --protocol mini-v1 --seeds 12 --out runs/mini-test"
+    ]
 
     check = ("leaderboard", "--readme", "--check", "--results", results)
     code, _, err = disbench(*check)
@@ -379,11 +381,11 @@ def test_a_table_shows_theirs_without_any_result_of_ours(disbench, tmp_path):
     code, out, _ = disbench("table", "ibgan", "--results", tmp_path, "--format", "markdown")
     assert code == 0
     assert "0.826" in out
-    assert "no result of ibgan under the protocol tables" in out
+    assert "no result of ibgan under the protocol tables-v1" in out
 
 
 def test_a_table_of_a_run_under_its_protocol_is_judged(disbench, tmp_path):
-    run = make_run(tmp_path / "r", protocol="tables", method="ibgan", seeds=range(32), score=0.65)
+    run = make_run(tmp_path / "r", protocol="tables-v1", method="ibgan", seeds=range(32), score=0.65)
     out = tmp_path / "t.csv"
     assert disbench("table", "ibgan", run, "--out", out)[0] == 0
     found = pd.read_csv(out).set_index(["row", "column"])
@@ -411,7 +413,7 @@ def parsed(line):
     )
     return {
         (
-            setting.name,
+            setting.id,
             name,
             given["size"] or loading.usual_size(name, setting.size),
             *(entry.method, entry.variant, entry.config_name, json.dumps(entry.config, sort_keys=True)),
@@ -482,7 +484,7 @@ def test_the_commands_of_a_run_train_the_same_cells_again(tmp_path):
     assert len(trained) == len(set(trained)) == len(cells)
     assert set(trained) == {
         (
-            cell.protocol,
+            protocols.of_record(cell.protocol).id,
             *(cell.dataset.name, cell.dataset.size),
             *(cell.method, cell.variant, cell.config_name, json.dumps(cell.config, sort_keys=True)),
             cell.seed,

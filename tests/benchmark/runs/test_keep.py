@@ -40,7 +40,7 @@ def test_a_saved_result_is_these_files_and_reads_back(writer, save, tmp_path):
     source = results.provenance(folder)
     assert source.states == {"done": 3, "failed": 1}
     assert source.seconds.core == source.seconds.total == 40.0
-    assert source.commands == ["disbench run --methods vae --protocol mini --seeds 4 --out runs/first"]
+    assert source.commands == ["disbench run --methods vae --protocol mini-v1 --seeds 4 --out runs/first"]
     assert [each.seeds for each in source.environments] == [4]
 
 
