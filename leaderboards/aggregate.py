@@ -275,14 +275,16 @@ def leaderboard(frame: pd.DataFrame, by: Sequence[str] = tuple(BY)) -> pd.DataFr
 
     Args:
         frame: per-seed rows, see `scores`.
-        by: columns to group by, always with metric and preset; the other columns are pooled.
+        by: columns to group by, always with metric and preset; the other columns are pooled. Beside `BY`, a
+            column that the frame has in addition, such as a setting.
 
     Raises:
         UsageError: an unknown column, or metrics that would be averaged.
     """
+    known = [*BY, *(column for column in frame if column not in (*BY, *SEED))]
     for column in by:
-        if column not in BY:
-            raise unknown("column", column, BY)
+        if column not in known:
+            raise unknown("column", column, known)
     if not {"metric", "preset"} <= set(by):
         raise UsageError(
             f"{argument('by')} {','.join(by)} would average different metrics; "
@@ -292,7 +294,7 @@ def leaderboard(frame: pd.DataFrame, by: Sequence[str] = tuple(BY)) -> pd.DataFr
         # digests are not pooled with the trainings
         marks = [cell.partition(labels.APART)[2] for cell in frame["cell"]]
         by, frame = ([*by, "cell"], frame.assign(cell=marks)) if any(marks) else (by, frame)
-    by = [column for column in BY if column in by]
+    by = [column for column in known if column in by]
     rows = []
     for key, group in frame.groupby(by, sort=False, dropna=False):
         scored = group[group["score"].notna()]

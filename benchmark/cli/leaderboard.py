@@ -37,7 +37,10 @@ def leaderboard(
     runs: Runs = None,
     by: Annotated[
         str,
-        typer.Option(help="Group by these columns, such as method,metric,preset (default: all)."),
+        typer.Option(
+            help="Group by these columns, such as method,metric,preset, and by settings that vary, such as "
+            "beta (default: all)."
+        ),
     ] = "",
     where: Annotated[
         list[str] | None, typer.Option(help="Only rows with column=value, such as method=ibgan. Repeatable.")
@@ -83,6 +86,7 @@ def leaderboard(
     from disbench.benchmark.runs.keep import write_leaderboard
     from disbench.benchmark.runs.readme import update
     from disbench.benchmark.runs.rows import gather, warnings
+    from disbench.benchmark.runs.settings import settings, with_settings
     from disbench.benchmark.sweep.request import names
     from disbench.leaderboards import aggregate, formats, shown
 
@@ -119,8 +123,9 @@ def leaderboard(
     if adjusted:
         frame = aggregate.adjusted(frame)
     columns = names(by, "by") if by else list(aggregate.BY)
-    board = aggregate.leaderboard(frame, columns)
-    notes += shown.pooled(frame, columns) + shown.notes(frame, board) + warnings(frame)
+    wide = with_settings(frame, settings(runs)) if by else frame
+    board = aggregate.leaderboard(wide, columns)
+    notes += shown.pooled(wide, columns) + shown.notes(frame, board) + warnings(frame)
     whole = len(runs) == 1 and not (by or where or adjusted) and store.is_run(runs[0])
     if whole and kind == "terminal" and out is None:
         write_leaderboard(runs[0], frame, board, notes)
@@ -319,7 +324,8 @@ def table_(
     spec = tables.read(name)
     if plan:
         folder = f"runs/{name}"
-        print("\n".join([*commands.of_table(spec, folder), f"disbench table {name} {folder}"]))
+        lines = [commands.cost_of_table(spec), *commands.of_table(spec, folder)]
+        print("\n".join([*lines, f"disbench table {name} {folder}"]))
         return
     kind = formats.choose(format_, out)
     where = FOLDER if results is None else results

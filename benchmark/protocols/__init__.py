@@ -3,9 +3,9 @@ reader.
 
 A protocol has a version, which a change that moves a number raises: `mini.toml` is the newest version of
 `mini`, and `mini-v1.toml` keeps the first one as it was. On the command line and in Python, `mini` asks for
-the newest version, `mini-v1` for the first. Records carry the version always, as in `mini-v2`; a record of a bare
-`mini` is from before there were versions, and is not mixed with any other. `digests` tells whether what a
-version decides has changed.
+the newest version, `mini-v1` for the first. Records carry the version always, as in `mini-v2`; a record of a
+bare `mini` is from before there were versions, and is not mixed with any other. `digests` tells whether what
+a version decides has changed.
 
 May import no other room.
 """

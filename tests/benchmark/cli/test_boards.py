@@ -16,7 +16,7 @@ from disbench import leaderboards
 from disbench.benchmark import protocols
 from disbench.benchmark.cli import run as run_command
 from disbench.benchmark.cli.main import app
-from disbench.benchmark.datasets import loading
+from disbench.benchmark.datasets import loading, naming
 from disbench.benchmark.datasets.reference import DataRef
 from disbench.benchmark.runs import commands, provenance, store
 from disbench.benchmark.runs.rows import score_rows
@@ -419,7 +419,8 @@ def parsed(line):
             *(entry.method, entry.variant, entry.config_name, json.dumps(entry.config, sort_keys=True)),
             seed,
         )
-        for name in given["dataset"] or [setting.dataset]
+        for given_name in given["dataset"] or [setting.dataset]
+        for name in naming.expanded(given_name)
         for entry in chosen
         for seed in request.seed_numbers(given["seeds"])
     }
@@ -429,8 +430,9 @@ def parsed(line):
 def test_the_plan_of_a_table_trains_each_of_its_rows(disbench, name):
     code, out, err = disbench("table", name, "--plan")
     assert code == 0, err
-    *lines, last = out.splitlines()
+    cost, *lines, last = out.splitlines()
     assert last == f"disbench table {name} runs/{name}"
+    assert max(map(len, lines)) < 400
     lines = [line for line in lines if not line.startswith("disbench data classifier")]
     choosing = [line for line in lines if line.startswith("disbench leaderboard")]
     lines = [line for line in lines if line not in choosing]
@@ -461,6 +463,9 @@ def test_the_plan_of_a_table_trains_each_of_its_rows(disbench, name):
             for seed in range(spec.seeds)
         }
     assert trained == wanted
+    # protocol, data set, size, method, variant, config, settings, seed
+    steps = sum(json.loads(each[-2])["steps"] for each in wanted)
+    assert cost.startswith(f"# {len(wanted):,} seeds, {steps:,} training steps in all")
 
 
 @pytest.mark.parametrize("name", tables.names())
@@ -510,7 +515,7 @@ def test_commands_hold_what_was_changed_alike_the_least_first(tmp_path):
 
 def test_the_classifiers_that_metrics_need_are_trained_first(disbench):
     _, out, _ = disbench("table", "elastic-infogan", "--plan")
-    lines = out.splitlines()
+    _, *lines = out.splitlines()
     wanted = [f"disbench data classifier mnist --size {size}" for size in (28, 32)]  # JointVAE's nets take 32
     assert lines[:2] == wanted
     assert all(line.startswith("disbench run") for line in lines[2:-1])
