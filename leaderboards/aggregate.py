@@ -221,7 +221,8 @@ def differences(frame: pd.DataFrame) -> list[str]:
     scored = frame[frame.groupby(seeds)["score"].transform("count") > 0]
     for metric, group in scored.groupby("metric"):
         presets = {tuple(sorted(set(cell["preset"]))) for _, cell in group.groupby(seeds)}
-        if len(presets) > 1 and len(protocols) <= 1:
+        # a preset that all have is in rows of its own
+        if not set.intersection(*map(set, presets)) and len(protocols) <= 1:
             named = " and ".join(", ".join(names) for names in sorted(presets))
             different.append(f"presets of {metric} ({named})")
     versions = values("version", frame)
@@ -281,7 +282,7 @@ def leaderboard(frame: pd.DataFrame, by: Sequence[str] = tuple(BY)) -> pd.DataFr
     Raises:
         UsageError: an unknown column, or metrics that would be averaged.
     """
-    known = [*BY, *(column for column in frame if column not in (*BY, *SEED))]
+    known = [*BY, *(str(column) for column in frame if column not in (*BY, *SEED))]
     for column in by:
         if column not in known:
             raise unknown("column", column, known)

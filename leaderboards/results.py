@@ -5,6 +5,7 @@ results/<name>/leaderboard.csv, leaderboard.md    one row per method and metric
                strip.png                          both as a picture
                pairs.csv                          pairs of methods, see `aggregate.improvements`
                provenance.json                    commands, protocol, data, versions, hardware, seconds
+               codes.json                         codes of the seeds, for later metrics, and their digests
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from disbench.benchmark.cli.terminal import Device, Mixed, table, terminal
+from disbench.benchmark.cli.terminal import DataDir, Device, Mixed, table, terminal
 from disbench.console import say
 from disbench.errors import UsageError
 from disbench.files import replacing, unwritable, write_text
@@ -72,6 +72,7 @@ def leaderboard(
         typer.Option(help="Save the leaderboard to the repository under this name, with its provenance."),
     ] = "",
     results: Results = None,
+    data_dir: DataDir = None,
     readme: Annotated[
         bool, typer.Option("--readme", help="Rewrite the README's tables from the saved results.")
     ] = False,
@@ -135,7 +136,10 @@ def leaderboard(
     if compare:
         show_comparison(frame, kind, out, console)
     if keep:
-        say(console, *(f"kept: {path}" for path in keep_results(keep, runs, frame, results)))
+        kept = keep_results(
+            keep, runs, frame, results, data_dir, tell=lambda sentence: say(console, sentence)
+        )
+        say(console, *(f"kept: {path}" for path in kept))
         say(console, "Run `disbench leaderboard --readme` to update the README's tables.")
 
 

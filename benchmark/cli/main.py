@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from disbench import plugins
-from disbench.benchmark.cli import leaderboard, plot, report, run, score
+from disbench.benchmark.cli import leaderboard, plot, report, rescore, run, score
 from disbench.benchmark.cli.bench import app as bench_app
 from disbench.benchmark.cli.data import app as data_app
 from disbench.benchmark.cli.terminal import line, option
@@ -79,6 +79,7 @@ for command in (
     run.run,
     score.score,
     run.status,
+    rescore.rescore,
     leaderboard.leaderboard,
     score.traverse,
     plot.plot,

@@ -61,6 +61,13 @@ def run(
         typer.Option(help="Image size in pixels (0: the protocol's, or else the data set's default)."),
     ] = 0,
     config: Annotated[str | None, typer.Option(help="Named config, instead of the protocol's.")] = None,
+    metrics: Annotated[
+        str,
+        typer.Option(
+            help="Metrics to score instead of the protocol's, separated by commas, with a preset if need be: "
+            "dci:ibgan,mig. Scores that a seed has already stay."
+        ),
+    ] = "",
     out: Annotated[
         Path, typer.Option(help="Folder of the run; repeat the command with the same folder to resume.")
     ] = Path("runs/default"),
@@ -162,6 +169,7 @@ def run(
         dataset=dataset,
         size=size or None,
         config=config,
+        metrics=metrics,
         settings=changes(set_ or []),
         variants=variants,
         grid=changes(grid or [], "--grid"),

@@ -168,11 +168,7 @@ def _score_rows(run: Path, record: Record, shared: dict[str, object]) -> Iterabl
             "reason": status.why or entry.reason,
             "higher_is_better": entry.higher_is_better,
             "metric_settings": metric_settings(entry),
-            "spread": entry.std,
-            "chance": entry.shuffled.mean if entry.shuffled else None,
-            "perfect": entry.perfect,
-            "beside": entry.beside.score if entry.beside else None,
-            "beside_live": entry.beside.live if entry.beside else None,
+            **measured(entry),
             "digest": _digest(record, entry),
         }
 
@@ -191,14 +187,26 @@ def metric_settings(entry: ScoreEntry) -> str | None:
     """The settings, classifier, plug-in and later version behind a score, as JSON; None without a score."""
     if entry.settings is None:
         return None
-    return json.dumps({**entry.settings, **_judge(entry)}, sort_keys=True)
+    return json.dumps({**entry.settings, **judge(entry)}, sort_keys=True)
 
 
-def _judge(entry: ScoreEntry) -> dict[str, object]:
+def measured(entry: ScoreEntry) -> dict[str, float | None]:
+    """What is known of a score beside its number, see `aggregate.scores`."""
+    return {
+        "spread": entry.std,
+        "chance": entry.shuffled.mean if entry.shuffled else None,
+        "perfect": entry.perfect,
+        "beside": entry.beside.score if entry.beside else None,
+        "beside_live": entry.beside.live if entry.beside else None,
+    }
+
+
+def judge(entry: ScoreEntry) -> dict[str, object]:
+    """What decides a score beside its metric's settings: classifier, code of a plug-in, a later version."""
     # the first version is not named, as it was not before there were versions
     later = entry.version if entry.version > 1 else None
-    judge = {"classifier": entry.classifier, "plugin": entry.plugin, "version": later}
-    return {name: value for name, value in judge.items() if value}
+    known = {"classifier": entry.classifier, "plugin": entry.plugin, "version": later}
+    return {name: value for name, value in known.items() if value}
 
 
 def _digest(record: Record, entry: ScoreEntry) -> str:
@@ -207,9 +215,9 @@ def _digest(record: Record, entry: ScoreEntry) -> str:
 
     if entry.settings is None:
         return ""
-    judge = {**_judge(entry), "preset": entry.preset, "rule": entry.rule}
+    facts = {**judge(entry), "preset": entry.preset, "rule": entry.rule}
     return digests.of_score(
-        record.cell.protocol, record.file.digest, entry.metric, entry.version, entry.settings, judge
+        record.cell.protocol, record.file.digest, entry.metric, entry.version, entry.settings, facts
     )
 
 

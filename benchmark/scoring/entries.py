@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from traceback import format_exception
@@ -335,13 +336,25 @@ def read_entries(values: object) -> list[ScoreEntry] | None:
 
 
 def answer(entries: Sequence[ScoreEntry] | None, choices: Sequence[MetricChoice]) -> bool:
-    """Whether stored scores are those of exactly these metrics, presets, settings and plug-ins' code.
+    """Whether stored scores have each of these metrics with its preset, settings and code, and maybe others.
 
     Raises:
         UsageError: one of the metrics is of a plug-in that cannot be used.
     """
-    return (
-        entries is not None
-        and len(entries) == len(choices)
-        and all(entry.answers(choice) for entry, choice in zip(entries, choices, strict=True))
-    )
+    return entries is not None and all(any(e.answers(choice) for e in entries) for choice in choices)
+
+
+def _sorted(settings: Mapping[str, object]) -> str:
+    return json.dumps(plain(settings), sort_keys=True)
+
+
+def merged(
+    before: Sequence[ScoreEntry], new: Sequence[ScoreEntry], choices: Sequence[MetricChoice]
+) -> list[ScoreEntry]:
+    """Stored scores with new ones, each in place of an earlier one of equal metric, preset and changes.
+
+    Those of `choices` come first, in their order; the others follow in theirs.
+    """
+    known = {(e.metric, e.preset, _sorted(e.changed)): e for e in (*before, *new)}
+    first = [(c.name, c.preset, _sorted(c.settings)) for c in choices]
+    return [known[key] for key in dict.fromkeys([*first, *known]) if key in known]

@@ -9,7 +9,7 @@ import numpy as np
 
 from disbench import metrics
 from disbench.benchmark.datasets import Dataset
-from disbench.benchmark.protocols import MetricChoice
+from disbench.benchmark.protocols import MetricChoice, choose_metrics
 from disbench.benchmark.scoring.certainty import CHEAP, SHARE, amount
 from disbench.benchmark.scoring.draws import distinct, generator, holds_out, lacking, table_rows
 from disbench.benchmark.scoring.encoded import Source
@@ -59,6 +59,25 @@ def quick(choice: MetricChoice) -> MetricChoice:
     return choice.model_copy(update={"settings": {**choice.settings, **fewer}}) if fewer else choice
 
 
+def of_one_model(text: str) -> tuple[MetricChoice, ...]:
+    """The metrics of a text such as "dci:ibgan,mig".
+
+    Raises:
+        UsageError: an unknown metric or preset, or a metric that compares several models.
+    """
+    choices = choose_metrics(text)
+    for choice in choices:
+        if metrics.get(choice.name).kind == "models":
+            raise _of_models(choice)
+    return choices
+
+
+def _of_models(choice: MetricChoice) -> UsageError:
+    return UsageError(
+        f"{choice.name} compares several models: `disbench leaderboard RUN --select {choice.name}`"
+    )
+
+
 def plan(choice: MetricChoice, source: Source, data: Dataset, draws: int) -> Plan:
     """The rows that a metric asks for, draw by draw, of those that the source has."""
     try:
@@ -90,9 +109,7 @@ def _plan(choice: MetricChoice, source: Source, data: Dataset, draws: int) -> Pl
             notes.append(f"each draw has all {len(rows[0]):,} rows, so that the draws do not differ")
         return Plan(choice, rows, notes=tuple(notes))
     if metric.kind == "models":
-        raise UsageError(
-            f"{choice.name} compares several models: `disbench leaderboard RUN --select {choice.name}`"
-        )
+        raise _of_models(choice)
     if metric.kind != "sampling":
         raise UsageError(f"{choice.name} needs more than the codes of one model: call it from Python")
     if data.factor_sizes is None:

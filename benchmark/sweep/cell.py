@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
 import gc
 import math
 import os
@@ -24,13 +23,13 @@ import torch
 from disbench import models, plugins, units
 from disbench.benchmark.datasets import Dataset
 from disbench.benchmark.protocols import Protocol, digests
-from disbench.benchmark.runs import pictures, store
+from disbench.benchmark.runs import codes, pictures, store
 from disbench.benchmark.runs.codes import KeptCodes
 from disbench.benchmark.runs.environment import environment
 from disbench.benchmark.runs.store import Cell, CellFile, Failure, Journal, Status
 from disbench.benchmark.scoring import scoring
+from disbench.benchmark.scoring.entries import answer, merged
 from disbench.benchmark.scoring.plans import BY_COST
-from disbench.benchmark.scoring.trained import Trained
 from disbench.benchmark.sweep import memory, plan
 from disbench.benchmark.sweep.plan import Options
 from disbench.benchmark.sweep.saving import STATE_KIND, Saver
@@ -42,7 +41,6 @@ from disbench.errors import UsageError, argument
 from disbench.files import disk_is_full, not_linked, now, unwritable
 from disbench.models.checkpoint import (
     Checkpoint,
-    load_checkpoint,
     load_tensors,
     save_checkpoint,
 )
@@ -355,15 +353,14 @@ class Group:
 
     def source(self, cell: Cell, data: Dataset, device: torch.device) -> KeptCodes:
         """The codes of the saved checkpoint, not of the method in memory, which are saved too."""
-        folder = self.folders[cell]
-
-        @functools.cache
-        def trained() -> Trained:
-            method = load_checkpoint(not_linked(folder / "checkpoint.pt")).build(device)
-            kept = resident(data, device).images if self.options.tuning.resident else None
-            return Trained(method, data, device, self.options.data_dir, kept)
-
-        return KeptCodes(folder / "codes.npz", cell.dataset, data, trained)
+        return codes.of_seed(
+            self.folders[cell],
+            cell.dataset,
+            data,
+            device,
+            self.options.data_dir,
+            lambda: resident(data, device).images if self.options.tuning.resident else None,
+        )
 
     def encode(self, cell: Cell, data: Dataset, device: torch.device) -> None:
         """Saves all codes that the metrics need, so that another process computes them on a CPU."""
@@ -375,11 +372,14 @@ class Group:
         self.files[cell].update("scoring", cell.steps)
         source = self.source(cell, data, device)
         stop = self.options.asked_to_stop
-        entries = scoring.score(source, data, self.protocol.metrics, draws=BY_COST, stop=stop, beside=True)
+        before = store.scores(folder) or []
+        known = [entry for entry in before if not (self.options.retry_failed and entry.traceback)]
+        left = [choice for choice in self.protocol.metrics if not answer(known, [choice])]
+        entries = scoring.score(source, data, left, draws=BY_COST, stop=stop, beside=True)
         # with scores, the pictures were drawn before the protocol changed
         if not (folder / "scores.json").exists():
             pictures.write_all(source.trained().method, data, device, folder)
-        store.write_scores(folder, entries)
+        store.write_scores(folder, merged(before, entries, self.protocol.metrics))
 
 
 def configured(cell: Cell) -> Config:

@@ -15,7 +15,7 @@ from disbench import models, plugins, units
 from disbench.benchmark import datasets, protocols
 from disbench.benchmark.datasets import loading, naming
 from disbench.benchmark.runs.store import Cell
-from disbench.benchmark.scoring import classifier
+from disbench.benchmark.scoring import classifier, plans
 from disbench.benchmark.sweep import grid as grids
 from disbench.benchmark.sweep import plan
 from disbench.benchmark.training import gpu, portable
@@ -45,6 +45,8 @@ class Request:
         dataset: one or several data sets, instead of the protocol's; "mnist:imbalanced-0..9" is ten.
         size: image size in pixels (default: the protocol's, or else the data set's default).
         config: named config, instead of the protocol's.
+        metrics: metrics to score instead of the protocol's, optionally with presets ("dci:ibgan,mig"). Scores
+            of others that a seed has already stay.
         settings: changes to the settings of methods, such as {"betavae": {"beta": 6}}.
         variants: variants of the methods, or "all".
         grid: settings of methods to compare, each with all seeds: lists of values or texts such as "1,2,4",
@@ -83,6 +85,7 @@ class Request:
     dataset: Names | None = None
     size: int | None = None
     config: str | None = None
+    metrics: Names = ()
     settings: Mapping[str, Mapping[str, object]] | None = None
     variants: Names = ()
     grid: Mapping[str, Mapping[str, object]] | None = None
@@ -165,6 +168,9 @@ class Request:
         methods, seeds = names(self.methods, "methods"), seed_numbers(self.seeds)
         data_dir = None if self.data_dir is None else Path(self.data_dir)
         protocol = protocols.get(self.protocol)
+        if self.metrics:
+            wanted = plans.of_one_model(",".join(map(str, several(self.metrics))))
+            protocol = protocol.model_copy(update={"metrics": wanted})
         if self.scheduler:
             # a worker of a cluster chooses a device of its own, and what is possible there
             devices: tuple[str, ...] = (self.device,)

@@ -11,7 +11,15 @@ from disbench.benchmark.runs.rows import gather
 from disbench.errors import UsageError
 from disbench.leaderboards import results
 
-FILES = ["leaderboard.csv", "leaderboard.md", "pairs.csv", "provenance.json", "scores.csv", "strip.png"]
+FILES = [
+    "codes.json",
+    "leaderboard.csv",
+    "leaderboard.md",
+    "pairs.csv",
+    "provenance.json",
+    "scores.csv",
+    "strip.png",
+]
 
 
 @pytest.fixture
