@@ -101,6 +101,8 @@ def leaderboard(
         raise UsageError("--adjusted is of a leaderboard; give it without --select and --readme.")
     if select and (by or compare or keep or readme):
         raise UsageError("--select ranks single seeds; give it without --by, --compare, --keep and --readme.")
+    if results is not None and not (keep or readme):
+        raise UsageError("--results belongs to --keep and --readme; give one of them, or omit it.")
     if device != "auto" and not select:
         raise UsageError("--device belongs to --select; give both or neither.")
     if readme:
@@ -320,10 +322,9 @@ def table_(
 ) -> None:
     """Reproduce a paper's comparison table: published numbers beside ours, from runs or the saved results."""
     from disbench.benchmark.runs import commands
+    from disbench.benchmark.runs.keep import saved
     from disbench.benchmark.runs.rows import gather
     from disbench.leaderboards import aggregate, formats, tables
-    from disbench.leaderboards.results import FOLDER
-    from disbench.leaderboards.results import names as kept_names
 
     spec = tables.read(name)
     if plan:
@@ -332,8 +333,9 @@ def table_(
         print("\n".join([*lines, f"disbench table {name} {folder}"]))
         return
     kind = formats.choose(format_, out)
-    where = FOLDER if results is None else results
-    sources = runs or [where / kept for kept in kept_names(where)]
+    if runs and results is not None:
+        raise UsageError("--results names the saved results, and runs were given; omit one of them.")
+    sources = runs or saved(results)
     frame, overlaps = gather(sources) if sources else (aggregate.scores([]), [])
     if not runs:
         overlaps.append(f"ours: {', '.join(path.name for path in sources) or 'nothing is kept yet'}")

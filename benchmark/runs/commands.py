@@ -75,7 +75,9 @@ def _classifier(recipe: Recipe) -> list[str]:
     """The command that trains the classifier of generated images, if a metric of the protocol needs it."""
     base, _ = split_name(recipe.dataset)
     needed = protocols.need_classifier(protocols.of_record(recipe.protocol).metrics)
-    if not needed or not (base.endswith(".npz") or manifest.read(base).classes):
+    # the data set of a plug-in need not be here
+    known = base.endswith(".npz") or (base in manifest.names() and manifest.read(base).classes)
+    if not (needed and known):
         return []
     name = classifier.whole(recipe.dataset)
     return [shlex.join(["disbench", "data", "classifier", name, "--size", str(recipe.size)])]
@@ -162,7 +164,10 @@ def _words(shared: _Shared, recipes: Sequence[Recipe]) -> list[str]:
     words += ["--variants", ",".join(variants)] if variants else []
     words += ["--protocol", protocol.id]
     words += ["--config", shared.config] if shared.config != protocol.config else []
-    usual_size = loading.usual_size(shared.dataset, protocol.size)
+    base, _ = split_name(shared.dataset)
+    # the data set of a plug-in need not be here
+    known = base.endswith(".npz") or base in manifest.names()
+    usual_size = loading.usual_size(shared.dataset, protocol.size) if known else None
     words += ["--size", str(shared.size)] if shared.size != usual_size else []
     words += ["--seeds", _seeds(shared.seeds)]
     for recipe in dict.fromkeys(replace(recipe, variant="") for recipe in recipes):

@@ -28,6 +28,10 @@ def results_folder(given: Path | None) -> Path:
         UsageError: no folder was given, and this disbench is installed without its repository.
     """
     if given is not None:
+        if given.exists() and not given.is_dir():
+            raise UsageError(
+                f"{argument('results')} {given} is a file; give the folder of the saved results."
+            )
         return given
     if not (ROOT / "pyproject.toml").is_file():
         raise UsageError(
@@ -35,6 +39,25 @@ def results_folder(given: Path | None) -> Path:
             f"name the folder with {argument('results')} FOLDER."
         )
     return results.FOLDER
+
+
+def saved(given: Path | None) -> list[Path]:
+    """The saved results of a folder that is read, sorted.
+
+    Args:
+        given: the folder, or None for leaderboards/results of this disbench, which may be empty.
+
+    Raises:
+        UsageError: there is no such folder, or it has other things than saved results.
+    """
+    folder = results.FOLDER if given is None else results_folder(given)
+    names = results.names(folder)
+    if given is not None and not names and not (given.is_dir() and not any(given.iterdir())):
+        what = "holds no saved results" if given.is_dir() else "does not exist"
+        raise UsageError(
+            f"{argument('results')} {given} {what}; give the folder that {argument('keep')} saved into."
+        )
+    return [folder / name for name in names]
 
 
 def keep(

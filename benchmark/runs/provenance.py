@@ -14,7 +14,7 @@ from disbench.benchmark import protocols
 from disbench.benchmark.protocols import digests
 from disbench.benchmark.runs import environment, store
 from disbench.benchmark.runs.commands import Recipe, commands
-from disbench.benchmark.runs.rows import changed
+from disbench.benchmark.runs.rows import UNKNOWN, changed
 from disbench.benchmark.runs.store import Cell, Record
 from disbench.benchmark.training import portable
 from disbench.files import now
@@ -23,13 +23,15 @@ from disbench.leaderboards.provenance import Cost, Environment, Provenance, Sett
 
 
 def recipes(cells: Iterable[Cell]) -> dict[Recipe, list[int]]:
-    """The recipe of each training, with its seeds."""
+    """The recipe of each training, with its seeds; none of one whose settings were not recorded in full."""
     trainings: dict[str, list[Cell]] = {}
     for cell in cells:
         trainings.setdefault(cell.training, []).append(cell)
     seeds: dict[Recipe, set[int]] = {}
     for same in trainings.values():
-        cell = same[0]
+        cell, known = same[0], changed(same[0])
+        if known is None:
+            continue
         recipe = Recipe(
             cell.protocol,
             cell.dataset.short,
@@ -37,7 +39,7 @@ def recipes(cells: Iterable[Cell]) -> dict[Recipe, list[int]]:
             cell.config_name,
             cell.method,
             cell.variant,
-            json.dumps(changed(cell), sort_keys=True),
+            json.dumps(known, sort_keys=True),
         )
         seeds.setdefault(recipe, set()).update(each.seed for each in same)
     return {recipe: sorted(seeds[recipe]) for recipe in sorted(seeds, key=_order)}
@@ -92,6 +94,10 @@ def _commands(records: Sequence[Record], out: str) -> list[str]:
     for record in records:
         kinds[record.file.environment.get("kernels") == portable.PORTABLE].append(record.cell)
     lines = [line for kind, cells in kinds.items() for line in commands(recipes(cells), out, kind)]
+    without = {r.cell.label: r.cell.plugin for r in records if changed(r.cell) is None}
+    lines += [
+        f"# {label} of the plug-in {plugin}: its command is {UNKNOWN}" for label, plugin in without.items()
+    ]
     return list(dict.fromkeys(lines))
 
 

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from disbench import plugins
 from disbench.benchmark.runs import store
 from disbench.benchmark.runs.store import Cell, Record
 from disbench.benchmark.scoring.entries import ScoreEntry
@@ -21,12 +20,18 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def changed(cell: Cell) -> Mapping[str, object]:
+# What stands for the changes of a cell that are not known.
+UNKNOWN = "not recorded"
+
+
+def changed(cell: Cell) -> Mapping[str, object] | None:
     """The settings of a cell that differ from its named config, protocol and variant.
 
+    Returns:
+        None where they were not recorded, as they are now, and the method's plug-in is not loaded.
+
     Raises:
-        UsageError: they were not recorded, and the cell's method is of a plug-in that is not loaded, or its
-            protocol is not here.
+        UsageError: they were not recorded, and the protocol is not here, or the plug-in cannot be used.
     """
     if cell.changed is not None:
         return cell.changed
@@ -35,7 +40,7 @@ def changed(cell: Cell) -> Mapping[str, object]:
     from disbench.benchmark import protocols
 
     if cell.plugin and cell.method not in models.names():
-        raise plugins.absent("methods", cell.method, cell.plugin)
+        return None
     protocol = protocols.of_record(cell.protocol)
     variant = models.get(cell.method).VARIANTS.get(cell.variant, {})
     usual = models.configure(cell.method, cell.config_name, {**protocol.changes(cell.method), **variant})
@@ -48,7 +53,10 @@ def changed(cell: Cell) -> Mapping[str, object]:
 
 def describe(cell: Cell) -> str:
     """The settings of a cell for people: its named config, and the changes to it."""
-    return ", ".join([cell.config_name, *(f"{name}={value}" for name, value in changed(cell).items())])
+    known = changed(cell)
+    if known is None:
+        return f"{cell.config_name}, changes {UNKNOWN}"
+    return ", ".join([cell.config_name, *(f"{name}={value}" for name, value in known.items())])
 
 
 def names(cells: Iterable[Cell]) -> dict[str, str]:
@@ -59,12 +67,12 @@ def names(cells: Iterable[Cell]) -> dict[str, str]:
     """
     trainings = {cell.training: cell for cell in cells}
     counts = Counter(cell.label for cell in trainings.values())
-    # Settings are read only where they are needed, since those of an absent plug-in cannot be.
+    # settings are read only where they are needed, since that may load torch
     described = [
         (
             (cell.dataset.label, cell.protocol),
             cell.label,
-            _settings(cell) if counts[cell.label] > 1 else "",
+            describe(cell) if counts[cell.label] > 1 else "",
             cell.plugin,
             cell.digest,
         )
@@ -72,13 +80,6 @@ def names(cells: Iterable[Cell]) -> dict[str, str]:
     ]
     places = [(cell.dataset.label, cell.protocol) for cell in trainings.values()]
     return dict(zip(trainings, labels.with_places(labels.tell_apart(described), places), strict=True))
-
-
-def _settings(cell: Cell) -> str:
-    try:
-        return describe(cell)
-    except UsageError:
-        return cell.config_name
 
 
 def columns(records: Iterable[Record]) -> dict[str, dict[str, object]]:
@@ -130,7 +131,8 @@ def _rows(run: Path) -> tuple[list[dict[str, object]], list[str]]:
     shared = columns(records)
     chosen, outdated = choices.current(run, records)
     for name, cell in {record.cell.training: record.cell for record in records}.items():
-        shared[name]["changed"] = json.dumps(changed(cell), sort_keys=True)
+        known = changed(cell)
+        shared[name]["changed"] = json.dumps({UNKNOWN: True} if known is None else known, sort_keys=True)
     rows = [
         {**row, "chosen_by": chosen.get(str(record.cell.folder), "{}")}
         for record in records

@@ -251,6 +251,7 @@ def test_a_kept_result_reads_back_and_fills_the_readme(disbench, tmp_path):
     assert code == 0, err
     folder = results / "mini-test"
     files = {"leaderboard.csv", "leaderboard.md", "scores.csv", "pairs.csv", "provenance.json", "strip.png"}
+    files |= {"codes.json"}
     assert {path.name for path in folder.iterdir()} == files
     assert all(str(folder / name) in out for name in files)
     assert list(results.iterdir()) == [folder]  # no temporary folder is left
@@ -521,6 +522,27 @@ def test_the_classifiers_that_metrics_need_are_trained_first(disbench):
     assert all(line.startswith("disbench run") for line in lines[2:-1])
     _, out, _ = disbench("table", "ibgan", "--plan")
     assert "classifier" not in out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("table", "ibgan", "--results", "nowhere"), "nowhere does not exist"),
+        (("table", "ibgan", "--results", "."), "holds no saved results"),
+        (("table", "ibgan", "--results", "file"), "is a file"),
+        (("table", "ibgan", "run", "--results", "."), "omit one of them"),
+        (("leaderboard", "--readme", "--results", "nowhere"), "nowhere does not exist"),
+        (("leaderboard", "--readme", "--results", "file"), "is a file"),
+        (("leaderboard", "run", "--results", "."), "belongs to --keep and --readme"),
+        (("leaderboard", "run", "--keep", "x", "--results", "file"), "is a file"),
+    ],
+)
+def test_a_wrong_folder_of_results_is_refused(disbench, tmp_path, monkeypatch, words, said):
+    monkeypatch.chdir(tmp_path)
+    make_run(tmp_path / "run")
+    (tmp_path / "file").touch()
+    code, _, err = disbench(*words)
+    assert (code, said in err) == (2, True), err
 
 
 def test_tables_are_listed(disbench):
