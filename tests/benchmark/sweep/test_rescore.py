@@ -113,7 +113,7 @@ def test_a_saved_result_is_scored_from_the_codes_that_it_keeps(disbench, kept, q
     about = kept_codes.Kept.read(kept)
     assert sorted(about.seeds) == sorted(str(cell.folder) for cell, _ in store.cells(quick_run))
     frame = results.scores(kept)
-    code, out, err = disbench("rescore", kept, "--metrics", "mig")
+    code, _, err = disbench("rescore", kept, "--metrics", "mig")
     assert code == 0, err
     again = results.scores(kept)
     new = again[again["preset"] == "dlib, kept codes"].set_index("seed")
