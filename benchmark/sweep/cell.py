@@ -224,7 +224,10 @@ class Group:
         before = CellFile.read(self.folders[cell])
         if before is None or not Status.read(self.folders[cell]).step:
             return file
-        return dataclasses.replace(file, cell=before.cell, digest=before.digest)
+        changed = cell.changed if before.cell.changed is None else before.cell.changed
+        return dataclasses.replace(
+            file, cell=dataclasses.replace(before.cell, changed=changed), digest=before.digest
+        )
 
     def sign(self, data: Dataset) -> None:
         """Notes what decides the models that begin, and compares it with what those that go on began with.

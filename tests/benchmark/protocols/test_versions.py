@@ -41,7 +41,9 @@ def test_no_version_of_a_protocol_decides_anything_else_than_it_did():
     found, recorded = current(), json.loads(RECORDED.read_text("utf-8"))
     moved = changed(recorded, found)
     assert not moved, f"{', '.join(moved)}: a change that moves a number makes a new version, see {__file__}"
-    assert found == recorded, f"digests are missing: run python {__file__}"
+    # a method that is new is recorded with the next version that is, and need not list itself here
+    missing = [version for version in found if "" not in recorded.get(version, {})]
+    assert not missing, f"digests of {', '.join(missing)} are missing: run python {__file__}"
 
 
 @pytest.mark.parametrize(
