@@ -403,12 +403,11 @@ def frontier(frame: pd.DataFrame, quantity: str, title: str) -> Figure:
         axis.scatter(means["quantity"], means["score"], c=colours, marker="D", s=22, zorder=3)
         line = means[best].sort_values("quantity")
         axis.plot(line["quantity"], line["score"], color=COLOURS[1])
-        # neighbours have their names above and below, in turns
+        # neighbours have their names in turns at the four corners
         for i, (point, (x, y)) in enumerate(means.sort_values("quantity").iterrows()):
-            place = (4, 4) if i % 2 == 0 else (4, -9)
-            axis.annotate(
-                _wrapped(str(point), 18), (x, y), xytext=place, textcoords="offset points", fontsize=7
-            )
+            side, height = (("left", 4), ("right", -9), ("left", -9), ("right", 4))[i % 4]
+            place, name_of = (4 if side == "left" else -4, height), _wrapped(str(point), 18)
+            axis.annotate(name_of, (x, y), xytext=place, textcoords="offset points", fontsize=7, ha=side)
         axis.set_title(name, loc="left")
         axis.set_xlabel(f"{quantity} (lower is better)")
         axis.set_ylabel(f"score ({'higher' if higher else 'lower'} is better)")
