@@ -73,6 +73,53 @@ class Run:
 
         return leaderboards.leaderboard(self.scores())
 
+    def rescore(
+        self,
+        metrics: Names = "",
+        *,
+        jobs: int = 1,
+        device: str = "cpu",
+        data_dir: PathLike | None = None,
+        plugin: PathLike | Sequence[PathLike] = (),
+        console: Console | None = None,
+    ) -> Mapping[str, int]:
+        """Scores the trained seeds by further metrics, from their saved codes where these are there.
+
+        Args:
+            metrics: names, optionally with a preset ("dci:ibgan"); default: those of the protocol.
+            jobs: seeds at a time, each in a process of its own (0: one per core).
+            device: device of the models whose codes are missing: "auto", "cpu" or "cuda".
+            data_dir: folder of the data sets (default: $DISBENCH_DATA, or else the user's cache folder).
+            plugin: Python files with your own methods, metrics or data sets.
+            console: rich console that says why a score is missing (default: nothing is printed).
+
+        Returns:
+            How many seeds were "scored", how many were "known" already, and how many were "busy", in another
+            process.
+
+        Raises:
+            UsageError: an unknown metric, no trained seed, or data that are missing.
+        """
+        from rich.console import Console
+
+        from disbench.benchmark.scoring.plans import of_one_model
+        from disbench.benchmark.sweep.rescore import rescore
+
+        for path in several(plugin):
+            plugins.load(path)
+        text = ",".join(map(str, several(metrics)))
+        told = console or Console(quiet=True)
+        with progress.counted(told) as count:
+            return rescore(
+                self.path,
+                of_one_model(text) if text else (),
+                jobs,
+                device,
+                None if data_dir is None else Path(data_dir),
+                lambda sentence: say(told, sentence),
+                count,
+            )
+
     def select(
         self,
         by: str = "udr",

@@ -617,12 +617,16 @@ def protocols_page() -> str:
 
     text = [
         "# Protocols\n\nA protocol fixes what must be equal for all rows of a leaderboard: data set, image "
-        "size, networks, budget, and the metrics with their presets. `--protocol NAME` chooses one.\n"
+        "size, networks, budget, and the metrics with their presets. `--protocol NAME` chooses one.\n\n"
+        "A protocol has a version. `--protocol mini` takes the newest, `--protocol mini-v1` the first. "
+        "Results carry the version (`mini-v1`), and a digest of all that decides the number: content of the "
+        "data, nets, settings, and the settings and versions of the metrics. Numbers of different digests "
+        "never share a row. A result under a bare `mini` is from before there were versions.\n"
     ]
     for name in protocols.names():
         p = protocols.get(name)
         size = f" at {p.size}x{p.size} pixels" if p.size else ""
-        text.append(f"## {name}\n\n{p.summary[0].upper()}{p.summary[1:]}.\n")
+        text.append(f"## {name}\n\nVersion {p.version}: {p.summary}.\n")
         if not p.meaningful:
             text.append("**Its scores mean nothing**, as every table of them says.\n")
         text.append(f"`{p.dataset}`{size}, each method's config `{p.config}`.\n")

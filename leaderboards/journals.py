@@ -34,6 +34,25 @@ def _places(journals: pd.DataFrame) -> list[tuple[str, str]]:
     return list(zip(journals["dataset"], journals["protocol"], strict=True))
 
 
+def last_values(journals: pd.DataFrame, quantity: str) -> pd.DataFrame:
+    """The value of a quantity at the end of each training: the mean over the last tenth of its steps.
+
+    One logged step is of one batch, and too noisy to compare.
+
+    Args:
+        journals: logged values.
+        quantity: one with a single value per step.
+
+    Returns:
+        One row per seed: `labels.TRAINING`, seed, value.
+    """
+    mine = journals[(journals["quantity"] == quantity) & journals["value"].notna()]
+    keys = [*labels.TRAINING, "seed"]
+    last = mine.groupby(keys, dropna=False)["step"].transform("max")
+    ends = mine[mine["step"] > 0.9 * last]
+    return ends.groupby(keys, dropna=False, sort=False)["value"].mean().reset_index()
+
+
 def by_rank(journals: pd.DataFrame) -> tuple[Floats, Floats]:
     """The logged values of a quantity, with the latents of each seed sorted by their last values.
 

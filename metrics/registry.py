@@ -216,6 +216,7 @@ class Metric:
         seconds: roughly what it takes on one core, see `metric`; None for a metric that never takes minutes.
         occurring: whether a metric that holds factors takes rows without a complete grid, see `occurring`.
         defined_for: by preset, the factors for which its settings were made; the others take any.
+        version: raised by a change after which equal codes, rows and settings have another score.
         summary: first line of the docstring.
     """
 
@@ -234,6 +235,7 @@ class Metric:
     seconds: Seconds | None = None
     occurring: bool = False
     defined_for: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    version: int = 1
     summary: str = ""
 
     def __call__(self, *args: object, **kwargs: object) -> Score:
@@ -391,6 +393,7 @@ def metric(
     seconds: Seconds | None = None,
     occurring: bool = False,
     defined_for: Mapping[str, tuple[str, ...]] | None = None,
+    version: int = 1,
 ) -> Callable[[Callable[P, Score]], Callable[P, Score]]:
     """Registers a function as the metric of its name and puts the common checks around it.
 
@@ -415,6 +418,8 @@ def metric(
         occurring: for the kind "sampling", whether it takes rows that form no complete grid (`Occurring`).
         defined_for: by preset, the names of the factors for which its settings were made, where they have one
             value for each of certain factors.
+        version: to be raised by a change after which equal codes, rows and settings have another score;
+            scores of different versions are never averaged.
 
     Raises:
         ValueError: a mistake in the declaration, or a name that is taken.
@@ -505,6 +510,7 @@ def metric(
             seconds=seconds,
             occurring=occurring,
             defined_for=dict(defined_for or {}),
+            version=version,
             summary=(inspect.getdoc(fn) or "").split("\n")[0],
         )
         _METRICS[name] = entry

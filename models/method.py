@@ -106,6 +106,8 @@ class Method(nn.Module):
     """Named settings: "paper", "mini", and others that a paper or a code base gives."""
     VARIANTS: ClassVar[Mapping[str, Mapping[str, object]]] = {}
     """Named changes to a config that a paper compares as rows of one table."""
+    VERSION: ClassVar[int] = 1
+    """Raised by a change after which equal settings train another model; such models are never averaged."""
     TRAVERSAL: ClassVar[tuple[float, float]] = (-2.0, 2.0)
     """First and last value of a code in a traversal."""
     TRAVERSED: ClassVar[str] = "z"

@@ -14,7 +14,7 @@ from disbench.files import unwritable, write_bytes
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-OF_RUNS = ("curves", "strip", "sweep", "correlation", "traversals")
+OF_RUNS = ("curves", "strip", "sweep", "frontier", "correlation", "traversals")
 OF_MODELS = ("mi", "dci")
 
 
@@ -27,7 +27,11 @@ def plot(
     ],
     kind: Annotated[str, typer.Option(help=f"{', '.join((*OF_RUNS, *OF_MODELS))}.")] = "curves",
     quantity: Annotated[
-        str, typer.Option(help="With --kind curves: plot this quantity for all methods in one picture.")
+        str,
+        typer.Option(
+            help="With --kind curves: plot this quantity for all methods in one picture. With sweep and "
+            "frontier: the logged quantity beside the scores (default: loss.reconstruction)."
+        ),
     ] = "",
     field: Annotated[str, typer.Option(help="With --kind sweep: setting on the x axis, such as beta.")] = "",
     metric: Annotated[
@@ -45,7 +49,8 @@ def plot(
 ) -> None:
     """Plot runs or models as PNG and SVG.
 
-    Training curves, scores per seed, scores against a setting, rank correlations, traversals, codes.
+    Training curves, scores per seed, scores against a setting or the reconstruction, rank correlations,
+    traversals, codes.
     """
     if kind not in (*OF_RUNS, *OF_MODELS):
         raise unknown("kind of plot", kind, (*OF_RUNS, *OF_MODELS))
@@ -56,7 +61,7 @@ def plot(
     elif kind == "curves":
         figures = draw.curves(targets, quantity)
     else:
-        figures = draw.of_scores(targets, kind, field, metric)
+        figures = draw.of_scores(targets, kind, field, metric, quantity)
     folder = out or (targets[0] if targets[0].is_dir() else targets[0].parent)
     write(figures, folder)
 

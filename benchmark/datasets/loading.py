@@ -9,7 +9,7 @@ import numpy as np
 
 from disbench.benchmark.datasets import cache, derived, fetching, folders, manifest, pixels, readers, streams
 from disbench.benchmark.datasets.dataset import Dataset, FileStorage
-from disbench.benchmark.datasets.naming import is_own, split_name
+from disbench.benchmark.datasets.naming import expanded, is_own, split_name
 from disbench.errors import UsageError
 from disbench.metrics.arrays import Array
 from disbench.metrics.factors import Factors, other_numbers, raw, titles, understood
@@ -22,7 +22,12 @@ INFLATED_FROM = 64  # pixels: of smaller images, inflating an image takes over a
 def load(name: str, *, size: int | None = None, data_dir: str | os.PathLike[str] | None = None) -> Dataset:
     """See `disbench.datasets.load`."""
     folder = cache.folder(data_dir)
-    base, options = split_name(name)
+    several = expanded(name)
+    if len(several) > 1:
+        raise UsageError(
+            f"{name!r} names {len(several)} data sets, and one is needed here; give {several[0]}."
+        )
+    base, options = split_name(several[0])
     if base.endswith(".npz"):
         dataset, facts = from_npz(Path(base), size, folder), None
     elif is_own(base):

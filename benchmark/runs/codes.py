@@ -9,12 +9,14 @@ again where a metric needs it.
 
 from __future__ import annotations
 
+import functools
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from disbench.benchmark.datasets import Dataset
 from disbench.benchmark.datasets.reference import DataRef
@@ -23,6 +25,7 @@ from disbench.benchmark.scoring.trained import Trained
 from disbench.files import not_linked, write_atomically
 from disbench.metrics import ContingencyTable
 from disbench.metrics.arrays import Array, Floats, Ints
+from disbench.models.checkpoint import load_checkpoint
 
 
 class KeptCodes:
@@ -93,6 +96,33 @@ def _joined(known: Ints, kept: Encoded | None, rows: Ints, made: Encoded) -> tup
     if kept.logvar is not None and made.logvar is not None:
         logvar = np.concatenate([kept.logvar, made.logvar])[order]
     return every[order], Encoded(np.concatenate([kept.codes, made.codes])[order], logvar)
+
+
+def of_seed(
+    folder: Path,
+    about: DataRef,
+    data: Dataset,
+    device: torch.device,
+    data_dir: Path | None,
+    images: Callable[[], Callable[[Ints], torch.Tensor] | None] = lambda: None,
+) -> KeptCodes:
+    """The codes of a trained seed: those of its codes.npz, and missing ones from its checkpoint.
+
+    Args:
+        folder: of the seed.
+        about: the data set by name, size and content.
+        data: the data set.
+        device: where the method encodes.
+        data_dir: folder of the data sets.
+        images: gives what has images on the device already, if it has them.
+    """
+
+    @functools.cache
+    def trained() -> Trained:
+        method = load_checkpoint(not_linked(folder / "checkpoint.pt")).build(device)
+        return Trained(method, data, device, data_dir, images())
+
+    return KeptCodes(folder / "codes.npz", about, data, trained)
 
 
 def write(path: Path, about: DataRef, rows: Ints, codes: Floats, logvar: Floats | None = None) -> None:

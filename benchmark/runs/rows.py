@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from disbench import plugins
 from disbench.benchmark.runs import store
 from disbench.benchmark.runs.store import Cell, Record
 from disbench.benchmark.scoring.entries import ScoreEntry
@@ -21,19 +20,28 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def changed(cell: Cell) -> dict[str, object]:
+# What stands for the changes of a cell that are not known.
+UNKNOWN = "not recorded"
+
+
+def changed(cell: Cell) -> Mapping[str, object] | None:
     """The settings of a cell that differ from its named config, protocol and variant.
 
+    Returns:
+        None where they were not recorded, as they are now, and the method's plug-in is not loaded.
+
     Raises:
-        UsageError: the cell's method is of a plug-in that is not loaded.
+        UsageError: they were not recorded, and the protocol is not here, or the plug-in cannot be used.
     """
+    if cell.changed is not None:
+        return cell.changed
     # here, so that a look at the state of a run loads neither torch nor a metric
     from disbench import models
     from disbench.benchmark import protocols
 
     if cell.plugin and cell.method not in models.names():
-        raise plugins.absent("methods", cell.method, cell.plugin)
-    protocol = protocols.get(cell.protocol)
+        return None
+    protocol = protocols.of_record(cell.protocol)
     variant = models.get(cell.method).VARIANTS.get(cell.variant, {})
     usual = models.configure(cell.method, cell.config_name, {**protocol.changes(cell.method), **variant})
     return {
@@ -45,7 +53,10 @@ def changed(cell: Cell) -> dict[str, object]:
 
 def describe(cell: Cell) -> str:
     """The settings of a cell for people: its named config, and the changes to it."""
-    return ", ".join([cell.config_name, *(f"{name}={value}" for name, value in changed(cell).items())])
+    known = changed(cell)
+    if known is None:
+        return f"{cell.config_name}, changes {UNKNOWN}"
+    return ", ".join([cell.config_name, *(f"{name}={value}" for name, value in known.items())])
 
 
 def names(cells: Iterable[Cell]) -> dict[str, str]:
@@ -56,12 +67,12 @@ def names(cells: Iterable[Cell]) -> dict[str, str]:
     """
     trainings = {cell.training: cell for cell in cells}
     counts = Counter(cell.label for cell in trainings.values())
-    # Settings are read only where they are needed, since those of an absent plug-in cannot be.
+    # settings are read only where they are needed, since that may load torch
     described = [
         (
             (cell.dataset.label, cell.protocol),
             cell.label,
-            _settings(cell) if counts[cell.label] > 1 else "",
+            describe(cell) if counts[cell.label] > 1 else "",
             cell.plugin,
             cell.digest,
         )
@@ -69,13 +80,6 @@ def names(cells: Iterable[Cell]) -> dict[str, str]:
     ]
     places = [(cell.dataset.label, cell.protocol) for cell in trainings.values()]
     return dict(zip(trainings, labels.with_places(labels.tell_apart(described), places), strict=True))
-
-
-def _settings(cell: Cell) -> str:
-    try:
-        return describe(cell)
-    except UsageError:
-        return cell.config_name
 
 
 def columns(records: Iterable[Record]) -> dict[str, dict[str, object]]:
@@ -127,7 +131,8 @@ def _rows(run: Path) -> tuple[list[dict[str, object]], list[str]]:
     shared = columns(records)
     chosen, outdated = choices.current(run, records)
     for name, cell in {record.cell.training: record.cell for record in records}.items():
-        shared[name]["changed"] = json.dumps(changed(cell), sort_keys=True)
+        known = changed(cell)
+        shared[name]["changed"] = json.dumps({UNKNOWN: True} if known is None else known, sort_keys=True)
     # of a seed without scores, what the other seeds of its training were asked
     asked = {r.cell.training: [_unscored(e) for e in r.entries] for r in records if r.entries}
     rows = [
@@ -171,7 +176,9 @@ def _score_rows(
     }
     entries = record.entries
     if entries is None:
-        entries = asked or [ScoreEntry.pending(choice) for choice in protocols.get(cell.protocol).metrics]
+        entries = asked or [
+            ScoreEntry.pending(choice) for choice in protocols.of_record(cell.protocol).metrics
+        ]
     for entry in entries:
         yield {
             **of_cell,
@@ -181,11 +188,8 @@ def _score_rows(
             "reason": status.why or entry.reason,
             "higher_is_better": entry.higher_is_better,
             "metric_settings": metric_settings(entry),
-            "spread": entry.std,
-            "chance": entry.shuffled.mean if entry.shuffled else None,
-            "perfect": entry.perfect,
-            "beside": entry.beside.score if entry.beside else None,
-            "beside_live": entry.beside.live if entry.beside else None,
+            **measured(entry),
+            "digest": _digest(record, entry),
         }
 
 
@@ -200,11 +204,41 @@ def _kernels(record: Record) -> str | None:
 
 
 def metric_settings(entry: ScoreEntry) -> str | None:
-    """The settings, classifier and plug-in behind a score, as JSON; None if nothing was measured."""
+    """The settings, classifier, plug-in and later version behind a score, as JSON; None without a score."""
     if entry.settings is None:
         return None
-    judge = {"classifier": entry.classifier, "plugin": entry.plugin}
-    return json.dumps({**entry.settings, **{k: v for k, v in judge.items() if v}}, sort_keys=True)
+    return json.dumps({**entry.settings, **judge(entry)}, sort_keys=True)
+
+
+def measured(entry: ScoreEntry) -> dict[str, float | None]:
+    """What is known of a score beside its number, see `aggregate.scores`."""
+    return {
+        "spread": entry.std,
+        "chance": entry.shuffled.mean if entry.shuffled else None,
+        "perfect": entry.perfect,
+        "beside": entry.beside.score if entry.beside else None,
+        "beside_live": entry.beside.live if entry.beside else None,
+    }
+
+
+def judge(entry: ScoreEntry) -> dict[str, object]:
+    """What decides a score beside its metric's settings: classifier, code of a plug-in, a later version."""
+    # the first version is not named, as it was not before there were versions
+    later = entry.version if entry.version > 1 else None
+    known = {"classifier": entry.classifier, "plugin": entry.plugin, "version": later}
+    return {name: value for name, value in known.items() if value}
+
+
+def _digest(record: Record, entry: ScoreEntry) -> str:
+    """The digest of a score; "" where there is none, or where what decided the model was not recorded."""
+    from disbench.benchmark.protocols import digests
+
+    if entry.settings is None:
+        return ""
+    facts = {**judge(entry), "preset": entry.preset, "rule": entry.rule}
+    return digests.of_score(
+        record.cell.protocol, record.file.digest, entry.metric, entry.version, entry.settings, facts
+    )
 
 
 def gather(runs: Sequence[Path]) -> tuple[pd.DataFrame, list[str]]:
@@ -237,7 +271,7 @@ def gathered(runs: Sequence[Path]) -> tuple[pd.DataFrame, list[str], list[str]]:
             raise UsageError(f"{run} holds no seeds yet; train some with `disbench run --out {run}`.")
         frames.append(aggregate.scores(rows))
         notes += outdated
-    frame, repeated = aggregate.deduplicated(aggregate.ordered(pd.concat(frames)))
+    frame, repeated = aggregate.deduplicated(aggregate.ordered(aggregate.set_apart(pd.concat(frames))))
     return frame, shown.repeated(repeated), notes
 
 
@@ -245,5 +279,7 @@ def warnings(frame: pd.DataFrame) -> list[str]:
     """A sentence for each protocol whose scores mean nothing."""
     from disbench.benchmark import protocols
 
-    known = [protocols.get(name) for name in sorted(set(frame["protocol"])) if name in protocols.names()]
-    return [f"protocol {each.name}: {each.summary}" for each in known if not each.meaningful]
+    known = {name: protocols.find(name) for name in sorted(set(frame["protocol"]))}
+    return [
+        f"protocol {name}: {each.summary}" for name, each in known.items() if each and not each.meaningful
+    ]

@@ -10,7 +10,7 @@ import numpy as np
 from disbench import metrics
 from disbench.benchmark import protocols
 from disbench.benchmark.datasets import Dataset
-from disbench.benchmark.protocols import MetricChoice
+from disbench.benchmark.protocols import MetricChoice, choose_metrics
 from disbench.benchmark.scoring.certainty import CHEAP, SHARE, amount
 from disbench.benchmark.scoring.draws import distinct, generator, holds_out, lacking, picture_rows, table_rows
 from disbench.benchmark.scoring.encoded import Source
@@ -65,6 +65,25 @@ def quick(choice: MetricChoice) -> MetricChoice:
     return choice.model_copy(update={"settings": {**choice.settings, **fewer}}) if fewer else choice
 
 
+def of_one_model(text: str) -> tuple[MetricChoice, ...]:
+    """The metrics of a text such as "dci:ibgan,mig".
+
+    Raises:
+        UsageError: an unknown metric or preset, or a metric that compares several models.
+    """
+    choices = choose_metrics(text)
+    for choice in choices:
+        if metrics.get(choice.name).kind == "models":
+            raise _of_models(choice)
+    return choices
+
+
+def _of_models(choice: MetricChoice) -> UsageError:
+    return UsageError(
+        f"{choice.name} compares several models: `disbench leaderboard RUN --select {choice.name}`"
+    )
+
+
 def plan(choice: MetricChoice, source: Source, data: Dataset, draws: int) -> Plan:
     """The rows that a metric asks for, draw by draw, of those that the source has."""
     try:
@@ -87,9 +106,7 @@ def check_defined(choice: MetricChoice, data: Dataset, having: Ints | None = Non
     """
     metric = metrics.get(choice.name)
     if metric.kind == "models":
-        raise UsageError(
-            f"{choice.name} compares several models: `disbench leaderboard RUN --select {choice.name}`"
-        )
+        raise _of_models(choice)
     if metric.kind == "clustering" and data.labels is None:
         raise UsageError(f"{choice.name}: {data.name} has no classes")
     if metric.kind not in ("table", "posterior", "sampling"):

@@ -382,7 +382,7 @@ def choose(opened: Sequence[Opened], text: str = "", preset: str = "") -> tuple[
         choices = protocols.choose_metrics(text or STANDARD)
         given = [":" in part for part in (text or STANDARD).split(",") if part.strip()]
     else:
-        choices = protocols.get(protocol).metrics
+        choices = protocols.of_record(protocol).metrics
         given = [False] * len(choices)
     if not text and all(plans.undefined(choice, one.data) for choice in choices for one in opened):
         # such as images without labels

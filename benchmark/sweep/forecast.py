@@ -305,15 +305,25 @@ def costs(
     if lacking:
         # in another process, because this one holds other memory
         with new_worker(options) as pool:
+            tried: dict[str, Cost] = {}
             for training, cell in lacking.items():
+                alike = _work(cell)
                 try:
-                    known[training] = pool.submit(trial, cell, protocol, options, fuse).result()
+                    if alike not in tried:
+                        tried[alike] = pool.submit(trial, cell, protocol, options, fuse).result()
+                    known[training] = tried[alike]
                 except TerminatedWorkerError:
                     raise UsageError(
                         f"the trial of {cell.label} was killed (out of memory?); use a smaller batch with "
                         f"{argument('settings')}, or more memory."
                     ) from None
     return known
+
+
+def _work(cell: Cell) -> str:
+    """What decides how long a step takes: all but the seed and fractions, which are weights and rates."""
+    shape = {name: value for name, value in cell.config.items() if not isinstance(value, float)}
+    return str((cell.method, cell.variant, cell.dataset, sorted(shape.items())))
 
 
 def of_finished(training: Path) -> Cost | None:
