@@ -111,6 +111,9 @@ def of_protocol(protocol: Protocol) -> dict[str, str]:
     info = DataInfo((CHANNELS, size, size), IMAGES, (1 / CLASSES,) * CLASSES)
     found = {"": of_all_methods(protocol)}
     for name in registry.built_in():
+        if protocol.config not in models.get(name).CONFIGS:
+            # the protocol is of other methods
+            continue
         config = models.configure(name, protocol.config, protocol.changes(name))
         try:
             built = nets(models.build(name, config, info, seed=0))

@@ -53,7 +53,7 @@ def test_no_version_of_a_protocol_decides_anything_else_than_it_did():
         {"dataset": "cars3d"},
         {"config": "paper"},
         {"every": {"steps": 7}},
-        {"version": 2},
+        {"version": 9},
         {"metrics": protocols.choose_metrics("sap")},
     ],
 )
@@ -112,9 +112,7 @@ def two_versions(monkeypatch, tmp_path):
     """`mini` in versions 1 and 2; the second has one metric."""
     package = tmp_path / "package"
     shutil.copytree(Path(protocols.__file__).parent, package / "protocols")
-    old = (package / "protocols" / "mini.toml").read_text("utf-8")
-    (package / "protocols" / "mini-v1.toml").write_text(old, "utf-8")
-    new = old.replace("version = 1", "version = 2").partition("[[metrics]]")[0]
+    new = (package / "protocols" / "mini.toml").read_text("utf-8").partition("[[metrics]]")[0]
     (package / "protocols" / "mini.toml").write_text(new + '[[metrics]]\nname = "mig"\n', "utf-8")
     monkeypatch.setattr("disbench.strict.files", lambda _: package)
     return package / "protocols"
