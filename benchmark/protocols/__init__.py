@@ -142,9 +142,8 @@ def get(name: str) -> Protocol:
     else:
         protocol = _read(family)
         if protocol.version != version:
-            raise unknown(
-                "version of a protocol", name, [known for known in ids() if split(known)[0] == family]
-            )
+            known = [each for each in ids() if split(each)[0] == family]
+            raise unknown("version of a protocol", name, known)
     resolved = {
         of: tuple(choice.resolved() for choice in getattr(protocol, of)) for of in ("metrics", "unlabelled")
     }

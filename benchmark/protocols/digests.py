@@ -14,15 +14,17 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
-from torch import nn
-
-from disbench import metrics, models
+from disbench import metrics
 from disbench.benchmark.protocols import MetricChoice, Protocol
 from disbench.errors import UsageError
 from disbench.files import plain
-from disbench.models import registry
-from disbench.models.method import Config, DataInfo
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from disbench.models.method import Config, DataInfo
 
 LENGTH = 16  # hexadecimal digits
 # What layers say of themselves beside the shapes of their weights, where they have it.
@@ -60,6 +62,9 @@ def of_training(method: str, config: Config, info: DataInfo, sha256: str, plugin
     Raises:
         UsageError: the settings do not fit the data.
     """
+    # here, so that reading scores loads no torch
+    from disbench import models
+
     built = models.build(method, config, info, seed=0)
     facts = {"shape": info.shape, "n": info.n, "sha256": sha256, "plugin": plugin, "nets": nets(built)}
     return digest({"method": method, "version": type(built).VERSION, "config": asdict(config), **facts})
@@ -96,9 +101,9 @@ def of_metric(choice: MetricChoice) -> dict[str, object]:
 
 def of_all_methods(protocol: Protocol) -> str:
     """What a version of a protocol decides for all methods: data set, image size, metrics with settings."""
-    words = protocol.model_dump(exclude={"name", "summary", "meaningful", "metrics"})
-    judged = [of_metric(choice) for choice in protocol.metrics]
-    return digest({**words, "family": protocol.family, "metrics": judged})
+    words = protocol.model_dump(exclude={"name", "summary", "meaningful", "metrics", "unlabelled"})
+    judged = {of: [of_metric(choice) for choice in getattr(protocol, of)] for of in ("metrics", "unlabelled")}
+    return digest({**words, "family": protocol.family, **judged})
 
 
 def of_protocol(protocol: Protocol) -> dict[str, str]:
@@ -107,13 +112,17 @@ def of_protocol(protocol: Protocol) -> dict[str, str]:
     Returns:
         By the name of each method, the digest of its settings and nets; under "", that of all methods.
     """
+    # here, as above
+    from disbench import models
+    from disbench.models.method import DataInfo
+    from disbench.models.registry import built_in
+
     size = protocol.size or SIDE
     info = DataInfo((CHANNELS, size, size), IMAGES, (1 / CLASSES,) * CLASSES)
     found = {"": of_all_methods(protocol)}
-    for name in registry.built_in():
-        if protocol.config not in models.get(name).CONFIGS:
-            # the protocol is of other methods
-            continue
+    # a config of one experiment is of the methods of its paper alone
+    having = [name for name in built_in() if protocol.config in models.get(name).CONFIGS]
+    for name in having:
         config = models.configure(name, protocol.config, protocol.changes(name))
         try:
             built = nets(models.build(name, config, info, seed=0))

@@ -176,9 +176,8 @@ def _score_rows(
     }
     entries = record.entries
     if entries is None:
-        entries = asked or [
-            ScoreEntry.pending(choice) for choice in protocols.of_record(cell.protocol).metrics
-        ]
+        of_protocol = protocols.of_record(cell.protocol).metrics
+        entries = asked or [ScoreEntry.pending(choice) for choice in of_protocol]
     for entry in entries:
         yield {
             **of_cell,

@@ -233,14 +233,8 @@ class ScoreEntry:
 
     def plain(self, spell: Callable[[str], str] = str) -> dict[str, object]:
         """As JSON; of an entry without a score only what was asked, and the reason, as `why` has it."""
-        shown: tuple[str, ...] = (
-            *ASKED,
-            *(["version"] if self.version > 1 else []),
-            "score",
-            "label",
-            "reason",
-            "higher_is_better",
-        )
+        later = ("version",) if self.version > 1 else ()
+        shown: tuple[str, ...] = (*ASKED, *later, "score", "label", "reason", "higher_is_better")
         if self.settings is not None:
             shown = tuple(name for name in FIELDS if name not in LAST)
         values: dict[str, object] = {name: getattr(self, name) for name in shown}

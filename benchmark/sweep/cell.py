@@ -375,14 +375,15 @@ class Group:
         self.files[cell].update("scoring", cell.steps)
         source = self.source(cell, data, device)
         stop = self.options.asked_to_stop
+        choices = chosen(self.protocol, data)
         before = store.scores(folder) or []
         known = [entry for entry in before if not (self.options.retry_failed and entry.traceback)]
-        left = [choice for choice in chosen(self.protocol, data) if not answer(known, [choice])]
+        left = [choice for choice in choices if not answer(known, [choice])]
         entries = scoring.score(source, data, left, draws=BY_COST, stop=stop, beside=True)
         # with scores, the pictures were drawn before the protocol changed
         if not (folder / "scores.json").exists():
             pictures.write_all(source.trained().method, data, device, folder)
-        store.write_scores(folder, merged(before, entries, self.protocol.metrics))
+        store.write_scores(folder, merged(before, entries, choices))
 
 
 def configured(cell: Cell) -> Config:

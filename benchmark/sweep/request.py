@@ -172,7 +172,7 @@ class Request:
         protocol = protocols.get(self.protocol)
         if self.metrics:
             wanted = plans.of_one_model(",".join(map(str, several(self.metrics))))
-            protocol = protocol.model_copy(update={"metrics": wanted})
+            protocol = protocol.model_copy(update={"metrics": wanted, "unlabelled": wanted})
         if self.scheduler:
             # a worker of a cluster chooses a device of its own, and what is possible there
             devices: tuple[str, ...] = (self.device,)
@@ -211,7 +211,7 @@ class Request:
             said |= dict.fromkeys(sentences)
             for entry in entries:
                 said |= dict.fromkeys(advise(entry, loaded, defined))
-        sizes = {name: f"{d.shape[1]}x{d.shape[2]}" for d in data for name in [d.name]}
+        sizes = {d.name: f"{d.shape[1]}x{d.shape[2]}" for d in data}
         short = naming.as_ranges(list(sizes)) if len(set(sizes.values())) == 1 else list(sizes)
         on = ", ".join(f"{name} {sizes.get(name, next(iter(sizes.values())))}" for name in short)
         where = f"workers of {self.scheduler}" if self.scheduler else ", ".join(devices)

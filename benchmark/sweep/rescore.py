@@ -27,7 +27,7 @@ from disbench.benchmark.runs.store import Cell, Record
 from disbench.benchmark.scoring import scoring
 from disbench.benchmark.scoring.encoded import Progress
 from disbench.benchmark.scoring.entries import ScoreEntry, answer, merged
-from disbench.benchmark.scoring.plans import BY_COST
+from disbench.benchmark.scoring.plans import BY_COST, chosen
 from disbench.benchmark.sweep.workers import THREADS
 from disbench.benchmark.training.gpu import choose_device
 from disbench.benchmark.training.trainer import use_one_core
@@ -44,7 +44,7 @@ class Task:
     Attributes:
         folder: of the seed.
         cell: what was trained there.
-        choices: the metrics.
+        choices: the metrics; none for those of the protocol.
         device: "cpu" or a GPU, for a model whose codes are missing.
         data_dir: folder of the data sets.
         plugins: files that a worker loads.
@@ -105,8 +105,7 @@ def rescore(
 
 
 def _task(record: Record, choices: tuple[MetricChoice, ...], device: str, data_dir: Path | None) -> Task:
-    wanted = choices or protocols.of_record(record.cell.protocol).metrics
-    return Task(record.folder, record.cell, wanted, device, data_dir, plugins.files())
+    return Task(record.folder, record.cell, choices, device, data_dir, plugins.files())
 
 
 def _ended(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[Task, str, list[str]]]:
@@ -136,9 +135,11 @@ def score_seed(task: Task) -> tuple[str, list[str]]:
     with store.hold(task.folder) as ours:
         if not ours:
             return "busy", []
+        protocol = protocols.of_record(task.cell.protocol)
+        of_protocol = chosen(protocol, _data(task.cell.dataset, task.data_dir))
         before = store.scores(task.folder) or []
         known = [entry for entry in before if entry.score is not None]
-        left = [choice for choice in task.choices if not answer(known, [choice])]
+        left = [choice for choice in task.choices or of_protocol if not answer(known, [choice])]
         if not left:
             return "known", []
         try:
@@ -147,8 +148,7 @@ def score_seed(task: Task) -> tuple[str, list[str]]:
             if disk_is_full(error):
                 raise
             entries = [ScoreEntry.failed(choice, error) for choice in left]
-        first = (*protocols.of_record(task.cell.protocol).metrics, *task.choices)
-        store.write_scores(task.folder, merged(before, entries, first))
+        store.write_scores(task.folder, merged(before, entries, (*of_protocol, *task.choices)))
     return "scored", [str(entry.why()) for entry in entries if entry.score is None]
 
 

@@ -53,7 +53,8 @@ def test_no_version_of_a_protocol_decides_anything_else_than_it_did():
         {"dataset": "cars3d"},
         {"config": "paper"},
         {"every": {"steps": 7}},
-        {"version": 9},
+        {"version": 99},
+        {"unlabelled": protocols.choose_metrics("active_units")},
         {"metrics": protocols.choose_metrics("sap")},
     ],
 )
@@ -109,37 +110,39 @@ def test_nets_are_told_apart_by_stride_and_slope_and_not_only_by_shapes():
 
 @pytest.fixture
 def two_versions(monkeypatch, tmp_path):
-    """`mini` in versions 1 and 2; the second has one metric."""
+    """`smoke` in versions 1 and 2; the second has one metric."""
     package = tmp_path / "package"
     shutil.copytree(Path(protocols.__file__).parent, package / "protocols")
-    new = (package / "protocols" / "mini.toml").read_text("utf-8").partition("[[metrics]]")[0]
-    (package / "protocols" / "mini.toml").write_text(new + '[[metrics]]\nname = "mig"\n', "utf-8")
+    old = (package / "protocols" / "smoke.toml").read_text("utf-8")
+    (package / "protocols" / "smoke-v1.toml").write_text(old, "utf-8")
+    new = old.replace("version = 1", "version = 2").partition("[[metrics]]")[0]
+    (package / "protocols" / "smoke.toml").write_text(new + '[[metrics]]\nname = "mig"\n', "utf-8")
     monkeypatch.setattr("disbench.strict.files", lambda _: package)
     return package / "protocols"
 
 
 def test_a_bare_name_asks_for_the_newest_version_and_a_record_of_one_for_the_first(two_versions):
-    newest, first = protocols.get("mini"), protocols.get("mini-v1")
-    assert (newest.id, len(newest.metrics)) == ("mini-v2", 1)
-    assert (first.id, len(first.metrics)) == ("mini-v1", 6)
-    assert protocols.get("mini-v2").metrics == newest.metrics
-    assert protocols.of_record("mini").metrics == protocols.of_record("mini-v1").metrics == first.metrics
-    assert protocols.of_record("mini-v2").metrics == newest.metrics
-    assert protocols.find("mini-v3") is None
+    newest, first = protocols.get("smoke"), protocols.get("smoke-v1")
+    assert (newest.id, len(newest.metrics)) == ("smoke-v2", 1)
+    assert (first.id, len(first.metrics)) == ("smoke-v1", 2)
+    assert protocols.get("smoke-v2").metrics == newest.metrics
+    assert protocols.of_record("smoke").metrics == protocols.of_record("smoke-v1").metrics == first.metrics
+    assert protocols.of_record("smoke-v2").metrics == newest.metrics
+    assert protocols.find("smoke-v3") is None
     assert protocols.find("gone") is None
     assert protocols.get("elastic-mini").id == "elastic-mini-v1"  # a hyphen is no version
 
 
-@pytest.mark.parametrize("name", ["mini-v3", "mini-v0", "mini-v", "mni"])
+@pytest.mark.parametrize("name", ["smoke-v3", "smoke-v0", "smoke-v", "smke"])
 def test_a_version_that_there_is_not_is_refused(two_versions, name):
-    with pytest.raises(UsageError, match="mini"):
+    with pytest.raises(UsageError, match="smoke"):
         protocols.get(name)
 
 
 def test_a_file_says_the_version_that_it_is_named_after(two_versions):
-    (two_versions / "mini-v3.toml").write_text((two_versions / "mini-v1.toml").read_text("utf-8"), "utf-8")
+    (two_versions / "smoke-v3.toml").write_text((two_versions / "smoke-v1.toml").read_text("utf-8"), "utf-8")
     with pytest.raises(UsageError, match="has version 1"):
-        protocols.get("mini-v3")
+        protocols.get("smoke-v3")
 
 
 def test_every_file_states_its_version():
