@@ -206,16 +206,18 @@ class Nearest:
         self.short = np.empty((padded, width), np.float32)
         self.penalty = np.zeros(padded if stored.levels else 0, np.float32)
         self.largest = 0.0
+        # (n,) |g|^2, which of binary images is their white pixels
+        self.masses: Floats = np.empty(n)
         for start in range(0, n, TILE):
             images = stored.read(np.arange(start, min(start + TILE, n)))
             square = np.einsum("np,np->n", images, images, dtype=np.float64)
             part = slice(start, start + len(images))
             self.short[part, :-1], self.short[part, -1] = self._projected(images, square)
-            self.largest = max(self.largest, float(square.max()))
-            if stored.levels:
-                self.penalty[part] = square
+            self.masses[part] = square
         self.short[n:] = self.short[n - 1]
-        self.penalty[n:] = self.penalty[n - 1] if stored.levels else 0
+        self.largest = float(self.masses.max())
+        if stored.levels:
+            self.penalty[:n], self.penalty[n:] = self.masses, self.masses[-1]
         # of each stored image and picture, and the largest of each group
         self._bounds = np.empty((padded, BATCH), np.float32)
         self._best = np.empty((padded // GROUP, BATCH), np.float32)
