@@ -23,6 +23,10 @@ covers nothing, so noise does not cover the grid. The last four are divided by w
 at most 1. A coarse cell is a combination of all factors, each cut into at most `bins` ranges of equal
 numbers of values. `double` counts parts that touch nowhere, corners included.
 
+Of images in grey levels or colours the error is the root of the mean squared difference, a picture is off
+from `OFF_LEVELS` on, and none is empty or double, since nothing says which pixels are background. Duplicates
+are then pictures that are equal in 256 levels.
+
 A generator that draws one shape only loses coverage, and nothing else; one that blurs a little loses fidelity
 and nothing else. With much blur a picture is off, and is then not counted as covering anything.
 """
@@ -39,7 +43,7 @@ from disbench.errors import UsageError, argument
 from disbench.metrics.arrays import Array, Bools, Floats, Ints
 from disbench.metrics.oracle.reading import THRESHOLD, Oracle, Reading
 
-OFF, BINS = 0.25, 3
+OFF, OFF_LEVELS, BINS = 0.25, 0.1, 3
 TAIL = 0.9
 
 
@@ -75,7 +79,7 @@ def quality(
     rng: np.random.Generator,
     *,
     threshold: float = THRESHOLD,
-    off: float = OFF,
+    off: float | None = None,
     bins: int = BINS,
 ) -> Quality:
     """Judges pictures by their reading, see the head of this file.
@@ -86,26 +90,32 @@ def quality(
         reading: of these pictures, with the same threshold.
         rng: draws the real images.
         threshold: above it a pixel is white.
-        off: error above which a picture shows no image of the grid.
+        off: error above which a picture shows no image of the grid; None for `OFF` or `OFF_LEVELS`.
         bins: ranges of each factor in a coarse cell.
 
     Raises:
-        UsageError: too few pictures, or images of grey levels, which have no parts.
+        UsageError: too few pictures, or a setting out of range.
     """
-    if oracle.stored.levels:
-        raise UsageError("parts and white pixels are of binary images, and these have grey levels or colours")
+    levels = oracle.stored.levels
+    off = (OFF_LEVELS if levels else OFF) if off is None else off
     if len(reading) < 2 or bins < 1 or not 0 < off <= 1:
         raise UsageError(
-            f"{len(reading)} pictures, {argument('bins')} {bins} and {argument('off')} {off} were given; give "
-            "two or more pictures, 1 bin or more, and an error above 0 and up to 1"
+            f"{len(reading)} pictures, {argument('bins')} {bins} and {argument('off')} {off} were given; "
+            "give two or more pictures, 1 bin or more, and an error above 0 and up to 1"
         )
-    x = np.asarray(pictures).reshape(len(reading), *oracle.shape[1:]) > threshold
     rows = rng.integers(len(oracle.given), size=len(reading))
-    real = oracle.pictures(rows).reshape(x.shape) > 0
-    mass = oracle.search.masses
-    smallest = float(mass.min())
-    error = reading.distance / np.maximum(mass[reading.rows], 1)
-    kinds = _kinds(x, reading.white, error, smallest, off)
+    x: Array = np.asarray(pictures).reshape(len(reading), -1)
+    real: Array = oracle.pictures(rows).reshape(len(reading), -1)
+    if levels:
+        x, real = np.rint(255 * x).astype(np.uint8), np.rint(255 * real).astype(np.uint8)
+        error = reading.distance
+        kinds = np.where(error > off, "off", "on")
+    else:
+        x, real = np.packbits(x > threshold, axis=1), np.packbits(real > 0, axis=1)
+        mass = oracle.search.masses
+        error = reading.distance / np.maximum(mass[reading.rows], 1)
+        images = np.unpackbits(x, axis=1, count=oracle.stored.pixels).reshape(-1, *oracle.shape[1:])
+        kinds = _kinds(images > 0, reading.white, error, float(mass.min()), off)
     on = kinds == "on"
     names = oracle.given.names or tuple(f"factor {k}" for k in range(len(oracle.given.sizes)))
     factors, true = reading.factors[on], oracle.factors(rows)
@@ -182,10 +192,9 @@ def _recall(cells: Ints, total: int, n: int) -> tuple[float, float]:
     return float(hits.mean()), float(hits[: max(1, total // 10)].mean())
 
 
-def _duplicates(x: Bools) -> float:
-    """Share of pictures that equal an earlier one."""
-    packed = np.packbits(x.reshape(len(x), -1), axis=1)
-    return 1 - len(np.unique(packed, axis=0)) / len(x)
+def _duplicates(x: Array) -> float:
+    """Share of pictures (n, bytes) that equal an earlier one."""
+    return 1 - len({row.tobytes() for row in x}) / len(x)
 
 
 def _over(ours: float, theirs: float) -> float:
