@@ -1,4 +1,4 @@
-"""What runs in the process of a stranger's encoder or decoder: it reads the file, then runs it on what it is sent.
+"""What runs in the process of a stranger's encoder or decoder: it reads the file, and runs it on what comes.
 
 Before it looks at the file it gives up what it does not need: memory beyond a limit, writing files, time
 without end. It is started by `apart`, and knows of its parent nothing but the channel between them.

@@ -125,6 +125,10 @@ class Samples:
     codes: Floats
     pictures: Pictures
 
+    def images(self, rows: Ints) -> Tensor:
+        """The pictures of the rows (b,), as a data set has its images."""
+        return torch.from_numpy(self.pictures[rows])
+
 
 def draw(generator: Generator, n: int, name: str = "samples") -> Samples:
     """n pictures, from the stream of random numbers of that name: the same for every model."""

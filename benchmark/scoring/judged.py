@@ -1,5 +1,7 @@
 """Judges a generator: how good its pictures are, and how well its codes are the factors.
 
+Of a complete grid (`OnGrid`), whose images an oracle knows:
+
     quality           what the oracle reads in the pictures, see `metrics.oracle.quality`
     entries           the metrics of disentanglement on codes that were drawn and factors that were read
     effects           which codes move which factors, see `metrics.oracle.sides`
@@ -9,37 +11,56 @@
 An encoder gives codes and no factors, so it is read through real images: the factors of the real image whose
 codes are nearest, each code divided by its standard deviation over real images. On real images the oracle is
 right by construction, so that `agreement_real` is what this way of reading an encoder reaches at best.
+
+Of any data, with features of a network (`ByFeatures`): the distances of `metrics.feature_distances`, over
+independent draws of pictures and of real images. And of labelled data with a categorical code (`Followed`):
+what each category follows.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from disbench.benchmark.datasets.dataset import Dataset
 from disbench.benchmark.protocols import MetricChoice
-from disbench.benchmark.scoring import generators, oracles, scoring
-from disbench.benchmark.scoring.entries import ScoreEntry
+from disbench.benchmark.scoring import apart, encoders, files, generators, interface, oracles, scoring
+from disbench.benchmark.scoring.classifier import Classifier, load_classifier
+from disbench.benchmark.scoring.encoded import Progress
+from disbench.benchmark.scoring.entries import Draws, ScoreEntry
 from disbench.benchmark.scoring.generators import Generator, Samples
-from disbench.benchmark.scoring.scoring import Progress
+from disbench.benchmark.scoring.plans import BY_COST
 from disbench.benchmark.scoring.trained import encode
 from disbench.benchmark.training.seeds import stream
+from disbench.errors import UsageError, argument, spelled
+from disbench.files import plain
 from disbench.metrics.arrays import Floats, Ints, deviation
+from disbench.metrics.feature_distances import distances
+from disbench.metrics.followed import Followed, followed
 from disbench.metrics.oracle import sides
 from disbench.metrics.oracle.quality import Quality, quality
 
 # Pictures that are judged, pictures of which each code is drawn anew, and those that an encoder is read on.
 PICTURES, MOVED, AGAIN = 10_000, 500, 2_000
+# With fewer pictures nothing can be said.
+FEWEST = 100
 # Real images through which an encoder is read.
 REFERENCE = 10_000
 
 
+# Independent draws of pictures and real images that are compared by features, and pictures of each category.
+DRAWS, OF_CATEGORY = 5, 200
+
+
 @dataclass(frozen=True)
-class Judged:
-    """What is known of a generator.
+class OnGrid:
+    """What an oracle knows of a generator.
 
     Attributes:
         n: number of pictures.
@@ -96,24 +117,198 @@ def _numbers(values: Mapping[str, float]) -> dict[str, float | None]:
     return {name: None if np.isnan(value) else float(value) for name, value in values.items()}
 
 
+@dataclass(frozen=True)
+class ByFeatures:
+    """Pictures and real images, compared by features.
+
+    Attributes:
+        net: the network in words, with a hash of its weights or of its file.
+        n: pictures of each draw, and as many real images.
+        d: number of features.
+        values: of each distance, its values over the draws.
+        warnings: what a reader must know of so few.
+    """
+
+    net: str
+    n: int
+    d: int
+    values: Mapping[str, Draws]
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What is known of a generator; None for what these data or this generator cannot have.
+
+    Attributes:
+        grid: by an oracle, of a complete grid.
+        features: by features of a network.
+        followed: of each categorical code, by name, what it follows.
+        classes: names of the classes.
+        missing: sentences why something is None.
+    """
+
+    grid: OnGrid | None = None
+    features: ByFeatures | None = None
+    followed: Mapping[str, Followed] | None = None
+    classes: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+
+    def plain(self, spell: Callable[[str], str] = str) -> dict[str, object]:
+        """Everything as plain values for JSON."""
+        features, follows = self.features, self.followed
+        return {
+            "generator": None if self.grid is None else self.grid.plain(spell),
+            "features": None if features is None else plain(asdict(features)),
+            "followed": None if follows is None else plain({k: asdict(v) for k, v in follows.items()}),
+            "missing": [spelled(sentence, spell) for sentence in self.missing],
+        }
+
+
 def judge(
     generator: Generator,
     data: Dataset,
     choices: Sequence[MetricChoice],
     *,
     n: int = PICTURES,
-    draws: int = 1,
+    features: Path | None = None,
+    wanted: interface.Wanted | None = None,
+    data_dir: Path | None = None,
     progress: Progress | None = None,
     jobs: int = 1,
 ) -> Judged:
-    """Draws pictures and judges them.
+    """Draws pictures and judges them by all means that these data have.
+
+    Args:
+        generator: draws them.
+        data: what they should show.
+        choices: metrics of disentanglement, for a complete grid.
+        n: number of pictures.
+        features: file of a network that gives features of images; None for the frozen classifier of labelled
+            data.
+        wanted: how that network takes images.
+        data_dir: folder of the classifiers.
+        progress: called during long work.
+        jobs: processes for the metrics that can use several.
+
+    Raises:
+        UsageError: nothing can be judged, the model has diverged, or a file does not fit.
+    """
+    grid, by_features, follows, missing = None, None, None, []
+    classes: tuple[str, ...] = ()
+    if data.factor_sizes is not None:
+        try:
+            oracles.of_data(data)
+        except UsageError as error:
+            missing.append(error.marked)
+        else:
+            grid = on_grid(generator, data, choices, n=n, progress=progress, jobs=jobs)
+    classifier: Classifier | None = None
+    if data.labels is not None:
+        try:
+            classifier = load_classifier(data.name, size=data.side("a classifier"), data_dir=data_dir)
+        except UsageError as error:
+            missing.append(error.marked)
+    net: tuple[str, Callable[[Tensor], Tensor]] | None = None
+    if features is not None:
+        net = feature_net(features, data, wanted or interface.Wanted(), data_dir)
+    elif classifier is not None:
+        known = f"classifier of {classifier.data}, sha256 {classifier.sha256[:12]}"
+        net = (known, classifier.net.features)
+    if net is not None:
+        by_features = compared(generator, data, *net, n)
+    elif grid is None and not missing:
+        missing.append(
+            f"{data.name} has neither a factor grid nor classes; give a network with {argument('features')}"
+        )
+    if classifier is not None and any(len(code) > 1 for code in generator.codes):
+        follows, classes = what_follows(generator, classifier), classifier.classes
+    if grid is None and by_features is None and follows is None:
+        raise UsageError("; ".join(missing))
+    return Judged(grid, by_features, follows, classes, tuple(missing))
+
+
+def feature_net(
+    path: Path, data: Dataset, wanted: interface.Wanted, data_dir: Path | None
+) -> tuple[str, Callable[[Tensor], Tensor]]:
+    """A network in a file, with its name and hash; run as strangers' encoders are.
+
+    Raises:
+        UsageError: no exported network, or it does not take these images.
+    """
+    kind = files.recognise(path)
+    if kind not in encoders.FORMATS:
+        raise UsageError(
+            f"{path} is no exported network; give {argument('features')} as torch.export (pt2), TorchScript "
+            "or ONNX."
+        )
+    size = wanted.size or data.side("a network of features")
+    wanted = interface.Wanted(wanted.input_range, wanted.layout, size, wanted.output)
+    encoder, _ = interface.fit(apart.network(path, kind), wanted, data.name, data_dir)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return f"{path.name}, sha256 {digest[:12]}", encoder.represent
+
+
+def compared(
+    generator: Generator, data: Dataset, name: str, net: Callable[[Tensor], Tensor], n: int
+) -> ByFeatures:
+    """Distances of n pictures and n real images by features, over independent draws of both."""
+    n = min(n, len(data))
+    found = []
+    for draw in range(DRAWS):
+        samples = generators.draw(generator, n, f"samples/draw-{draw}")
+        rng = np.random.default_rng(stream(0, f"real draws/draw-{draw}"))
+        rows = rng.choice(len(data), n, replace=False)
+        y = encode(net, samples.images, np.arange(n)).codes
+        x = encode(net, data.images, rows).codes
+        found.append(distances(x, y, rng))
+    values = {name: Draws.of([each.values[name] for each in found]) for name in found[0].values}
+    notes = list(found[0].warnings)
+    if DRAWS * n > len(data):
+        notes.append(
+            f"{DRAWS} draws of {n:,} of {len(data):,} real images share images, so that their spread is that "
+            "of the pictures more than of the data"
+        )
+    return ByFeatures(name, n, found[0].d, values, tuple(notes))
+
+
+def what_follows(generator: Generator, classifier: Classifier) -> dict[str, Followed]:
+    """For each categorical code, what it follows: the same other latents with each of its categories."""
+    found = {}
+    for name, code in zip(code_names(generator), generator.codes, strict=True):
+        if len(code) < 2:
+            continue
+        numbers = torch.Generator(generator.device).manual_seed(stream(0, "categories"))
+        base = generator.latents(OF_CATEGORY, numbers)
+        latents = base.repeat(len(code), 1)
+        category = np.arange(len(code)).repeat(OF_CATEGORY)
+        latents[:, list(code)] = torch.eye(len(code), device=base.device, dtype=base.dtype)[
+            torch.from_numpy(category).to(base.device)
+        ]
+        pictures = generator.pictures(latents)
+        label = classifier(torch.from_numpy(pictures)).numpy()
+        found[name] = followed(category, label, pictures.mean(axis=1))
+    return found
+
+
+def on_grid(
+    generator: Generator,
+    data: Dataset,
+    choices: Sequence[MetricChoice],
+    *,
+    n: int = PICTURES,
+    draws: int = BY_COST,
+    progress: Progress | None = None,
+    jobs: int = 1,
+) -> OnGrid:
+    """Draws pictures and has an oracle read them.
 
     Args:
         generator: draws them.
         data: the grid that they should show.
         choices: metrics of disentanglement.
         n: number of pictures.
-        draws: of each metric, from the same pictures.
+        draws: of each metric, from the same pictures; by cost with their chance, see `scoring.score`.
         progress: called during long work.
         jobs: processes for the metrics that can use several.
 
@@ -121,9 +316,13 @@ def judge(
         UsageError: the data set is no grid, its pictures cannot be read, or the model has diverged.
     """
     of = oracles.of_data(data)
+
+    def told(work: str) -> Callable[[int, int], None] | None:
+        return None if progress is None else lambda done, total: progress(work, done, total)
+
     symmetry = of.oracle.symmetry
     samples = generators.draw(generator, n)
-    reading = of.read(samples.pictures)
+    reading = of.read(samples.pictures, progress=told("reading"))
     rng = np.random.default_rng(stream(0, "real draws"))
     judged = quality(of.oracle, of.ready(samples.pictures), reading, rng, threshold=of.threshold)
     seen = judged.kinds != "empty"
@@ -132,18 +331,20 @@ def judge(
     d = len(generator.codes)
     few = generators.first(samples, min(MOVED, n))
     latents = torch.cat([generators.moved(generator, few, code) for code in range(d)])
-    anew = of.read(generator.pictures(latents)).factors.reshape(d, len(few.codes), -1)
+    anew = of.read(generator.pictures(latents), progress=told("moving codes")).factors.reshape(
+        d, len(few.codes), -1
+    )
     effects = sides.effects(reading.factors[: len(few.codes)], anew, symmetry)
     names = made.data.factor_names
     none: Floats = np.empty(0)
     cycle, drawn, real = none, none, none
     if generator.encode is not None:
         cycle, drawn, real = _encoder_side(generator, data, of, samples, reading.factors)
-    return Judged(
+    return OnGrid(
         n,
         of.note,
         judged,
-        tuple(replace(entry, seconds=entry.seconds) for entry in entries),
+        tuple(entries),
         made.dropped,
         code_names(generator),
         names,
@@ -175,8 +376,7 @@ def _encoder_side(
 
     assert generator.encode is not None
     few = min(AGAIN, len(samples.codes))
-    drawn = torch.from_numpy(samples.pictures[:few])
-    again = encode(generator.encode, lambda rows: drawn[rows], np.arange(few)).codes.astype(np.float64)
+    again = encode(generator.encode, samples.images, np.arange(few)).codes.astype(np.float64)
     rng = np.random.default_rng(stream(0, "encoder read"))
     rows = rng.choice(len(data), min(REFERENCE + few, len(data)), replace=False)
     reference, unseen = rows[:-few], rows[-few:]

@@ -49,9 +49,9 @@ class DataOracle:
     threshold: float
     note: str
 
-    def read(self, pictures: Pictures, by: str = "hamming") -> Reading:
-        """Reads pictures (n, c, h, w) in [0, 1]; see `Oracle.read`."""
-        return self.oracle.read(self.ready(pictures), by=by, threshold=self.threshold)
+    def read(self, pictures: Pictures, progress: Callable[[int, int], None] | None = None) -> Reading:
+        """Reads pictures (n, c, h, w) in [0, 1] by Hamming distance; see `Oracle.read`."""
+        return self.oracle.read(self.ready(pictures), threshold=self.threshold, progress=progress)
 
 
 @functools.lru_cache(maxsize=1)

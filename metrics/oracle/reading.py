@@ -17,7 +17,7 @@ searched exactly, see `nearest`. Colour and grey levels are compared by their sq
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -41,7 +41,7 @@ THRESHOLD = 0.5
 # Probability of white or black that a pixel has at least, so that one wrong pixel is no proof.
 LEAST = 1e-3
 RULES = ("hamming", "likelihood")
-CHUNK = 4096
+CHUNK = 512
 
 
 @dataclass(frozen=True)
@@ -170,6 +170,7 @@ class Oracle:
         by: str = "hamming",
         threshold: float = THRESHOLD,
         least: float = LEAST,
+        progress: Callable[[int, int], None] | None = None,
     ) -> Reading:
         """Reads pictures.
 
@@ -178,6 +179,7 @@ class Oracle:
             by: "hamming" or "likelihood", for binary images.
             threshold: above it a pixel is white.
             least: probability of white and of black that every pixel has, for the likelihood.
+            progress: called now and then with how many pictures are read, of how many.
 
         Raises:
             UsageError: another shape or range, an unknown rule, or likelihood of images that are not binary.
@@ -192,10 +194,11 @@ class Oracle:
         if self.stored.levels and by != "hamming":
             raise UsageError("a likelihood needs binary images, and these have grey levels; omit it")
         given = self._checked(pictures)
-        parts = [
-            self._read(given[i : i + CHUNK], by, threshold, least)
-            for i in range(0, max(len(given), 1), CHUNK)
-        ]
+        parts = []
+        for start in range(0, max(len(given), 1), CHUNK):
+            parts.append(self._read(given[start : start + CHUNK], by, threshold, least))
+            if progress is not None:
+                progress(min(start + CHUNK, len(given)), len(given))
         joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         rows = joined["rows"]
         return Reading(
