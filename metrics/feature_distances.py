@@ -109,11 +109,13 @@ def distances(real: object, generated: object, rng: np.random.Generator) -> Dist
 
 def fid(x: Floats, y: Floats) -> float:
     """Frechet distance of the Gaussians with the moments of x (n, d) and y (m, d); covariances by n - 1."""
+    from scipy.linalg import svdvals
+
     difference = x.mean(axis=0) - y.mean(axis=0)
     # with S_x = A^T A and S_y = B^T B, the eigenvalues of S_x S_y are the squared singular values of A B^T
     roots = [(each - each.mean(axis=0)) / np.sqrt(len(each) - 1) for each in (x, y)]
     a, b = (np.linalg.qr(root)[1] for root in roots)
-    cross = np.linalg.svd(a @ b.T)[1].sum()
+    cross = svdvals(a @ b.T).sum()
     return float(difference @ difference + np.square(a).sum() + np.square(b).sum() - 2 * cross)
 
 

@@ -212,6 +212,8 @@ def samples(
         pictures.write_samples(opened.generator, opened.data, path, count, seed, read)
     except OSError as error:
         raise unwritable(path.parent, error) from None
+    if read:
+        say(console, pictures.legend(opened.data))
     line(path)
 
 
@@ -250,6 +252,8 @@ def traverse(
         )
     except OSError as error:
         raise unwritable((out or checkpoint).parent, error) from None
+    if read:
+        say(terminal(), pictures.legend(data))
     line(png)
     line(gif)
 

@@ -106,7 +106,7 @@ def sheet(rows: Pixels, labels: list[str], captions: Captions | None = None) -> 
 
 
 def captions_of(pictures: Tensor, data: Dataset) -> Captions:
-    """What the oracle reads in pictures (r, s, c, h, w): shape, size and turn; places; wrong pixels.
+    """What the oracle reads in pictures (r, s, c, h, w), three lines each; `legend` says what they are.
 
     Raises:
         UsageError: no picture of this data set can be read, see `oracles.of_data`.
@@ -118,9 +118,17 @@ def captions_of(pictures: Tensor, data: Dataset) -> Captions:
         wrong = f"{distance:.2f}" if of.oracle.stored.levels else f"{distance:.0f} of {white:.0f}"
         words = [str(value) for value in values]
         half = -(-len(words) // 2)
-        captions.append([" ".join(words[:half]), " ".join(words[half:]), f"wrong {wrong}"])
+        captions.append([" ".join(words[:half]), " ".join(words[half:]), wrong])
     s = pictures.shape[1]
     return [captions[i : i + s] for i in range(0, len(captions), s)]
+
+
+def legend(data: Dataset) -> str:
+    """What `captions_of` writes under each picture, in words."""
+    names = data.grid.names or tuple(f"factor {k}" for k in range(len(data.grid.sizes)))
+    binary = not oracles.of_data(data).oracle.stored.levels
+    wrong = "wrong pixels of white ones" if binary else "root of the mean squared difference"
+    return f"under each picture: {', '.join(names)} of the nearest image, and {wrong}"
 
 
 def frames(rows: Pixels, labels: list[str]) -> list[Image.Image]:

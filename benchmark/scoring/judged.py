@@ -378,8 +378,10 @@ def _encoder_side(
     few = min(AGAIN, len(samples.codes))
     again = encode(generator.encode, samples.images, np.arange(few)).codes.astype(np.float64)
     rng = np.random.default_rng(stream(0, "encoder read"))
-    rows = rng.choice(len(data), min(REFERENCE + few, len(data)), replace=False)
-    reference, unseen = rows[:-few], rows[-few:]
+    rows = rng.choice(len(data), min(REFERENCE + AGAIN, len(data)), replace=False)
+    # of a small grid a fifth is kept from the images that it is read through
+    cut = len(rows) - min(AGAIN, -(-len(rows) // 5))
+    reference, unseen = rows[:cut], rows[cut:]
     known = encode(generator.encode, data.images, reference).codes.astype(np.float64)
     held = encode(generator.encode, data.images, unseen).codes.astype(np.float64)
     spread = deviation(known)

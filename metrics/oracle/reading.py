@@ -41,7 +41,7 @@ THRESHOLD = 0.5
 # Probability of white or black that a pixel has at least, so that one wrong pixel is no proof.
 LEAST = 1e-3
 RULES = ("hamming", "likelihood")
-CHUNK = 512
+CHUNK = 1024
 
 
 @dataclass(frozen=True)

@@ -69,6 +69,15 @@ def test_most_images_are_never_looked_at(oracle):
     assert (oracle.search.find(nearest.hamming_weights(images > 0)).looked < 100).all()
 
 
+def test_equal_pictures_are_looked_for_once(oracle, monkeypatch):
+    images = oracle.pictures(np.array([5, 9, 5, 5, 200])).reshape(5, -1)
+    sizes, left = [], Nearest._left
+    monkeypatch.setattr(Nearest, "_left", lambda self, w: (sizes.append(len(w)), left(self, w))[1])
+    found = oracle.search.find(nearest.hamming_weights(images > 0))
+    assert [rows[0] for rows in found.rows] == [5, 9, 5, 5, 200]
+    assert sizes == [3]
+
+
 def test_a_scan_takes_over_where_the_bound_leaves_many(packed, monkeypatch):
     monkeypatch.setattr(nearest, "MANY", 20)
     pictures = np.roll(np.unpackbits(packed[:5], axis=1), 40, axis=1) > 0
