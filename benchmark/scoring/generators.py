@@ -192,6 +192,5 @@ def as_data(codes: Floats, factors: Ints, of: DataOracle, name: str, keep: Bools
         tables.NoImages(len(z)),
         factor_names=names,
         factor_table=Factors.whole(v, names),
-        pooled=True,
     )
     return Read(tables.Stored(z, np.arange(len(z))), data, int((~keep).sum()))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from disbench.errors import UsageError
-from disbench.metrics import ContingencyTable, Grid, get, names
+from disbench.metrics import ContingencyTable, Grid, get, names, voting
 from disbench.metrics.model_centrality import Generator
 from disbench.metrics.registry import Change
 

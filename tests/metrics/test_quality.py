@@ -7,10 +7,11 @@ from scipy.ndimage import uniform_filter
 from disbench.benchmark.datasets import dsprites
 from disbench.errors import UsageError
 from disbench.metrics import factor_vae, mig
+from disbench.metrics.factors import Factors
+from disbench.metrics.occurring import Occurring
 from disbench.metrics.oracle import Levels, Oracle, Symmetry, sides
 from disbench.metrics.oracle.quality import parts, quality
 from disbench.metrics.oracle.reading import of_bits
-from disbench.metrics.pool import Pool
 from disbench.metrics.registry import Grid
 
 # 3 shapes x 2 scales x 8 x 8 positions, of sprites whose scales and places differ clearly
@@ -54,7 +55,12 @@ def test_a_perfect_generator_scores_one_and_distance_zero(oracle):
     assert found.coverage == dict.fromkeys(GRID.names, 1.0)
     assert all(share > 0.97 for share in found.balance.values())
     codes = factors.astype(float)
-    assert factor_vae(codes, Pool.of(reading.factors), rng=np.random.default_rng(0), votes=200).score == 1.0
+    assert (
+        factor_vae(
+            codes, Occurring(Factors.whole(reading.factors)), rng=np.random.default_rng(0), votes=200
+        ).score
+        == 1.0
+    )
     assert mig(codes, reading.factors).score > 0.95
 
 

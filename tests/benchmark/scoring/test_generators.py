@@ -66,7 +66,7 @@ def test_a_perfect_generator(sprites):
     mig, factor_vae, z_max_var = found.entries
     assert mig.score > 0.7
     assert factor_vae.score == 1.0
-    assert "complete grid" in z_max_var.reason
+    assert "complete factor grid" in z_max_var.reason
     assert found.effects == pytest.approx(np.eye(4), abs=0.1)
     # the encoder is the oracle, so it reads back what was drawn, but for the width of a value
     assert (found.cycle > 0.6).all()
