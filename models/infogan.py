@@ -346,14 +346,16 @@ class InfoGAN(Method):
         parts = [noise["z"], noise["c"], *([noise["k"]] if "k" in noise else [])]
         return torch.cat(parts, 1), method.code_columns(c.noise, [*[1] * c.continuous, *c.categorical])
 
-    def traverse(self, image: Tensor, noise: Noise, steps: int) -> tuple[list[str], Tensor]:
+    def traverse(
+        self, image: Tensor, noise: Noise, steps: int, ends: tuple[float, float] | None = None
+    ) -> tuple[list[str], Tensor]:
         c = self.config
         low, high = self.TRAVERSAL if c.prior == "uniform" else Method.TRAVERSAL
         out = self.q(self.trunk(self.to_net_range(image)))
         hard = [one_hot(logits) for logits in self.blocks(out[:, c.continuous :])]
         z_and_c = torch.cat([noise["z"], out[:, : c.continuous].clamp(low, high)], 1)
         columns = range(c.noise, c.noise + c.continuous)
-        rows = [method.traversal_rows(torch.cat([z_and_c, *hard], 1), columns, low, high, steps)]
+        rows = [method.traversal_rows(torch.cat([z_and_c, *hard], 1), columns, *(ends or (low, high)), steps)]
         for i, k in enumerate(c.categorical):
             shown = torch.arange(steps, device=image.device) * k // steps
             rows.append(torch.cat([z_and_c.expand(steps, -1), one_hot_rows(hard, i)[shown, 0]], 1))

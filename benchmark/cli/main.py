@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from disbench import plugins
-from disbench.benchmark.cli import leaderboard, plot, report, rescore, run, score
+from disbench.benchmark.cli import generator, leaderboard, plot, report, rescore, run, score
 from disbench.benchmark.cli.bench import app as bench_app
 from disbench.benchmark.cli.data import app as data_app
 from disbench.benchmark.cli.terminal import line, option
@@ -81,7 +81,8 @@ for command in (
     run.status,
     rescore.rescore,
     leaderboard.leaderboard,
-    score.traverse,
+    generator.traverse,
+    generator.samples,
     plot.plot,
     report.report,
 ):

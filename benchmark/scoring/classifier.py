@@ -53,10 +53,14 @@ class LeNet(nn.Module):
         self.fc1 = nn.Linear(50 * side * side, 500)
         self.fc2 = nn.Linear(500, classes)
 
-    def forward(self, images: Tensor) -> Tensor:
+    def features(self, images: Tensor) -> Tensor:
+        """What the last layer reads, (b, 500)."""
         h = F.max_pool2d(F.relu(self.conv1(2 * images - 1)), 2)
         h = F.max_pool2d(F.relu(self.conv2(h)), 2)
-        logits: Tensor = self.fc2(F.relu(self.fc1(h.flatten(1))))
+        return F.relu(self.fc1(h.flatten(1)))
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.fc2(self.features(images))
         return logits
 
     def initialise(self, generator: torch.Generator) -> None:

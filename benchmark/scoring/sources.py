@@ -378,11 +378,10 @@ def choose(opened: Sequence[Opened], text: str = "", preset: str = "") -> tuple[
             f"{argument('metrics')}."
         )
     (protocol,) = under if len(under) == 1 else ("",)
+    choices = choose_for(protocol, text)
     if text or not protocol:
-        choices = protocols.choose_metrics(text or STANDARD)
         given = [":" in part for part in (text or STANDARD).split(",") if part.strip()]
     else:
-        choices = protocols.of_record(protocol).metrics
         given = [False] * len(choices)
     if not text and all(plans.undefined(choice, one.data) for choice in choices for one in opened):
         # such as images without labels
@@ -400,6 +399,13 @@ def choose(opened: Sequence[Opened], text: str = "", preset: str = "") -> tuple[
         MetricChoice(name=choice.name, preset=preset).resolved() if has else choice
         for choice, has in zip(choices, having, strict=True)
     )
+
+
+def choose_for(protocol: str, text: str) -> tuple[MetricChoice, ...]:
+    """The metrics named in a text, or else those of a protocol, or of "" the standard ones."""
+    if text or not protocol:
+        return protocols.choose_metrics(text or STANDARD)
+    return protocols.of_record(protocol).metrics
 
 
 def score(
