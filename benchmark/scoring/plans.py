@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,7 +16,7 @@ from disbench.benchmark.scoring.draws import distinct, generator, holds_out, lac
 from disbench.benchmark.scoring.encoded import Source
 from disbench.errors import UsageError, argument
 from disbench.metrics.arrays import Ints
-from disbench.metrics.registry import of_numbers
+from disbench.metrics.registry import Metric, Setting, of_numbers
 
 # CPU seconds of a metric that votes, for each row that it asks for and each code.
 VOTING = 1.4e-8
@@ -187,18 +187,29 @@ def _plan(choice: MetricChoice, source: Source, data: Dataset, draws: int) -> Pl
 
 def expected_seconds(planned: Plan, data: Dataset, d: int) -> float:
     """CPU seconds that one draw of a metric is known to take, roughly, for d codes; 0 where they are few."""
-    metric = metrics.get(planned.choice.name)
     if planned.error is not None:
         return 0.0
-    rows = planned.draws[0]
-    if metric.kind == "sampling":
-        return VOTING * len(rows) * d
-    if metric.seconds is None or metric.kind not in ("table", "posterior"):
-        return 0.0
+    metric, rows = metrics.get(planned.choice.name), planned.draws[0]
     settings = metric.settings(planned.choice.preset, **planned.choice.settings)
-    factors = data.factor_values(rows).table(True)
-    values = sum(len(np.unique(column)) for column in factors.T)
-    return metric.seconds(len(rows), d, values, settings)
+    values = 0
+    if metric.seconds is not None and metric.kind in ("table", "posterior"):
+        values = sum(len(np.unique(column)) for column in data.factor_values(rows).table(True).T)
+    return seconds_of(metric, len(rows), d, values, settings)
+
+
+def seconds_of(metric: Metric, rows: int, d: int, values: int, settings: Mapping[str, Setting]) -> float:
+    """CPU seconds that a metric is known to take, roughly; 0 where they are few.
+
+    Args:
+        metric: the metric.
+        rows: that it scores or, if it votes, asks for, repeats included.
+        d: number of codes.
+        values: of all factors together.
+        settings: of the metric.
+    """
+    if metric.kind == "sampling":
+        return VOTING * rows * d
+    return metric.seconds(rows, d, values, settings) if metric.seconds is not None else 0.0
 
 
 def all_seconds(planned: Plan, data: Dataset, d: int, draws: int, scores: int = 1) -> float:
