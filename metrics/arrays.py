@@ -63,7 +63,20 @@ def varying(columns: Array) -> Bools:
 
 def relabel(factors: Array) -> Ints:
     """Each column's values replaced by their rank 0, 1, ... among the values that occur; same shape."""
-    return np.stack([np.unique(v, return_inverse=True)[1] for v in factors.T], axis=1)
+    ranks = np.empty(factors.shape, dtype=np.intp, order="F")
+    for rank, v in zip(ranks.T, factors.T, strict=True):
+        rank[:] = _ranks(v)
+    return ranks
+
+
+def _ranks(v: Array) -> Ints:
+    """(n,) The rank of each value among those that occur."""
+    if v.dtype.kind in "iu" and int(v.max()) - int(v.min()) < len(v):
+        # counting takes a tenth of the time of sorting
+        above: Ints = (v - v.min()).astype(np.intp)
+        rank: Ints = np.cumsum(np.bincount(above) > 0)[above] - 1
+        return rank
+    return np.unique(v, return_inverse=True)[1]
 
 
 def floor(information: Floats) -> Floats:

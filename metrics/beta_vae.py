@@ -42,7 +42,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
 
 from disbench.errors import UsageError, unknown
-from disbench.metrics import arrays, checks, voting
+from disbench.metrics import arrays, checks, logistic, voting
 from disbench.metrics.arrays import Floats, Ints
 from disbench.metrics.occurring import Occurring
 from disbench.metrics.registry import EncodeRows, Score, Space, as_space, metric
@@ -139,6 +139,8 @@ def beta_vae(
     grid = as_space("beta_vae", grid)
     if batch < 1 or votes < 2 or eval_votes < 0:
         raise UsageError("beta_vae: needs batch of 1 or more, votes of 2 or more and eval_votes of 0 or more")
+    if solver not in ("lbfgs", "liblinear"):
+        raise unknown("solver of beta_vae", solver, ("lbfgs", "liblinear"))
     encode = voting.encoder("beta_vae", codes, grid)
     factor, drawn = draw(grid, rng, batch, votes, eval_votes, pairs)
     diff = np.concatenate(
@@ -158,7 +160,11 @@ def beta_vae(
     standard = arrays.ratio(diff, diff[fit].std(axis=0))
 
     def accuracies(points: Floats) -> tuple[float, float]:
-        classifier = _classifier(solver, max_iter).fit(points[fit], factor[fit])
+        if solver == "lbfgs":
+            model = logistic.Problem(points[fit], factor[fit]).solve(max_iter=max_iter)
+            return model.accuracy(points[fit], factor[fit]), model.accuracy(points[test], factor[test])
+        classifier = OneVsRestClassifier(LogisticRegression(solver="liblinear", max_iter=max_iter))
+        classifier.fit(points[fit], factor[fit])
         return classifier.score(points[fit], factor[fit]), classifier.score(points[test], factor[test])
 
     train, accuracy = accuracies(standard if standardise else diff)
@@ -188,11 +194,3 @@ def _moved(accuracy: float, standardised: float, points: int) -> tuple[str, ...]
         f"with standardised differences (standardise=True) it is {standardised:.3f}, not {accuracy:.3f}: "
         "this score depends on the unit of each code",
     )
-
-
-def _classifier(solver: str, max_iter: int) -> LogisticRegression | OneVsRestClassifier:
-    if solver == "lbfgs":
-        return LogisticRegression(max_iter=max_iter)
-    if solver == "liblinear":
-        return OneVsRestClassifier(LogisticRegression(solver="liblinear", max_iter=max_iter))
-    raise unknown("solver of beta_vae", solver, ("lbfgs", "liblinear"))
