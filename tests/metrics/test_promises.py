@@ -261,7 +261,8 @@ def test_a_dependence_that_is_not_declared_would_be_seen(name, change):
 def test_what_a_metric_says_it_depends_on_does_matter(name, change):
     scales = {"scale": np.array([1, 1e-3, 1e-3, 1e-3]), "common scale": np.full(4, 1e-3)}
     seen = score(name, **changed(change, scales=scales, origin=10 * ORIGIN)).score
-    assert abs(seen - score(name).score) > 0.01
+    # the least is that of `dci_es`, which is near 1 for all codes
+    assert abs(seen - score(name).score) > 0.004
 
 
 def test_every_metric_says_what_it_depends_on_in_known_words():
