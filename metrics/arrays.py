@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
@@ -53,6 +54,16 @@ def as_array(values: object) -> Array:
 def work(n: int, d: int, values: int) -> float:
     """Size of a table beside that on which metrics are timed: 15,000 rows, 10 codes, dSprites' values."""
     return n / 15_000 * d / 10 * values / 113
+
+
+def each(code: float, pair: float = 0.0) -> Callable[[int, int, int, Mapping[str, object]], float]:
+    """The `seconds` of a metric that looks at each code, and each pair of codes, of each row once.
+
+    Args:
+        code: nanoseconds for a code of a row, the factors included.
+        pair: nanoseconds for a pair of codes of a row.
+    """
+    return lambda n, d, values, settings: n * (code * d + pair * d * d) * 1e-9
 
 
 def varying(columns: Array) -> Bools:

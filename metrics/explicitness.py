@@ -56,7 +56,7 @@ def areas(scores: Floats, y: Ints) -> Floats:
             "adjusted": True,
         },
     },
-    seconds=lambda n, d, values, settings: 0.5 * arrays.work(n, d, values),
+    seconds=lambda n, d, values, settings: 0.35 * arrays.work(n, d, values),
 )
 def explicitness(
     codes: Floats,

@@ -102,7 +102,7 @@ def _count_nearer(z: Floats, radius: Floats) -> Ints:
         "tripod": {"prune": "iqr", "threshold": 0.1},
     },
     depends_on=("scale",),
-    seconds=lambda n, d, values, settings: 1.2 * arrays.work(n, d, values),
+    seconds=lambda n, d, values, settings: 0.6 * arrays.work(n, d, values),
 )
 def infomec(
     codes: Floats,

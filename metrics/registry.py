@@ -213,7 +213,7 @@ class Metric:
             codes, of the "scale" or "origin" of single codes, of the "common scale" of all, or of the numbers
             that stand for the "values" of factors.
         integer_factors: whether factors must be values and not any numbers, see `metric`.
-        seconds: roughly what it takes on one core, see `metric`; None for a metric that never takes minutes.
+        seconds: roughly what it takes on one core, see `metric`; None for one of few seconds at any size.
         occurring: whether a metric that holds factors takes rows without a complete grid, see `occurring`.
         defined_for: by preset, the factors for which its settings were made; the others take any.
         version: raised by a change after which equal codes, rows and settings have another score.
@@ -414,7 +414,8 @@ def metric(
         depends_on: see `Metric`.
         integer_factors: whether factors must be values, which can be numbered; False for a metric that takes
             any numbers. A function of the settings if it depends on them; of a tuple, one for each factor.
-        seconds: what the metric takes on one core, for one that can take minutes: its caller says so first.
+        seconds: what the metric takes on one core, for one that can take more than 10 s: its caller says so
+            first.
         occurring: for the kind "sampling", whether it takes rows that form no complete grid (`Occurring`).
         defined_for: by preset, the names of the factors for which its settings were made, where they have one
             value for each of certain factors.

@@ -79,7 +79,7 @@ def test_what_a_metric_takes_is_expected_before():
     assert speed.expected("explicitness", speed.Size(64, 30_000)) == explicitness.seconds(
         30_000, 64, 113, explicitness.settings()
     )
-    assert speed.expected("active_units", speed.Size(10, 15_000)) == 0
+    assert speed.expected("active_units", speed.Size(512, 737_280)) == 0
     once, twice = (speed.expected("factor_vae", speed.Size(d, 737_280)) for d in (10, 20))
     assert twice == pytest.approx(2 * once)
 
