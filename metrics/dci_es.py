@@ -49,6 +49,7 @@ from disbench.errors import UsageError
 from disbench.metrics import arrays, checks, parallel
 from disbench.metrics.arrays import Array, Floats, Ints, Split
 from disbench.metrics.dci import completeness, disentanglement
+from disbench.metrics.factors import DSPRITES
 from disbench.metrics.registry import Score, Setting, metric
 
 # The authors' configuration of forests.
@@ -79,6 +80,7 @@ def _seconds(n: int, d: int, values: int, settings: Mapping[str, Setting]) -> fl
         "eastwood2023_dsprites": {"continuous": (False, True, True, True, True)},
         "quick": {"trees": 10},
     },
+    defined_for={"eastwood2023_dsprites": DSPRITES},
     integer_factors=lambda settings: _discrete(settings["continuous"]),
     depends_on=("values",),
     seconds=_seconds,
