@@ -38,7 +38,7 @@ def _seconds(d: int, values: int, settings: Mapping[str, Setting]) -> float:
     if model == "boosting":
         return boosted_trees.seconds(arrays.work(labels, d, values), name=str(settings["library"]))
     fits = 50 if model == "logistic_cv" else 1
-    return fits * labels / 1000 * values / 113 * (0.012 + 0.001 * d)
+    return fits * labels / 1000 * values / 113 * (0.04 + 0.00015 * d)
 
 
 @metric(
