@@ -170,7 +170,7 @@ def test_run_loads_it_in_every_worker_and_the_checkpoint_says_where_it_is_from(f
         score_rows(tmp_path / "r")
     plugins.load(plugin)
     assert type(checkpoint.build()).__name__ == "WAE"
-    assert {row["method"] for row in score_rows(tmp_path / "r")} == {"mine"}
+    assert {row["method"] for row in score_rows(tmp_path / "r").rows} == {"mine"}
 
 
 def test_another_code_of_a_metric_is_another_score(fresh, tmp_path):

@@ -197,10 +197,12 @@ def status(
     """Show the progress of a run per method: seeds done, running, stopped and failed, time left, errors."""
     import pandas as pd
 
+    from disbench.benchmark.runs import store
     from disbench.benchmark.sweep import progress
 
     console = terminal()
-    seeds = progress.of_run(run)
+    records = store.records(run)
+    seeds = progress.of_records(records)
     running = sum(seed.state == "running" for seed in seeds)
     left = progress.remaining(seeds, running) if running else None
     rows = []
@@ -213,3 +215,4 @@ def status(
     console.print(table(pd.DataFrame(rows, columns=["method", "seeds", *STATES, "left"])))
     failed = [seed for seed in seeds if seed.state == "failed"]
     say(console, *sorted(f"{seed.name} seed {seed.cell.seed} failed: {seed.error}" for seed in failed))
+    say(console, *records.sentences)

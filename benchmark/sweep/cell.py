@@ -30,21 +30,16 @@ from disbench.benchmark.runs.store import Cell, CellFile, Failure, Journal, Stat
 from disbench.benchmark.scoring import scoring
 from disbench.benchmark.scoring.plans import BY_COST
 from disbench.benchmark.scoring.trained import Trained
-from disbench.benchmark.sweep import memory, plan
+from disbench.benchmark.sweep import memory, mending, plan
 from disbench.benchmark.sweep.plan import Options
-from disbench.benchmark.sweep.saving import STATE_KIND, Saver
+from disbench.benchmark.sweep.saving import Saver, load_state, saved_step
 from disbench.benchmark.training import strategies
 from disbench.benchmark.training.gpu import Tuning, resident
 from disbench.benchmark.training.seeds import StoppedError, stream
-from disbench.benchmark.training.trainer import DivergedError, State, Trainer, use_one_core
+from disbench.benchmark.training.trainer import DivergedError, Trainer, use_one_core
 from disbench.errors import UsageError, argument
 from disbench.files import disk_is_full, not_linked, now, unwritable
-from disbench.models.checkpoint import (
-    Checkpoint,
-    load_checkpoint,
-    load_tensors,
-    save_checkpoint,
-)
+from disbench.models.checkpoint import Checkpoint, save_checkpoint
 from disbench.models.method import Method
 from disbench.texts import short
 
@@ -67,45 +62,37 @@ def run_group(run: Path, cells: Sequence[Cell], protocol: Protocol, options: Opt
     Returns:
         Per cell "done", "trained" (of the stage "train"), "failed", "full" (failed because the disk is full),
         "stopped", or "busy" (another process trains it).
-
-    Raises:
-        UsageError: the folder of the run cannot be written.
     """
     outcomes: dict[Cell, str] = {}
     for path in options.plugins:
         plugins.load(path)
-    try:
-        with contextlib.ExitStack() as locks:
-            ready: dict[int, list[Cell]] = {}
-            for cell in cells:
-                folder = run / cell.folder
+    with contextlib.ExitStack() as locks:
+        ready: dict[int, list[Cell]] = {}
+        for cell in cells:
+            try:
                 settled = triage(run, cell, protocol, options, locks)
                 if settled:
                     outcomes[cell] = settled
                 elif options.asked_to_stop():
                     outcomes[cell] = "stopped"
                 else:
-                    try:
-                        ready.setdefault(saved_step(folder), []).append(cell)
-                    except UsageError as error:
-                        # a saved state that cannot be read fails this cell alone
-                        group = Group(run, [cell], protocol, options)
-                        group.fail(cell, error)
-                        outcomes |= group.outcomes
-            waiting = deque(ready.values())
-            while waiting:
-                together = waiting.popleft()
-                group = Group(run, together, protocol, options)
+                    ready.setdefault(saved_step(run / cell.folder), []).append(cell)
+            except (UsageError, OSError) as error:
+                # a file that cannot be read, or a folder that cannot be written, fails this cell alone
+                outcomes |= Group(run, [cell], protocol, options).failed(error)
+        waiting = deque(ready.values())
+        while waiting:
+            together = waiting.popleft()
+            group = Group(run, together, protocol, options)
+            try:
                 outcomes |= group.run()
-                # those that did not fit into the memory of a GPU
-                half = -(-len(group.going()) // 2)
-                for start in range(0, len(group.going()), max(half, 1)):
-                    waiting.append(group.going()[start : start + half])
-    except OSError as error:
-        # not even the folder of a cell can be written
-        if not disk_is_full(error):
-            raise unwritable(run, error) from None
-        outcomes |= {cell: "full" for cell in cells if cell not in outcomes}
+            except OSError as error:
+                # not even a status can be written
+                outcomes |= group.failed(error)
+            # those that did not fit into the memory of a GPU
+            half = -(-len(group.going()) // 2)
+            for start in range(0, len(group.going()), max(half, 1)):
+                waiting.append(group.going()[start : start + half])
     return [outcomes[cell] for cell in cells]
 
 
@@ -121,11 +108,20 @@ def triage(run: Path, cell: Cell, protocol: Protocol, options: Options, locks: c
 
     Returns:
         "busy", "done" or "failed" if there is nothing to do, otherwise "".
+
+    Raises:
+        UsageError, OSError: its folder cannot be used.
     """
     folder = run / cell.folder
     if not locks.enter_context(store.hold(folder)):
         return "busy"
     store.tidy(folder)
+    mending.renew(folder)
+    if options.retry_failed and not is_whole(folder, protocol):
+        mending.mend(folder, cell)
+    # whatever else such a cell has, it is not done
+    CellFile.read(folder)
+    store.check_checkpoint(folder)
     if store.is_done(folder, protocol, options.retry_failed):
         # a process may have been killed before it wrote that
         if Status.read(folder).state != "done":
@@ -134,24 +130,15 @@ def triage(run: Path, cell: Cell, protocol: Protocol, options: Options, locks: c
     return "failed" if Status.read(folder).state == "failed" and not options.retry_failed else ""
 
 
-def saved_step(folder: Path) -> int:
-    """The step of the saved state; 0 without one, and -1 if the cell is trained."""
-    if (folder / "checkpoint.pt").exists():
-        return -1
-    path = not_linked(folder / "state.pt")
-    return load_state(path).step if path.exists() else 0
-
-
-def load_state(path: Path) -> State:
-    """Reads a state.pt.
+def is_whole(folder: Path, protocol: Protocol) -> bool:
+    """Whether a cell is done and can be shown, as far as its files tell.
 
     Raises:
-        UsageError: it is damaged, or another file.
+        UsageError: its folder is a link.
     """
-    saved = load_tensors(path)
-    if not isinstance(saved, dict) or saved.get("kind") != STATE_KIND:
-        raise UsageError(f"{path} is not a saved training state; delete it to train this seed again.")
-    return State(saved["step"], saved["weights"], saved["optimizers"])
+    for path in (folder.parent, folder):
+        not_linked(path)
+    return not store.told(lambda: CellFile.read(folder), None)[1] and store.is_done(folder, protocol)
 
 
 class Group:
@@ -253,6 +240,12 @@ class Group:
         self.outcomes[cell] = outcome
         self.files[cell].finish(outcome, why)
 
+    def failed(self, error: OSError | UsageError) -> dict[Cell, str]:
+        """Fails the cells without an outcome; returns the outcome of each."""
+        for cell in self.going():
+            self.fail(cell, error)
+        return self.outcomes
+
     def fail(self, cell: Cell, error: Exception | SystemExit) -> None:
         """Notes an error as outcome and writes it, if the disk has room."""
         try:
@@ -274,8 +267,8 @@ class Group:
         seeds = [cell.seed for cell in cells]
         trainer, _ = set_up(cells[0], seeds, data, device, self.options.tuning)
         states = [self.folders[cell] / "state.pt" for cell in cells]
-        if states[0].exists():
-            trainer.restore([load_state(path) for path in states])
+        if states[0].exists() and not self.restored(trainer, states):
+            trainer, _ = set_up(cells[0], seeds, data, device, self.options.tuning)
         journals = [Journal(self.folders[cell] / "metrics.jsonl", trainer.step) for cell in cells]
 
         saver, report = Saver(states, self.options.save_every), Report([self.files[cell] for cell in cells])
@@ -317,13 +310,33 @@ class Group:
             save_checkpoint(checkpoint, self.folders[cell] / "checkpoint.pt")
             states[i].unlink(missing_ok=True)
 
+    def restored(self, trainer: Trainer, states: Sequence[Path]) -> bool:
+        """Whether training goes on from saved states; if not, they are set aside, and it begins again.
+
+        Raises:
+            UsageError: they do not fit, and failed seeds are not tried again.
+        """
+        try:
+            trainer.restore([load_state(path) for path in states])
+        except (KeyError, ValueError, TypeError, IndexError, AttributeError, RuntimeError) as error:
+            if isinstance(error, torch.OutOfMemoryError):
+                raise
+            why = f"{states[0]} does not fit this seed ({short(error)}); {store.RETRY}."
+            if not self.options.retry_failed:
+                raise UsageError(why) from None
+            for path in states:
+                store.set_aside(path, why)
+                store.set_aside(path.with_name("metrics.jsonl"), "it belongs to a state that does not fit")
+            return False
+        return True
+
     def source(self, cell: Cell, data: Dataset, device: torch.device) -> KeptCodes:
         """The codes of the saved checkpoint, not of the method in memory, which are saved too."""
         folder = self.folders[cell]
 
         @functools.cache
         def trained() -> Trained:
-            method = load_checkpoint(not_linked(folder / "checkpoint.pt")).build(device)
+            method = mending.load_own(folder, cell).build(device)
             kept = resident(data, device).images if self.options.tuning.resident else None
             return Trained(method, data, device, self.options.data_dir, kept)
 

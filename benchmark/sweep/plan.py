@@ -6,6 +6,7 @@ import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -13,7 +14,7 @@ from disbench import models, plugins
 from disbench.benchmark.datasets import Dataset
 from disbench.benchmark.datasets.reference import DataRef
 from disbench.benchmark.protocols import Protocol
-from disbench.benchmark.runs.store import Cell, CellFile, Status
+from disbench.benchmark.runs.store import Cell, CellFile, Status, told
 from disbench.benchmark.training import portable
 from disbench.benchmark.training.gpu import PLAIN, Tuning
 from disbench.errors import UsageError, argument, unknown
@@ -155,7 +156,8 @@ def check_precision(run: Path, cells: Sequence[Cell], precision: str) -> None:
     """
     for training in dict.fromkeys(cell.training for cell in cells):
         for path in sorted((run / training).glob("seed-*/cell.json")):
-            earlier = CellFile.read(path.parent)
+            # one that cannot be read fails its own seed
+            earlier, _ = told(partial(CellFile.read, path.parent), None)
             before = earlier.environment.get("precision", precision) if earlier else precision
             if before != precision:
                 raise UsageError(
@@ -199,7 +201,7 @@ def check_continued(folder: Path, kernels: str | None) -> None:
 
 def _kernels(folder: Path) -> str | None:
     """The kernels of a seed that has taken a step on a CPU."""
-    earlier = CellFile.read(folder)
+    earlier, _ = told(partial(CellFile.read, folder), None)
     if earlier is None or earlier.device != "cpu" or not Status.read(folder).step:
         return None
     # before there was portable arithmetic, they were not recorded

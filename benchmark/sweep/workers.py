@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import os
@@ -17,10 +18,11 @@ from joblib.externals.loky.process_executor import BrokenProcessPool, ProcessPoo
 from disbench.benchmark.protocols import Protocol
 from disbench.benchmark.runs import store
 from disbench.benchmark.runs.store import Cell, Failure, Status
-from disbench.benchmark.sweep.cell import StatusFile, run_group
+from disbench.benchmark.sweep.cell import StatusFile, is_whole, run_group
 from disbench.benchmark.sweep.plan import Options, groups
 from disbench.benchmark.training import portable
 from disbench.benchmark.training.gpu import PLAIN, is_gpu
+from disbench.errors import UsageError
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 # deaths of the process that trains a cell, after which the cell counts as failed
@@ -52,7 +54,7 @@ def sweep(
     """
     waiting = []
     for cell in cells:
-        if store.is_done(run / cell.folder, protocol) and Status.read(run / cell.folder).state == "done":
+        if is_settled(run / cell.folder, protocol):
             yield cell, "done"
         else:
             waiting.append(cell)
@@ -64,6 +66,13 @@ def sweep(
             yield from zip(group, run_group(run, group, protocol, options), strict=True)
     elif waiting:
         yield from in_workers(run, left, protocol, lanes(options, jobs, len(left), len(waiting), devices))
+
+
+def is_settled(folder: Path, protocol: Protocol) -> bool:
+    """Whether a cell is done in every respect, so that it needs no lock."""
+    with contextlib.suppress(UsageError, OSError):
+        return is_whole(folder, protocol) and Status.read(folder).state == "done"
+    return False
 
 
 def lanes(

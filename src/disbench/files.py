@@ -15,8 +15,10 @@ import os
 import re
 import secrets
 import shutil
+import stat
 import time
 import warnings
+import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,8 @@ from disbench.texts import short
 Json = Mapping[str, Any]
 # A number of a record is below it: no score or loss comes near, and axes cannot be drawn beyond.
 LARGEST = 1e100
+# Of a text of a run; the largest ones are hundredths of it.
+MOST_BYTES = 2**26
 NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 
 
@@ -110,19 +114,40 @@ def write_json(path: Path, values: object, lasting: bool = True) -> None:
     write_text(path, json.dumps(values, indent=1, allow_nan=False, default=list) + "\n", lasting)
 
 
-def read_json(path: Path) -> Any:
-    """The content, or None where there is no such file or not a whole one, which is then made again.
+def read_json(path: Path, again: str = "remove it, and it is made again") -> Any:
+    """The content; None where there is no such file.
+
+    Args:
+        path: of the file.
+        again: how to get a good file, the end of the sentence.
 
     Raises:
-        UsageError: it cannot be read, such as a folder of that name, or it is a link, see `not_linked`.
+        UsageError: it is damaged or larger than `MOST_BYTES`, or as for `not_linked`.
     """
+    text = read_text(path, again)
+    if text is None:
+        return None
+    values = parse_json(text)
+    if values is None:
+        raise UsageError(f"{path} is damaged: it holds no JSON; {again}.")
+    return values
+
+
+def read_text(path: Path, again: str) -> str | None:
+    """The text of a file of a run; None where there is none. Arguments and errors as of `read_json`."""
     try:
-        text = not_linked(path).read_text("utf-8")
-    except (FileNotFoundError, NotADirectoryError, UnicodeDecodeError):
+        with open(not_linked(path), "rb") as file:
+            content = file.read(MOST_BYTES + 1)
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}; remove it, and it is made again.") from None
-    return parse_json(text)
+        raise UsageError(f"cannot read {path}: {error.strerror}; {again}.") from None
+    if len(content) > MOST_BYTES:
+        raise UsageError(f"{path} is larger than any that disbench writes ({MOST_BYTES:,} bytes); {again}.")
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError:
+        raise UsageError(f"{path} is damaged: it is no text in UTF-8; {again}.") from None
 
 
 def parse_json(text: str) -> Any:
@@ -141,11 +166,34 @@ def not_linked(path: Path) -> Path:
     """The path of a file within a run or a saved result.
 
     Raises:
-        UsageError: it is a symbolic link; a stranger's folder could show any file of its reader's.
+        UsageError: it is a symbolic link, as a stranger's folder could show any file of its reader's, or a
+            pipe or a device, which would be waited for.
     """
-    if path.is_symlink():
+    try:
+        mode = path.lstat().st_mode
+    except OSError:
+        # whoever opens it finds out why
+        return path
+    if stat.S_ISLNK(mode):
         raise UsageError(f"{path} is a symbolic link, which is not followed here; put a copy in its place.")
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise UsageError(f"{path} is a pipe or a device and no file; remove it.")
     return path
+
+
+def is_cut(path: Path) -> bool:
+    """Whether an archive, such as a file of tensors, lacks its end or is no file; only its end is read.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
+    try:
+        with open(path, "rb") as file:
+            return not zipfile.is_zipfile(file)
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return True
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}.") from None
 
 
 def fits(values: object, kinds: Mapping[str, tuple[type, ...]], needed: Iterable[str] = ()) -> bool:
