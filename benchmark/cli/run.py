@@ -116,6 +116,13 @@ def run(
         float,
         typer.Option(help="Stop after this time as Ctrl-C would, with exit code 75 (0: no limit)."),
     ] = 0.0,
+    max_step_seconds: Annotated[
+        float,
+        typer.Option(
+            help="A seed that takes no step and finishes no metric for this time fails, with several jobs "
+            "or a plug-in (0: no limit)."
+        ),
+    ] = 3600.0,
     scheduler: Annotated[
         str, typer.Option(help="Address of a Dask scheduler (tcp://HOST:PORT) whose workers train the seeds.")
     ] = "",
@@ -151,6 +158,7 @@ def run(
         retry_failed=retry_failed,
         max_memory=max_memory or None,
         max_seconds=max_seconds,
+        max_step_seconds=max_step_seconds,
         scheduler=scheduler,
         console=console,
     )

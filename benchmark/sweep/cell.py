@@ -30,7 +30,7 @@ from disbench.benchmark.runs.store import Cell, CellFile, Failure, Journal, Stat
 from disbench.benchmark.scoring import scoring
 from disbench.benchmark.scoring.plans import BY_COST
 from disbench.benchmark.scoring.trained import Trained
-from disbench.benchmark.sweep import memory, mending, plan
+from disbench.benchmark.sweep import memory, mending, output, plan
 from disbench.benchmark.sweep.plan import Options
 from disbench.benchmark.sweep.saving import Saver, load_state, saved_step
 from disbench.benchmark.training import strategies
@@ -41,10 +41,12 @@ from disbench.errors import UsageError, argument
 from disbench.files import disk_is_full, not_linked, now, unwritable
 from disbench.models.checkpoint import Checkpoint, save_checkpoint
 from disbench.models.method import Method
-from disbench.texts import short
+from disbench.texts import clean_lines, short
 
 # seconds between two writings of a status, and between two looks for a stop file
 WRITE_EVERY, ASK_EVERY = 1.0, 0.1
+# letters of an error that are kept: code may raise one of any length
+MOST_TOLD = 4000
 
 
 def run_group(run: Path, cells: Sequence[Cell], protocol: Protocol, options: Options) -> list[str]:
@@ -160,9 +162,18 @@ class Group:
 
     def run(self) -> dict[Cell, str]:
         """Trains and scores the cells; returns the outcome of each."""
-        with self.peak:
+        with contextlib.ExitStack() as around:
+            around.enter_context(self.peak)
+            # a process that was started for this, and whose output is nobody's
+            if self.options.parent is not None:
+                around.enter_context(output.captured(self.folders[self.cells[0]]))
             self.work()
         return self.outcomes
+
+    @property
+    def caught(self) -> tuple[type[BaseException], ...]:
+        """What code of a method or a metric may raise; in a process of its own Ctrl-C is none of ours."""
+        return (Exception, SystemExit) if self.options.parent is None else (BaseException,)
 
     def work(self) -> None:
         """Trains all cells, then scores one after the other."""
@@ -183,7 +194,7 @@ class Group:
         except StoppedError:
             for cell in self.going():
                 self.end(cell, "stopped")
-        except (Exception, SystemExit) as error:
+        except self.caught as error:
             # an error of one group, or a method that ends the program, must not end the others
             for cell in self.going():
                 self.fail(cell, error)
@@ -203,7 +214,7 @@ class Group:
                 self.end(cell, "done")
             except StoppedError:
                 self.end(cell, "stopped")
-            except (Exception, SystemExit) as error:
+            except self.caught as error:
                 self.fail(cell, error)
 
     @property
@@ -246,7 +257,7 @@ class Group:
             self.fail(cell, error)
         return self.outcomes
 
-    def fail(self, cell: Cell, error: Exception | SystemExit) -> None:
+    def fail(self, cell: Cell, error: BaseException) -> None:
         """Notes an error as outcome and writes it, if the disk has room."""
         try:
             self.end(cell, "failed", failure(error, self.folders[cell]))
@@ -330,6 +341,10 @@ class Group:
             return False
         return True
 
+    def goes_on(self, cell: Cell) -> Callable[..., None]:
+        """Notes that the scoring of a cell goes on, whatever it is called with."""
+        return lambda *work: self.files[cell].update("scoring", cell.steps)
+
     def source(self, cell: Cell, data: Dataset, device: torch.device) -> KeptCodes:
         """The codes of the saved checkpoint, not of the method in memory, which are saved too."""
         folder = self.folders[cell]
@@ -344,15 +359,23 @@ class Group:
 
     def encode(self, cell: Cell, data: Dataset, device: torch.device) -> None:
         """Saves all codes that the metrics need, so that another process computes them on a CPU."""
-        scoring.encode(self.source(cell, data, device), data, self.protocol.metrics, BY_COST)
+        source = self.source(cell, data, device)
+        scoring.encode(source, data, self.protocol.metrics, BY_COST, self.goes_on(cell))
 
     def score(self, cell: Cell, data: Dataset, device: torch.device) -> None:
         """Scores and draws the saved checkpoint."""
         folder = self.folders[cell]
         self.files[cell].update("scoring", cell.steps)
         source = self.source(cell, data, device)
-        stop = self.options.asked_to_stop
-        entries = scoring.score(source, data, self.protocol.metrics, draws=BY_COST, stop=stop, beside=True)
+        goes_on = self.goes_on(cell)
+
+        def stop() -> bool:
+            goes_on()
+            return self.options.asked_to_stop()
+
+        entries = scoring.score(
+            source, data, self.protocol.metrics, goes_on, draws=BY_COST, stop=stop, beside=True
+        )
         # with scores, the pictures were drawn before the protocol changed
         if not (folder / "scores.json").exists():
             pictures.write_all(source.trained().method, data, device, folder)
@@ -391,7 +414,7 @@ def failure(error: BaseException, folder: Path | None = None) -> Failure:
         error: the error.
         folder: where it arose, if this process wrote there: an error of the system then names it.
     """
-    name, message = type(error).__name__, str(error)
+    name, message = type(error).__name__, clean_lines(error)[:MOST_TOLD]
     if isinstance(error, SystemExit):
         message = f"the code of a method or metric called sys.exit({message})"
     if isinstance(error, DivergedError):
@@ -400,7 +423,8 @@ def failure(error: BaseException, folder: Path | None = None) -> Failure:
         return Failure(name, str(unwritable(folder, error)))
     if isinstance(error, UsageError):
         return Failure(name, message)
-    return Failure(name, message, traceback="".join(traceback.format_exception(error)))
+    where = clean_lines("".join(traceback.format_exception(error)))
+    return Failure(name, message, traceback=where[-10 * MOST_TOLD :])
 
 
 class StatusFile:

@@ -19,6 +19,9 @@ from disbench.benchmark.training import portable
 from disbench.benchmark.training.gpu import PLAIN, Tuning
 from disbench.errors import UsageError, argument, unknown
 
+# the slowest steps and metrics that are known take minutes
+PATIENCE = 3600.0
+
 
 @dataclass(frozen=True)
 class Options:
@@ -30,6 +33,8 @@ class Options:
         data_dir: folder of the data sets; None for the default.
         retry_failed: train failed cells again.
         save_every: seconds between saved states.
+        patience: seconds without a step or a metric after which a group in a process of its own is ended; 0
+            for no limit.
         stop_file: when this file appears, training stops after the current step.
         plugins: files that every worker loads.
         tuning: how steps are computed.
@@ -42,6 +47,7 @@ class Options:
     data_dir: Path | None = None
     retry_failed: bool = False
     save_every: float = 60.0
+    patience: float = PATIENCE
     stop_file: Path | None = None
     plugins: tuple[Path, ...] = dataclasses.field(default_factory=plugins.files)
     tuning: Tuning = PLAIN
