@@ -42,6 +42,7 @@ from disbench.files import (
     fits,
     is_cut,
     is_temporary,
+    lapsed,
     locked,
     not_linked,
     parse_json,
@@ -64,7 +65,7 @@ S = TypeVar("S")
 KIND = "disbench run"
 # of the folder, and of each cell.json in it
 FORMAT = 1
-DAMAGED = "damaged"
+DAMAGED, LOCK = "damaged", ".lock"
 # What the fields of the files may be: a run may come from anyone.
 NOTHING = type(None)
 OF_CELL = {
@@ -419,8 +420,11 @@ def abandoned(folder: Path) -> bool:
     if Status.read(folder).state != "running":
         return False
     # who may not write there cannot find out, and believes the status
-    with contextlib.suppress(OSError, UsageError), hold(folder) as ours:
-        return ours and Status.read(folder).state == "running"
+    with contextlib.suppress(OSError, UsageError):
+        if lapsed(folder / LOCK):
+            return True
+        with hold(folder) as ours:
+            return ours and Status.read(folder).state == "running"
     return False
 
 
@@ -612,7 +616,7 @@ def hold(folder: Path) -> contextlib.AbstractContextManager[bool]:
     for path in (folder.parent, folder):
         if not_linked(path).exists() and not path.is_dir():
             raise UsageError(f"{path} is a file in place of a folder of seeds; move it away.")
-    path = folder / ".lock"
+    path = folder / LOCK
     if not_linked(path).is_dir():
         raise UsageError(f"{path} is a folder in place of a lock file; remove it.")
     return locked(path)

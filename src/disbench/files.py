@@ -1,8 +1,9 @@
 """Files that appear whole or not at all, JSON in them, and the one lock of the project.
 
 The lock is the operating system's, which vanishes with its process however that ends. Where a file system has
-none, the library `filelock` keeps a file with host and process instead. A killed process of another machine
-leaves that file behind, so a process that waits for it says so.
+none, as some network disks, the library `filelock` keeps a file with host and process instead, which its
+holder touches every `LEASE / 3` seconds. Such a lease is free when its process is gone from this machine, or
+when nobody has touched it for `LEASE` seconds, since the machine of its process may be gone.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import re
 import secrets
 import shutil
 import stat
+import tempfile
 import time
 import warnings
 import zipfile
@@ -34,6 +36,10 @@ Json = Mapping[str, Any]
 LARGEST = 1e100
 # Of a text of a run; the largest ones are hundredths of it.
 MOST_BYTES = 2**26
+# seconds after which a lease that nobody touches is free
+LEASE = 30.0
+# disks whose lack of locks was told
+_TOLD: set[int] = set()
 NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 
 
@@ -261,22 +267,65 @@ def _acquired(path: Path, wait: bool) -> filelock.BaseFileLock:
     except OSError as error:
         if error.errno not in NO_LOCKS:
             raise
+        _tell_no_locks(path, str(error.strerror))
     else:
         return hard
     # another file: the existence of the first says nothing where it once was locked by the system
-    marker = path.with_name(f"{path.name}.soft")
-    soft = filelock.SoftFileLock(marker, thread_local=False)
+    marker = _marker(path)
+    soft = filelock.SoftFileLease(
+        marker,
+        lease_duration=LEASE,
+        on_compromise=lambda lost: warnings.warn(
+            f"the lease {marker} was lost ({lost.reason}): another process may do the same work", stacklevel=2
+        ),
+        thread_local=False,
+    )
     try:
         soft.acquire(blocking=False)
-    except filelock.Timeout:
-        if not wait:
-            raise
-        # it outlives a process that was killed on another machine
+    except (filelock.Timeout, filelock.LeaseSettingsMismatch) as busy:
+        if not wait and not lapsed(path):
+            raise filelock.Timeout(str(marker)) from None
+        if isinstance(busy, filelock.LeaseSettingsMismatch):
+            raise UsageError(
+                f"{marker} is of another version of disbench; delete it if nobody works there."
+            ) from None
         warnings.warn(
-            f"waiting for the process that holds {marker}; delete it if there is none.", stacklevel=4
+            f"waiting for {marker}, which is free {LEASE:g} seconds after it was last touched", stacklevel=4
         )
-        soft.acquire()
+        # whoever watches it for that long by the clock of one machine need not trust those of others
+        soft.acquire(timeout=-1 if wait else LEASE * 1.5)
     return soft
+
+
+def _marker(path: Path) -> Path:
+    return path.with_name(f"{path.name}.lease")
+
+
+def lapsed(path: Path) -> bool:
+    """Whether a lock is a lease that nobody has touched for `LEASE` seconds, by the clock of its disk.
+
+    Args:
+        path: of the lock, see `locked`.
+    """
+    marker = _marker(path)
+    try:
+        touched = marker.stat().st_mtime
+        with tempfile.TemporaryFile(dir=path.parent) as probe:
+            return os.fstat(probe.fileno()).st_mtime - touched > LEASE
+    except OSError:
+        return False
+
+
+def _tell_no_locks(path: Path, why: str) -> None:
+    """Warns, once for each disk."""
+    disk = path.parent.stat().st_dev
+    if disk not in _TOLD:
+        _TOLD.add(disk)
+        warnings.warn(
+            f"the disk that holds {path.parent} has no file locks ({why}); files that are touched every "
+            f"{LEASE / 3:g} seconds take their place.",
+            stacklevel=5,
+        )
 
 
 @contextlib.contextmanager
