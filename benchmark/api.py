@@ -48,7 +48,7 @@ class Run:
         path: the folder.
         outcomes: how many seeds of the last call are "done", "failed", "stopped", "busy" (another process
             trains them) or "full" (the disk was full). All 0 for a run that was only opened.
-        interrupted: whether Ctrl-C or SIGTERM stopped the last call.
+        interrupted: whether Ctrl-C, SIGTERM or SIGHUP stopped the last call.
         time_is_up: whether `max_seconds` stopped the last call.
     """
 

@@ -93,7 +93,7 @@ class Findings:
         frame: the per-seed rows, see `aggregate.scores`.
         protocols: summary of each protocol, and whether its scores mean anything.
         notes: sentences about the rows, such as the seeds that two runs hold.
-        journals: logged values, one row per (training, seed, step, quantity, index).
+        journals: logged values, see `journals`.
         swept: rows for `plots.sweep`, by the setting that varies.
         judge: metric and preset by which seeds are ranked; None if there is no score.
         traversals: pictures by method.

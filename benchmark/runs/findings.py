@@ -151,7 +151,7 @@ def pixels(path: Path) -> NDArray[np.uint8]:
 
 
 def journals(runs: Sequence[Path]) -> tuple[pd.DataFrame, list[str]]:
-    """Every logged value of the runs: one row per (training, seed, step, quantity, index).
+    """Every logged value of the runs, as `leaderboards.journals` takes them.
 
     Saved results have none.
 

@@ -114,7 +114,7 @@ def _columns(cell: Cell) -> dict[str, object]:
 
 
 def journal_rows(run: Path) -> tuple[list[dict[str, object]], list[str]]:
-    """Every logged value of a run: one row per (training, seed, step, quantity, index).
+    """Every logged value of a run, as `leaderboards.journals` takes them.
 
     Returns:
         The rows, and a sentence for each file that cannot be read.
@@ -127,13 +127,9 @@ def journal_rows(run: Path) -> tuple[list[dict[str, object]], list[str]]:
         if record.cell.training not in shared:
             continue
         head = {**shared[record.cell.training], "seed": record.cell.seed}
-        lines, sentence = record.lines()
+        found, sentence = record.logged()
         odd += [sentence] if sentence else []
-        for line in lines:
-            for quantity, value in {**line.get("terms", {}), **line.get("monitor", {})}.items():
-                for index, number in enumerate(value if isinstance(value, list) else [value]):
-                    row = {"step": line["step"], "quantity": quantity, "index": index, "value": number}
-                    rows.append({**head, **row})
+        rows += [{**head, "quantity": name, **values._asdict()} for name, values in found.items()]
     return rows, odd
 
 

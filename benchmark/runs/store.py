@@ -32,12 +32,13 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from disbench.benchmark.datasets.reference import DataRef
 from disbench.benchmark.scoring.entries import ScoreEntry, answer, read_entries
 from disbench.errors import UsageError, argument
 from disbench.files import (
+    LARGEST,
     Json,
     fits,
     is_cut,
@@ -57,6 +58,9 @@ from disbench.leaderboards import labels
 from disbench.texts import short
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from disbench.benchmark.protocols import Protocol
 
 T = TypeVar("T")
@@ -436,6 +440,18 @@ def told(read: Callable[[], T], otherwise: S) -> tuple[T | S, str]:
         return otherwise, str(error)
 
 
+class Logged(NamedTuple):
+    """The logged values of one quantity of a seed.
+
+    Attributes:
+        steps: (t,) ascending; float, as axes have them.
+        values: (t, k), k the number of latents, or 1; NaN where a value is missing.
+    """
+
+    steps: NDArray[np.float64]
+    values: NDArray[np.float64]
+
+
 @dataclass(frozen=True)
 class Record:
     """A cell's folder, each of its files read once, when it is first needed.
@@ -465,9 +481,9 @@ class Record:
         """Its scores.json; None if the file is missing or damaged."""
         return self._entries[0]
 
-    def lines(self) -> tuple[list[Json], str]:
-        """Those of its metrics.jsonl, and a sentence if they cannot be read; not kept, as they are many."""
-        return told(lambda: read_lines(self.folder / "metrics.jsonl"), [])
+    def logged(self) -> tuple[Mapping[str, Logged], str]:
+        """Its metrics.jsonl, and a sentence if that cannot be read; not kept, as it is large."""
+        return told(lambda: logged(self.folder / "metrics.jsonl"), {})
 
     @property
     def sentences(self) -> list[str]:
@@ -689,6 +705,33 @@ def read_lines(path: Path) -> list[Json]:
     return list(_lines(path))
 
 
+def logged(path: Path) -> Mapping[str, Logged]:
+    """The logged values of a metrics.jsonl by quantity, as arrays: a run of many seeds has millions of them.
+
+    Raises:
+        UsageError: as for `read_lines`, or a quantity has more values at one step than at another.
+    """
+    # numpy is loaded by what shows curves alone
+    import numpy as np
+
+    lines = {line["step"]: line for line in read_lines(path)}
+    rows: dict[str, tuple[list[int], list[list[float | None]]]] = {}
+    for step, line in sorted(lines.items()):
+        for quantity, value in {**line.get("terms", {}), **line.get("monitor", {})}.items():
+            steps, values = rows.setdefault(quantity, ([], []))
+            steps.append(step)
+            values.append(value if isinstance(value, list) else [value])
+    for quantity, (_, values) in rows.items():
+        if len({len(each) for each in values}) > 1:
+            raise UsageError(f"{path} has more values of {short(quantity, 40)} at one step than at another.")
+    # quantities that are logged together share their steps
+    shared = {tuple(steps): np.array(steps, float) for steps, _ in rows.values()}
+    return {
+        quantity: Logged(shared[tuple(steps)], np.array(values, float))
+        for quantity, (steps, values) in rows.items()
+    }
+
+
 def _lines(path: Path) -> Iterator[Json]:
     again = "delete the folder of this seed to train it again"
     text = read_text(path, again)
@@ -701,11 +744,12 @@ def _lines(path: Path) -> Iterator[Json]:
 
 def _is_line(line: object) -> bool:
     """Whether it has the numbers of a step by name, or lists of some."""
-    if not isinstance(line, dict) or not fits(line, OF_LINE, ["step"]):
+    if not isinstance(line, dict) or not fits(line, OF_LINE, ["step"]) or line["step"] < 0:
         return False
-    values = {**line.get("terms", {}), **line.get("monitor", {})}
-    lists = [value for value in values.values() if isinstance(value, list)]
-    inner = {str(i): each for i, each in enumerate(each for value in lists for each in value)}
-    return fits(values, dict.fromkeys(values, OF_VALUE)) and fits(
-        inner, dict.fromkeys(inner, (float, NOTHING))
-    )
+    values = [*line.get("terms", {}).values(), *line.get("monitor", {}).values()]
+    numbers = [value for value in values if not isinstance(value, list)]
+    numbers += [each for value in values if isinstance(value, list) for each in value]
+    # one look at all of them, as there are millions of lines
+    if not set(map(type, numbers)) <= {float, int, NOTHING}:
+        return False
+    return all(-LARGEST < number < LARGEST for number in numbers if number is not None)

@@ -13,6 +13,7 @@ import itertools
 import os
 import re
 import signal
+import threading
 import time
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,6 +21,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
 
 import joblib
+from joblib.externals.loky.backend import resource_tracker
 from joblib.externals.loky.process_executor import (
     BrokenProcessPool,
     ProcessPoolExecutor,
@@ -30,7 +32,7 @@ from disbench import plugins
 from disbench.benchmark.protocols import Protocol
 from disbench.benchmark.runs import store
 from disbench.benchmark.runs.store import Cell, Failure, Status
-from disbench.benchmark.sweep import output
+from disbench.benchmark.sweep import output, stop
 from disbench.benchmark.sweep.cell import StatusFile, is_whole, run_group
 from disbench.benchmark.sweep.plan import Options, groups
 from disbench.benchmark.training import portable
@@ -139,6 +141,7 @@ def in_workers(
     waiting: dict[str, deque[Sequence[Cell]]] = {stage: deque() for stage in lanes}
     waiting[next(iter(lanes))].extend(left)
     deaths = Counter[Cell]()
+    start_tracker()
     idle = {
         stage: [(new_worker(options), options) for options in several] for stage, several in lanes.items()
     }
@@ -185,6 +188,17 @@ def in_workers(
                 worker.shutdown(kill_workers=True)
         for worker, *_ in running.values():
             worker.shutdown(kill_workers=True)
+
+
+def start_tracker() -> None:
+    """Starts the process in which loky notes what to tidy up: it knows Ctrl-C, but not a lost terminal."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        resource_tracker.ensure_running()
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def new_worker(options: Options) -> ProcessPoolExecutor:
@@ -264,8 +278,12 @@ class Watch:
 def run_in_worker(
     run: Path, group: Sequence[Cell], protocol: Protocol, options: Options
 ) -> list[tuple[Cell, str]]:
-    """`run_group` in a process of its own, which leaves Ctrl-C to its parent."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """`run_group` in a process of its own, which leaves Ctrl-C and the like to its parent.
+
+    Terminals and batch systems send them to all processes, and its parent asks it to save and stop.
+    """
+    for number in stop.SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
     outcomes = run_group(run, group, protocol, options)
     # nobody reads the result, and the pool would wait for minutes
     if options.orphaned():

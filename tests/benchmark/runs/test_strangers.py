@@ -250,7 +250,7 @@ def test_a_pipe_in_place_of_a_file_is_not_waited_for(made, name):
     path.unlink()
     os.mkfifo(path)
     (record,) = store.records(path.parents[2])
-    assert f"{path} is a pipe or a device" in " ".join([*record.sentences, record.lines()[1]])
+    assert f"{path} is a pipe or a device" in " ".join([*record.sentences, record.logged()[1]])
 
 
 def test_a_file_that_is_larger_than_any_is_not_read_whole(made, monkeypatch):
