@@ -32,7 +32,7 @@ from disbench import plugins
 from disbench.benchmark.protocols import Protocol
 from disbench.benchmark.runs import store
 from disbench.benchmark.runs.store import Cell, Failure, Status
-from disbench.benchmark.sweep import output, stop
+from disbench.benchmark.sweep import output
 from disbench.benchmark.sweep.cell import StatusFile, is_whole, run_group
 from disbench.benchmark.sweep.plan import Options, groups
 from disbench.benchmark.training import portable
@@ -280,9 +280,10 @@ def run_in_worker(
 ) -> list[tuple[Cell, str]]:
     """`run_group` in a process of its own, which leaves Ctrl-C and the like to its parent.
 
-    Terminals and batch systems send them to all processes, and its parent asks it to save and stop.
+    A terminal sends them to all processes, and its parent asks it to save and stop.
     """
-    for number in stop.SIGNALS:
+    # not SIGTERM, with which the pool ends it
+    for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     outcomes = run_group(run, group, protocol, options)
     # nobody reads the result, and the pool would wait for minutes
