@@ -18,7 +18,6 @@ from numpy.typing import ArrayLike
 from disbench import models, plugins
 from disbench.benchmark.runs import store
 from disbench.benchmark.runs.rows import gather, score_rows
-from disbench.benchmark.runs.store import Status
 from disbench.benchmark.scoring import decoders, judged, plans, sources
 from disbench.benchmark.scoring.entries import ScoreEntry
 from disbench.benchmark.scoring.trained import one_thread
@@ -50,7 +49,7 @@ class Run:
         path: the folder.
         outcomes: how many seeds of the last call are "done", "failed", "stopped", "busy" (another process
             trains them) or "full" (the disk was full). All 0 for a run that was only opened.
-        interrupted: whether Ctrl-C or SIGTERM stopped the last call.
+        interrupted: whether Ctrl-C, SIGTERM or SIGHUP stopped the last call.
         time_is_up: whether `max_seconds` stopped the last call.
     """
 
@@ -66,7 +65,9 @@ class Run:
         """One row per seed and metric, with the settings; failed seeds are included."""
         from disbench import leaderboards
 
-        return leaderboards.scores(score_rows(self.path))
+        found = score_rows(self.path)
+        _warn(found.odd)
+        return leaderboards.scores(found.rows)
 
     def leaderboard(self) -> pd.DataFrame:
         """One row per method, settings, metric and preset: n, failed, mean, IQM, interval, best, worst."""
@@ -164,13 +165,13 @@ class Run:
 
         rows = [
             (seed.name, seed.cell.seed, seed.state, seed.error if seed.state == "failed" else "")
-            for seed in progress.of_run(self.path)
+            for seed in progress.of_records(_records(self.path))
         ]
         return pd.DataFrame(rows, columns=["method", "seed", "state", "error"])
 
     def checkpoints(self) -> list[Path]:
         """The checkpoints of the trained seeds, sorted by method and seed."""
-        paths = [folder / "checkpoint.pt" for _, folder in store.cells(self.path)]
+        paths = [record.folder / "checkpoint.pt" for record in _records(self.path)]
         return [path for path in paths if path.is_file()]
 
     def keep(self, name: str, *, results: PathLike | None = None) -> list[Path]:
@@ -191,6 +192,18 @@ class Run:
 
         frame, _ = gather([self.path])
         return keep(name, [self.path], frame, None if results is None else Path(results))
+
+
+def _records(run: Path) -> store.Records:
+    """The cells of a run; warns of the files that cannot be read."""
+    records = store.records(run)
+    _warn(records.sentences)
+    return records
+
+
+def _warn(sentences: Sequence[str]) -> None:
+    for sentence in sentences:
+        warnings.warn(sentence, stacklevel=3)
 
 
 class ByRequest(Protocol[P, T_co]):
@@ -262,7 +275,7 @@ def run(request: Request) -> Run:
                 outcomes[outcome] += 1
                 tally.end(cell, outcome)
                 if outcome in ("failed", "full"):
-                    why = Status.read(out / cell.folder).why or "the disk is full"
+                    why = store.why_failed(out / cell.folder, outcome == "full")
                     say(console, f"{tally.seeds[cell].name} seed {cell.seed} failed: {why}")
                 for entry in store.failures(store.scores(out / cell.folder)):
                     say(

@@ -220,6 +220,8 @@ def differences(frame: pd.DataFrame) -> list[str]:
     # A failed seed has a row for every metric of its protocol, without a score that could be compared.
     scored = frame[frame.groupby(seeds)["score"].transform("count") > 0]
     for metric, group in scored.groupby("metric"):
+        if group["preset"].nunique() < 2:
+            continue
         presets = {tuple(sorted(set(cell["preset"]))) for _, cell in group.groupby(seeds)}
         # a preset that all have is in rows of its own
         if not set.intersection(*map(set, presets)) and len(protocols) <= 1:

@@ -1,13 +1,19 @@
-"""The logged values of trainings: one row per (training, seed, step, quantity, index)."""
+"""The logged values of trainings, in a frame with one row per (training, seed, quantity).
+
+Each row holds `steps` (t,) and `values` (t, k) as arrays, k the number of latents or 1, NaN where a value is
+missing: ten thousand seeds log tens of millions of values, which as rows of their own would not fit.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import functools
+from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from disbench.errors import UsageError
 from disbench.leaderboards import labels
 
 Floats = NDArray[np.float64]
@@ -57,13 +63,26 @@ def by_rank(journals: pd.DataFrame) -> tuple[Floats, Floats]:
     """The logged values of a quantity, with the latents of each seed sorted by their last values.
 
     Args:
-        journals: rows of one quantity of one training.
+        journals: rows of one quantity of one training; of several rows of a seed the mean counts.
 
     Returns:
         Steps (t,) that all seeds logged, and values (seeds, t, ranks), the largest last value first.
+
+    Raises:
+        UsageError: seeds log different numbers of latents.
     """
-    table = journals.pivot_table(index="step", columns=["seed", "index"], values="value").dropna()
-    seeds = table.columns.get_level_values("seed").unique()
-    per_seed: Sequence[Floats] = [table[seed].to_numpy() for seed in seeds]
-    ranked = [values[:, np.argsort(-values[-1], kind="stable")] for values in per_seed]
-    return table.index.to_numpy(dtype=float), np.stack(ranked)
+    kinds = {values.shape[1] for values in journals["values"]}
+    if len(kinds) > 1:
+        raise UsageError(f"the seeds log {' and '.join(map(str, sorted(kinds)))} values of one quantity.")
+    whole = [~np.isnan(values).any(axis=1) for values in journals["values"]]
+    logged = [steps[kept] for steps, kept in zip(journals["steps"], whole, strict=True)]
+    common = functools.reduce(functools.partial(np.intersect1d, assume_unique=True), logged)
+    seeds, place = np.unique(journals["seed"].to_numpy(), return_inverse=True)
+    ranked = np.zeros((len(seeds), len(common), kinds.pop()))
+    for i, steps, values in zip(place, journals["steps"], journals["values"], strict=True):
+        ranked[i] += values[np.searchsorted(steps, common)]
+    ranked /= np.bincount(place)[:, None, None]
+    if len(common):
+        for values in ranked:
+            values[:] = values[:, np.argsort(-values[-1], kind="stable")]
+    return common, ranked

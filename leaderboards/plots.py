@@ -461,7 +461,7 @@ def curves(frame: pd.DataFrame, title: str) -> Figure:
     so the latents of each seed are sorted by their last value, largest first, before seeds are compared.
 
     Args:
-        frame: one row per (seed, step, quantity, index, value).
+        frame: one row per (seed, quantity), see `journals`.
         title: name of the method.
     """
     panels = [str(q) for q in frame["quantity"].unique() if q not in BOUNDS]
@@ -517,9 +517,9 @@ def _step_axis(axis: Axes) -> None:
 def _panel(axis: Axes, frame: pd.DataFrame, style: LineStyle, colour: str = "", label: str = "") -> int:
     """Draws all lines of a quantity, in one colour or in a colour per rank, and counts them."""
     steps, values = journals.by_rank(frame)
-    every = math.ceil(len(steps) / MOST_POINTS)
-    # Counted from the end, so that the last step is among them.
-    drawn = np.arange(len(steps) - 1, -1, -every)[::-1] if every else np.arange(0)
+    every = max(1, math.ceil(len(steps) / MOST_POINTS))
+    # Counted from the end, so that the last step is among them. A view: the values of many seeds are large.
+    drawn = slice((len(steps) - 1) % every, None, every)
     steps, values = steps[drawn], values[:, drawn]
     # Each line is (seeds, steps).
     for rank, line in enumerate(np.moveaxis(values, 2, 0)):

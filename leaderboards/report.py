@@ -25,7 +25,7 @@ from PIL import Image
 
 from disbench import units
 from disbench.errors import UsageError
-from disbench.files import not_linked
+from disbench.files import not_linked, reading
 from disbench.leaderboards import aggregate, journals, labels, plots, shown, tables
 from disbench.leaderboards.provenance import Cost, Provenance
 from disbench.texts import clean_lines
@@ -93,7 +93,7 @@ class Findings:
         frame: the per-seed rows, see `aggregate.scores`.
         protocols: summary of each protocol, and whether its scores mean anything.
         notes: sentences about the rows, such as the seeds that two runs hold.
-        journals: logged values, one row per (training, seed, step, quantity, index).
+        journals: logged values, see `journals`.
         swept: rows for `plots.sweep`, by the setting that varies.
         judge: metric and preset by which seeds are ranked; None if there is no score.
         traversals: pictures by method.
@@ -485,8 +485,8 @@ def _pictures(findings: Findings) -> Pictures:
         for one in traversals:
             try:
                 data, width, height, shrunk = picture(one.path, budget)
-            except (OSError, ValueError, Image.DecompressionBombError):
-                unreadable.append(f"{name}, seed {one.seed}: its picture cannot be read")
+            except UsageError as error:
+                unreadable.append(f"{name}, seed {one.seed}: {error}")
                 continue
             most = max(most, shrunk)
             heading = f"{one.place}: seed {one.seed}, {one.score:.3f}"
@@ -500,9 +500,10 @@ def opened(path: Path) -> Image.Image:
     """A picture in RGB.
 
     Raises:
-        OSError, ValueError: it cannot be read, is a link, or is larger than any traversal.
+        UsageError: it cannot be read, is a link, or is larger than any traversal.
     """
-    with Image.open(not_linked(path)) as image:
+    again = "`disbench traverse CHECKPOINT` draws it again"
+    with reading(not_linked(path), "a picture", again), Image.open(path) as image:
         if image.width * image.height > MOST_PIXELS:
             raise UsageError(f"{path} has {image.width} x {image.height} pixels, too many for a traversal.")
         return image.convert("RGB")
@@ -519,7 +520,7 @@ def picture(path: Path, budget: int) -> tuple[str, int, int, int]:
         The PNG as base64, its width, its height, and the factor by which it was shrunk.
 
     Raises:
-        OSError, ValueError: it cannot be read.
+        UsageError: it cannot be read.
     """
     whole = opened(path)
     for shrunk in (1, 2, 4, 8):

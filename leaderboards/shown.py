@@ -74,6 +74,8 @@ def notes(frame: pd.DataFrame, board: pd.DataFrame) -> list[str]:
         sentences.append("iqm is the mean without the lowest and the highest quarter")
     if board["mean_low"].notna().any():
         sentences.append("95 % is the BCa bootstrap interval of the mean")
+        if (board["n"] > statistics.MANY).any():
+            sentences.append(f"of more than {statistics.MANY:,} scores it is the percentile interval")
     if board["spread"].notna().any():
         sentences.append(
             "spread is the standard deviation over draws of the metric, of one model (root mean square over "

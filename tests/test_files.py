@@ -1,9 +1,12 @@
 """Files that appear whole, and locks where the file system has none."""
 
 import errno
+import os
+import socket
 import subprocess
 import sys
 import threading
+import time
 
 import filelock
 import pytest
@@ -35,8 +38,20 @@ def test_one_process_at_a_time(tmp_path):
     assert another_process_holds(path)
 
 
+@pytest.fixture
+def no_locks(monkeypatch):
+    """A file system without locks, and leases of a second."""
+
+    def refuse(*_, **__):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(filelock.UnixFileLock, "acquire", refuse)
+    monkeypatch.setattr(files, "LEASE", 1.0)
+    monkeypatch.setattr(files, "_TOLD", set())
+
+
 @pytest.mark.parametrize("number", files.NO_LOCKS)
-def test_a_file_system_without_locks_has_soft_ones(tmp_path, monkeypatch, number):
+def test_a_file_system_without_locks_has_leases_and_that_is_told(tmp_path, monkeypatch, number):
     """A file that the system once locked stays beside them and says nothing."""
     path = tmp_path / ".lock"
     path.touch()
@@ -45,31 +60,82 @@ def test_a_file_system_without_locks_has_soft_ones(tmp_path, monkeypatch, number
         raise OSError(number, "no locks here")
 
     monkeypatch.setattr(filelock.UnixFileLock, "acquire", refuse)
-    with files.locked(path) as ours, files.locked(path) as again:
+    monkeypatch.setattr(files, "_TOLD", set())
+    told = f"the disk that holds {tmp_path} has no file locks \\(no locks here\\)"
+    with (
+        pytest.warns(UserWarning, match=told) as warned,
+        files.locked(path) as ours,
+        files.locked(path) as again,
+    ):
         assert (ours, again) == (True, False)
+    assert len(warned) == 1
     assert [found.name for found in tmp_path.iterdir()] == [".lock"]
     with files.locked(path) as ours:
         assert ours
 
 
-def test_waiting_for_a_soft_lock_is_said(tmp_path, monkeypatch):
-    """A process of another machine that was killed leaves it behind, so nobody may wait in silence."""
+@pytest.mark.filterwarnings("ignore:the disk that holds")
+def test_a_lease_of_a_process_that_is_gone_from_this_machine_is_free(tmp_path, no_locks):
+    code = """
+import errno, filelock, os, pathlib, sys
+from disbench import files
+def refuse(*_, **__):
+    raise OSError(errno.ENOLCK, "none")
+filelock.UnixFileLock.acquire, files.LEASE = refuse, 1.0
+held = files.locked(pathlib.Path(sys.argv[1]))
+held.__enter__()
+os._exit(9)
+"""
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code, tmp_path / ".lock"], check=False)
+    assert (tmp_path / ".lock.lease").exists()
+    with files.locked(tmp_path / ".lock") as ours:
+        assert ours
 
-    def refuse(*_, **__):
-        raise OSError(errno.ENOLCK, "no locks here")
 
-    monkeypatch.setattr(filelock.UnixFileLock, "acquire", refuse)
-    marker = tmp_path / ".lock.soft"
-    marker.write_text("1\nanother-machine\n")
-    timer = threading.Timer(0.2, marker.unlink)
-    timer.start()
-    lock = files.locked(tmp_path / ".lock", wait=True)
-    with pytest.warns(UserWarning, match=f"holds {marker}; delete it"):
-        assert lock.__enter__()
-    timer.join()
-    assert marker.exists()
-    lock.__exit__(None, None, None)
-    assert not marker.exists()
+def of_another_machine(folder):
+    """A lease whose holder is on a machine that cannot be asked."""
+    with files.locked(folder / ".lock") as ours:
+        assert ours
+        held = (folder / ".lock.lease").read_text()
+    (folder / ".lock.lease").write_text(held.replace(socket.gethostname(), "elsewhere"))
+    assert "elsewhere" in (folder / ".lock.lease").read_text(), held
+    return folder / ".lock.lease"
+
+
+@pytest.mark.filterwarnings("ignore:the disk that holds", "ignore:waiting for")
+@pytest.mark.parametrize("wait", [False, True])
+def test_a_lease_of_another_machine_is_free_when_nobody_touches_it(tmp_path, no_locks, wait):
+    marker = of_another_machine(tmp_path)
+    assert not files.lapsed(tmp_path / ".lock")
+    if not wait:
+        with files.locked(tmp_path / ".lock") as ours:
+            assert not ours
+    before = time.time() - 2
+    os.utime(marker, (before, before))
+    assert files.lapsed(tmp_path / ".lock")
+    with files.locked(tmp_path / ".lock", wait) as ours:
+        assert ours
+
+
+@pytest.mark.filterwarnings("ignore:the disk that holds", "ignore:waiting for")
+def test_a_lease_that_is_touched_is_not_free_however_old_it_seems(tmp_path, no_locks):
+    """The clock of its machine may be wrong, so it is watched."""
+    marker, over = of_another_machine(tmp_path), threading.Event()
+
+    def beat():
+        age = 100.0
+        while not over.wait(0.2):
+            age -= 0.2
+            os.utime(marker, (time.time() - age,) * 2)
+
+    before = time.time() - 100
+    os.utime(marker, (before, before))
+    thread = threading.Thread(target=beat)
+    thread.start()
+    with files.locked(tmp_path / ".lock") as ours:
+        assert not ours
+    over.set()
+    thread.join()
 
 
 def test_another_error_of_a_lock_is_not_swallowed(tmp_path, monkeypatch):

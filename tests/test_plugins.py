@@ -166,11 +166,11 @@ def test_run_loads_it_in_every_worker_and_the_checkpoint_says_where_it_is_from(f
     assert checkpoint.plugin.startswith("mine.py, sha256 ")
     with pytest.raises(UsageError, match=r"comes from a plug-in \(mine.py, sha256 .* with plugin, or"):
         checkpoint.build()
-    rows = score_rows(tmp_path / "r")
+    rows = score_rows(tmp_path / "r").rows
     assert {row["settings"] for row in rows} == {"mini, steps=6, batch=4"}
     plugins.load(plugin)
     assert type(checkpoint.build()).__name__ == "WAE"
-    assert score_rows(tmp_path / "r") == rows
+    assert score_rows(tmp_path / "r").rows == rows
 
 
 def test_a_run_is_readable_without_the_plugins_that_made_it(disbench, fresh, tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +11,7 @@ import typer
 from disbench.benchmark.cli.terminal import DataDir, Device, line
 from disbench.errors import unknown
 from disbench.files import unwritable, write_bytes
+from disbench.texts import clean
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -56,12 +58,16 @@ def plot(
         raise unknown("kind of plot", kind, (*OF_RUNS, *OF_MODELS))
     from disbench.benchmark.runs import figures as draw
 
+    notes: list[str] = []
     if kind in OF_MODELS:
         figures = draw.of_models(targets, kind, metric, device, data_dir)
     elif kind == "curves":
-        figures = draw.curves(targets, quantity)
+        figures, notes = draw.curves(targets, quantity)
     else:
-        figures = draw.of_scores(targets, kind, field, metric, quantity)
+        figures, notes = draw.of_scores(targets, kind, field, metric, quantity)
+    # standard output has the paths
+    for note in notes:
+        print(clean(note), file=sys.stderr)
     folder = out or (targets[0] if targets[0].is_dir() else targets[0].parent)
     write(figures, folder)
 

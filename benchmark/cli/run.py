@@ -149,6 +149,13 @@ def run(
         float,
         typer.Option(help="Stop after this time as Ctrl-C would, with exit code 75 (0: no limit)."),
     ] = 0.0,
+    max_step_seconds: Annotated[
+        float,
+        typer.Option(
+            help="A seed that takes no step and finishes no metric for this time fails, with several jobs "
+            "or a plug-in (0: no limit)."
+        ),
+    ] = 3600.0,
     scheduler: Annotated[
         str, typer.Option(help="Address of a Dask scheduler (tcp://HOST:PORT) whose workers train the seeds.")
     ] = "",
@@ -188,6 +195,7 @@ def run(
         retry_failed=retry_failed,
         max_memory=max_memory or None,
         max_seconds=max_seconds,
+        max_step_seconds=max_step_seconds,
         scheduler=scheduler,
         console=console,
     )
@@ -250,11 +258,13 @@ def status(
     """Show the progress of a run per method: seeds done, running, stopped and failed, time left, errors."""
     import pandas as pd
 
+    from disbench.benchmark.runs import store
     from disbench.benchmark.sweep import progress
     from disbench.leaderboards.labels import by_value
 
     console = terminal()
-    seeds = progress.of_run(run)
+    records = store.records(run)
+    seeds = progress.of_records(records)
     running = sum(seed.state == "running" for seed in seeds)
     left = progress.remaining(seeds, running) if running else None
     rows = []
@@ -268,3 +278,4 @@ def status(
     console.print(table(pd.DataFrame(rows, columns=["method", "seeds", *STATES, "left"])))
     failed = [seed for seed in seeds if seed.state == "failed"]
     say(console, *sorted(f"{seed.name} seed {seed.cell.seed} failed: {seed.error}" for seed in failed))
+    say(console, *records.sentences)

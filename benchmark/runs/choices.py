@@ -6,7 +6,6 @@ the models that were trained when it was made: where there are more or other one
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Annotated
 from pydantic import Field, ValidationError
 
 from disbench.benchmark.runs.store import Record
+from disbench.errors import UsageError
 from disbench.files import plain, read_json, write_json
 from disbench.metrics.registry import Setting
 from disbench.strict import Strict
@@ -51,13 +51,18 @@ class Choice(Strict):
         return path
 
 
-def read(run: Path) -> list[Choice]:
-    """The choices in the folder of a run; a damaged file is none."""
-    choices = []
+def read(run: Path) -> tuple[list[Choice], list[str]]:
+    """The choices in the folder of a run, and a sentence for each file that cannot be read."""
+    choices, odd = [], []
     for path in sorted(run.glob("choice-*.json")):
-        with contextlib.suppress(ValidationError):
-            choices.append(Choice.model_validate(read_json(path)))
-    return choices
+        again = f"remove it and repeat `disbench leaderboard {run} --select`"
+        try:
+            choices.append(Choice.model_validate(read_json(path, again)))
+        except ValidationError:
+            odd.append(f"{path} holds no choice as this version of disbench writes it; {again}")
+        except UsageError as error:
+            odd.append(str(error))
+    return choices, odd
 
 
 def models(records: Sequence[Record], method: str) -> set[str]:
@@ -75,11 +80,11 @@ def current(run: Path, records: Sequence[Record]) -> tuple[dict[str, str], list[
 
     Returns:
         For the folder of each chosen model, by what it was chosen and of how many, as JSON; and a sentence
-        for each choice that was made of other models.
+        for each choice that was made of other models or cannot be read.
     """
     chosen: dict[str, dict[str, int]] = {}
-    outdated = []
-    for choice in read(run):
+    known, outdated = read(run)
+    for choice in known:
         if models(records, choice.method) == set(choice.folders):
             chosen.setdefault(choice.folders[0], {})[choice.by] = len(choice.folders)
         else:

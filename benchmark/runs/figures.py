@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 from matplotlib.figure import Figure
 
 from disbench.benchmark.runs import findings, matrices, settings
-from disbench.benchmark.runs.rows import gather
+from disbench.benchmark.runs.rows import MOST_TOLD, gather, no_seeds
+from disbench.benchmark.runs.store import told
 from disbench.errors import UsageError, argument, unknown
 from disbench.leaderboards import aggregate, journals, labels, plots
 
 RECONSTRUCTION = "loss.reconstruction"
 
+# by the names of their files, and sentences about what they do not show
+Drawn = tuple[dict[str, Figure], list[str]]
 
-def curves(runs: Sequence[Path], quantity: str) -> dict[str, Figure]:
+
+def curves(runs: Sequence[Path], quantity: str) -> Drawn:
     """Training curves by name of the picture: one per training, or one of a quantity for all.
 
     Args:
@@ -27,26 +32,22 @@ def curves(runs: Sequence[Path], quantity: str) -> dict[str, Figure]:
     Raises:
         UsageError: nothing is logged yet, or there is no such quantity.
     """
-    frame = findings.journals(runs)
+    frame, odd = findings.journals(runs)
     if frame.empty:
-        named = ", ".join(map(str, runs))
-        raise UsageError(
-            f"{named} holds no logged steps yet; train some with `disbench run --out {runs[0]}`."
-        )
+        raise no_seeds(runs[0], odd, "logged steps")
     if not quantity:
-        return {
+        drawn = {
             labels.folder(group["label"].iloc[0], group["cell"].iloc[0]): plots.curves(group, title)
             for title, group in journals.trainings(frame)
         }
+        return drawn, odd
     known = sorted(set(frame["quantity"]))
     if quantity not in known:
         raise unknown("quantity", quantity, known)
-    return {quantity: plots.compared(journals.named(frame), quantity)}
+    return {quantity: plots.compared(journals.named(frame), quantity)}, odd
 
 
-def of_scores(
-    runs: Sequence[Path], kind: str, field: str, metric: str, quantity: str = ""
-) -> dict[str, Figure]:
+def of_scores(runs: Sequence[Path], kind: str, field: str, metric: str, quantity: str = "") -> Drawn:
     """The pictures of scores of one kind, by their names.
 
     Args:
@@ -59,21 +60,22 @@ def of_scores(
     Raises:
         UsageError: results that are not comparable, or too few of them for this picture.
     """
-    frame, _ = gather(runs)
+    frame, notes = gather(runs)
     aggregate.check_comparable(frame)
     if kind == "traversals":
-        return _traversals(frame, metric)
+        drawn, unreadable = _traversals(frame, metric)
+        return drawn, notes + unreadable
     if metric:
         name, preset = findings.judge(frame, metric)
         exact = (frame["metric"] == name) & ((frame["preset"] == preset) | (":" not in metric))
         frame = frame[exact].reset_index(drop=True)
     if kind == "strip":
-        return {"strip": plots.strip(frame, aggregate.leaderboard(frame))}
+        return {"strip": plots.strip(frame, aggregate.leaderboard(frame))}, notes
     if kind == "sweep":
-        return _sweeps(runs, frame, field, quantity)
+        return _sweeps(runs, frame, field, quantity), notes
     if kind == "frontier":
-        return _frontiers(runs, frame, quantity)
-    return {"correlation": plots.correlation(frame)}
+        return _frontiers(runs, frame, quantity), notes
+    return {"correlation": plots.correlation(frame)}, notes
 
 
 def _sweeps(runs: Sequence[Path], frame: pd.DataFrame, field: str, quantity: str) -> dict[str, Figure]:
@@ -125,7 +127,7 @@ def _logged(runs: Sequence[Path], quantity: str) -> pd.DataFrame:
     Raises:
         UsageError: another quantity, which is not logged, or has a value for each latent.
     """
-    frame = findings.journals(runs)
+    frame, _ = findings.journals(runs)
     known = set() if frame.empty else set(frame["quantity"]) - set(frame[frame["index"] > 0]["quantity"])
     if quantity and quantity not in known:
         raise unknown("quantity", quantity, known)
@@ -134,7 +136,7 @@ def _logged(runs: Sequence[Path], quantity: str) -> pd.DataFrame:
     return journals.last_values(frame, quantity or RECONSTRUCTION)
 
 
-def _traversals(frame: pd.DataFrame, metric: str) -> dict[str, Figure]:
+def _traversals(frame: pd.DataFrame, metric: str) -> Drawn:
     """The best, median and worst seed of each training beside each other."""
     name, preset = findings.judge(frame, metric)
     by_training = findings.traversals(frame, name, preset)
@@ -142,14 +144,23 @@ def _traversals(frame: pd.DataFrame, metric: str) -> dict[str, Figure]:
         raise UsageError(
             "no seed with a score has a traversal.png; `disbench traverse CHECKPOINT` draws one."
         )
-    figures = {}
+    figures, unreadable = {}, []
     for label, shown in by_training.items():
-        pictures = [(f"{t.place}: seed {t.seed}, {t.score:.3f}", findings.pixels(t.path)) for t in shown]
+        pictures = []
+        for one in shown:
+            picture, sentence = told(partial(findings.pixels, one.path), None)
+            if picture is not None:
+                pictures.append((f"{one.place}: seed {one.seed}, {one.score:.3f}", picture))
+            unreadable += [sentence] if sentence else []
+        if not pictures:
+            continue
         stem = re.sub(r"\W+", "-", label).strip("-")
         figures[f"traversals-{stem}"] = plots.side_by_side(
             pictures, f"{label} by {labels.metric(name, preset)}"
         )
-    return figures
+    if not figures:
+        raise UsageError(f"no traversal can be read: {' '.join(unreadable[:MOST_TOLD])}")
+    return figures, unreadable
 
 
 def of_models(

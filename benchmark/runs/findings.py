@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from PIL import Image
 
 from disbench.benchmark import protocols
 from disbench.benchmark.runs import provenance
 from disbench.benchmark.runs.matrices import PARTS, stored
 from disbench.benchmark.runs.rows import journal_rows
 from disbench.benchmark.runs.settings import settings, swept, varying
-from disbench.benchmark.runs.store import Record
+from disbench.benchmark.runs.store import Record, told
 from disbench.errors import UsageError, unknown
 from disbench.leaderboards import aggregate, labels, results
 from disbench.leaderboards.provenance import Provenance
@@ -38,14 +38,16 @@ def findings(runs: Sequence[Path], frame: pd.DataFrame, notes: Sequence[str], me
     scored = bool(frame["score"].notna().any())
     judged = judge(frame, metric) if scored or metric else None
     configs = settings(runs)
+    logged, odd = journals(runs)
     curves = {field: swept(frame, configs, field)[0] for field in varying(configs)}
     enough = {f: rows for f, rows in curves.items() if rows[rows["score"].notna()]["value"].nunique() > 1}
     return Findings(
         runs=[run.resolve().name for run in runs],
         frame=frame,
         protocols={n: (p.summary, p.meaningful) if p else ("", True) for n, p in named.items()},
-        notes=notes,
-        journals=journals(runs),
+        # those about cells are among the notes already
+        notes=[*notes, *(sentence for sentence in odd if sentence not in notes)],
+        journals=logged,
         swept=enough,
         judge=judged,
         traversals=traversals(frame, *judged) if judged else {},
@@ -118,7 +120,8 @@ def matrices(frame: pd.DataFrame, metric: str, preset: str) -> dict[str, dict[st
     by_training = {}
     for name, group in _trainings(frame, metric, preset):
         for _, row in aggregate.representatives(group)[:1]:
-            record = Record.read(Path(row["run"]) / row["folder"])
+            # a saved result has no folder of the seed
+            record, _ = told(partial(Record.read, Path(row["run"]) / row["folder"]), None)
             kinds = {kind: stored(record, kind) for kind in PARTS} if record is not None else {}
             of_seed = {kind: matrix for kind, matrix in kinds.items() if matrix is not None}
             if of_seed:
@@ -141,17 +144,16 @@ def pixels(path: Path) -> NDArray[np.uint8]:
     Raises:
         UsageError: it cannot be read.
     """
-    try:
-        return np.asarray(opened(path))
-    except UsageError:
-        raise
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
-        raise UsageError(f"{path} is not a picture that can be read: {error}") from None
+    return np.asarray(opened(path))
 
 
-def journals(runs: Sequence[Path]) -> pd.DataFrame:
-    """Every logged value of the runs: one row per (training, seed, step, quantity, index).
+def journals(runs: Sequence[Path]) -> tuple[pd.DataFrame, list[str]]:
+    """Every logged value of the runs, as `leaderboards.journals` takes them.
 
     Saved results have none.
+
+    Returns:
+        The rows, and a sentence for each file that cannot be read.
     """
-    return pd.DataFrame([row for run in runs if not results.is_kept(run) for row in journal_rows(run)])
+    found = [journal_rows(run) for run in runs if not results.is_kept(run)]
+    return pd.DataFrame([row for rows, _ in found for row in rows]), [s for _, odd in found for s in odd]

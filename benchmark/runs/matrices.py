@@ -19,7 +19,7 @@ from disbench.benchmark.scoring import draws
 from disbench.benchmark.scoring.encoded import Codes
 from disbench.benchmark.scoring.trained import Trained
 from disbench.errors import UsageError, argument
-from disbench.files import not_linked
+from disbench.files import LARGEST, not_linked
 from disbench.leaderboards import labels
 from disbench.leaderboards.report import Matrix
 from disbench.metrics.arrays import Array, Floats, Ints, Split
@@ -78,7 +78,7 @@ def matrix(
 
 
 def stored(record: Record, kind: str, metric: str = "") -> Matrix | None:
-    """The matrix that the scores of a seed hold; None if they hold none.
+    """The matrix that the scores of a seed hold; None if they hold none, or one that is no finite table.
 
     Args:
         record: the seed.
@@ -91,7 +91,12 @@ def stored(record: Record, kind: str, metric: str = "") -> Matrix | None:
     for entry in record.entries or ():
         wanted = preset is None or (entry.preset, entry.changed) == (preset, {})
         if entry.metric == name and wanted and entry.parts.get(part):
-            values = np.array(entry.parts[part], float)
+            try:
+                values = np.array(entry.parts[part], float)
+            except (ValueError, TypeError, OverflowError):
+                continue
+            if values.ndim != 2 or not np.isfinite(values).all() or np.abs(values).max() > LARGEST:
+                continue
             factors = _factor_names(cell.dataset.name, entry.dropped_factors)
             title = f"{cell.label}, seed {cell.seed} ({entry.label})"
             return _labelled(values, factors, title)

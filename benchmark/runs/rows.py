@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,8 @@ from disbench.leaderboards import labels
 
 if TYPE_CHECKING:
     import pandas as pd
+
+MOST_TOLD = 3  # sentences within one
 
 
 # What stands for the changes of a cell that are not known.
@@ -72,7 +75,7 @@ def names(cells: Iterable[Cell]) -> dict[str, str]:
         (
             (cell.dataset.label, cell.protocol),
             cell.label,
-            describe(cell) if counts[cell.label] > 1 else "",
+            _settings(cell) if counts[cell.label] > 1 else "",
             cell.plugin,
             cell.digest,
         )
@@ -82,9 +85,28 @@ def names(cells: Iterable[Cell]) -> dict[str, str]:
     return dict(zip(trainings, labels.with_places(labels.tell_apart(described), places), strict=True))
 
 
-def columns(records: Iterable[Record]) -> dict[str, dict[str, object]]:
-    """The columns that the rows of a training share, by the name of its folder (`Cell.training`)."""
-    return {name: _columns(cell) for name, cell in {r.cell.training: r.cell for r in records}.items()}
+def _settings(cell: Cell) -> str:
+    try:
+        return describe(cell)
+    except UsageError:
+        return cell.config_name
+
+
+def columns(records: Iterable[Record]) -> tuple[dict[str, dict[str, object]], list[str]]:
+    """The columns that the rows of a training share, by the name of its folder (`Cell.training`).
+
+    Returns:
+        The columns, and a sentence for each training that this version does not know, which has none.
+    """
+    shared, odd = {}, []
+    for name, cell in {r.cell.training: r.cell for r in records}.items():
+        try:
+            shared[name] = _columns(cell)
+        except UsageError as error:
+            if cell.plugin:
+                raise
+            odd.append(f"the seeds of {name} are left out: {error}")
+    return shared, odd
 
 
 def _columns(cell: Cell) -> dict[str, object]:
@@ -99,48 +121,63 @@ def _columns(cell: Cell) -> dict[str, object]:
     }
 
 
-def journal_rows(run: Path) -> list[dict[str, object]]:
-    """Every logged value of a run: one row per (training, seed, step, quantity, index)."""
+def journal_rows(run: Path) -> tuple[list[dict[str, object]], list[str]]:
+    """Every logged value of a run, as `leaderboards.journals` takes them.
+
+    Returns:
+        The rows, and a sentence for each file that cannot be read.
+    """
     rows = []
     records = store.records(run)
-    shared = columns(records)
+    shared, odd = columns(records)
+    odd = [*records.odd, *odd]
     for record in records:
+        if record.cell.training not in shared:
+            continue
         head = {**shared[record.cell.training], "seed": record.cell.seed}
-        for line in store.read_lines(record.folder / "metrics.jsonl"):
-            for quantity, value in {**line.get("terms", {}), **line.get("monitor", {})}.items():
-                for index, number in enumerate(value if isinstance(value, list) else [value]):
-                    row = {"step": line["step"], "quantity": quantity, "index": index, "value": number}
-                    rows.append({**head, **row})
-    return rows
+        found, sentence = record.logged()
+        odd += [sentence] if sentence else []
+        rows += [{**head, "quantity": name, **values._asdict()} for name, values in found.items()]
+    return rows, odd
 
 
-def score_rows(run: Path) -> list[dict[str, object]]:
-    """One row per cell and metric, as `leaderboards.scores` takes them.
+@dataclass(frozen=True)
+class Rows:
+    """The rows of a run.
 
-    The rows of a failed cell have the reason instead of a score.
+    Attributes:
+        rows: one per cell and metric, as `leaderboards.scores` takes them; those of a failed cell have the
+            reason instead of a score.
+        outdated: a sentence for each choice that was made of other models or cannot be read.
+        odd: a sentence for each cell, and each file of a cell, that cannot be read.
     """
-    return _rows(run)[0]
+
+    rows: list[dict[str, object]]
+    outdated: list[str]
+    odd: list[str]
 
 
-def _rows(run: Path) -> tuple[list[dict[str, object]], list[str]]:
-    """The rows of `score_rows`, and a sentence for each choice that is outdated."""
+def score_rows(run: Path) -> Rows:
+    """The rows of a run, see `Rows`."""
     # here, as the protocols are
     from disbench.benchmark.runs import choices
 
     records = store.records(run)
-    shared = columns(records)
+    shared, odd = columns(records)
     chosen, outdated = choices.current(run, records)
     for name, cell in {record.cell.training: record.cell for record in records}.items():
-        known = changed(cell)
-        shared[name]["changed"] = json.dumps({UNKNOWN: True} if known is None else known, sort_keys=True)
+        if name in shared:
+            known = changed(cell)
+            shared[name]["changed"] = json.dumps({UNKNOWN: True} if known is None else known, sort_keys=True)
     # of a seed without scores, what the other seeds of its training were asked
     asked = {r.cell.training: [_unscored(e) for e in r.entries] for r in records if r.entries}
     rows = [
         {**row, "chosen_by": chosen.get(str(record.cell.folder), "{}")}
         for record in records
+        if record.cell.training in shared
         for row in _score_rows(run, record, shared[record.cell.training], asked.get(record.cell.training, []))
     ]
-    return rows, outdated
+    return Rows(rows, outdated, [*records.sentences, *odd])
 
 
 def _unscored(entry: ScoreEntry) -> ScoreEntry:
@@ -241,37 +278,53 @@ def _digest(record: Record, entry: ScoreEntry) -> str:
 
 
 def gather(runs: Sequence[Path]) -> tuple[pd.DataFrame, list[str]]:
-    """The per-seed rows of several runs, and sentences about repeated trainings and outdated choices.
+    """The per-seed rows of several runs, and sentences: odd files, repeated trainings, outdated choices.
 
     Args:
         runs: folders of runs or of saved results.
 
     Raises:
-        UsageError: a folder is not a run, a run is empty, or runs disagree about a seed.
+        UsageError: a folder is not a run, a run has no seed that can be read, or runs disagree about one.
     """
     frame, repeated, outdated = gathered(runs)
     return frame, repeated + outdated
 
 
 def gathered(runs: Sequence[Path]) -> tuple[pd.DataFrame, list[str], list[str]]:
-    """The frame of `gather`, and its sentences about trainings and about choices."""
+    """The frame of `gather`, its sentences about trainings and odd files, and those about choices."""
     import pandas as pd
 
     from disbench.leaderboards import aggregate, results, shown
 
     frames: list[pd.DataFrame] = []
     notes: list[str] = []
+    odd: list[str] = []
     for run in dict.fromkeys(runs):
         if results.is_kept(run):
             frames.append(results.scores(run))
             continue
-        rows, outdated = _rows(run)
-        if not rows:
-            raise UsageError(f"{run} holds no seeds yet; train some with `disbench run --out {run}`.")
-        frames.append(aggregate.scores(rows))
-        notes += outdated
+        found = score_rows(run)
+        if not found.rows:
+            raise no_seeds(run, found.odd)
+        frames.append(aggregate.scores(found.rows))
+        notes += found.outdated
+        odd += found.odd
     frame, repeated = aggregate.deduplicated(aggregate.ordered(aggregate.set_apart(pd.concat(frames))))
-    return frame, shown.repeated(repeated), notes
+    return frame, odd + shown.repeated(repeated), notes
+
+
+def no_seeds(run: Path, odd: Sequence[str], what: str = "seeds") -> UsageError:
+    """The sentence for a run that has nothing to show.
+
+    Args:
+        run: the folder.
+        odd: a sentence for each file that cannot be read.
+        what: that is not there.
+    """
+    if odd:
+        more = f" (and {len(odd) - MOST_TOLD} more)" if len(odd) > MOST_TOLD else ""
+        return UsageError(f"{run} holds no {what} that can be read: {' '.join(odd[:MOST_TOLD])}{more}")
+    return UsageError(f"{run} holds no {what} yet; train some with `disbench run --out {run}`.")
 
 
 def warnings(frame: pd.DataFrame) -> list[str]:

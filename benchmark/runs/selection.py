@@ -297,8 +297,8 @@ def _kept_codes(pool: _Pool) -> list[Floats]:
     stored = []
     for name, folder in zip(pool.names, pool.folders, strict=True):
         record = Record.read(folder)
-        # it was read a moment ago
-        assert record is not None
+        if record is None:
+            raise UsageError(f"the cell.json of {name} is gone; repeat the command.")
         found = codes.read(folder / "codes.npz", record.cell.dataset)
         if found is None:
             raise UsageError(f"{folder / 'codes.npz'} of {name} is damaged or of other data; {remedy}.")

@@ -10,8 +10,13 @@
         codes.npz          the codes that were scored, for further metrics
         scores.json        one entry per metric
         traversal.png/gif  pictures
+        output.txt         what code of a plug-in printed
+        damaged/           files that could not be read and were set aside
 
-A cell is done when its checkpoint is there and its scores answer what the protocol asks.
+A cell is done when its whole checkpoint is there and its scores answer what the protocol asks.
+
+Whoever reads a run reads it here, as it may come from a newer version, from a stranger or from a broken disk:
+`records` gives the seeds that can be read, and a sentence for each file that cannot be.
 """
 
 from __future__ import annotations
@@ -20,24 +25,31 @@ import contextlib
 import functools
 import hashlib
 import json
+import os
 import re
-from collections.abc import Iterator, Mapping
+import shutil
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from disbench.benchmark.datasets.reference import DataRef
 from disbench.benchmark.scoring.entries import ScoreEntry, answer, read_entries
 from disbench.errors import UsageError, argument
 from disbench.files import (
+    LARGEST,
     Json,
     fits,
+    is_cut,
     is_temporary,
+    lapsed,
     locked,
     not_linked,
     parse_json,
     plain,
     read_json,
+    read_text,
     replacing,
     unwritable,
     write_json,
@@ -46,10 +58,18 @@ from disbench.leaderboards import labels
 from disbench.texts import short
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from disbench.benchmark.protocols import Protocol
 
+T = TypeVar("T")
+S = TypeVar("S")
+
 KIND = "disbench run"
+# of the folder, and of each cell.json in it
 FORMAT = 1
+DAMAGED, LOCK = "damaged", ".lock"
 # What the fields of the files may be: a run may come from anyone.
 NOTHING = type(None)
 OF_CELL = {
@@ -59,6 +79,8 @@ OF_CELL = {
     "seed": (int,),
     "changed": (dict, NOTHING),
 }
+# the end of sentences about files of a cell
+RETRY = "`disbench run --retry-failed` sets it aside and trains this seed again"
 # Fields that a cell from before they were recorded lacks.
 LATER = {"plugin", "changed"}
 OF_FILE = {**dict.fromkeys(("cell", "environment"), (dict,)), "together": (int,)}
@@ -77,6 +99,7 @@ OF_STATUS = {
 }
 OF_LINE = {"step": (int,), "terms": (dict,), "monitor": (dict,)}
 OF_VALUE = (float, list, NOTHING)
+MADE_AGAIN = "`disbench run` sets it aside and writes it again"
 STATES = ("queued", "running", "stopped", "failed", "done")
 
 
@@ -175,26 +198,36 @@ class CellFile:
 
     @classmethod
     def read(cls, folder: Path) -> CellFile | None:
-        """Of a cell's folder; None if the file is missing or damaged.
+        """Of a cell's folder; None if there is no such file.
 
         Raises:
-            UsageError: it describes no cell of this version.
+            UsageError: it is damaged, or describes no cell of this version.
         """
         path = folder / "cell.json"
-        values = read_json(path)
-        if not isinstance(values, dict):
+        values = read_json(path, RETRY)
+        if values is None:
             return None
         _check_cell(path, values)
         known = {f.name: values[f.name] for f in fields(cls) if f.name in values}
-        return cls(**{**known, "cell": Cell.read(values["cell"])})
+        try:
+            return cls(**{**known, "cell": Cell.read(values["cell"])})
+        except UsageError as error:
+            raise UsageError(f"{path}: {error.marked}") from None
 
     def write(self, folder: Path) -> None:
         """Into a cell's folder."""
-        write_json(folder / "cell.json", asdict(self))
+        write_json(folder / "cell.json", {"format": FORMAT, **asdict(self)})
 
 
-def _check_cell(path: Path, values: Json) -> None:
+def _check_cell(path: Path, values: Any) -> None:
     """Raises UsageError for the JSON of a cell.json that is of another form than this version writes."""
+    # before the field was written there was one format
+    written = values.get("format", 1) if isinstance(values, dict) else FORMAT
+    if written != FORMAT:
+        raise UsageError(
+            f"{path} has format {short(written, 20)}, this disbench reads {FORMAT}; use the version that "
+            "wrote it."
+        )
     cell: Json = values["cell"] if fits(values, OF_FILE, ["cell"]) else {}
     needed = [f.name for f in fields(Cell) if f.name not in LATER]
     odd = sorted({*needed} ^ {*cell} - LATER)
@@ -209,6 +242,8 @@ def _check_cell(path: Path, values: Json) -> None:
         )
     if cell["seed"] < 0:
         raise UsageError(f"{path} has seed {cell['seed']}, which is negative; remove the folder.")
+    if values.get("together", 1) < 1 or cell["config"]["steps"] < 0:
+        raise UsageError(f"{path} counts fewer seeds or steps than there can be; remove the folder.")
 
 
 @dataclass(frozen=True)
@@ -274,26 +309,48 @@ class Status:
 
     @classmethod
     def read(cls, folder: Path) -> Status:
-        """Of a cell's folder; "queued" if the file is missing or damaged."""
-        own = cls.of(read_json(folder / "status.json"))
+        """Of a cell's folder; "queued" if the file is missing or damaged, for a sweep that writes it anew."""
+        return told(lambda: cls.load(folder), cls())[0]
+
+    @classmethod
+    def load(cls, folder: Path) -> Status:
+        """Of a cell's folder; "queued" if there is no such file.
+
+        Raises:
+            UsageError: it is damaged or of another version.
+        """
+        own = cls._whole(folder)
         if not own.leader or own.state != "running":
             return own
-        if not re.fullmatch(r"seed-\d+", own.leader):
-            return cls()
-        led = cls.of(read_json(folder.parent / own.leader / "status.json"))
+        led = told(lambda: cls._whole(folder.parent / own.leader), cls())[0]
         if (led.state, led.process) != (own.state, own.process):
             return own
         shared = ("phase", "step", "seconds", "training", "peak_private_mb", "updated")
         return replace(own, **{name: getattr(led, name) for name in shared})
 
     @classmethod
-    def of(cls, values: Any) -> Status:
-        """From the values of a status.json; "queued" if they are of other kinds than this version writes."""
-        if not isinstance(values, dict):
+    def _whole(cls, folder: Path) -> Status:
+        path = folder / "status.json"
+        values = read_json(path, MADE_AGAIN)
+        if values is None:
             return cls()
+        status = cls.of(values)
+        if status is None:
+            raise UsageError(f"{path} holds no status as this version of disbench writes it; {MADE_AGAIN}.")
+        return status
+
+    @classmethod
+    def of(cls, values: Any) -> Status | None:
+        """From the values of a status.json; None if they are of other kinds than this version writes."""
+        if not isinstance(values, dict):
+            return None
         known = {f.name: values[f.name] for f in fields(cls) if f.name in values}
         if not fits(known, OF_STATUS) or known.get("state", "queued") not in STATES:
-            return cls()
+            return None
+        if not re.fullmatch(r"(seed-\d+)?", known.get("leader", "")):
+            return None
+        if any((known.get(name) or 0) < 0 for name in ("step", "steps", "seconds", "training")):
+            return None
         if known.get("error") is not None:
             known["error"] = Failure.read(known["error"])
         return cls(**known)
@@ -352,7 +409,7 @@ def open_run(path: Path) -> Path:
 
 def is_run(path: Path) -> bool:
     """Whether the folder is a run, of whatever format."""
-    marker = read_json(path / "run.json")
+    marker, _ = told(lambda: read_json(path / "run.json"), None)
     return isinstance(marker, dict) and marker.get("kind") == KIND
 
 
@@ -363,12 +420,15 @@ def check_run(path: Path) -> None:
     """
     if not _is_text(path):
         raise UsageError(f"the name of {path} is not text in UTF-8; rename the folder.")
-    if not is_run(path):
+    again = f'write {{"kind": "{KIND}", "format": {FORMAT}}} into it if this is a run'
+    marker = read_json(path / "run.json", again)
+    if not isinstance(marker, dict) or marker.get("kind") != KIND:
         raise UsageError(f"{path} is not a disbench run; give the folder that `disbench run --out` wrote.")
-    written = read_json(path / "run.json").get("format")
+    written = marker.get("format")
     if written != FORMAT:
         raise UsageError(
-            f"{path} has run format {written!r}, this disbench reads {FORMAT}; use the version that wrote it."
+            f"{path} has run format {short(repr(written), 20)}, this disbench reads {FORMAT}; use the "
+            "version that wrote it."
         )
 
 
@@ -376,13 +436,40 @@ def abandoned(folder: Path) -> bool:
     """Whether a cell's status says "running" although no process holds it."""
     if Status.read(folder).state != "running":
         return False
-    with hold(folder) as ours:
-        return ours and Status.read(folder).state == "running"
+    # who may not write there cannot find out, and believes the status
+    with contextlib.suppress(OSError, UsageError):
+        if lapsed(folder / LOCK):
+            return True
+        with hold(folder) as ours:
+            return ours and Status.read(folder).state == "running"
+    return False
+
+
+def told(read: Callable[[], T], otherwise: S) -> tuple[T | S, str]:
+    """What `read()` returns and ""; or `otherwise` and the sentence of its UsageError."""
+    try:
+        return read(), ""
+    except UsageError as error:
+        return otherwise, str(error)
+
+
+class Logged(NamedTuple):
+    """The logged values of one quantity of a seed.
+
+    Attributes:
+        steps: (t,) ascending; float, as axes have them.
+        values: (t, k), k the number of latents, or 1; NaN where a value is missing.
+    """
+
+    steps: NDArray[np.float64]
+    values: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Record:
     """A cell's folder, each of its files read once, when it is first needed.
+
+    A file that cannot be read counts as missing, and `sentences` says so.
 
     Attributes:
         folder: the folder.
@@ -397,41 +484,91 @@ class Record:
         """What is trained there."""
         return self.file.cell
 
-    @functools.cached_property
+    @property
     def status(self) -> Status:
         """Its status.json; "stopped" if that says "running" although no process holds the cell."""
-        status = Status.read(self.folder)
-        if status.state == "running" and abandoned(self.folder):
-            return replace(status, state="stopped")
-        return status
+        return self._status[0]
 
-    @functools.cached_property
+    @property
     def entries(self) -> list[ScoreEntry] | None:
         """Its scores.json; None if the file is missing or damaged."""
-        return scores(self.folder)
+        return self._entries[0]
+
+    def logged(self) -> tuple[Mapping[str, Logged], str]:
+        """Its metrics.jsonl, and a sentence if that cannot be read; not kept, as it is large."""
+        return told(lambda: logged(self.folder / "metrics.jsonl"), {})
+
+    @property
+    def sentences(self) -> list[str]:
+        """A sentence for each file that cannot be read: status, scores, and a checkpoint that is cut."""
+        _, cut = told(lambda: check_checkpoint(self.folder), None)
+        return [each for each in (self._status[1], self._entries[1], cut) if each]
+
+    @functools.cached_property
+    def _status(self) -> tuple[Status, str]:
+        status, odd = told(lambda: Status.load(self.folder), Status())
+        if status.state == "running" and abandoned(self.folder):
+            return replace(status, state="stopped"), odd
+        return status, odd
+
+    @functools.cached_property
+    def _entries(self) -> tuple[list[ScoreEntry] | None, str]:
+        return told(lambda: load_scores(self.folder), None)
 
     @classmethod
     def read(cls, folder: Path) -> Record | None:
-        """Of a cell's folder; None if its cell.json is missing or damaged."""
+        """Of a cell's folder; None if it has no cell.json.
+
+        Raises:
+            UsageError: its cell.json cannot be read.
+        """
         file = CellFile.read(folder)
         return None if file is None else cls(folder, file)
 
 
-def records(run: Path) -> list[Record]:
-    """Every cell of a run, sorted by method and seed.
+class Records(list[Record]):
+    """The cells of a run that can be read, sorted by method and seed.
+
+    Attributes:
+        odd: a sentence for each of the others.
+    """
+
+    def __init__(self, records: Iterable[Record], odd: Sequence[str]) -> None:
+        super().__init__(sorted(records, key=lambda r: (r.cell.label, str(r.folder.parent), r.cell.seed)))
+        self.odd = list(odd)
+
+    @property
+    def sentences(self) -> list[str]:
+        """One for each cell, and each file of a cell, that cannot be read."""
+        return [*self.odd, *(sentence for record in self for sentence in record.sentences)]
+
+
+def records(run: Path) -> Records:
+    """Every cell of a run that can be read, with a sentence for each that cannot.
 
     Raises:
         UsageError: the folder is not a run.
     """
     check_run(run)
-    folders = [path.parent for path in run.glob("*/seed-*/cell.json")]
-    for folder in folders:
-        not_linked(folder.parent)
-        if not _is_text(not_linked(folder)):
-            raise UsageError(f"the name of {folder} is not text in UTF-8; remove the folder.")
-    read = [Record.read(folder) for folder in folders]
-    known = [record for record in read if record is not None]
-    return sorted(known, key=lambda r: (r.cell.label, str(r.folder.parent), r.cell.seed))
+    found: dict[Path, Record] = {}
+    odd = []
+    # the folder that has a cell's own name comes before copies of it
+    for path in sorted(run.glob("*/seed-*/cell.json"), key=lambda path: (len(str(path)), str(path))):
+        record, sentence = told(functools.partial(_record, path.parent), None)
+        if record is not None and record.cell.folder in found:
+            other = found[record.cell.folder].folder
+            sentence = f"{record.folder} has the seed and the settings of {other}; remove one of them."
+        elif record is not None:
+            found[record.cell.folder] = record
+        odd += [sentence] if sentence else []
+    return Records(found.values(), odd)
+
+
+def _record(folder: Path) -> Record | None:
+    if not _is_text(folder):
+        raise UsageError(f"the name of {folder} is not text in UTF-8; remove the folder.")
+    not_linked(folder.parent)
+    return Record.read(not_linked(folder))
 
 
 def _is_text(path: Path) -> bool:
@@ -443,13 +580,29 @@ def _is_text(path: Path) -> bool:
 
 
 def cells(run: Path) -> list[tuple[Cell, Path]]:
-    """Every cell of a run with its folder, sorted by method and seed."""
+    """Every cell of a run that can be read with its folder, sorted by method and seed."""
     return [(record.cell, record.folder) for record in records(run)]
 
 
 def scores(folder: Path) -> list[ScoreEntry] | None:
-    """The entries of a cell's scores.json; None if the file is missing or damaged."""
-    return read_entries(read_json(folder / "scores.json"))
+    """The entries of a cell's scores.json; None if the file is missing or damaged, and is written anew."""
+    return told(lambda: load_scores(folder), None)[0]
+
+
+def load_scores(folder: Path) -> list[ScoreEntry] | None:
+    """The entries of a cell's scores.json; None if there is no such file.
+
+    Raises:
+        UsageError: it is damaged or of another version.
+    """
+    path = folder / "scores.json"
+    values = read_json(path, MADE_AGAIN)
+    if values is None:
+        return None
+    entries = read_entries(values)
+    if entries is None:
+        raise UsageError(f"{path} holds no scores as this version of disbench writes them; {MADE_AGAIN}.")
+    return entries
 
 
 def write_scores(folder: Path, entries: list[ScoreEntry]) -> None:
@@ -465,12 +618,19 @@ def is_done(folder: Path, protocol: Protocol, retry_failed: bool = False) -> boo
         protocol: its protocol.
         retry_failed: whether a metric that failed is to be computed again.
     """
-    if not not_linked(folder / "checkpoint.pt").is_file():
+    if is_cut(not_linked(folder / "checkpoint.pt")):
         return False
     entries = scores(folder)
     # which of the two lists it is follows from the data set, and that is the cell's
     answered = any(answer(entries, choices) for choices in (protocol.metrics, protocol.unlabelled))
     return answered and not (retry_failed and failures(entries))
+
+
+def check_checkpoint(folder: Path) -> None:
+    """Raises UsageError where a cell's checkpoint, if it has one, is cut short; only its end is read."""
+    path = not_linked(folder / "checkpoint.pt")
+    if path.exists() and is_cut(path):
+        raise UsageError(f"{path} is cut short or damaged; {RETRY}.")
 
 
 def failures(entries: list[ScoreEntry] | None) -> list[ScoreEntry]:
@@ -479,14 +639,56 @@ def failures(entries: list[ScoreEntry] | None) -> list[ScoreEntry]:
 
 
 def hold(folder: Path) -> contextlib.AbstractContextManager[bool]:
-    """Locks a cell against other processes; yields False if another one holds it already."""
-    return locked(not_linked(folder / ".lock"))
+    """Locks a cell against other processes; yields False if another one holds it already.
+
+    Raises:
+        UsageError: the folder of the cell is none, or its lock file is something else.
+    """
+    for path in (folder.parent, folder):
+        if not_linked(path).exists() and not path.is_dir():
+            raise UsageError(f"{path} is a file in place of a folder of seeds; move it away.")
+    path = folder / LOCK
+    if not_linked(path).is_dir():
+        raise UsageError(f"{path} is a folder in place of a lock file; remove it.")
+    return locked(path)
+
+
+def why_failed(folder: Path, full: bool) -> str:
+    """Why a cell failed, from its status or, where none could be written, from what is in its way."""
+    if why := Status.read(folder).why:
+        return why
+    if full:
+        return "the disk is full"
+    with contextlib.ExitStack() as held:
+        _, sentence = told(lambda: held.enter_context(hold(folder)), False)
+    return sentence or f"nothing can be written to {folder}"
 
 
 def tidy(folder: Path) -> None:
     """Removes the unfinished files of a killed process; for the process that holds the cell."""
     for path in filter(is_temporary, folder.iterdir()):
-        path.unlink()
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def set_aside(path: Path, why: str) -> None:
+    """Moves a file of a cell, whatever it is, into the folder "damaged" beside it, and warns.
+
+    Args:
+        path: the file; nothing happens if it does not exist.
+        why: a sentence.
+    """
+    if not os.path.lexists(path):
+        return
+    place = path.parent / DAMAGED
+    place.mkdir(exist_ok=True)
+    number = 1
+    while os.path.lexists(target := place / (f"{path.name}.{number}" if number > 1 else path.name)):
+        number += 1
+    os.rename(path, target)
+    warnings.warn(f"{path} was set aside as {target}: {why}", stacklevel=2)
 
 
 class Journal:
@@ -510,31 +712,59 @@ class Journal:
 
 
 def read_lines(path: Path) -> list[Json]:
-    """The lines of a metrics.jsonl, without a last one that a kill cut short.
+    """The lines of a metrics.jsonl, without a last one that a kill cut short; none if there is no such file.
 
     Raises:
-        UsageError: another line is damaged, or it is a link.
+        UsageError: another line is damaged, or the file cannot be read.
     """
-    return list(_lines(path)) if not_linked(path).exists() else []
+    return list(_lines(path))
+
+
+def logged(path: Path) -> Mapping[str, Logged]:
+    """The logged values of a metrics.jsonl by quantity, as arrays: a run of many seeds has millions of them.
+
+    Raises:
+        UsageError: as for `read_lines`, or a quantity has more values at one step than at another.
+    """
+    # numpy is loaded by what shows curves alone
+    import numpy as np
+
+    lines = {line["step"]: line for line in read_lines(path)}
+    rows: dict[str, tuple[list[int], list[list[float | None]]]] = {}
+    for step, line in sorted(lines.items()):
+        for quantity, value in {**line.get("terms", {}), **line.get("monitor", {})}.items():
+            steps, values = rows.setdefault(quantity, ([], []))
+            steps.append(step)
+            values.append(value if isinstance(value, list) else [value])
+    for quantity, (_, values) in rows.items():
+        if len({len(each) for each in values}) > 1:
+            raise UsageError(f"{path} has more values of {short(quantity, 40)} at one step than at another.")
+    # quantities that are logged together share their steps
+    shared = {tuple(steps): np.array(steps, float) for steps, _ in rows.values()}
+    return {
+        quantity: Logged(shared[tuple(steps)], np.array(values, float))
+        for quantity, (steps, values) in rows.items()
+    }
 
 
 def _lines(path: Path) -> Iterator[Json]:
-    for number, text in enumerate(path.read_text("utf-8").split("\n")[:-1], start=1):
-        line = parse_json(text)
+    again = "delete the folder of this seed to train it again"
+    text = read_text(path, again)
+    for number, each in enumerate((text or "").split("\n")[:-1], start=1):
+        line = parse_json(each)
         if not _is_line(line):
-            raise UsageError(
-                f"line {number} of {path} is damaged; delete the folder of this seed to train it again."
-            )
+            raise UsageError(f"line {number} of {path} is damaged; {again}.")
         yield line
 
 
 def _is_line(line: object) -> bool:
     """Whether it has the numbers of a step by name, or lists of some."""
-    if not isinstance(line, dict) or not fits(line, OF_LINE, ["step"]):
+    if not isinstance(line, dict) or not fits(line, OF_LINE, ["step"]) or line["step"] < 0:
         return False
-    values = {**line.get("terms", {}), **line.get("monitor", {})}
-    lists = [value for value in values.values() if isinstance(value, list)]
-    inner = {str(i): each for i, each in enumerate(each for value in lists for each in value)}
-    return fits(values, dict.fromkeys(values, OF_VALUE)) and fits(
-        inner, dict.fromkeys(inner, (float, NOTHING))
-    )
+    values = [*line.get("terms", {}).values(), *line.get("monitor", {}).values()]
+    numbers = [value for value in values if not isinstance(value, list)]
+    numbers += [each for value in values if isinstance(value, list) for each in value]
+    # one look at all of them, as there are millions of lines
+    if not set(map(type, numbers)) <= {float, int, NOTHING}:
+        return False
+    return all(-LARGEST < number < LARGEST for number in numbers if number is not None)

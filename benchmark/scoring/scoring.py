@@ -117,12 +117,18 @@ def _entry(material: Material, planned: Plan, beside: bool) -> ScoreEntry:
         return ScoreEntry.failed(planned.choice, error)
 
 
-def encode(source: Source, data: Dataset, choices: Sequence[MetricChoice], draws: int = 1) -> None:
+def encode(
+    source: Source,
+    data: Dataset,
+    choices: Sequence[MetricChoice],
+    draws: int = 1,
+    progress: Progress | None = None,
+) -> None:
     """Has the source encode all that `score` will ask it for, in the same parts."""
     plans = [plan(choice, source, data, draws) for choice in choices]
     for rows in _stages(plans, source, data, draws):
         if len(rows):
-            source.encoded(rows, None, _need(plans, ""))
+            source.encoded(rows, progress, _need(plans, ""))
 
 
 def rows(source: Source, data: Dataset, choices: Sequence[MetricChoice], draws: int = 1) -> Ints:

@@ -30,25 +30,23 @@ from disbench.benchmark.runs.store import Cell, CellFile, Failure, Journal, Stat
 from disbench.benchmark.scoring import scoring
 from disbench.benchmark.scoring.entries import answer, merged
 from disbench.benchmark.scoring.plans import BY_COST, chosen
-from disbench.benchmark.sweep import memory, plan
+from disbench.benchmark.sweep import memory, mending, output, plan
 from disbench.benchmark.sweep.plan import Options
-from disbench.benchmark.sweep.saving import STATE_KIND, Saver
+from disbench.benchmark.sweep.saving import Saver, load_state, saved_step
 from disbench.benchmark.training import strategies
 from disbench.benchmark.training.gpu import Tuning, resident
 from disbench.benchmark.training.seeds import StoppedError, stream
-from disbench.benchmark.training.trainer import DivergedError, State, Trainer, use_one_core
+from disbench.benchmark.training.trainer import DivergedError, Trainer, use_one_core
 from disbench.errors import UsageError, argument
 from disbench.files import disk_is_full, not_linked, now, unwritable
-from disbench.models.checkpoint import (
-    Checkpoint,
-    load_tensors,
-    save_checkpoint,
-)
+from disbench.models.checkpoint import Checkpoint, save_checkpoint
 from disbench.models.method import Config, Method
-from disbench.texts import short
+from disbench.texts import clean_lines, short
 
 # seconds between two writings of a status, and between two looks for a stop file
 WRITE_EVERY, ASK_EVERY = 1.0, 0.1
+# letters of an error that are kept: code may raise one of any length
+MOST_TOLD = 4000
 
 
 def run_group(run: Path, cells: Sequence[Cell], protocol: Protocol, options: Options) -> list[str]:
@@ -66,45 +64,37 @@ def run_group(run: Path, cells: Sequence[Cell], protocol: Protocol, options: Opt
     Returns:
         Per cell "done", "trained" (of the stage "train"), "failed", "full" (failed because the disk is full),
         "stopped", or "busy" (another process trains it).
-
-    Raises:
-        UsageError: the folder of the run cannot be written.
     """
     outcomes: dict[Cell, str] = {}
     for path in options.plugins:
         plugins.load(path)
-    try:
-        with contextlib.ExitStack() as locks:
-            ready: dict[int, list[Cell]] = {}
-            for cell in cells:
-                folder = run / cell.folder
+    with contextlib.ExitStack() as locks:
+        ready: dict[int, list[Cell]] = {}
+        for cell in cells:
+            try:
                 settled = triage(run, cell, protocol, options, locks)
                 if settled:
                     outcomes[cell] = settled
                 elif options.asked_to_stop():
                     outcomes[cell] = "stopped"
                 else:
-                    try:
-                        ready.setdefault(saved_step(folder), []).append(cell)
-                    except UsageError as error:
-                        # a saved state that cannot be read fails this cell alone
-                        group = Group(run, [cell], protocol, options)
-                        group.fail(cell, error)
-                        outcomes |= group.outcomes
-            waiting = deque(ready.values())
-            while waiting:
-                together = waiting.popleft()
-                group = Group(run, together, protocol, options)
+                    ready.setdefault(saved_step(run / cell.folder), []).append(cell)
+            except (UsageError, OSError) as error:
+                # a file that cannot be read, or a folder that cannot be written, fails this cell alone
+                outcomes |= Group(run, [cell], protocol, options).failed(error)
+        waiting = deque(ready.values())
+        while waiting:
+            together = waiting.popleft()
+            group = Group(run, together, protocol, options)
+            try:
                 outcomes |= group.run()
-                # those that did not fit into the memory of a GPU
-                half = -(-len(group.going()) // 2)
-                for start in range(0, len(group.going()), max(half, 1)):
-                    waiting.append(group.going()[start : start + half])
-    except OSError as error:
-        # not even the folder of a cell can be written
-        if not disk_is_full(error):
-            raise unwritable(run, error) from None
-        outcomes |= {cell: "full" for cell in cells if cell not in outcomes}
+            except OSError as error:
+                # not even a status can be written
+                outcomes |= group.failed(error)
+            # those that did not fit into the memory of a GPU
+            half = -(-len(group.going()) // 2)
+            for start in range(0, len(group.going()), max(half, 1)):
+                waiting.append(group.going()[start : start + half])
     return [outcomes[cell] for cell in cells]
 
 
@@ -120,11 +110,20 @@ def triage(run: Path, cell: Cell, protocol: Protocol, options: Options, locks: c
 
     Returns:
         "busy", "done" or "failed" if there is nothing to do, otherwise "".
+
+    Raises:
+        UsageError, OSError: its folder cannot be used.
     """
     folder = run / cell.folder
     if not locks.enter_context(store.hold(folder)):
         return "busy"
     store.tidy(folder)
+    mending.renew(folder)
+    if options.retry_failed and not is_whole(folder, protocol):
+        mending.mend(folder, cell)
+    # whatever else such a cell has, it is not done
+    CellFile.read(folder)
+    store.check_checkpoint(folder)
     if store.is_done(folder, protocol, options.retry_failed):
         # a process may have been killed before it wrote that
         if Status.read(folder).state != "done":
@@ -133,24 +132,15 @@ def triage(run: Path, cell: Cell, protocol: Protocol, options: Options, locks: c
     return "failed" if Status.read(folder).state == "failed" and not options.retry_failed else ""
 
 
-def saved_step(folder: Path) -> int:
-    """The step of the saved state; 0 without one, and -1 if the cell is trained."""
-    if (folder / "checkpoint.pt").exists():
-        return -1
-    path = not_linked(folder / "state.pt")
-    return load_state(path).step if path.exists() else 0
-
-
-def load_state(path: Path) -> State:
-    """Reads a state.pt.
+def is_whole(folder: Path, protocol: Protocol) -> bool:
+    """Whether a cell is done and can be shown, as far as its files tell.
 
     Raises:
-        UsageError: it is damaged, or another file.
+        UsageError: its folder is a link.
     """
-    saved = load_tensors(path)
-    if not isinstance(saved, dict) or saved.get("kind") != STATE_KIND:
-        raise UsageError(f"{path} is not a saved training state; delete it to train this seed again.")
-    return State(saved["step"], saved["weights"], saved["optimizers"])
+    for path in (folder.parent, folder):
+        not_linked(path)
+    return not store.told(lambda: CellFile.read(folder), None)[1] and store.is_done(folder, protocol)
 
 
 class Group:
@@ -172,9 +162,18 @@ class Group:
 
     def run(self) -> dict[Cell, str]:
         """Trains and scores the cells; returns the outcome of each."""
-        with self.peak:
+        with contextlib.ExitStack() as around:
+            around.enter_context(self.peak)
+            # a process that was started for this, and whose output is nobody's
+            if self.options.parent is not None:
+                around.enter_context(output.captured(self.folders[self.cells[0]]))
             self.work()
         return self.outcomes
+
+    @property
+    def caught(self) -> tuple[type[BaseException], ...]:
+        """What code of a method or a metric may raise; in a process of its own Ctrl-C is none of ours."""
+        return (Exception, SystemExit) if self.options.parent is None else (BaseException,)
 
     def work(self) -> None:
         """Trains all cells, then scores one after the other."""
@@ -195,7 +194,7 @@ class Group:
         except StoppedError:
             for cell in self.going():
                 self.end(cell, "stopped")
-        except (Exception, SystemExit) as error:
+        except self.caught as error:
             # an error of one group, or a method that ends the program, must not end the others
             for cell in self.going():
                 self.fail(cell, error)
@@ -215,7 +214,7 @@ class Group:
                 self.end(cell, "done")
             except StoppedError:
                 self.end(cell, "stopped")
-            except (Exception, SystemExit) as error:
+            except self.caught as error:
                 self.fail(cell, error)
 
     def described(self, cell: Cell, made_by: Mapping[str, str | None]) -> CellFile:
@@ -290,7 +289,13 @@ class Group:
         self.outcomes[cell] = outcome
         self.files[cell].finish(outcome, why)
 
-    def fail(self, cell: Cell, error: Exception | SystemExit) -> None:
+    def failed(self, error: OSError | UsageError) -> dict[Cell, str]:
+        """Fails the cells without an outcome; returns the outcome of each."""
+        for cell in self.going():
+            self.fail(cell, error)
+        return self.outcomes
+
+    def fail(self, cell: Cell, error: BaseException) -> None:
         """Notes an error as outcome and writes it, if the disk has room."""
         try:
             self.end(cell, "failed", failure(error, self.folders[cell]))
@@ -311,8 +316,8 @@ class Group:
         seeds = [cell.seed for cell in cells]
         trainer, _ = set_up(cells[0], seeds, data, device, self.options.tuning)
         states = [self.folders[cell] / "state.pt" for cell in cells]
-        if states[0].exists():
-            trainer.restore([load_state(path) for path in states])
+        if states[0].exists() and not self.restored(trainer, states):
+            trainer, _ = set_up(cells[0], seeds, data, device, self.options.tuning)
         journals = [Journal(self.folders[cell] / "metrics.jsonl", trainer.step) for cell in cells]
 
         saver, report = Saver(states, self.options.save_every), Report([self.files[cell] for cell in cells])
@@ -354,6 +359,30 @@ class Group:
             save_checkpoint(checkpoint, self.folders[cell] / "checkpoint.pt")
             states[i].unlink(missing_ok=True)
 
+    def restored(self, trainer: Trainer, states: Sequence[Path]) -> bool:
+        """Whether training goes on from saved states; if not, they are set aside, and it begins again.
+
+        Raises:
+            UsageError: they do not fit, and failed seeds are not tried again.
+        """
+        try:
+            trainer.restore([load_state(path) for path in states])
+        except (KeyError, ValueError, TypeError, IndexError, AttributeError, RuntimeError) as error:
+            if isinstance(error, torch.OutOfMemoryError):
+                raise
+            why = f"{states[0]} does not fit this seed ({short(error)}); {store.RETRY}."
+            if not self.options.retry_failed:
+                raise UsageError(why) from None
+            for path in states:
+                store.set_aside(path, why)
+                store.set_aside(path.with_name("metrics.jsonl"), "it belongs to a state that does not fit")
+            return False
+        return True
+
+    def goes_on(self, cell: Cell) -> Callable[..., None]:
+        """Notes that the scoring of a cell goes on, whatever it is called with."""
+        return lambda *work: self.files[cell].update("scoring", cell.steps)
+
     def source(self, cell: Cell, data: Dataset, device: torch.device) -> KeptCodes:
         """The codes of the saved checkpoint, not of the method in memory, which are saved too."""
         return codes.of_seed(
@@ -367,19 +396,25 @@ class Group:
 
     def encode(self, cell: Cell, data: Dataset, device: torch.device) -> None:
         """Saves all codes that the metrics need, so that another process computes them on a CPU."""
-        scoring.encode(self.source(cell, data, device), data, chosen(self.protocol, data), BY_COST)
+        source = self.source(cell, data, device)
+        scoring.encode(source, data, chosen(self.protocol, data), BY_COST, self.goes_on(cell))
 
     def score(self, cell: Cell, data: Dataset, device: torch.device) -> None:
         """Scores and draws the saved checkpoint."""
         folder = self.folders[cell]
         self.files[cell].update("scoring", cell.steps)
         source = self.source(cell, data, device)
-        stop = self.options.asked_to_stop
+        goes_on = self.goes_on(cell)
+
+        def stop() -> bool:
+            goes_on()
+            return self.options.asked_to_stop()
+
         choices = chosen(self.protocol, data)
         before = store.scores(folder) or []
         known = [entry for entry in before if not (self.options.retry_failed and entry.traceback)]
         left = [choice for choice in choices if not answer(known, [choice])]
-        entries = scoring.score(source, data, left, draws=BY_COST, stop=stop, beside=True)
+        entries = scoring.score(source, data, left, goes_on, draws=BY_COST, stop=stop, beside=True)
         # with scores, the pictures were drawn before the protocol changed
         if not (folder / "scores.json").exists():
             pictures.write_all(source.trained().method, data, device, folder)
@@ -423,7 +458,7 @@ def failure(error: BaseException, folder: Path | None = None) -> Failure:
         error: the error.
         folder: where it arose, if this process wrote there: an error of the system then names it.
     """
-    name, message = type(error).__name__, str(error)
+    name, message = type(error).__name__, clean_lines(error)[:MOST_TOLD]
     if isinstance(error, SystemExit):
         message = f"the code of a method or metric called sys.exit({message})"
     if isinstance(error, DivergedError):
@@ -432,7 +467,8 @@ def failure(error: BaseException, folder: Path | None = None) -> Failure:
         return Failure(name, str(unwritable(folder, error)))
     if isinstance(error, UsageError):
         return Failure(name, message)
-    return Failure(name, message, traceback="".join(traceback.format_exception(error)))
+    where = clean_lines("".join(traceback.format_exception(error)))
+    return Failure(name, message, traceback=where[-10 * MOST_TOLD :])
 
 
 class StatusFile:

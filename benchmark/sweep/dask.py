@@ -121,7 +121,8 @@ def unpack(files: Files, folder: Path) -> None:
     """Replaces the files of a cell, in an order that leaves a valid folder if the program is killed."""
     order = ["metrics.jsonl", *(name for name in files if name not in ("metrics.jsonl", *LAST)), *LAST]
     for path in folder.iterdir() if folder.exists() else ():
-        if not path.name.startswith(".") and path.name not in (*files, "state.pt"):
+        # what was set aside stays here
+        if path.is_file() and not path.name.startswith(".") and path.name not in (*files, "state.pt"):
             path.unlink()
     for name in order:
         if name in files:
@@ -399,10 +400,16 @@ class _Sweep:
 
     def claim(self, cell: Cell, locks: contextlib.ExitStack) -> str:
         """Locks the folder of a cell and makes it ready; returns the outcome if there is nothing to do."""
-        settled = triage(self.run, cell, self.protocol, self.options, locks)
         folder = self.run / cell.folder
-        if not settled and not (folder / "cell.json").exists():
-            CellFile(cell).write(folder)
+        try:
+            settled = triage(self.run, cell, self.protocol, self.options, locks)
+            if not settled and not (folder / "cell.json").exists():
+                CellFile(cell).write(folder)
+        except (UsageError, OSError) as error:
+            if disk_is_full(error):
+                return "full"
+            self.fail(cell, failure(error, folder))
+            return "failed"
         return settled
 
     def classifier(self, cell: Cell) -> bytes | None:
@@ -453,7 +460,9 @@ class _Sweep:
 
     def fail(self, cell: Cell, why: Failure) -> None:
         """Writes the failure of a cell."""
-        StatusFile(self.run / cell.folder, cell.steps).finish("failed", why)
+        # where not even that can be written, `store.why_failed` finds out why
+        with contextlib.suppress(OSError):
+            StatusFile(self.run / cell.folder, cell.steps).finish("failed", why)
 
     def write_news(self) -> None:
         """Writes the status that the workers reported for their cells."""
@@ -464,7 +473,7 @@ class _Sweep:
                 latest |= dict(self.news.get_nowait())
         for name, values in latest.items():
             status = Status.of(values)
-            if name in folders and status.state == "running":
+            if name in folders and status is not None and status.state == "running":
                 # the next report comes soon
                 with contextlib.suppress(OSError):
                     status.write(self.run / name)

@@ -6,6 +6,7 @@ import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -13,11 +14,14 @@ from disbench import models, plugins
 from disbench.benchmark.datasets import Dataset
 from disbench.benchmark.datasets.reference import DataRef
 from disbench.benchmark.protocols import Protocol
-from disbench.benchmark.runs.store import Cell, CellFile, Status
+from disbench.benchmark.runs.store import Cell, CellFile, Status, told
 from disbench.benchmark.training import portable
 from disbench.benchmark.training.gpu import PLAIN, Tuning
 from disbench.errors import UsageError, argument, unknown
 from disbench.files import plain
+
+# the slowest steps and metrics that are known take minutes
+PATIENCE = 3600.0
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,8 @@ class Options:
         data_dir: folder of the data sets; None for the default.
         retry_failed: train failed cells again.
         save_every: seconds between saved states.
+        patience: seconds without a step or a metric after which a group in a process of its own is ended; 0
+            for no limit.
         stop_file: when this file appears, training stops after the current step.
         plugins: files that every worker loads.
         tuning: how steps are computed.
@@ -42,6 +48,7 @@ class Options:
     data_dir: Path | None = None
     retry_failed: bool = False
     save_every: float = 60.0
+    patience: float = PATIENCE
     stop_file: Path | None = None
     plugins: tuple[Path, ...] = dataclasses.field(default_factory=plugins.files)
     tuning: Tuning = PLAIN
@@ -186,7 +193,8 @@ def check_precision(run: Path, cells: Sequence[Cell], precision: str) -> None:
     """
     for training in dict.fromkeys(cell.training for cell in cells):
         for path in sorted((run / training).glob("seed-*/cell.json")):
-            earlier = CellFile.read(path.parent)
+            # one that cannot be read fails its own seed
+            earlier, _ = told(partial(CellFile.read, path.parent), None)
             before = earlier.environment.get("precision", precision) if earlier else precision
             if before != precision:
                 raise UsageError(
@@ -230,7 +238,7 @@ def check_continued(folder: Path, kernels: str | None) -> None:
 
 def _kernels(folder: Path) -> str | None:
     """The kernels of a seed that has taken a step on a CPU."""
-    earlier = CellFile.read(folder)
+    earlier, _ = told(partial(CellFile.read, folder), None)
     if earlier is None or earlier.device != "cpu" or not Status.read(folder).step:
         return None
     # before there was portable arithmetic, they were not recorded

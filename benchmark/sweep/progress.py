@@ -18,9 +18,8 @@ from rich.progress import Progress, TaskID
 from rich.text import Text
 from rich.tree import Tree
 
-from disbench.benchmark.runs import store
 from disbench.benchmark.runs.rows import names
-from disbench.benchmark.runs.store import Cell, Status, abandoned
+from disbench.benchmark.runs.store import Cell, Record, Status, abandoned
 from disbench.console import say
 from disbench.texts import clean
 from disbench.units import duration
@@ -199,9 +198,8 @@ class Tally:
         return remaining(seeds, self.jobs or sum(seed.state == "running" for seed in seeds))
 
 
-def of_run(run: Path) -> list[Seed]:
-    """All cells of a run with their true states, sorted by method and seed."""
-    records = store.records(run)
+def of_records(records: Sequence[Record]) -> list[Seed]:
+    """The cells of a run with their true states, in that order."""
     named = names(record.cell for record in records)
     seeds = []
     for record in records:

@@ -72,6 +72,8 @@ class Request:
         max_memory: memory limit for all jobs together, or for a group on a GPU, in bytes or as a text such
             as "6G"; reduces the number of jobs, or the seeds of a group, if necessary.
         max_seconds: stop after this time as Ctrl-C would (0: no limit).
+        max_step_seconds: a seed that takes no step and finishes no metric for this time fails, if it trains
+            in a process of its own, as with several jobs or code of a plug-in (0: no limit).
         scheduler: address of a Dask scheduler whose workers train the seeds, such as "tcp://10.0.0.1:8786".
         plugin: Python files with your own methods, metrics or data sets.
         console: rich console that shows the progress (default: nothing is printed).
@@ -106,6 +108,7 @@ class Request:
     retry_failed: bool = False
     max_memory: int | str | None = None
     max_seconds: float = 0.0
+    max_step_seconds: float = plan.PATIENCE
     scheduler: str = ""
     plugin: PathLike | Sequence[PathLike] = ()
     console: Console | None = field(default=None, repr=False, compare=False)
@@ -138,11 +141,11 @@ class Request:
                 f"{argument('strategy')} single trains each seed on its own, but {argument('fuse')} "
                 f"{self.fuse} was given; omit one of them."
             )
-        if not 0 <= self.max_seconds < 1e9:
-            raise UsageError(
-                f"{argument('max_seconds')} {self.max_seconds:g} was given; give a number of seconds, or 0 "
-                "for no limit."
-            )
+        for name, limit in (("max_seconds", self.max_seconds), ("max_step_seconds", self.max_step_seconds)):
+            if not 0 <= limit < 1e9:
+                raise UsageError(
+                    f"{argument(name)} {limit:g} was given; give a number of seconds, or 0 for no limit."
+                )
         if self.limit is not None and self.scheduler:
             raise UsageError(
                 f"{argument('max_memory')} limits this machine, but with {argument('scheduler')} the workers "
@@ -231,6 +234,7 @@ class Request:
                 retry_failed=self.retry_failed,
                 tuning=tuning,
                 portable=self.portable,
+                patience=self.max_step_seconds,
             ),
             jobs=self.jobs or default_jobs,
             fuse=self.width(len(cells) // len(seeds), len(devices) if on_gpu else 0),

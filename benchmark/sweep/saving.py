@@ -1,4 +1,4 @@
-"""Writes the saved states of a group beside its training, which goes on meanwhile."""
+"""Writes the saved states of a group beside its training, which goes on meanwhile, and reads them."""
 
 from __future__ import annotations
 
@@ -7,12 +7,53 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from torch import Tensor
+
+from disbench.benchmark.runs import store
 from disbench.benchmark.training.trainer import State
-from disbench.models.checkpoint import save_tensors
+from disbench.errors import UsageError
+from disbench.files import not_linked
+from disbench.models.checkpoint import load_tensors, save_tensors
 
 STATE_KIND = "disbench training state"
 # writing takes at most one part in so many of the time
 SHARE = 20
+
+
+def saved_step(folder: Path) -> int:
+    """The step of the saved state of a cell; 0 without one, and -1 if the cell is trained.
+
+    Raises:
+        UsageError: as for `load_state`.
+    """
+    if (folder / "checkpoint.pt").exists():
+        return -1
+    path = not_linked(folder / "state.pt")
+    return load_state(path).step if path.exists() else 0
+
+
+def load_state(path: Path) -> State:
+    """Reads a state.pt.
+
+    Raises:
+        UsageError: it is damaged, or another file.
+    """
+    try:
+        saved = load_tensors(path)
+    except UsageError as error:
+        raise UsageError(f"{path} is no saved state that can be read ({error}); {store.RETRY}.") from None
+    whole = (
+        isinstance(saved, dict)
+        and saved.get("kind") == STATE_KIND
+        and isinstance(saved.get("step"), int)
+        and saved["step"] >= 0
+        and isinstance(saved.get("weights"), dict)
+        and all(isinstance(weight, Tensor) for weight in saved["weights"].values())
+        and isinstance(saved.get("optimizers"), list)
+    )
+    if not whole:
+        raise UsageError(f"{path} is not a saved training state; {store.RETRY}.")
+    return State(saved["step"], saved["weights"], saved["optimizers"])
 
 
 class Saver:

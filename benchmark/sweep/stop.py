@@ -9,13 +9,15 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+# Ctrl-C, a batch system, and a terminal that is gone
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # why a sweep stopped
 SIGNAL, TIME = "by a signal", "because the time limit was reached"
 
 
 @contextlib.contextmanager
 def stoppable(run: Path, seconds: float = 0.0) -> Iterator[tuple[Path, Callable[[], str]]]:
-    """A file that appears at the first SIGINT or SIGTERM or at the time limit, and a function that says why.
+    """A file that appears at the first of `SIGNALS` or at the time limit, and a function that says why.
 
     At a second signal the program ends at once. The function returns SIGNAL, TIME, or "" if the file did not
     appear.
@@ -41,7 +43,9 @@ def stoppable(run: Path, seconds: float = 0.0) -> Iterator[tuple[Path, Callable[
         stop_file.touch()
 
     timer = threading.Timer(seconds, time_is_up) if seconds else None
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    # who started this with nohup wants a lost terminal to be ignored
+    heard = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, ask) for number in heard}
     if timer:
         timer.daemon = True
         timer.start()

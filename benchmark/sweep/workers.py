@@ -1,30 +1,51 @@
-"""Parallel training: each group of cells in a process of its own, which may be killed."""
+"""Training in processes: each group of cells in one of its own, which may end, hang or print as it likes.
+
+Several groups at a time need that, and so does code of a plug-in. What a process does costs at most its
+group: one that dies is started again, once; one that takes no step for a stated time, or prints without end,
+is ended.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import os
+import re
 import signal
+import threading
+import time
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
 
 import joblib
-from joblib.externals.loky.process_executor import BrokenProcessPool, ProcessPoolExecutor
+from joblib.externals.loky.backend import resource_tracker
+from joblib.externals.loky.process_executor import (
+    BrokenProcessPool,
+    ProcessPoolExecutor,
+    ShutdownExecutorError,
+)
 
+from disbench import plugins
 from disbench.benchmark.protocols import Protocol
 from disbench.benchmark.runs import store
 from disbench.benchmark.runs.store import Cell, Failure, Status
-from disbench.benchmark.sweep.cell import StatusFile, run_group
+from disbench.benchmark.sweep import output
+from disbench.benchmark.sweep.cell import StatusFile, is_whole, run_group
 from disbench.benchmark.sweep.plan import Options, groups
 from disbench.benchmark.training import portable
 from disbench.benchmark.training.gpu import PLAIN, is_gpu
+from disbench.errors import UsageError
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 # deaths of the process that trains a cell, after which the cell counts as failed
 MOST_DEATHS = 2
+# seconds between two looks at running groups, and until a process has begun
+LOOK_EVERY, START = 0.5, 120.0
+# seconds that a killed process may take to be gone
+GONE_WITHIN = 20.0
 
 
 def sweep(
@@ -50,20 +71,34 @@ def sweep(
         fuse: cells in a group.
         devices: the GPUs over which the groups are spread, in turns; none for that of the options.
     """
-    waiting = []
+    run, waiting = run.absolute(), []
     for cell in cells:
-        if store.is_done(run / cell.folder, protocol) and Status.read(run / cell.folder).state == "done":
+        if is_settled(run / cell.folder, protocol):
             yield cell, "done"
         else:
             waiting.append(cell)
     left = groups(waiting, fuse)
     here = len(waiting) == 1 or (not is_gpu(options.device) and (jobs == 1 or len(left) == 1))
-    # this process has loaded its libraries already, with the kernels that they chose
-    if here and not options.portable:
+    # this process has loaded its libraries already, with the kernels that they chose, and foreign code could
+    # end it
+    if here and not options.portable and not foreign(waiting, protocol, options):
         for group in left:
             yield from zip(group, run_group(run, group, protocol, options), strict=True)
     elif waiting:
         yield from in_workers(run, left, protocol, lanes(options, jobs, len(left), len(waiting), devices))
+
+
+def foreign(cells: Sequence[Cell], protocol: Protocol, options: Options) -> bool:
+    """Whether code of plug-ins takes part in the training or the scoring of cells."""
+    of_metrics = (plugins.source("metrics", choice.name) for choice in protocol.metrics)
+    return bool(options.plugins) or any(cell.plugin for cell in cells) or any(of_metrics)
+
+
+def is_settled(folder: Path, protocol: Protocol) -> bool:
+    """Whether a cell is done in every respect, so that it needs no lock."""
+    with contextlib.suppress(UsageError, OSError):
+        return is_whole(folder, protocol) and Status.read(folder).state == "done"
+    return False
 
 
 def lanes(
@@ -94,7 +129,8 @@ def in_workers(
     """Runs groups in processes.
 
     Each process is a pool of its own, so that the death of one does not end the others. Its group resumes
-    from the saved state in a new process; after the second death it counts as failed.
+    from the saved state in a new process. After the second death, or after the first if it was ended here
+    (see `Watch`), the cells of a group go on one by one, and a single one counts as failed.
 
     Args:
         run: folder of the run.
@@ -105,10 +141,12 @@ def in_workers(
     waiting: dict[str, deque[Sequence[Cell]]] = {stage: deque() for stage in lanes}
     waiting[next(iter(lanes))].extend(left)
     deaths = Counter[Cell]()
+    start_tracker()
     idle = {
         stage: [(new_worker(options), options) for options in several] for stage, several in lanes.items()
     }
     running: dict[Future[list[tuple[Cell, str]]], tuple[ProcessPoolExecutor, Options, Sequence[Cell]]] = {}
+    watches: dict[Future[list[tuple[Cell, str]]], Watch] = {}
     try:
         while running or any(waiting.values()):
             for stage, queue in waiting.items():
@@ -116,25 +154,34 @@ def in_workers(
                     (worker, options), group = idle[stage].pop(), queue.popleft()
                     task = worker.submit(run_in_worker, run, group, protocol, options)
                     running[task] = worker, options, group
-            for ended in wait(running, return_when=FIRST_COMPLETED).done:
+                    watches[task] = Watch([run / cell.folder for cell in group], options.patience)
+            for ended in wait(running, LOOK_EVERY, return_when=FIRST_COMPLETED).done:
                 worker, options, group = running.pop(ended)
+                watch = watches.pop(ended)
                 try:
                     for cell, outcome in ended.result():
                         if outcome == "trained":
                             waiting["score"].append([cell])
                         else:
                             yield cell, outcome
-                except BrokenProcessPool:
+                except (BrokenProcessPool, ShutdownExecutorError) as error:
                     worker.shutdown(kill_workers=True)
                     worker = new_worker(options)
                     deaths[group[0]] += 1
-                    if deaths[group[0]] < MOST_DEATHS:
+                    if not watch.verdict and deaths[group[0]] < MOST_DEATHS:
                         waiting[options.stage].appendleft(group)
+                    elif len(group) > 1:
+                        deaths.update(dict.fromkeys(group, -deaths[group[0]]))
+                        waiting[options.stage].extendleft([cell] for cell in reversed(group))
                     else:
-                        for cell in group:
-                            died(run / cell.folder, cell.steps)
-                            yield cell, "failed"
+                        # its own process cannot any more
+                        output.shorten(run / group[0].folder)
+                        died(run / group[0].folder, group[0].steps, watch.verdict or killed(error))
+                        yield group[0], "failed"
                 idle[options.stage].append((worker, options))
+            for task, watch in watches.items():
+                if not watch.verdict and watch.look():
+                    running[task][0].shutdown(wait=False, kill_workers=True)
     finally:
         for several in idle.values():
             for worker, _ in several:
@@ -143,25 +190,101 @@ def in_workers(
             worker.shutdown(kill_workers=True)
 
 
+def start_tracker() -> None:
+    """Starts the process in which loky notes what to tidy up: it knows Ctrl-C, but not a lost terminal."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        resource_tracker.ensure_running()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def new_worker(options: Options) -> ProcessPoolExecutor:
     """A process that starts with its first task and uses one thread in all its libraries."""
     variables = {**dict.fromkeys(THREADS, "1"), **(portable.VARIABLES if options.portable else {})}
     return ProcessPoolExecutor(max_workers=1, timeout=None, env=variables)
 
 
-def died(folder: Path, steps: int) -> None:
-    """Writes the failure of a cell whose process was killed."""
-    why = Failure("WorkerDied", f"its process was killed {MOST_DEATHS} times (out of memory?)")
-    with store.hold(folder) as ours:
-        if ours:
-            StatusFile(folder, steps).finish("failed", why)
+def killed(error: BaseException) -> str:
+    """The sentence for a process that died, with its signal or exit code as far as that is known."""
+    codes = re.findall(r"\{(.+)\}", str(error))
+    known = f"with {codes[-1]}" if codes else "without a word"
+    hint = " (out of memory?)" if not codes or "SIGKILL" in codes[-1] else ""
+    return f"its process was killed {MOST_DEATHS} times, {known}{hint}"
+
+
+def died(folder: Path, steps: int, why: str) -> None:
+    """Writes the failure of a cell whose process ended, and with it, in a moment, its lock."""
+    until = time.monotonic() + GONE_WITHIN
+    with contextlib.suppress(OSError, UsageError):
+        while True:
+            with store.hold(folder) as ours:
+                if ours:
+                    StatusFile(folder, steps).finish("failed", Failure("WorkerDied", why))
+                if ours or time.monotonic() > until:
+                    return
+            time.sleep(LOOK_EVERY)
+
+
+class Watch:
+    """Looks at a group in another process: whether it goes on, and how much it has printed.
+
+    A group goes on as long as a status file of its changes, which each step and each metric sees to. Time in
+    which this process was stopped does not count.
+
+    Args:
+        folders: of its cells.
+        patience: seconds without a change; 0 for no limit.
+
+    Attributes:
+        verdict: why it must end, "" as long as it need not.
+    """
+
+    def __init__(self, folders: Sequence[Path], patience: float) -> None:
+        self.folders, self.patience, self.verdict = folders, patience, ""
+        self.seen, self.begun = self.state(), False
+        self.looked, self.idle = time.monotonic(), 0.0
+
+    def state(self) -> list[tuple[int, int]]:
+        """What changes when a status file is written."""
+        found = []
+        for folder in self.folders:
+            with contextlib.suppress(OSError):
+                about = (folder / "status.json").stat()
+                found.append((about.st_mtime_ns, about.st_ino))
+        return found
+
+    def look(self) -> str:
+        """The verdict at this moment."""
+        moment, state = time.monotonic(), self.state()
+        self.idle += min(moment - self.looked, 4 * LOOK_EVERY)
+        self.looked = moment
+        if state != self.seen:
+            self.seen, self.begun, self.idle = state, True, 0.0
+        # a process that starts has libraries to load
+        if self.patience and self.idle > (self.patience if self.begun else max(self.patience, START)):
+            self.verdict = (
+                f"it took no step and finished no metric for {self.patience:g} seconds, all the time that a "
+                "step may take"
+            )
+        for folder in self.folders:
+            if output.size(folder) > output.MOST:
+                self.verdict = f"it printed more than {output.MOST:,} bytes; see {folder / output.NAME}"
+        return self.verdict
 
 
 def run_in_worker(
     run: Path, group: Sequence[Cell], protocol: Protocol, options: Options
 ) -> list[tuple[Cell, str]]:
-    """`run_group` in a process of its own, which leaves Ctrl-C to its parent."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """`run_group` in a process of its own, which leaves Ctrl-C and the like to its parent.
+
+    A terminal sends them to all processes, and its parent asks it to save and stop.
+    """
+    # not SIGTERM, with which the pool ends it
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     outcomes = run_group(run, group, protocol, options)
     # nobody reads the result, and the pool would wait for minutes
     if options.orphaned():

@@ -1,8 +1,9 @@
 """Files that appear whole or not at all, JSON in them, and the one lock of the project.
 
 The lock is the operating system's, which vanishes with its process however that ends. Where a file system has
-none, the library `filelock` keeps a file with host and process instead. A killed process of another machine
-leaves that file behind, so a process that waits for it says so.
+none, as some network disks, the library `filelock` keeps a file with host and process instead, which its
+holder touches every `LEASE / 3` seconds. Such a lease is free when its process is gone from this machine, or
+when nobody has touched it for `LEASE` seconds, since the machine of its process may be gone.
 """
 
 from __future__ import annotations
@@ -15,8 +16,11 @@ import os
 import re
 import secrets
 import shutil
+import stat
+import tempfile
 import time
 import warnings
+import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -30,6 +34,12 @@ from disbench.texts import short
 Json = Mapping[str, Any]
 # A number of a record is below it: no score or loss comes near, and axes cannot be drawn beyond.
 LARGEST = 1e100
+# Of a text of a run; the largest ones are hundredths of it.
+MOST_BYTES = 2**26
+# seconds after which a lease that nobody touches is free
+LEASE = 30.0
+# disks whose lack of locks was told
+_TOLD: set[int] = set()
 NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 
 
@@ -110,19 +120,40 @@ def write_json(path: Path, values: object, lasting: bool = True) -> None:
     write_text(path, json.dumps(values, indent=1, allow_nan=False, default=list) + "\n", lasting)
 
 
-def read_json(path: Path) -> Any:
-    """The content, or None where there is no such file or not a whole one, which is then made again.
+def read_json(path: Path, again: str = "remove it, and it is made again") -> Any:
+    """The content; None where there is no such file.
+
+    Args:
+        path: of the file.
+        again: how to get a good file, the end of the sentence.
 
     Raises:
-        UsageError: it cannot be read, such as a folder of that name, or it is a link, see `not_linked`.
+        UsageError: it is damaged or larger than `MOST_BYTES`, or as for `not_linked`.
     """
+    text = read_text(path, again)
+    if text is None:
+        return None
+    values = parse_json(text)
+    if values is None:
+        raise UsageError(f"{path} is damaged: it holds no JSON; {again}.")
+    return values
+
+
+def read_text(path: Path, again: str) -> str | None:
+    """The text of a file of a run; None where there is none. Arguments and errors as of `read_json`."""
     try:
-        text = not_linked(path).read_text("utf-8")
-    except (FileNotFoundError, NotADirectoryError, UnicodeDecodeError):
+        with open(not_linked(path), "rb") as file:
+            content = file.read(MOST_BYTES + 1)
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}; remove it, and it is made again.") from None
-    return parse_json(text)
+        raise UsageError(f"cannot read {path}: {error.strerror}; {again}.") from None
+    if len(content) > MOST_BYTES:
+        raise UsageError(f"{path} is larger than any that disbench writes ({MOST_BYTES:,} bytes); {again}.")
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError:
+        raise UsageError(f"{path} is damaged: it is no text in UTF-8; {again}.") from None
 
 
 def parse_json(text: str) -> Any:
@@ -141,11 +172,34 @@ def not_linked(path: Path) -> Path:
     """The path of a file within a run or a saved result.
 
     Raises:
-        UsageError: it is a symbolic link; a stranger's folder could show any file of its reader's.
+        UsageError: it is a symbolic link, as a stranger's folder could show any file of its reader's, or a
+            pipe or a device, which would be waited for.
     """
-    if path.is_symlink():
+    try:
+        mode = path.lstat().st_mode
+    except OSError:
+        # whoever opens it finds out why
+        return path
+    if stat.S_ISLNK(mode):
         raise UsageError(f"{path} is a symbolic link, which is not followed here; put a copy in its place.")
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise UsageError(f"{path} is a pipe or a device and no file; remove it.")
     return path
+
+
+def is_cut(path: Path) -> bool:
+    """Whether an archive, such as a file of tensors, lacks its end or is no file; only its end is read.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
+    try:
+        with open(path, "rb") as file:
+            return not zipfile.is_zipfile(file)
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return True
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}.") from None
 
 
 def fits(values: object, kinds: Mapping[str, tuple[type, ...]], needed: Iterable[str] = ()) -> bool:
@@ -213,22 +267,65 @@ def _acquired(path: Path, wait: bool) -> filelock.BaseFileLock:
     except OSError as error:
         if error.errno not in NO_LOCKS:
             raise
+        _tell_no_locks(path, str(error.strerror))
     else:
         return hard
     # another file: the existence of the first says nothing where it once was locked by the system
-    marker = path.with_name(f"{path.name}.soft")
-    soft = filelock.SoftFileLock(marker, thread_local=False)
+    marker = _marker(path)
+    soft = filelock.SoftFileLease(
+        marker,
+        lease_duration=LEASE,
+        on_compromise=lambda lost: warnings.warn(
+            f"the lease {marker} was lost ({lost.reason}): another process may do the same work", stacklevel=2
+        ),
+        thread_local=False,
+    )
     try:
         soft.acquire(blocking=False)
-    except filelock.Timeout:
-        if not wait:
-            raise
-        # it outlives a process that was killed on another machine
+    except (filelock.Timeout, filelock.LeaseSettingsMismatch) as busy:
+        if not wait and not lapsed(path):
+            raise filelock.Timeout(str(marker)) from None
+        if isinstance(busy, filelock.LeaseSettingsMismatch):
+            raise UsageError(
+                f"{marker} is of another version of disbench; delete it if nobody works there."
+            ) from None
         warnings.warn(
-            f"waiting for the process that holds {marker}; delete it if there is none.", stacklevel=4
+            f"waiting for {marker}, which is free {LEASE:g} seconds after it was last touched", stacklevel=4
         )
-        soft.acquire()
+        # whoever watches it for that long by the clock of one machine need not trust those of others
+        soft.acquire(timeout=-1 if wait else LEASE * 1.5)
     return soft
+
+
+def _marker(path: Path) -> Path:
+    return path.with_name(f"{path.name}.lease")
+
+
+def lapsed(path: Path) -> bool:
+    """Whether a lock is a lease that nobody has touched for `LEASE` seconds, by the clock of its disk.
+
+    Args:
+        path: of the lock, see `locked`.
+    """
+    marker = _marker(path)
+    try:
+        touched = marker.stat().st_mtime
+        with tempfile.TemporaryFile(dir=path.parent) as probe:
+            return os.fstat(probe.fileno()).st_mtime - touched > LEASE
+    except OSError:
+        return False
+
+
+def _tell_no_locks(path: Path, why: str) -> None:
+    """Warns, once for each disk."""
+    disk = path.parent.stat().st_dev
+    if disk not in _TOLD:
+        _TOLD.add(disk)
+        warnings.warn(
+            f"the disk that holds {path.parent} has no file locks ({why}); files that are touched every "
+            f"{LEASE / 3:g} seconds take their place.",
+            stacklevel=5,
+        )
 
 
 @contextlib.contextmanager

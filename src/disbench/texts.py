@@ -22,12 +22,20 @@ def clean(text: object) -> str:
 
     White space becomes a space, also the kinds that break lines.
     """
-    return "".join(letter if letter.isprintable() else _written(letter) for letter in str(text))
+    return "".join(letter if letter.isprintable() else _written(letter) for letter in _said(text))
 
 
 def clean_lines(text: object) -> str:
     """The same line by line, for what has several."""
-    return "\n".join(map(clean, str(text).split("\n")))
+    return "\n".join(map(clean, _said(text).split("\n")))
+
+
+def _said(text: object) -> str:
+    """`str(text)`; of an error of foreign code that cannot even be printed, its kind."""
+    try:
+        return str(text)
+    except Exception:
+        return f"{type(text).__name__}, which cannot be printed"
 
 
 def _written(letter: str) -> str:

@@ -1,5 +1,6 @@
 """How rows are called, and that no two trainings on one data set share a name."""
 
+import numpy as np
 import pandas as pd
 
 from disbench.leaderboards import aggregate, journals, labels, plots, shown
@@ -114,7 +115,8 @@ def test_trainings_on_two_data_sets_are_two_pictures_and_two_lines():
     titles = [title for title, _ in journals.trainings(logged)]
     assert titles == ["vae (mini) on dsprites-32", "vae (mini) on mnist-28"]
     values = [
-        {**row, "seed": 0, "quantity": "kl", "index": 0, "value": 1.0} for row in logged.to_dict("records")
+        {**row, "seed": 0, "quantity": "kl", "steps": np.array([1.0]), "values": np.array([[1.0]])}
+        for row in logged.to_dict("records")
     ]
     (axis,) = plots.compared(journals.named(pd.DataFrame(values)), "kl").axes
     assert [line.get_label() for line in axis.lines] == ["vae on dsprites-32", "vae on mnist-28"]

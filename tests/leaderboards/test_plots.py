@@ -14,8 +14,8 @@ def frame(quantity, values):
     """values (seeds, steps, entries)."""
     return pd.DataFrame(
         [
-            {"seed": s, "step": 10 * t, "quantity": quantity, "index": i, "value": value}
-            for (s, t, i), value in np.ndenumerate(np.asarray(values, float))
+            {"seed": seed, "quantity": quantity, "steps": 10.0 * np.arange(len(each)), "values": each}
+            for seed, each in enumerate(np.asarray(values, float))
         ]
     )
 
@@ -30,6 +30,18 @@ def test_latents_are_compared_by_rank_and_not_by_number():
 def test_steps_that_not_every_seed_logged_are_left_out():
     both = pd.concat([frame("kl", [[[1], [2]]]), frame("kl", [[[1], [2], [3]]]).assign(seed=1)])
     assert list(journals.by_rank(both)[0]) == [0, 10]
+
+
+def test_a_step_with_a_missing_value_is_left_out_and_rows_of_one_seed_are_averaged():
+    whole, missing = frame("kl", [[[1], [2]]]), frame("kl", [[[3], [np.nan]]])
+    steps, values = journals.by_rank(pd.concat([whole, missing]))
+    assert (list(steps), values.tolist()) == ([0], [[[2.0]]])
+
+
+def test_seeds_with_different_numbers_of_latents_are_refused():
+    both = pd.concat([frame("kl", [[[1, 2]]]), frame("kl", [[[1]]]).assign(seed=1)])
+    with pytest.raises(UsageError, match="the seeds log 1 and 2 values"):
+        journals.by_rank(both)
 
 
 def test_a_bound_shares_the_panel_of_what_it_bounds():

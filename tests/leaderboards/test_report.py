@@ -153,12 +153,10 @@ def journal(word):
                 **dict.fromkeys(("dataset", "protocol", "method", "settings", "cell", "plugin"), word),
                 "variant": "",
                 "seed": 0,
-                "step": t,
                 "quantity": word,
-                "index": 0,
+                "steps": np.array([1.0, 2.0]),
+                "values": np.ones((2, 1)),
             }
-            | {"value": 1.0}
-            for t in (1, 2)
         ]
     )
 
@@ -244,7 +242,7 @@ def test_a_picture_that_cannot_be_read_is_named(tmp_path):
     (tmp_path / "t.png").write_text("no picture")
     shown = {"vae": [Traversal("only", 3, 0.1, tmp_path / "t.png")]}
     _, page = rendered(pd.DataFrame(rows("vae", [0.1])), judge=("mig", "dlib"), traversals=shown)
-    assert any("vae, seed 3: its picture cannot be read" in text for text in page.texts)
+    assert any("t.png cannot be read as a picture" in text for text in page.texts)
     assert not page.all("img")
 
 

@@ -162,3 +162,12 @@ def test_too_few_methods_or_data_sets_have_ranks_but_no_test():
 
 def test_an_interval_says_nothing_by_default():
     assert np.isnan(Interval().low)
+
+
+def test_of_many_scores_the_interval_is_that_of_the_central_limit():
+    """Of n normal values the mean is within 1.96 / sqrt(n); resampling 999 times leaves a tenth of that."""
+    values = np.random.default_rng(1).normal(size=statistics.MANY + 1)
+    found = statistics.interval(values)
+    half = 1.96 * values.std() / np.sqrt(len(values))
+    assert found.low == pytest.approx(values.mean() - half, abs=0.1 * half)
+    assert found.high == pytest.approx(values.mean() + half, abs=0.1 * half)

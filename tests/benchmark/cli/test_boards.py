@@ -258,7 +258,7 @@ def test_a_kept_result_reads_back_and_fills_the_readme(disbench, tmp_path):
     frame = kept.scores(folder)
     assert len(frame) == 12 * MINI
     assert frame["score"].isna().sum() == MINI
-    made = leaderboards.scores([{**row, "run": "mini-test"} for row in score_rows(run)])
+    made = leaderboards.scores([{**row, "run": "mini-test"} for row in score_rows(run).rows])
     pd.testing.assert_frame_equal(frame, made, check_exact=True)
 
     facts = json.loads((folder / "provenance.json").read_text())

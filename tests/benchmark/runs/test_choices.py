@@ -25,7 +25,7 @@ def choice(writer):
 
 def test_it_reads_back_and_marks_the_chosen_seed(writer, choice):
     assert choice.write(writer.run).name == "choice-vae-udr-dlib.json"
-    assert choices.read(writer.run) == [choice]
+    assert choices.read(writer.run) == ([choice], [])
     frame, notes = rows.gather([writer.run])
     assert notes == []
     marked = frame[frame["chosen_by"] != "{}"]
@@ -47,15 +47,18 @@ def test_it_is_outdated_once_there_are_other_models(writer, choice):
 
 
 @pytest.mark.parametrize("damage", ["{", "[]", "{}", '{"method": "vae"}'])
-def test_a_damaged_file_is_none(writer, choice, damage):
+def test_a_damaged_file_is_none_and_named(writer, choice, damage):
     choice.write(writer.run).write_text(damage)
-    assert choices.read(writer.run) == []
+    found, (sentence,) = choices.read(writer.run)
+    assert found == []
+    assert "choice-vae-udr-dlib.json" in sentence
+    assert "--select`" in sentence
     whole = choice.model_dump()
     hostile = [("method", "\x1b[2J"), ("by", "udr"), ("by", "udr:[red]`x`"), ("by", "udr:dlib\n")]
     for name, value in (("folders", []), ("folders", "x"), ("scores", ["a"]), ("other", 1), *hostile):
         (writer.run / choice.file).write_text(json.dumps({**whole, name: value}))
-        assert choices.read(writer.run) == []
-    assert choices.current(writer.run, store.records(writer.run)) == ({}, [])
+        assert choices.read(writer.run)[0] == []
+    assert choices.current(writer.run, store.records(writer.run))[0] == {}
 
 
 def test_a_choice_that_one_of_two_runs_knows_is_kept(writer, choice, tmp_path):

@@ -31,7 +31,7 @@ def test_names_need_no_plug_in(writer):
 def test_names_are_those_of_the_leaderboard(writer):
     for beta in (2.0, 3.0):
         writer.done(0, method="betavae", beta=beta)
-    frame = scores(rows.score_rows(writer.run))
+    frame = scores(rows.score_rows(writer.run).rows)
     by_training = rows.names([writer.cell(0, method="betavae", beta=beta) for beta in (2.0, 3.0)])
     assert set(labels.names(frame)) == set(by_training.values())
     assert set(frame["folder"]) == {f"{training}/seed-0" for training in by_training}
@@ -40,7 +40,7 @@ def test_names_are_those_of_the_leaderboard(writer):
 def test_a_failed_cell_has_a_row_per_metric_with_its_reason(writer):
     writer.done(0)
     writer.failed(1, "loss.kl is not finite")
-    frame = scores(rows.score_rows(writer.run))
+    frame = scores(rows.score_rows(writer.run).rows)
     failed, done = frame[frame["seed"] == 1], frame[frame["seed"] == 0]
     assert list(failed["metric"]) == list(done["metric"])
     assert set(failed["reason"]) == {"loss.kl is not finite"}

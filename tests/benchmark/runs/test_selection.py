@@ -112,7 +112,7 @@ def test_a_choice_of_all_models_is_kept_with_the_run_and_another_is_not(writer):
     run = with_codes(writer)
     (found,), _ = select(run)
     path = selection.keep(run, found)
-    (kept,) = choices.read(run)
+    ((kept,), _) = choices.read(run)
     assert path == run / kept.file
     assert kept.folders == found.pool["folder"].tolist()
     assert kept.scores == pytest.approx(found.pool["score"].tolist())

@@ -8,6 +8,7 @@ import pytest
 from disbench.benchmark.datasets.reference import DataRef
 from disbench.benchmark.runs import store
 from disbench.benchmark.runs.store import Cell, CellFile, Failure, Record, Status
+from disbench.errors import UsageError
 
 DATA = DataRef("dsprites", 32, "ab" * 32)
 SPLIT = DataRef("digits:imbalanced-3", 28, "0" * 64)
@@ -64,11 +65,12 @@ def test_a_cell_file_from_before_there_were_plug_ins_is_read(tmp_path):
     assert CellFile.read(tmp_path) == CellFile(CELLS[0])
 
 
-def test_a_missing_or_damaged_cell_file_is_none(tmp_path):
-    assert CellFile.read(tmp_path) is None
-    (tmp_path / "cell.json").write_text('{"cell": {"met')
+def test_a_missing_cell_file_is_none_and_a_damaged_one_is_refused(tmp_path):
     assert CellFile.read(tmp_path) is None
     assert Record.read(tmp_path) is None
+    (tmp_path / "cell.json").write_text('{"cell": {"met')
+    with pytest.raises(UsageError, match=r"cell\.json is damaged: it holds no JSON; .*--retry-failed"):
+        CellFile.read(tmp_path)
 
 
 @pytest.mark.parametrize(

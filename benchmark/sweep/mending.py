@@ -1,0 +1,105 @@
+"""Damaged files of a cell that is about to be trained: what is made anew, and what a retry sets aside.
+
+A sweep writes status, scores, codes and pictures again wherever they are missing, so damaged ones are set
+aside each time. A cell.json, a saved state, a journal or a checkpoint is what the seed's result rests on:
+where one is damaged, the seed fails, and a sweep that retries failed seeds sets it aside with everything that
+was made from it and trains the seed again. Nothing is deleted: see `store.set_aside`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from disbench.benchmark.runs import store
+from disbench.benchmark.runs.store import Cell, CellFile, Status, told
+from disbench.benchmark.sweep.saving import load_state
+from disbench.errors import UsageError
+from disbench.files import not_linked, plain
+from disbench.models.checkpoint import Checkpoint, load_checkpoint
+
+OF_STATE = ("state.pt", "metrics.jsonl")
+OF_CHECKPOINT = ("checkpoint.pt", "codes.npz", "scores.json")
+PICTURES = ("traversal.png", "traversal.gif", "reconstructions.png", "categories.png", "output.txt")
+
+
+def renew(folder: Path) -> None:
+    """Sets aside what a sweep makes again anyway and cannot, since it is damaged or no file.
+
+    Args:
+        folder: of a cell that this process holds.
+    """
+    for name, read in (("status.json", Status.load), ("scores.json", store.load_scores)):
+        _aside_if(folder / name, lambda read=read: read(folder))  # type: ignore[misc]
+    for name in ("codes.npz", *PICTURES):
+        _aside_if(folder / name, lambda name=name: _check_file(folder / name))  # type: ignore[misc]
+
+
+def mend(folder: Path, cell: Cell) -> None:
+    """Sets aside what the training of a cell cannot go on from; it begins again where that is so.
+
+    Args:
+        folder: of a cell that is not done and that this process holds.
+        cell: the cell.
+    """
+    if _aside_if(folder / "cell.json", lambda: CellFile.read(folder)):
+        # without it nobody knows what the others were made with
+        _aside(folder, (*OF_STATE, *OF_CHECKPOINT), "it belongs to a cell.json that cannot be read")
+    checkpoint, state, journal = (folder / name for name in ("checkpoint.pt", "state.pt", "metrics.jsonl"))
+    if _exists(checkpoint):
+        if _aside_if(checkpoint, lambda: load_own(folder, cell).build()):
+            _aside(folder, (*OF_STATE, *OF_CHECKPOINT), "it belongs to a checkpoint that cannot be used")
+    elif _exists(state) and _aside_if(state, lambda: load_state(state)):
+        _aside(folder, OF_STATE, "it belongs to a state that cannot be used")
+    elif _aside_if(journal, lambda: store.read_lines(journal)):
+        _aside(folder, OF_STATE, "its steps are not in the journal")
+
+
+def load_own(folder: Path, cell: Cell) -> Checkpoint:
+    """The checkpoint in a cell's folder.
+
+    Raises:
+        UsageError: it is damaged, or that of another cell.
+    """
+    path = not_linked(folder / "checkpoint.pt")
+    try:
+        checkpoint = load_checkpoint(path)
+    except UsageError as error:
+        raise UsageError(f"{path} is no checkpoint that can be read ({error}); {store.RETRY}.") from None
+    own = (cell.method, plain(cell.config), cell.dataset.plain(), cell.seed)
+    found = (checkpoint.method, plain(checkpoint.config), dict(checkpoint.dataset), checkpoint.seed)
+    if own != found:
+        raise UsageError(f"{path} is the checkpoint of another seed or of other settings; {store.RETRY}.")
+    return checkpoint
+
+
+def _aside_if(path: Path, read: Callable[[], object]) -> bool:
+    """Sets a file aside if `read` says that it cannot be used.
+
+    Raises:
+        OSError: it cannot even be opened.
+    """
+    if not _exists(path):
+        return False
+    if path.is_file() and not path.is_symlink():
+        # where a right or the disk is missing, the content is not to blame: this raises
+        with open(path, "rb") as file:
+            file.read(1)
+    why = told(read, None)[1]
+    if why:
+        store.set_aside(path, why)
+    return bool(why)
+
+
+def _aside(folder: Path, names: tuple[str, ...], why: str) -> None:
+    for name in names:
+        store.set_aside(folder / name, why)
+
+
+def _exists(path: Path) -> bool:
+    return path.exists() or path.is_symlink()
+
+
+def _check_file(path: Path) -> None:
+    if not_linked(path).is_dir():
+        raise UsageError(f"{path} is a folder in place of a file.")
