@@ -18,22 +18,23 @@ from numpy.typing import ArrayLike
 from disbench import models, plugins
 from disbench.benchmark.runs import store
 from disbench.benchmark.runs.rows import gather, score_rows
-from disbench.benchmark.scoring import plans, sources
+from disbench.benchmark.scoring import decoders, judged, plans, sources
 from disbench.benchmark.scoring.entries import ScoreEntry
+from disbench.benchmark.scoring.trained import one_thread
 from disbench.benchmark.sweep import dask, plan, progress, stop, workers
 from disbench.benchmark.sweep.forecast import Forecast
 from disbench.benchmark.sweep.forecast import forecast as forecast_of
 from disbench.benchmark.sweep.request import Names, PathLike, Request, several
 from disbench.benchmark.training import gpu
 from disbench.console import say
-from disbench.errors import UsageError, argument, unknown
+from disbench.errors import UsageError, argument, spelled, unknown
 
 if TYPE_CHECKING:
     import pandas as pd
     import torch
     from rich.console import Console
 
-__all__ = ["Forecast", "Request", "Run", "Scored", "forecast", "load", "run", "score", "score_all"]
+__all__ = ["Forecast", "Request", "Run", "Scored", "forecast", "judge", "load", "run", "score", "score_all"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -73,6 +74,53 @@ class Run:
         from disbench import leaderboards
 
         return leaderboards.leaderboard(self.scores())
+
+    def rescore(
+        self,
+        metrics: Names = "",
+        *,
+        jobs: int = 1,
+        device: str = "cpu",
+        data_dir: PathLike | None = None,
+        plugin: PathLike | Sequence[PathLike] = (),
+        console: Console | None = None,
+    ) -> Mapping[str, int]:
+        """Scores the trained seeds by further metrics, from their saved codes where these are there.
+
+        Args:
+            metrics: names, optionally with a preset ("dci:ibgan"); default: those of the protocol.
+            jobs: seeds at a time, each in a process of its own (0: one per core).
+            device: device of the models whose codes are missing: "auto", "cpu" or "cuda".
+            data_dir: folder of the data sets (default: $DISBENCH_DATA, or else the user's cache folder).
+            plugin: Python files with your own methods, metrics or data sets.
+            console: rich console that says why a score is missing (default: nothing is printed).
+
+        Returns:
+            How many seeds were "scored", how many were "known" already, and how many were "busy", in another
+            process.
+
+        Raises:
+            UsageError: an unknown metric, no trained seed, or data that are missing.
+        """
+        from rich.console import Console
+
+        from disbench.benchmark.scoring.plans import of_one_model
+        from disbench.benchmark.sweep.rescore import rescore
+
+        for path in several(plugin):
+            plugins.load(path)
+        text = ",".join(map(str, several(metrics)))
+        told = console or Console(quiet=True)
+        with progress.counted(told) as count:
+            return rescore(
+                self.path,
+                of_one_model(text) if text else (),
+                jobs,
+                device,
+                None if data_dir is None else Path(data_dir),
+                lambda sentence: say(told, sentence),
+                count,
+            )
 
     def select(
         self,
@@ -442,6 +490,113 @@ def score_all(
             early=None if console is None else lambda e: say(console, f"{e.metric}: {e.number()}"),
         )
     return [Scored(one, tuple(entries)) for one, entries in zip(opened, scores, strict=True)]
+
+
+@dataclass(frozen=True)
+class JudgedGenerator:
+    """A generator with all that was measured on its pictures.
+
+    Attributes:
+        opened: the generator, its data, and the assumptions about it.
+        judged: quality of its pictures, and disentanglement of its codes.
+    """
+
+    opened: decoders.OpenedGenerator
+    judged: judged.Judged
+
+    @property
+    def assumed(self) -> tuple[str, ...]:
+        """Sentences about what was detected or assumed."""
+        return tuple(spelled(note) for note in self.opened.notes)
+
+    def plain(self, spell: Callable[[str], str] = str) -> dict[str, object]:
+        """Everything as plain values, as `disbench score --generator --json` prints it."""
+        notes = [spelled(note, spell) for note in self.opened.notes]
+        return {
+            **self.opened.head,
+            "data": self.opened.data.name,
+            "assumed": notes,
+            **self.judged.plain(spell),
+        }
+
+
+def judge(
+    source: PathLike,
+    *,
+    metrics: Names = "",
+    dataset: str = "",
+    pictures: int = judged.PICTURES,
+    features: PathLike | None = None,
+    latents: int | None = None,
+    prior: str = "normal",
+    method: str = "",
+    config: str = "",
+    settings: Mapping[str, object] | None = None,
+    size: int | None = None,
+    output: str = "",
+    device: str = "auto",
+    data_dir: PathLike | None = None,
+    plugin: PathLike | Sequence[PathLike] = (),
+    console: Console | None = None,
+) -> JudgedGenerator:
+    """Judges a generator: the quality of its pictures, and how well its codes are the factors.
+
+    Args:
+        source: `checkpoint.pt` of a run, or a decoder (torch.export, TorchScript, ONNX), or a state dict with
+            `method`.
+        metrics: names of metrics of disentanglement, optionally with a preset; default: the protocol's, or
+            else some quick ones.
+        dataset: data set whose pictures it should draw, unless the file names it.
+        pictures: number of pictures.
+        features: file of a network that gives features of images, for FID and others (default: the frozen
+            classifier of labelled data).
+        latents: number of latents that a decoder takes, unless its file says so.
+        prior: of these latents: "normal", N(0, 1), or "uniform", U(-1, 1).
+        method: disbench method to which a state dict belongs.
+        config: named config of the method (default: paper).
+        settings: changes to the settings of the method.
+        size: image size in pixels (default: the data set's).
+        output: output of a decoder that is the pictures: a name or a number.
+        device: "auto", "cpu" or "cuda", for a checkpoint.
+        data_dir: folder of the data sets (default: $DISBENCH_DATA, or else the user's cache folder).
+        plugin: Python files with your own methods, metrics or data sets.
+        console: rich console that shows the progress (default: nothing is printed).
+
+    Raises:
+        UsageError: no generator, unknown names, or data by which no picture can be judged.
+    """
+    from rich.console import Console
+
+    for path in several(plugin):
+        plugins.load(path)
+    if pictures < judged.FEWEST:
+        raise UsageError(
+            f"{argument('pictures')} {pictures} was given; give {judged.FEWEST} or more, such as 10,000."
+        )
+    folder = None if data_dir is None else Path(data_dir)
+    options = sources.SourceOptions(
+        dataset=dataset,
+        method=method,
+        config=config,
+        changes=settings or {},
+        wanted=sources.Wanted(size=size, output=output),
+        device=device,
+        data_dir=folder,
+    )
+    opened = decoders.open_generator(Path(source), options, decoders.Latents(latents, prior))
+    choices = sources.choose_for(opened.protocol, ",".join(map(str, several(metrics))))
+    with progress.counted(console or Console(quiet=True)) as count, one_thread():
+        found = judged.judge(
+            opened.generator,
+            opened.data,
+            choices,
+            n=pictures,
+            features=None if features is None else Path(features),
+            data_dir=folder,
+            progress=count,
+            jobs=-1,
+        )
+    return JudgedGenerator(opened, found)
 
 
 def load(

@@ -33,11 +33,12 @@ GRID = (3, 6, 40, 32, 32)
 
 TAKES = {
     "table": "codes (n, d) and factors (n, k) of any rows",
-    "sampling": "codes of a complete factor grid, since it holds factors fixed",
+    "sampling": "codes of a complete factor grid, since it holds factors fixed, or of values that occur",
     "unsupervised": "codes (n, d) alone",
     "posterior": "mean and log-variance (n, d) of the encoder's Gaussian, and factors (n, k)",
     "models": "several trainings: their codes of the same rows, or their encoders and generators",
     "clustering": "a table of counts: generated images of each latent category by the class of a classifier",
+    "reconstruction": "images, and what a decoder makes of their codes",
 }
 
 
@@ -138,7 +139,54 @@ def pictures() -> dict[str, bytes]:
     from disbench.leaderboards import results
 
     paths = {name: results.FOLDER / name / results.PICTURE for name in results.names()}
-    return {f"results/{name}.png": path.read_bytes() for name, path in paths.items() if path.is_file()}
+    kept = {f"results/{name}.png": path.read_bytes() for name, path in paths.items() if path.is_file()}
+    return {**kept, **certainty()}
+
+
+def certainty() -> dict[str, bytes]:
+    """The pictures of what-a-score-means.md, from docs/measured.toml."""
+    import matplotlib as mpl
+    import numpy as np
+    from matplotlib.figure import Figure
+
+    from disbench.leaderboards import plots
+
+    known = tomllib.loads((HERE / "measured.toml").read_text("utf-8"))["certainty"]
+    places = np.arange(len(known))
+
+    def column(name: str) -> list[float]:
+        return [values[name] for values in known.values()]
+
+    def picture(axis: Any, figure: Figure, label: str) -> bytes:
+        axis.set_yticks(places, list(known))
+        axis.tick_params(axis="y", length=0)
+        axis.set_ylim(len(known) - 0.5, -0.5)
+        axis.grid(axis="x")
+        axis.set_xlabel(label)
+        figure.legend(loc="outside upper left", ncols=4)
+        return plots.render(figure, "png")
+
+    with mpl.rc_context(plots.STYLE):
+        figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+        axis = figure.subplots()
+        fresh = [max(float(np.std(values["fresh"], ddof=1)), 1e-5) for values in known.values()]
+        told = [max(spread, 1e-5) for spread in column("spread")]
+        axis.hlines(places, np.minimum(fresh, told), np.maximum(fresh, told), color=plots.QUIET)
+        axis.plot(fresh, places, "o", color=plots.COLOURS[0], label="of 20 fresh draws")
+        axis.plot(told, places, "D", color=plots.COLOURS[1], label="told beside one score")
+        axis.set_xscale("log")
+        axis.set_xlim(7e-6, 0.03)
+        axis.set_xticks([1e-5, 1e-4, 1e-3, 1e-2], ["0", "0.0001", "0.001", "0.01"])
+        spread = picture(axis, figure, "standard deviation over draws, on a scale of logarithms")
+        figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+        axis = figure.subplots()
+        axis.hlines(places, column("chance"), column("score"), color=plots.GRID, linewidth=3)
+        axis.plot(column("chance"), places, "|", color=plots.INK, markersize=12, label="by chance")
+        axis.plot(column("noise"), places, "o", color=plots.COLOURS[0], fillstyle="none", label="noise")
+        axis.plot(column("score"), places, "o", color=plots.COLOURS[0], label="blurred codes")
+        axis.axvline(1, color=plots.QUIET, linestyle="--", linewidth=1, label="perfect")
+        chance = picture(axis, figure, "score")
+    return {"spread.png": spread, "chance.png": chance}
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -387,6 +435,7 @@ def metrics_index() -> str:
 
 def metric_page(name: str) -> str:
     from disbench import metrics
+    from disbench.metrics.registry import OF_CODES
 
     metric = metrics.get(name)
     module = sys.modules[metric.fn.__module__]
@@ -396,7 +445,7 @@ def metric_page(name: str) -> str:
         ["takes", TAKES[metric.kind]],
         ["good is", "high" if metric.higher_is_better else "low"],
         ["score at chance", metric.chance or "has no fixed value: see the traps"],
-        ["changes with", dependence(metric) if metric.kind != "clustering" else "–"],
+        ["changes with", dependence(metric) if metric.kind in OF_CODES else "–"],
         ["continuous factors", of_numbers(metric)],
         ["paper", linked(metric.paper)],
         ["default preset", f"`{metric.default_preset}`"],
@@ -469,7 +518,7 @@ def images(metric: Metric) -> str:
     """How many images the default preset asks for, on dSprites' grid."""
     import numpy as np
 
-    from disbench.benchmark.scoring.draws import TEST_ROWS, TRAIN_ROWS
+    from disbench.benchmark.scoring.draws import PICTURES, TEST_ROWS, TRAIN_ROWS
 
     if metric.kind == "sampling":
         return f"{len(metric.rows(GRID, np.random.default_rng(0))):,} draws on dSprites, each image once"
@@ -477,6 +526,8 @@ def images(metric: Metric) -> str:
         return "by each of M models those of the M - 1 other generators, see the variants"
     if metric.kind in ("table", "unsupervised", "posterior"):
         return f"{TRAIN_ROWS + TEST_ROWS:,} rows"
+    if metric.kind == "reconstruction":
+        return f"{PICTURES:,} rows, and decoded again"
     return "none: it looks at generated images" if metric.kind == "clustering" else "all that are given"
 
 
@@ -566,12 +617,16 @@ def protocols_page() -> str:
 
     text = [
         "# Protocols\n\nA protocol fixes what must be equal for all rows of a leaderboard: data set, image "
-        "size, networks, budget, and the metrics with their presets. `--protocol NAME` chooses one.\n"
+        "size, networks, budget, and the metrics with their presets. `--protocol NAME` chooses one.\n\n"
+        "A protocol has a version. `--protocol mini` takes the newest, `--protocol mini-v1` the first. "
+        "Results carry the version (`mini-v1`), and a digest of all that decides the number: content of the "
+        "data, nets, settings, and the settings and versions of the metrics. Numbers of different digests "
+        "never share a row. A result under a bare `mini` is from before there were versions.\n"
     ]
     for name in protocols.names():
         p = protocols.get(name)
         size = f" at {p.size}x{p.size} pixels" if p.size else ""
-        text.append(f"## {name}\n\n{p.summary[0].upper()}{p.summary[1:]}.\n")
+        text.append(f"## {name}\n\nVersion {p.version}: {p.summary}.\n")
         if not p.meaningful:
             text.append("**Its scores mean nothing**, as every table of them says.\n")
         text.append(f"`{p.dataset}`{size}, each method's config `{p.config}`.\n")

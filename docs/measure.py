@@ -1,4 +1,5 @@
-"""What the metrics say of representations whose faults are known: the tables of which-metric.md.
+"""What the metrics say of representations whose faults are known: the tables of which-metric.md, and the
+pictures of what-a-score-means.md.
 
 python docs/measure.py          # writes docs/measured.toml, a few minutes on one core
 """
@@ -12,6 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from disbench import metrics
+from disbench.benchmark.datasets import Dataset
+from disbench.benchmark.protocols import MetricChoice
+from disbench.benchmark.scoring import scoring, tables
+from disbench.benchmark.scoring.plans import BY_COST
 
 Floats = NDArray[np.float64]
 
@@ -106,6 +111,30 @@ def sensitivity(ns: Sequence[int] = (300, 1_000, 10_000)) -> list[list[float]]:
     return rows
 
 
+def certainty(draws: int = 20) -> dict[str, dict[str, object]]:
+    """Of blurred codes of dSprites' grid: the scores of fresh draws, and the spread and chance of the first.
+
+    Of codes that are noise, the score and the chance.
+    """
+    sizes = (3, 6, 40, 32, 32)
+    rows, rng = np.arange(np.prod(sizes)), np.random.default_rng(0)
+    data = Dataset("dsprites", "", tables.NoImages(len(rows)), ("s", "z", "o", "x", "y"), sizes)
+    factors = data.grid.factors(rows)
+    blurred = (factors - factors.mean(0)) / factors.std(0) + 0.7 * rng.normal(size=factors.shape)
+    sources = [tables.Stored(codes, rows) for codes in (blurred, rng.normal(size=factors.shape))]
+    found: dict[str, dict[str, object]] = {}
+    for name, preset in COLUMNS.items():
+        choice = MetricChoice(name=name, preset=preset or None).resolved()
+        (known,) = scoring.score(sources[0], data, [choice], draws=BY_COST)
+        (fresh,) = scoring.score(sources[0], data, [choice], draws=draws)
+        (noise,) = scoring.score(sources[1], data, [choice], draws=BY_COST)
+        numbers = {"score": known.score, "spread": known.std, "chance": known.shuffled.mean}
+        numbers |= {"chance_spread": known.shuffled.std, "noise": noise.score}
+        found[name] = {key: round(value, 5) for key, value in numbers.items()}
+        found[name]["fresh"] = [round(score, 5) for score in fresh.draws.scores]
+    return found
+
+
 def main() -> None:
     lines = ["# Written by docs/measure.py.", "[scores]"]
     for what, codes in representations().items():
@@ -114,7 +143,11 @@ def main() -> None:
         print(lines[-1], flush=True)
     lines += ["", "[mig]  # bins, rows, perfect, one stray row, the same in quantile bins, noise", "rows = ["]
     lines += [f"  {row}," for row in sensitivity()]
-    text = "\n".join([*lines, "]"]) + "\n"
+    lines += ["]", "", "[certainty]  # of blurred codes of dSprites, see `certainty`"]
+    for name, numbers in certainty().items():
+        lines.append(f"{name} = {{ {', '.join(f'{key} = {value}' for key, value in numbers.items())} }}")
+        print(lines[-1], flush=True)
+    text = "\n".join(lines) + "\n"
     Path(__file__).with_name("measured.toml").write_text(text, "utf-8")
 
 

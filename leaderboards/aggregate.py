@@ -37,6 +37,7 @@ SEED = [
     "folder",
     "chosen_by",
     *MEASURED,
+    "digest",
 ]
 # Beside `BY`, the columns of a leaderboard.
 COLUMNS = [
@@ -62,6 +63,7 @@ COLUMNS = [
     "reason",
 ]
 DDOF = 1
+UNRECORDED = "unrecorded"
 # With fewer scores, the interquartile mean leaves none out.
 FEWEST = 4
 
@@ -89,16 +91,18 @@ def scores(rows: Iterable[Mapping[str, object]]) -> pd.DataFrame:
     metric_settings (every setting of the metric, as JSON), config (name of the method's config), changed
     (settings that differ from that config, as JSON), version of disbench, trained (how seeds trained
     together, "" if that was not recorded), kernels (of the CPU: "portable" or "native", with what the user
-    has set; None on a GPU), plugin (the file of a plug-in's method, with a SHA-256), run, folder and
+    has set; None on a GPU), plugin (the file of a plug-in's method, with a SHA-256), run, folder,
     chosen_by: where this model was chosen without labels, by which metrics and of how many models, as JSON
-    such as {"udr:dlib": 8}, else {}. Of the score are known: spread, its standard deviation over draws of
-    the metric; chance, the mean score of the same codes with shuffled factors; perfect, the score of perfect
-    codes; beside, the score with other codes, and beside_live, how many codes count there.
+    such as {"udr:dlib": 8}, else {}; and digest: of everything that decides the score beside the seed, "" if
+    that was not recorded. Of the score are known: spread, its standard deviation over draws of the metric;
+    chance, the mean score of the same codes with shuffled factors; perfect, the score of perfect codes;
+    beside, the score with other codes, and beside_live, how many codes count there.
     """
     frame = pd.DataFrame(list(rows), columns=[*BY, *SEED])
     for column in ("score", "seconds", *MEASURED):
         frame[column] = pd.to_numeric(frame[column]).astype(float)
     frame["trained"] = [text if isinstance(text, str) else "" for text in frame["trained"]]
+    frame["digest"] = [text if isinstance(text, str) else "" for text in frame["digest"]]
     frame["chosen_by"] = [text if isinstance(text, str) else "{}" for text in frame["chosen_by"]]
     return ordered(frame)
 
@@ -113,6 +117,41 @@ def ordered(frame: pd.DataFrame) -> pd.DataFrame:
         return texts.map({text: labels.by_value(text) for text in texts.unique()})
 
     return frame.sort_values([*BY, "seed", "run"], kind="stable", ignore_index=True, key=key)
+
+
+def set_apart(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with the digests of scores in `cell` where rows that agree in `BY` have several.
+
+    Scores of different digests are then never averaged: nothing else would tell their rows apart. Scores
+    of a metric in several versions are set apart too, whatever else differs.
+
+    Args:
+        frame: a per-seed frame, perhaps of several runs.
+    """
+    scored = frame["score"].notna()
+    digests = frame["digest"].where(scored)
+    several = digests.groupby([frame[column] for column in BY], dropna=False).transform("nunique") > 1
+    versions = pd.Series([_version(text) for text in frame["metric_settings"]], index=frame.index)
+    versions = versions.where(scored)
+    mixed = versions.groupby([frame["metric"], frame["preset"]]).transform("nunique") > 1
+    marks = [
+        ", ".join(
+            [*([digest[:8] or UNRECORDED] if one else []), *([f"version {version:g}"] if other else [])]
+        )
+        for digest, version, one, other in zip(
+            frame["digest"], versions, several & scored, mixed & scored, strict=True
+        )
+    ]
+    cells = [
+        cell + (labels.APART + mark if mark else "") for cell, mark in zip(frame["cell"], marks, strict=True)
+    ]
+    return frame.assign(cell=cells)
+
+
+def _version(metric_settings: object) -> int:
+    """The version of the metric behind a score, which its settings name from the second on."""
+    found = json.loads(metric_settings) if isinstance(metric_settings, str) else {}
+    return int(found.get("version", 1))
 
 
 def deduplicated(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[Repeated]]:
@@ -173,6 +212,10 @@ def differences(frame: pd.DataFrame) -> list[str]:
             names = [name for name in {**one, **other} if one.get(name) != other.get(name)]
             values_of = ", ".join(f"{name} {one.get(name)} and {other.get(name)}" for name in names)
             different.append(f"settings of {judged} ({values_of})")
+    apart = frame[frame["cell"].str.contains(labels.APART, regex=False)]
+    for label, group in apart.groupby(labels.labels(apart)):
+        marks = sorted({cell.partition(labels.APART)[2] for cell in group["cell"]})
+        different.append(f"digests of {label} ({' and '.join(marks)})")
     seeds = ["dataset", "cell", "seed"]
     # A failed seed has a row for every metric of its protocol, without a score that could be compared.
     scored = frame[frame.groupby(seeds)["score"].transform("count") > 0]
@@ -180,7 +223,8 @@ def differences(frame: pd.DataFrame) -> list[str]:
         if group["preset"].nunique() < 2:
             continue
         presets = {tuple(sorted(set(cell["preset"]))) for _, cell in group.groupby(seeds)}
-        if len(presets) > 1 and len(protocols) <= 1:
+        # a preset that all have is in rows of its own
+        if not set.intersection(*map(set, presets)) and len(protocols) <= 1:
             named = " and ".join(", ".join(names) for names in sorted(presets))
             different.append(f"presets of {metric} ({named})")
     versions = values("version", frame)
@@ -234,20 +278,26 @@ def leaderboard(frame: pd.DataFrame, by: Sequence[str] = tuple(BY)) -> pd.DataFr
 
     Args:
         frame: per-seed rows, see `scores`.
-        by: columns to group by, always with metric and preset; the other columns are pooled.
+        by: columns to group by, always with metric and preset; the other columns are pooled. Beside `BY`, a
+            column that the frame has in addition, such as a setting.
 
     Raises:
         UsageError: an unknown column, or metrics that would be averaged.
     """
+    known = [*BY, *(str(column) for column in frame if column not in (*BY, *SEED))]
     for column in by:
-        if column not in BY:
-            raise unknown("column", column, BY)
+        if column not in known:
+            raise unknown("column", column, known)
     if not {"metric", "preset"} <= set(by):
         raise UsageError(
             f"{argument('by')} {','.join(by)} would average different metrics; "
             "it must name metric and preset."
         )
-    by = [column for column in BY if column in by]
+    if "cell" not in by:
+        # digests are not pooled with the trainings
+        marks = [cell.partition(labels.APART)[2] for cell in frame["cell"]]
+        by, frame = ([*by, "cell"], frame.assign(cell=marks)) if any(marks) else (by, frame)
+    by = [column for column in known if column in by]
     rows = []
     for key, group in frame.groupby(by, sort=False, dropna=False):
         scored = group[group["score"].notna()]

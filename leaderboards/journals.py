@@ -40,6 +40,28 @@ def _places(journals: pd.DataFrame) -> list[tuple[str, str]]:
     return list(zip(journals["dataset"], journals["protocol"], strict=True))
 
 
+def last_values(journals: pd.DataFrame, quantity: str) -> pd.DataFrame:
+    """The value of a quantity at the end of each training: the mean over the last tenth of its steps.
+
+    One logged step is of one batch, and too noisy to compare.
+
+    Args:
+        journals: logged values.
+        quantity: one with a single value per step.
+
+    Returns:
+        One row per seed: `labels.TRAINING`, seed, value.
+    """
+    keys, rows = [*labels.TRAINING, "seed"], []
+    for key, group in journals[journals["quantity"] == quantity].groupby(keys, dropna=False, sort=False):
+        steps = np.concatenate(group["steps"].to_list())
+        values = np.concatenate([values[:, 0] for values in group["values"]])
+        steps, values = steps[~np.isnan(values)], values[~np.isnan(values)]
+        if len(steps):
+            rows.append([*key, values[steps > 0.9 * steps.max()].mean()])
+    return pd.DataFrame(rows, columns=[*keys, "value"])
+
+
 def by_rank(journals: pd.DataFrame) -> tuple[Floats, Floats]:
     """The logged values of a quantity, with the latents of each seed sorted by their last values.
 

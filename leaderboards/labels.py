@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 # What tells two trainings apart: rows that agree in all of these may differ in the seed alone.
 TRAINING = ("dataset", "protocol", "method", "variant", "settings", "cell")
 SPLIT = ":imbalanced-"
+# Between the hash of a training and a digest, where the scores of one training have several.
+APART = "/"
 NUMBER = re.compile(r"\d+(?:\.\d+)?(?:e[-+]\d+)?")
 
 K = TypeVar("K", bound=Hashable)
@@ -43,6 +45,11 @@ def metric(name: object, preset: object) -> str:
 def folder(label: str, cell: str) -> str:
     """The folder of a training within a run: "betavae-1a2b3c4d"."""
     return f"{label}-{cell}"
+
+
+def cell_of(cell: str) -> str:
+    """The hash of a training, without the digest that `aggregate.set_apart` may have added."""
+    return cell.partition(APART)[0]
 
 
 def split_folder(name: str) -> tuple[str, str]:

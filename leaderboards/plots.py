@@ -26,7 +26,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 from numpy.typing import NDArray
 
 from disbench.errors import UsageError
-from disbench.leaderboards import aggregate, journals, labels
+from disbench.leaderboards import aggregate, journals, labels, published
 from disbench.texts import clean, clean_lines
 
 Floats = NDArray[np.float64]
@@ -285,12 +285,15 @@ def swarm(values: Floats, near: float, step: float, most: float) -> Floats:
 
 
 @mpl.rc_context(STYLE)
-def sweep(frame: pd.DataFrame, field: str) -> Figure:
+def sweep(frame: pd.DataFrame, field: str, what: str = "score") -> Figure:
     """The score against a setting: dots are seeds, lines join medians; a panel per data set and metric.
+
+    Published numbers of these methods along this setting are stars, hollow if they were measured otherwise.
 
     Args:
         frame: per-seed rows with `name`, the name of the line, and `value`, the value of the setting.
         field: name of the setting.
+        what: what the values on the y axis are.
 
     Raises:
         UsageError: no score, or one value only.
@@ -309,7 +312,7 @@ def sweep(frame: pd.DataFrame, field: str) -> Figure:
     columns = min(2, len(panels))
     rows = math.ceil(len(panels) / columns)
     figure = Figure(figsize=(4.8 * columns + 1.2, 3.3 * rows + 0.4), layout="constrained")
-    logarithmic = numeric and order[0] > 0 and order[-1] / order[0] >= 20
+    logarithmic = numeric and order[0] > 0 and order[-1] / order[0] >= 10
     for axis, group, title in zip(
         _grid(figure, len(panels), columns), panels.values(), _titles(panels), strict=True
     ):
@@ -334,14 +337,106 @@ def sweep(frame: pd.DataFrame, field: str) -> Figure:
         axis.set_title(title, loc="left")
         axis.set_xlabel(field)
         better = "higher" if group["higher_is_better"].iloc[0] else "lower"
-        axis.set_ylabel(f"score ({better} is better)")
+        axis.set_ylabel(f"{what} ({better} is better)")
         axis.grid()
     handles = [
         Line2D([], [], **_style(i)._asdict(), markersize=4, label=_wrapped(name, 40))
         for i, name in enumerate(names)
     ]
+    if numeric:
+        handles += _published(figure, panels, field)
     figure.legend(handles=handles, loc="outside lower center", ncols=min(3, len(names)))
     return figure
+
+
+def _published(figure: Figure, panels: dict[Panel, pd.DataFrame], field: str) -> list[Line2D]:
+    """Draws the published numbers along a setting into the panels; returns their entries in the legend."""
+    handles: dict[str, Line2D] = {}
+    for axis, (panel, group) in zip(figure.axes, panels.items(), strict=False):
+        for number in published.along(group["method"].unique(), field, panel.metric, panel.dataset):
+            alike = (number.preset, f"{number.dataset}-{number.size}") == (panel.preset, panel.dataset)
+            told = f"published: {number.method}, {number.preset or 'preset not stated'}, {number.size} pixels"
+            source = f"{told} ({number.authors.partition(',')[0]} et al., {number.venue}, {number.table})"
+            look: dict[str, Any] = {"color": INK, "marker": "*", "markersize": 9, "linestyle": "none"}
+            look |= {"markerfacecolor": INK if alike else "none"}
+            axis.plot([number.settings[field]], [float(number.value)], **look)
+            label = _wrapped(source + ("" if alike else ", measured otherwise"), 60, 3)
+            handles.setdefault(label, Line2D([], [], **look, label=label))
+    return list(handles.values())
+
+
+@mpl.rc_context(STYLE)
+def frontier(frame: pd.DataFrame, quantity: str, title: str) -> Figure:
+    """Scores against a quantity of which less is better, such as the reconstruction; a panel per metric.
+
+    A diamond is the mean over the seeds of a setting, with its name, and the dots are its seeds. A line joins
+    the settings that no other one beats in both means.
+
+    Args:
+        frame: per-seed rows of one method with `quantity`, the value, and `point`, the name of the setting.
+        quantity: name of the quantity.
+        title: name of the method.
+
+    Raises:
+        UsageError: fewer than two settings with scores and the quantity.
+    """
+    frame = frame[frame["score"].notna() & frame["quantity"].notna()]
+    if frame["point"].nunique() < 2:
+        raise UsageError(
+            f"{title} has fewer than two settings with scores and {quantity}, so there is no frontier."
+        )
+    panels = _groups(frame)
+    columns = min(2, len(panels))
+    rows = math.ceil(len(panels) / columns)
+    figure = Figure(figsize=(4.8 * columns + 0.6, 3.5 * rows + 0.5), layout="constrained")
+    n = frame.groupby("point")["seed"].nunique()
+    seeds = f"{n.min()}" if n.nunique() == 1 else f"{n.min()} to {n.max()}"
+    figure.suptitle(f"{title}: {quantity} against scores, {len(n)} settings of {seeds} seeds")
+    for axis, group, name in zip(
+        _grid(figure, len(panels), columns), panels.values(), _titles(panels), strict=True
+    ):
+        higher = bool(group["higher_is_better"].iloc[0])
+        means = group.groupby("point", sort=False)[["quantity", "score"]].mean()
+        best = undominated(means.to_numpy(float), higher)
+        axis.plot(group["quantity"], group["score"], "o", color=COLOURS[0], markersize=3.5, alpha=0.35)
+        colours = [COLOURS[1] if on else QUIET for on in best]
+        axis.scatter(means["quantity"], means["score"], c=colours, marker="D", s=22, zorder=3)
+        line = means[best].sort_values("quantity")
+        axis.plot(line["quantity"], line["score"], color=COLOURS[1])
+        # neighbours have their names in turns at the four corners
+        for i, (point, (x, y)) in enumerate(means.sort_values("quantity").iterrows()):
+            side, height = (("left", 4), ("right", -9), ("left", -9), ("right", 4))[i % 4]
+            place, name_of = (4 if side == "left" else -4, height), _wrapped(str(point), 18)
+            axis.annotate(name_of, (x, y), xytext=place, textcoords="offset points", fontsize=7, ha=side)
+        axis.set_title(name, loc="left")
+        axis.set_xlabel(f"{quantity} (lower is better)")
+        axis.set_ylabel(f"score ({'higher' if higher else 'lower'} is better)")
+        axis.xaxis.set_major_locator(MaxNLocator(5))
+        axis.margins(0.12)
+        axis.grid()
+    handles = [
+        Line2D([], [], color=COLOURS[0], marker="o", markersize=3.5, linestyle="none", label="a seed"),
+        Line2D([], [], color=QUIET, marker="D", markersize=4.5, linestyle="none", label="mean of a setting"),
+        Line2D([], [], color=COLOURS[1], marker="D", markersize=4.5, label="beaten by no other in both"),
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=3)
+    return figure
+
+
+def undominated(points: Floats, higher: bool) -> NDArray[np.bool_]:
+    """Whether no other point is as good in both coordinates and better in one.
+
+    Args:
+        points: (n, 2), less of the first is better.
+        higher: whether more of the second is better.
+
+    Returns:
+        (n,)
+    """
+    cost = points * [1.0, -1.0 if higher else 1.0]
+    no_worse = np.all(cost[None] <= cost[:, None], axis=2)
+    better = np.any(cost[None] < cost[:, None], axis=2)
+    return ~np.asarray(np.any(no_worse & better, axis=1), bool)
 
 
 class Style(NamedTuple):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Annotated, Literal
 
@@ -165,6 +165,27 @@ def _number(name: str, source: Publication, row: PrintedRow, metric: str, printe
         printed=printed,
         note=row.note,
     )
+
+
+def along(methods: Iterable[str], field: str, metric: str, dataset: str) -> list[Number]:
+    """The published numbers of rows that set one setting and no other, by the value of that setting.
+
+    Args:
+        methods: names of methods.
+        field: name of the setting.
+        metric: name of the metric.
+        dataset: data set as tables have it, such as "dsprites-32"; its size does not matter.
+    """
+    wanted = set(methods)
+    found = [
+        number
+        for name in names()
+        for number in get(name)
+        if set(number.settings) == {field}
+        and (number.method in wanted and number.metric == metric)
+        and dataset.rpartition("-")[0] == number.dataset
+    ]
+    return sorted(found, key=lambda number: (str(number.method), number.paper, number.settings[field]))
 
 
 @functools.cache

@@ -5,6 +5,7 @@ results/<name>/leaderboard.csv, leaderboard.md    one row per method and metric
                strip.png                          both as a picture
                pairs.csv                          pairs of methods, see `aggregate.improvements`
                provenance.json                    commands, protocol, data, versions, hardware, seconds
+               codes.json                         codes of the seeds, for later metrics, and their digests
 """
 
 from __future__ import annotations
@@ -48,6 +49,9 @@ def scores(path: Path) -> pd.DataFrame:
         if column not in text:
             # Saved before that was recorded, from methods of this package.
             text[column] = ""
+    if "digest" not in text:
+        # Saved before digests were.
+        text["digest"] = ""
     if "chosen_by" not in text:
         # Saved before choices without labels were recorded.
         text["chosen_by"] = "{}"

@@ -15,8 +15,16 @@ from disbench.leaderboards.aggregate import BY, DDOF, Repeated
 def leaderboard(board: pd.DataFrame) -> pd.DataFrame:
     """A leaderboard as texts: three decimals, "–" for a missing number, uninformative columns left out."""
     text = pd.DataFrame(index=board.index)
-    for column in [column for column in BY if column in board]:
-        text[column] = [str(value) if str(value) else "–" for value in board[column]]
+    # the columns that were grouped by come first
+    for column in board.columns[: board.columns.get_loc("n")]:
+        text[column] = [
+            "–"
+            if pd.isna(value) or not str(value)
+            else f"{value:g}"
+            if isinstance(value, float)
+            else str(value)
+            for value in board[column]
+        ]
     for column in ("n", "failed", "unscored"):
         text[column] = board[column].astype(str)
     for column in (

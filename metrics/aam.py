@@ -21,7 +21,14 @@ from disbench.metrics.arrays import Floats, Ints
 from disbench.metrics.registry import Score, metric
 
 
-@metric(paper="no paper", perfect=1.0, default="bins20", presets={"bins20": {}}, chance="0")
+@metric(
+    paper="no paper",
+    perfect=1.0,
+    default="bins20",
+    presets={"bins20": {}},
+    chance="0",
+    seconds=arrays.each(95),
+)
 def aam(
     codes: Floats,
     factors: Ints,

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
@@ -55,6 +56,16 @@ def work(n: int, d: int, values: int) -> float:
     return n / 15_000 * d / 10 * values / 113
 
 
+def each(code: float, pair: float = 0.0) -> Callable[[int, int, int, Mapping[str, object]], float]:
+    """The `seconds` of a metric that looks at each code, and each pair of codes, of each row once.
+
+    Args:
+        code: nanoseconds for a code of a row, the factors included.
+        pair: nanoseconds for a pair of codes of a row.
+    """
+    return lambda n, d, values, settings: n * (code * d + pair * d * d) * 1e-9
+
+
 def varying(columns: Array) -> Bools:
     """(d,) True for the columns with more than one value."""
     mask: Bools = (columns != columns[:1]).any(axis=0)
@@ -63,7 +74,20 @@ def varying(columns: Array) -> Bools:
 
 def relabel(factors: Array) -> Ints:
     """Each column's values replaced by their rank 0, 1, ... among the values that occur; same shape."""
-    return np.stack([np.unique(v, return_inverse=True)[1] for v in factors.T], axis=1)
+    ranks = np.empty(factors.shape, dtype=np.intp, order="F")
+    for rank, v in zip(ranks.T, factors.T, strict=True):
+        rank[:] = _ranks(v)
+    return ranks
+
+
+def _ranks(v: Array) -> Ints:
+    """(n,) The rank of each value among those that occur."""
+    if v.dtype.kind in "iu" and int(v.max()) - int(v.min()) < len(v):
+        # counting takes a tenth of the time of sorting
+        above: Ints = (v - v.min()).astype(np.intp)
+        rank: Ints = np.cumsum(np.bincount(above) > 0)[above] - 1
+        return rank
+    return np.unique(v, return_inverse=True)[1]
 
 
 def floor(information: Floats) -> Floats:

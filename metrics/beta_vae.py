@@ -42,32 +42,37 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
 
 from disbench.errors import UsageError, unknown
-from disbench.metrics import arrays, checks, voting
+from disbench.metrics import arrays, checks, logistic, voting
 from disbench.metrics.arrays import Floats, Ints
-from disbench.metrics.registry import EncodeRows, Grid, Score, as_grid, metric
+from disbench.metrics.occurring import Occurring
+from disbench.metrics.registry import EncodeRows, Score, Space, as_space, metric
 
 # a move by more standard deviations of the score than this, and by more than this, is told
 SPREADS, LEAST = 4, 0.01
 
 
 def draw(
-    grid: Grid, rng: np.random.Generator, batch: int, votes: int, eval_votes: int, pairs: str
+    grid: Space, rng: np.random.Generator, batch: int, votes: int, eval_votes: int, pairs: str
 ) -> tuple[Ints, Ints]:
     """(factor of each point (V,), rows (V, 2 * batch)): the first images of all pairs, then the second ones.
 
     Both images of a pair are drawn independently and can be the same one.
     """
     factor = voting.draw_factor(grid, rng, votes + eval_votes)
-    rows: Ints = rng.integers(len(grid), size=(votes + eval_votes, 2, batch))
-    like = {"own": rows[:, :1], "shared": rows[:, :1, :1]}
-    if pairs not in like:
-        raise unknown("pairs of beta_vae", pairs, like)
+    shape, values = (len(factor), 2, batch), {"own": batch, "shared": 1}
+    if pairs not in values:
+        raise unknown("pairs of beta_vae", pairs, values)
     held = factor[:, None, None]
-    rows = voting.hold(rows, grid, held, voting.value_of(like[pairs], grid, held))
+    if isinstance(grid, Occurring):
+        value = grid.value(rng, np.broadcast_to(held, (len(factor), 1, values[pairs])))
+        rows = voting.draw_held(grid, rng, held, value, shape)
+    else:
+        rows = rng.integers(len(grid), size=shape)
+        rows = voting.hold(rows, grid, held, voting.value_of(rows[:, :1, : values[pairs]], grid, held))
     return factor, rows.reshape(len(factor), 2 * batch)
 
 
-def rows(grid: Grid, rng: np.random.Generator, batch: int, votes: int, eval_votes: int, pairs: str) -> Ints:
+def rows(grid: Space, rng: np.random.Generator, batch: int, votes: int, eval_votes: int, pairs: str) -> Ints:
     """Row numbers in the order in which the metric asks for them."""
     return draw(grid, rng, batch, votes, eval_votes, pairs)[1].ravel()
 
@@ -78,6 +83,7 @@ def rows(grid: Grid, rng: np.random.Generator, batch: int, votes: int, eval_vote
     perfect=1.0,
     rows=rows,
     chance="1/k",
+    occurring=True,
     presets={
         # disentanglement_lib, config/unsupervised_study_v1
         "dlib": {},
@@ -91,7 +97,7 @@ def rows(grid: Grid, rng: np.random.Generator, batch: int, votes: int, eval_vote
 )
 def beta_vae(
     codes: Floats | EncodeRows,
-    grid: Grid | tuple[int, ...],
+    grid: Space | tuple[int, ...],
     *,
     rng: np.random.Generator,
     preset: str = "dlib",
@@ -108,7 +114,7 @@ def beta_vae(
 
     Args:
         codes: (N, d) over the whole grid, or a function of row numbers (m,) to codes (m, d).
-        grid: the factor sizes.
+        grid: the factor sizes, or the values that occur (`occurring`).
         rng: draws the factors and the rows.
         batch: pairs per point.
         votes: points to fit on.
@@ -130,9 +136,11 @@ def beta_vae(
         >>> beta_vae(0 * factors, (3, 4), rng=np.random.default_rng(0), **few).score
         0.5
     """
-    grid = as_grid("beta_vae", grid)
+    grid = as_space("beta_vae", grid)
     if batch < 1 or votes < 2 or eval_votes < 0:
         raise UsageError("beta_vae: needs batch of 1 or more, votes of 2 or more and eval_votes of 0 or more")
+    if solver not in ("lbfgs", "liblinear"):
+        raise unknown("solver of beta_vae", solver, ("lbfgs", "liblinear"))
     encode = voting.encoder("beta_vae", codes, grid)
     factor, drawn = draw(grid, rng, batch, votes, eval_votes, pairs)
     diff = np.concatenate(
@@ -152,7 +160,11 @@ def beta_vae(
     standard = arrays.ratio(diff, diff[fit].std(axis=0))
 
     def accuracies(points: Floats) -> tuple[float, float]:
-        classifier = _classifier(solver, max_iter).fit(points[fit], factor[fit])
+        if solver == "lbfgs":
+            model = logistic.Problem(points[fit], factor[fit]).solve(max_iter=max_iter)
+            return model.accuracy(points[fit], factor[fit]), model.accuracy(points[test], factor[test])
+        classifier = OneVsRestClassifier(LogisticRegression(solver="liblinear", max_iter=max_iter))
+        classifier.fit(points[fit], factor[fit])
         return classifier.score(points[fit], factor[fit]), classifier.score(points[test], factor[test])
 
     train, accuracy = accuracies(standard if standardise else diff)
@@ -182,11 +194,3 @@ def _moved(accuracy: float, standardised: float, points: int) -> tuple[str, ...]
         f"with standardised differences (standardise=True) it is {standardised:.3f}, not {accuracy:.3f}: "
         "this score depends on the unit of each code",
     )
-
-
-def _classifier(solver: str, max_iter: int) -> LogisticRegression | OneVsRestClassifier:
-    if solver == "lbfgs":
-        return LogisticRegression(max_iter=max_iter)
-    if solver == "liblinear":
-        return OneVsRestClassifier(LogisticRegression(solver="liblinear", max_iter=max_iter))
-    raise unknown("solver of beta_vae", solver, ("lbfgs", "liblinear"))

@@ -68,6 +68,17 @@ def check_codes(name: str, codes: object) -> Floats:
     return z
 
 
+def check_pixels(name: str, what: str, images: object) -> Floats:
+    """Images as finite floats (n, c, h, w)."""
+    x = as_array(images, f"{name}: {what}")
+    if x.ndim != 4 or 0 in x.shape or x.dtype.kind not in "fiu":
+        raise UsageError(f"{name}: {what} {x.shape} of {x.dtype} must be images (n, c, h, w) in [0, 1]")
+    x = x.astype(np.float64)
+    if not np.isfinite(x).all():
+        raise UsageError(f"{name}: {what} hold NaN or infinity; the model has diverged")
+    return x
+
+
 def check_table(name: str, codes: object, given: object) -> tuple[Floats, Factors]:
     """Codes (n, d) and factors of the same n rows; see `check_codes` and `factors.read`."""
     if isinstance(given, Factors):

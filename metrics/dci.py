@@ -44,6 +44,7 @@ from sklearn.model_selection import cross_val_score
 from disbench.errors import unknown
 from disbench.metrics import arrays, boosted_trees, checks, parallel
 from disbench.metrics.arrays import Array, Floats, Ints, Split
+from disbench.metrics.factors import DSPRITES
 from disbench.metrics.registry import Score, Setting, metric
 
 # The choice of the library behind `ubisoft`.
@@ -101,6 +102,8 @@ def _seconds(n: int, d: int, values: int, settings: Mapping[str, Setting]) -> fl
     },
     integer_factors=lambda settings: settings["model"] == "boosting",
     seconds=_seconds,
+    # the depths of their trees are those that the papers give for dSprites
+    defined_for=dict.fromkeys(("ibgan", "infogan_cr"), DSPRITES),
 )
 def dci(
     codes: Floats,

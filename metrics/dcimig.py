@@ -27,6 +27,7 @@ from disbench.metrics.registry import Score, metric
     default="sepliarskaia2019",
     presets={"sepliarskaia2019": {}, "ubisoft": {"bins": 10}},
     chance="0",
+    seconds=arrays.each(95),
 )
 def dcimig(
     codes: Floats,

@@ -47,22 +47,22 @@ import numpy as np
 from disbench.errors import UsageError
 from disbench.metrics import voting
 from disbench.metrics.arrays import Bools, Floats, Ints
-from disbench.metrics.registry import EncodeRows, Grid, Score, as_grid, metric
+from disbench.metrics.registry import EncodeRows, Score, Space, as_space, metric
 
 
 def draw(
-    grid: Grid, rng: np.random.Generator, batch: int, votes: int, eval_votes: int, variance_rows: int
+    grid: Space, rng: np.random.Generator, batch: int, votes: int, eval_votes: int, variance_rows: int
 ) -> tuple[Ints, Ints, Ints]:
     """(rows to measure the spread on, factor of each vote (V,), rows of each vote (V, batch))."""
-    spread = rng.integers(len(grid), size=variance_rows)
+    spread = voting.draw_rows(grid, rng, variance_rows)
     factor = voting.draw_factor(grid, rng, votes + eval_votes)
     value = rng.integers(np.asarray(grid.sizes)[factor])
-    rows = rng.integers(len(grid), size=(votes + eval_votes, batch))
-    return spread, factor, voting.hold(rows, grid, factor[:, None], value[:, None])
+    shape = (votes + eval_votes, batch)
+    return spread, factor, voting.draw_held(grid, rng, factor[:, None], value[:, None], shape)
 
 
 def rows(
-    grid: Grid, rng: np.random.Generator, batch: int, votes: int, eval_votes: int, variance_rows: int
+    grid: Space, rng: np.random.Generator, batch: int, votes: int, eval_votes: int, variance_rows: int
 ) -> Ints:
     """Row numbers in the order in which the metric asks for them."""
     spread, _, voted = draw(grid, rng, batch, votes, eval_votes, variance_rows)
@@ -81,6 +81,7 @@ def stillest(within: Floats, variance: Floats, live: Bools) -> Ints:
     perfect=1.0,
     rows=rows,
     chance="1/k",
+    occurring=True,
     presets={
         # disentanglement_lib, config/unsupervised_study_v1
         "dlib": {},
@@ -104,7 +105,7 @@ def stillest(within: Floats, variance: Floats, live: Bools) -> Ints:
 )
 def factor_vae(
     codes: Floats | EncodeRows,
-    grid: Grid | tuple[int, ...],
+    grid: Space | tuple[int, ...],
     *,
     rng: np.random.Generator,
     preset: str = "dlib",
@@ -122,7 +123,7 @@ def factor_vae(
 
     Args:
         codes: (N, d) over the whole grid, or a function of row numbers (m,) to codes (m, d).
-        grid: the factor sizes.
+        grid: the factor sizes, or the values that occur (`occurring`).
         rng: draws the factors and the rows.
         live: (d,) True for the codes that may win, for example by their KL; replaces `prune`.
         batch: images per vote.
@@ -145,7 +146,7 @@ def factor_vae(
         >>> factor_vae(0 * factors, (3, 4), rng=np.random.default_rng(0), votes=200).score
         0.5
     """
-    grid = as_grid("factor_vae", grid)
+    grid = as_space("factor_vae", grid)
     if batch < 2 or votes < 1 or eval_votes < 0 or variance_rows == 1:
         raise UsageError(
             "factor_vae: needs batch of 2 or more, votes of 1 or more and variance_rows of 0, 2 or more"

@@ -33,6 +33,9 @@ GONE = frozenset(
     ("", "nan", "NaN", "-nan", "NA", "N/A", "n/a", "#N/A", "#NA", "<NA>", "NaT", "None", "null", "NULL")
 )
 
+# The factors of dSprites, for which some papers give one setting each.
+DSPRITES = ("shape", "scale", "orientation", "posX", "posY")
+
 # So many columns of 0 and 1 of which one is 1 in every row are one-hot, whatever stands beside them; two may
 # be attributes that happen to exclude each other.
 SURE = 3

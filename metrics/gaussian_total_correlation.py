@@ -20,7 +20,13 @@ from disbench.metrics.arrays import Floats
 from disbench.metrics.registry import Score, metric
 
 
-@metric(kind="unsupervised", paper="arXiv:1811.12359", presets={"dlib": {}}, higher_is_better=False)
+@metric(
+    kind="unsupervised",
+    paper="arXiv:1811.12359",
+    presets={"dlib": {}},
+    higher_is_better=False,
+    seconds=arrays.each(50, 0.1),
+)
 def gaussian_total_correlation(codes: Floats, *, preset: str = "dlib") -> Score:
     """Total correlation (nats) of the Gaussian that has the covariance of the codes.
 

@@ -24,13 +24,14 @@ def histogram(codes: Floats, bins: int, binning: str = "width") -> Ints:
     if binning not in ("width", "quantile"):
         raise unknown("binning", binning, ("width", "quantile"))
     shares = np.linspace(0, 1, bins + 1)
-    columns = []
-    for code in codes.T:
+    # columns are counted one by one, and so lie together
+    binned = np.empty(codes.shape, dtype=np.intp, order="F")
+    for column, code in zip(binned.T, codes.T, strict=True):
         # one by one, since they are copied
         z = arrays.conditioned(code[:, None])[0][:, 0]
         edge = np.histogram_bin_edges(z, bins) if binning == "width" else np.quantile(z, shares)
-        columns.append(np.searchsorted(edge[1:-1], z, side="right"))
-    return np.stack(columns, axis=1)
+        column[:] = np.searchsorted(edge[1:-1], z, side="right")
+    return binned
 
 
 def joint_counts(a: Ints, b: Ints) -> Ints:
@@ -47,13 +48,20 @@ def entropy_of_counts(counts: Array) -> float:
 
 def entropy(columns: Ints) -> Floats:
     """(d,) Entropy of each column of a table (n, d) of integers, in nats."""
-    return np.array([entropy_of_counts(np.unique(column, return_counts=True)[1]) for column in columns.T])
+    return np.array([entropy_of_counts(np.bincount(column)) for column in arrays.relabel(columns).T])
 
 
 def joint_entropy(a: Ints, b: Ints) -> Floats:
     """(d, k) H(a_j, b_k) in nats of integer tables a (n, d) and b (n, k)."""
-    a, b = arrays.relabel(a), arrays.relabel(b)
-    return np.array([[entropy_of_counts(joint_counts(x, y)) for y in b.T] for x in a.T])
+    same = a is b
+    a = arrays.relabel(a)
+    b = a if same else arrays.relabel(b)
+    h = np.zeros((a.shape[1], b.shape[1]))
+    for j, x in enumerate(a.T):
+        # each pair of columns of one table is counted once
+        for k in range(j if same else 0, b.shape[1]):
+            h[j, k] = entropy_of_counts(joint_counts(x, b[:, k]))
+    return np.maximum(h, h.T) if same else h
 
 
 def mutual_information(a: Ints, b: Ints) -> Floats:

@@ -44,6 +44,7 @@ from disbench.metrics.registry import Score, metric
     },
     depends_on=("scale",),
     integer_factors=lambda settings: not settings["factor_bins"],
+    seconds=arrays.each(230),
 )
 def irs(
     codes: Floats,

@@ -26,7 +26,11 @@ from disbench.metrics.registry import Score, metric
 
 
 @metric(
-    paper="arXiv:1908.09961", perfect=1.0, default="ubisoft", presets={"ubisoft": {}, "bins20": {"bins": 20}}
+    paper="arXiv:1908.09961",
+    perfect=1.0,
+    default="ubisoft",
+    presets={"ubisoft": {}, "bins20": {"bins": 20}},
+    seconds=arrays.each(90),
 )
 def jemmig(
     codes: Floats,

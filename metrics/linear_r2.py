@@ -28,6 +28,7 @@ from disbench.metrics.registry import Score, metric
     presets={"ols": {}, "in_sample": {"held_out": False}},
     integer_factors=False,
     depends_on=("values",),
+    seconds=arrays.each(70, 0.15),
 )
 def linear_r2(
     codes: Floats,

@@ -28,6 +28,7 @@ from disbench.metrics.registry import Score, metric
     presets={"pearson": {}, "spearman": {"correlation": "spearman"}},
     integer_factors=False,
     depends_on=("values",),
+    seconds=arrays.each(100),
 )
 def mcc(codes: Floats, factors: Floats, *, preset: str = "pearson", correlation: str = "pearson") -> Score:
     """Mean absolute correlation of factors and codes under the best one-to-one assignment (MCC).

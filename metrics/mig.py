@@ -44,6 +44,7 @@ from disbench.metrics.registry import Score, metric
         # the same with bins of equal frequency, for codes with outliers
         "quantile": {"binning": "quantile"},
     },
+    seconds=arrays.each(90),
 )
 def mig(
     codes: Floats,

@@ -26,6 +26,7 @@ from disbench.metrics.registry import Score, metric
     default="li2020",
     presets={"li2020": {}, "ubisoft": {"bins": 10, "divide_by": "code"}},
     chance="0",
+    seconds=arrays.each(80),
 )
 def mig_sup(
     codes: Floats,

@@ -26,6 +26,7 @@ from disbench.metrics.registry import Score, metric
     paper="arXiv:1802.05312",
     perfect=1.0,
     presets={"dlib": {}, "infogan_cr": {}, "ubisoft": {"bins": 10, "over": "live"}},
+    seconds=arrays.each(80),
 )
 def modularity(
     codes: Floats,

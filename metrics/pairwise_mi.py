@@ -19,7 +19,13 @@ from disbench.metrics.arrays import Floats
 from disbench.metrics.registry import Score, metric
 
 
-@metric(kind="unsupervised", paper="arXiv:1811.12359", presets={"dlib": {}}, higher_is_better=False)
+@metric(
+    kind="unsupervised",
+    paper="arXiv:1811.12359",
+    presets={"dlib": {}},
+    higher_is_better=False,
+    seconds=arrays.each(90, 1.5),
+)
 def pairwise_mi(codes: Floats, *, preset: str = "dlib", bins: int = 20, binning: str = "width") -> Score:
     """Mean mutual information (nats) of pairs of codes, binned.
 

@@ -6,12 +6,15 @@ The kind of a metric says which arguments it takes:
 - "sampling": `metric(codes, grid, *, rng, ...)`, for a metric that holds some factors fixed. Its codes are
   an array over the whole grid, (N, d) in row-major order, or a function from rows (m,) to codes (m, d). A
   second function, `rows(grid, rng, ...)`, makes the same draws without codes, so that a caller can encode
-  each image once for all metrics;
+  each image once for all metrics. Where it is declared `occurring`, its grid may be an `Occurring`, rows that
+  form no complete grid, and its preset then says "values that occur";
 - "unsupervised": `metric(codes, *, ...)`;
 - "posterior": `metric(mean, logvar, factors, *, ...)`, the encoder's Gaussians, (n, d) each;
 - "models": `metric(codes_of_each_model, *, ...)`, which compares trainings by their codes of the same rows,
   or `metric(encoders, generators, *, rng, ...)`, for which each model draws images for the others;
-- "clustering": `metric(table, *, ...)` of a `ContingencyTable`.
+- "clustering": `metric(table, *, ...)` of a `ContingencyTable`;
+- "reconstruction": `metric(images, again, *, ...)`, images (n, c, h, w) and what a model makes of
+  their codes.
 
 `@metric(...)` registers a function under its own name, fills its settings from a named preset, and checks
 its arrays. A built-in metric is one file in this folder and one test; nothing else lists it.
@@ -44,11 +47,12 @@ from disbench.metrics.arrays import Bools, Floats, Ints
 from disbench.metrics.conversion import as_array
 from disbench.metrics.factors import Factors
 from disbench.metrics.live import KL, as_mask, check_logvar
+from disbench.metrics.occurring import LABEL, Occurring
 
 EncodeRows = Callable[[Ints], Floats]
 Scalar = bool | int | float | str
 Setting = Scalar | None | tuple[Scalar, ...]
-Kind = Literal["table", "sampling", "unsupervised", "posterior", "models", "clustering"]
+Kind = Literal["table", "sampling", "unsupervised", "posterior", "models", "clustering", "reconstruction"]
 Change = Literal["order", "sign", "scale", "common scale", "origin", "values"]
 # CPU seconds of n rows, d codes and so many values of all factors together, with these settings; roughly.
 Seconds = Callable[[int, int, int, Mapping[str, Setting]], float]
@@ -160,8 +164,22 @@ class Grid:
         return rng.integers(0, self.sizes, size=(*shape, len(self.sizes)))
 
 
+# What a factor is held in.
+Space = Grid | Occurring
+
+
+def as_space(name: str, grid: object) -> Space:
+    """An Occurring as it is; else see `as_grid`."""
+    return grid if isinstance(grid, Occurring) else as_grid(name, grid)
+
+
 def as_grid(name: str, grid: object) -> Grid:
     """A Grid of a Grid or of the sizes alone, in which at least one factor varies."""
+    if isinstance(grid, Occurring):
+        raise UsageError(
+            f"{name}: needs a complete factor grid, since it looks at images that differ in "
+            "chosen factors alone"
+        )
     if not isinstance(grid, Grid):
         sizes = as_array(grid, f"{name}: grid")
         if sizes.ndim != 1 or sizes.dtype.kind not in "iu":
@@ -195,7 +213,10 @@ class Metric:
             codes, of the "scale" or "origin" of single codes, of the "common scale" of all, or of the numbers
             that stand for the "values" of factors.
         integer_factors: whether factors must be values and not any numbers, see `metric`.
-        seconds: roughly what it takes on one core, see `metric`; None for a metric that never takes minutes.
+        seconds: roughly what it takes on one core, see `metric`; None for one of few seconds at any size.
+        occurring: whether a metric that holds factors takes rows without a complete grid, see `occurring`.
+        defined_for: by preset, the factors for which its settings were made; the others take any.
+        version: raised by a change after which equal codes, rows and settings have another score.
         summary: first line of the docstring.
     """
 
@@ -212,6 +233,9 @@ class Metric:
     depends_on: tuple[Change, ...] = ()
     integer_factors: Needs = True
     seconds: Seconds | None = None
+    occurring: bool = False
+    defined_for: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    version: int = 1
     summary: str = ""
 
     def __call__(self, *args: object, **kwargs: object) -> Score:
@@ -273,9 +297,46 @@ class Metric:
                 return factors.label(j)
         return ""
 
+    def unfit(self, preset: str, settings: Mapping[str, Setting], names: tuple[str, ...], k: int) -> str:
+        """Why a preset's settings, made for certain factors, are not defined for these; "" if they are.
+
+        Factors without names of their own are taken for those of the preset if there are as many.
+
+        Args:
+            preset: the preset.
+            settings: all settings in use; those that replace the preset's are the caller's own affair.
+            names: of the factors that vary, or none.
+            k: number of these.
+        """
+        made_for = self.defined_for.get(preset)
+        if made_for is None or not self._kept_for_each(preset, settings):
+            return ""
+        fits = len(made_for) == k and (not _own_names(names) or names == made_for)
+        if fits:
+            return ""
+        general = [known for known in self.presets if known not in self.defined_for]
+        given = f"{k} factors vary" + (f" ({_shortened(names)})" if _own_names(names) else "")
+        return (
+            f"preset {preset} is made for the {len(made_for)} factors {', '.join(made_for)}, but here "
+            f"{given}; take a preset for any factors: {', '.join(general)}"
+        )
+
+    def _kept_for_each(self, preset: str, settings: Mapping[str, Setting]) -> bool:
+        """Whether a setting that the preset gives for each factor is in use unchanged."""
+        own = self.presets[preset]
+        return any(isinstance(own[s], tuple) and settings[s] == own[s] for s in own)
+
+    def space(self, grid: object) -> Space:
+        """What this metric, which holds factors, draws from: a grid, or rows where it can take them.
+
+        Raises:
+            UsageError: it is neither, or rows without a complete grid, and the metric needs one.
+        """
+        return as_space(self.name, grid) if self.occurring else as_grid(self.name, grid)
+
     def rows(
         self,
-        grid: Grid | tuple[int, ...],
+        grid: Space | tuple[int, ...],
         rng: np.random.Generator,
         preset: str | None = None,
         **settings: Setting | list[Scalar],
@@ -283,7 +344,7 @@ class Metric:
         """Row numbers (m,) in the order in which the metric asks for them, if it gets an equal `rng`.
 
         Args:
-            grid: the factor sizes.
+            grid: the factor sizes, or the values that occur.
             rng: makes the same draws as that of the metric.
             preset: the default one if None.
             settings: changes to the preset, by name.
@@ -295,7 +356,7 @@ class Metric:
             raise UsageError(f"{self.name} scores the table it is given and draws no rows of its own")
         used = self.settings(preset, **settings)
         wanted = inspect.signature(self.rows_fn).parameters
-        return self.rows_fn(as_grid(self.name, grid), rng, **{s: v for s, v in used.items() if s in wanted})
+        return self.rows_fn(self.space(grid), rng, **{s: v for s, v in used.items() if s in wanted})
 
 
 _METRICS: dict[str, Metric] = {}
@@ -330,6 +391,9 @@ def metric(
     depends_on: tuple[Change, ...] = (),
     integer_factors: Needs = True,
     seconds: Seconds | None = None,
+    occurring: bool = False,
+    defined_for: Mapping[str, tuple[str, ...]] | None = None,
+    version: int = 1,
 ) -> Callable[[Callable[P, Score]], Callable[P, Score]]:
     """Registers a function as the metric of its name and puts the common checks around it.
 
@@ -350,7 +414,13 @@ def metric(
         depends_on: see `Metric`.
         integer_factors: whether factors must be values, which can be numbered; False for a metric that takes
             any numbers. A function of the settings if it depends on them; of a tuple, one for each factor.
-        seconds: what the metric takes on one core, for one that can take minutes: its caller says so first.
+        seconds: what the metric takes on one core, for one that can take more than 10 s: its caller says so
+            first.
+        occurring: for the kind "sampling", whether it takes rows that form no complete grid (`Occurring`).
+        defined_for: by preset, the names of the factors for which its settings were made, where they have one
+            value for each of certain factors.
+        version: to be raised by a change after which equal codes, rows and settings have another score;
+            scores of different versions are never averaged.
 
     Raises:
         ValueError: a mistake in the declaration, or a name that is taken.
@@ -388,7 +458,8 @@ def metric(
             preset = bound.arguments.get("preset") or default
             used = entry.settings(preset, **given)
             bound.arguments.update(used)
-            dropped, n_encoded, notes, named = _prepare(entry, bound.arguments, used)
+            dropped, n_encoded, notes, named = _prepare(entry, bound.arguments, used, preset)
+            by_rows = isinstance(bound.arguments.get("grid"), Occurring)
             kept = None if mask is None else _leave_out(entry, bound.arguments, mask)
             about_rows: tuple[str, ...] = ()
             if kind == "table" and "split" in own:
@@ -418,7 +489,7 @@ def metric(
                 score,
                 score=float(score.score),
                 settings=used,
-                preset=", ".join([preset, *changes]),
+                preset=", ".join([preset, *changes, *([LABEL] if by_rows else [])]),
                 dropped_factors=dropped,
                 warnings=(*notes, *map(named, reasons), *about_rows, *_sentences(caught)),
                 n_encoded=score.n_encoded or n_encoded,
@@ -438,6 +509,9 @@ def metric(
             depends_on=depends_on,
             integer_factors=integer_factors,
             seconds=seconds,
+            occurring=occurring,
+            defined_for=dict(defined_for or {}),
+            version=version,
             summary=(inspect.getdoc(fn) or "").split("\n")[0],
         )
         _METRICS[name] = entry
@@ -449,7 +523,7 @@ def metric(
 
 
 def _prepare(
-    entry: Metric, arguments: dict[str, Any], settings: Mapping[str, Setting]
+    entry: Metric, arguments: dict[str, Any], settings: Mapping[str, Setting], preset: str
 ) -> tuple[tuple[int, ...], int, tuple[str, ...], Callable[[str], str]]:
     """Checks the data among the arguments in place.
 
@@ -460,6 +534,14 @@ def _prepare(
     name, kind = entry.name, entry.kind
     if kind == "clustering":
         return (), int(arguments["table"].counts.sum()), (), str
+    if kind == "reconstruction":
+        pair = [checks.check_pixels(name, word, arguments[word]) for word in ("images", "again")]
+        if pair[0].shape != pair[1].shape:
+            raise UsageError(
+                f"{name}: images {pair[0].shape} and again {pair[1].shape} must have one shape (n, c, h, w)"
+            )
+        arguments["images"], arguments["again"] = pair
+        return (), len(pair[0]), (), str
     if kind == "models" and "generators" in arguments:
         return (), 0, (), str
     if kind == "models":
@@ -469,7 +551,9 @@ def _prepare(
         arguments["codes"] = checks.check_codes(name, arguments["codes"])
         return (), len(arguments["codes"]), (), str
     if kind == "sampling":
-        grid = arguments["grid"] = as_grid(name, arguments["grid"])
+        grid = arguments["grid"] = entry.space(arguments["grid"])
+        if isinstance(grid, Occurring):
+            return grid.dropped, 0, grid.said(), str
         dropped = tuple(k for k in range(len(grid.sizes)) if k not in grid.varying)
         return dropped, 0, _dropped_sentences(dropped, grid.names), str
     first = "mean" if kind == "posterior" else "codes"
@@ -480,6 +564,8 @@ def _prepare(
     if kind == "posterior":
         arguments["logvar"] = check_logvar(name, arguments["logvar"], codes.shape, of="mean")
     kept, dropped = checks.drop_constant(name, factors)
+    if unfit := entry.unfit(preset, settings, kept.names, len(kept.index)):
+        raise UsageError(f"{name}: {unfit}")
     if refused := entry.refused(kept, settings):
         raise UsageError(
             f"{name}: factors must be whole numbers or other values that occur again and again, but "
@@ -542,6 +628,16 @@ def _named(factors: Factors, sentence: str) -> str:
         return factors.label(j) if j < len(factors.index) else found[0]
 
     return re.sub(r"\bfactor (\d+)\b", label, sentence)
+
+
+def _own_names(names: tuple[str, ...]) -> bool:
+    """Whether factors are called something: not factor_0, factor_1, ..., which a file without names gives."""
+    return bool(names) and not all(re.fullmatch(r"factor_\d+", name) for name in names)
+
+
+def _shortened(names: tuple[str, ...]) -> str:
+    shown = ", ".join(names[:6])
+    return shown if len(names) <= 6 else f"{shown}, ..."
 
 
 def _hold_out(name: str, arguments: dict[str, Any]) -> tuple[str, ...]:

@@ -28,6 +28,7 @@ import numpy as np
 
 from disbench.metrics import arrays, checks, information, one_code_svm
 from disbench.metrics.arrays import Floats, Ints, Split
+from disbench.metrics.factors import DSPRITES
 from disbench.metrics.registry import Score, Setting, metric
 
 # Standard deviation; the rule of disentanglement_lib.
@@ -65,6 +66,7 @@ def _discrete(continuous: Setting) -> bool | tuple[bool, ...]:
     },
     depends_on=("scale", "common scale", "origin"),
     integer_factors=lambda settings: _discrete(settings["continuous"]),
+    defined_for={"infogan_cr": DSPRITES},
     seconds=lambda n, d, values, settings: (
         0.2 * arrays.work(n, d, values) if settings["continuous"] is not True else 0.0
     ),

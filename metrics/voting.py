@@ -1,7 +1,8 @@
 """Draws from a factor grid and their codes, shared by the metrics that hold factors fixed.
 
 A uniform draw of a row of the grid is a uniform independent draw of every factor. A factor is then held by
-arithmetic on row numbers, which costs one random number per image instead of one per factor.
+arithmetic on row numbers, which costs one random number per image instead of one per factor. Rows that form
+no complete grid are drawn among those that share a value, see `occurring`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from disbench.errors import UsageError, unknown
 from disbench.metrics import checks
 from disbench.metrics.arrays import LARGEST, Bools, Floats, Ints
 from disbench.metrics.live import KL, as_mask
-from disbench.metrics.registry import BY_KL, EncodeRows, Grid, Score, as_grid
+from disbench.metrics.occurring import Occurring
+from disbench.metrics.registry import BY_KL, EncodeRows, Grid, Score, Space, as_space
 
 T = TypeVar("T", bound=Sized)
 
@@ -43,22 +45,36 @@ def value_of(rows: Ints, grid: Grid, factor: Ints) -> Ints:
     return held
 
 
-def draw_factor(grid: Grid, rng: np.random.Generator, votes: int) -> Ints:
+def draw_factor(grid: Space, rng: np.random.Generator, votes: int) -> Ints:
     """(votes,) The factor of each vote, uniform among those with more than one value."""
     return rng.choice(np.asarray(grid.varying), size=votes)
 
 
-def encoder(name: str, codes: Floats | EncodeRows, grid: Grid | tuple[int, ...]) -> EncodeRows:
+def draw_rows(grid: Space, rng: np.random.Generator, size: int | tuple[int, ...]) -> Ints:
+    """Row numbers of that shape, uniform."""
+    return grid.draw(rng, size) if isinstance(grid, Occurring) else rng.integers(len(grid), size=size)
+
+
+def draw_held(
+    grid: Space, rng: np.random.Generator, factor: Ints, value: Ints, shape: tuple[int, ...]
+) -> Ints:
+    """Row numbers of that shape, uniform among those in which `factor` has `value`, broadcast to it."""
+    if isinstance(grid, Occurring):
+        return grid.held(rng, np.broadcast_to(factor, shape), np.broadcast_to(value, shape))
+    return hold(rng.integers(len(grid), size=shape), grid, factor, value)
+
+
+def encoder(name: str, codes: Floats | EncodeRows, grid: Space | tuple[int, ...]) -> EncodeRows:
     """A function from row numbers (m,) to checked codes (m, d) in float64, of an array or of a function."""
-    grid = as_grid(name, grid)
+    grid = as_space(name, grid)
     if callable(codes):
         return checked(name, codes)
     z = checks.check_codes(name, codes)
     if len(z) != len(grid):
         hint = "; they look transposed, pass codes.T" if z.shape[1] == len(grid) else ""
         raise UsageError(
-            f"{name}: codes {z.shape} must have one row for each of the {len(grid)} points "
-            f"of the grid {grid.sizes}{hint}"
+            f"{name}: codes {z.shape} must have one row for each of the {len(grid)} "
+            f"{'rows' if isinstance(grid, Occurring) else f'points of the grid {grid.sizes}'}{hint}"
         )
     _check_squares(name, z)
     return lambda rows: z[rows].astype(np.float64)
@@ -200,7 +216,7 @@ def no_live_code(k: int, live: Bools, adjusted: bool, n_encoded: int) -> Score:
     )
 
 
-def about_votes(grid: Grid, fitted: int, fresh: bool) -> tuple[str, ...]:
+def about_votes(grid: Space, fitted: int, fresh: bool) -> tuple[str, ...]:
     """What a reader must know of votes that are scored.
 
     Fresh votes draw from the images that fitted votes drew from. On a grid of few images codes can hold each
@@ -240,7 +256,7 @@ def vote_counts(winner: Ints, factor: Ints, d: int, k: int) -> Ints:
 
 
 def majority(
-    grid: Grid,
+    grid: Space,
     winner: Ints,
     factor: Ints,
     votes: int,

@@ -27,6 +27,7 @@ from disbench.metrics.registry import Score, metric
     presets={"dlib": {}, "dlib_norm": {"normalised": True}},
     higher_is_better=False,
     depends_on=("scale", "common scale"),
+    seconds=arrays.each(30, 0.1),
 )
 def wasserstein_correlation(codes: Floats, *, preset: str = "dlib", normalised: bool = False) -> Score:
     """Squared Wasserstein distance of the codes' Gaussian to the product of its marginals.

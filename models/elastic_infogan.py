@@ -328,7 +328,10 @@ class ElasticInfoGAN(Method):
         k = self.config.k
         return [f"c = {i}" for i in range(k)], torch.stack([self.sample_category(i, noise) for i in range(k)])
 
-    def traverse(self, image: Tensor, noise: Noise, steps: int) -> tuple[list[str], Tensor]:
+    def traverse(
+        self, image: Tensor, noise: Noise, steps: int, ends: tuple[float, float] | None = None
+    ) -> tuple[list[str], Tensor]:
+        # a category has no range
         k = self.config.k
         shown = [self.sample_category(i * k // steps, noise) for i in range(steps)]
         return ["c"], torch.cat(shown)[None]

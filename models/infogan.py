@@ -16,6 +16,15 @@ Three settings go by this name, and a result must say which one it used:
 "mnist"    the paper's own: 62 of noise, one category of 10, two uniform codes, lambda 1.
 "limit"    IB-GAN without its bottleneck (beta = 0): its separate D and Q and its optimiser, no noise z.
 
+The paper's other experiments have its codes and layers, as several ports of its appendix agree on them, while
+the authors' code has none of them; "faces" has the nets of "mnist", on 32x32 images:
+
+    config     z     categories   real codes   lambda (real)   rate of G   images
+    "svhn"     124   4 of 10      4            1               1e-3        32x32 in colour
+    "celeba"   128   10 of 10     -            -               1e-3        32x32 in colour
+    "faces"    128   -            5            0.2             5e-4        32x32 grey
+    "chairs"   128   3 of 20      1            10              1e-3        64x64 grey
+
 The variant "auxiliary_q" is the plain GAN of the paper's figure 1: Q learns to read the code, but G does not
 learn from Q.
 
@@ -27,8 +36,9 @@ its u and v get no gradient. Likelihoods are computed from logits; their code ad
 "mini" is a small version of "paper". "mini_mnist" has the same nets with the
 codes of "mnist": narrow versions of the nets of "mnist" generated near-grey images; batch norm hides low
 contrast from D. The code of "mnist" keeps no running statistics, its batch norms always use those of their
-batch; here codes are read with running ones. There are no configs for SVHN, CelebA, faces and chairs: the
-authors' code has none.
+batch; here codes are read with running ones. The nets for SVHN, CelebA and chairs end in a sigmoid as that of
+"mnist" does, not in a tanh; their steps are those of "mnist", since no port agrees with another on them; and
+weights of real codes on SVHN, and the rates of G but for faces, are those of "mnist" or of one port alone.
 """
 
 from __future__ import annotations
@@ -58,7 +68,7 @@ from disbench.models.ranges import Categories, Count, CountOrNone, NotNegative, 
 @dataclass(frozen=True)
 class Config(method.Config):
     steps: Count = 288_000  # 25 epochs of dSprites; this and all below: "InfoGAN (modified)" of InfoGAN-CR
-    nets: Literal["modified", "mnist", "ibgan"] = "modified"
+    nets: Literal["modified", "mnist", "svhn", "chairs", "ibgan"] = "modified"
     channels: tuple[Count, ...] = (32, 32, 64, 64)  # of the trunk; the generator has them reversed
     noise: CountOrNone = 5  # N, size of z
     continuous: CountOrNone = 5  # D, number of real codes
@@ -109,6 +119,12 @@ MNIST = Config(
 MNIST_LEAK = 0.01  # slope of its leaky ReLUs
 MNIST_GAIN_STD = 0.02  # its batch norms begin with gains N(1, 0.02)
 
+FACES = replace(MNIST, batch=64, noise=128, continuous=5, categorical=(), lam=0.2, lr_g=5e-4)
+SVHN = replace(MNIST, nets="svhn", noise=124, continuous=4, categorical=(10,) * 4)
+CELEBA = replace(SVHN, noise=128, continuous=0, categorical=(10,) * 10)
+CHAIRS = replace(MNIST, nets="chairs", noise=128, continuous=1, categorical=(20,) * 3, lam=10.0)
+OWN_LEAK = 0.1  # slope of the leaky ReLUs in the paper, where there is no code
+
 LIMIT = Config(
     steps=150_000,
     nets="ibgan",
@@ -131,6 +147,10 @@ class InfoGAN(Method):
     CONFIGS: ClassVar[Mapping[str, Config]] = {
         "paper": Config(),
         "mnist": MNIST,
+        "svhn": SVHN,
+        "celeba": CELEBA,
+        "faces": FACES,
+        "chairs": CHAIRS,
         "limit": LIMIT,
         "mini": Config(steps=4_500, channels=(16, 16, 32), init_std=0.05),
         "mini_mnist": replace(
@@ -158,6 +178,17 @@ class InfoGAN(Method):
             self.trunk = nets.mnist_trunk(data.shape, leak=MNIST_LEAK)
             self.d = nn.Linear(1024, 1)
             self.q = nets.mnist_q_head(1024, codes, leak=MNIST_LEAK)
+        elif c.nets == "svhn":
+            self.g = nets.svhn_generator(data.shape, latents)
+            self.trunk = nets.svhn_trunk(data.shape, OWN_LEAK)
+            features = 256 * (data.shape[1] // 8) ** 2
+            self.d = nn.Linear(features, 1)
+            self.q = nets.mnist_q_head(features, codes, leak=OWN_LEAK)
+        elif c.nets == "chairs":
+            self.g = nets.chairs_generator(data.shape, latents)
+            self.trunk = nets.chairs_trunk(data.shape, OWN_LEAK)
+            self.d = nn.Linear(1024, 1)
+            self.q = nets.mnist_q_head(1024, codes, leak=OWN_LEAK)
         else:
             self.g = nets.ibgan_generator(data.shape, latents, c.width, c.base)
             self.trunk = nn.Identity()
@@ -315,14 +346,16 @@ class InfoGAN(Method):
         parts = [noise["z"], noise["c"], *([noise["k"]] if "k" in noise else [])]
         return torch.cat(parts, 1), method.code_columns(c.noise, [*[1] * c.continuous, *c.categorical])
 
-    def traverse(self, image: Tensor, noise: Noise, steps: int) -> tuple[list[str], Tensor]:
+    def traverse(
+        self, image: Tensor, noise: Noise, steps: int, ends: tuple[float, float] | None = None
+    ) -> tuple[list[str], Tensor]:
         c = self.config
         low, high = self.TRAVERSAL if c.prior == "uniform" else Method.TRAVERSAL
         out = self.q(self.trunk(self.to_net_range(image)))
         hard = [one_hot(logits) for logits in self.blocks(out[:, c.continuous :])]
         z_and_c = torch.cat([noise["z"], out[:, : c.continuous].clamp(low, high)], 1)
         columns = range(c.noise, c.noise + c.continuous)
-        rows = [method.traversal_rows(torch.cat([z_and_c, *hard], 1), columns, low, high, steps)]
+        rows = [method.traversal_rows(torch.cat([z_and_c, *hard], 1), columns, *(ends or (low, high)), steps)]
         for i, k in enumerate(c.categorical):
             shown = torch.arange(steps, device=image.device) * k // steps
             rows.append(torch.cat([z_and_c.expand(steps, -1), one_hot_rows(hard, i)[shown, 0]], 1))

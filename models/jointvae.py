@@ -169,11 +169,13 @@ class JointVAE(Method):
         mu, hard = self.latents(images)
         return self.generate(torch.cat([mu, *hard], 1))
 
-    def traverse(self, image: Tensor, noise: Noise, steps: int) -> tuple[list[str], Tensor]:
+    def traverse(
+        self, image: Tensor, noise: Noise, steps: int, ends: tuple[float, float] | None = None
+    ) -> tuple[list[str], Tensor]:
         c = self.config
         mu, hard = self.latents(image)
         start = torch.cat([mu, *hard], 1)
-        rows = [method.traversal_rows(start, range(c.codes), *self.TRAVERSAL, steps)]
+        rows = [method.traversal_rows(start, range(c.codes), *(ends or self.TRAVERSAL), steps)]
         for i, k in enumerate(c.discrete):
             shown = torch.arange(steps, device=image.device) * k // steps
             rows.append(torch.cat([mu.expand(steps, -1), one_hot_rows(hard, i)[shown, 0]], 1))

@@ -106,6 +106,8 @@ class Method(nn.Module):
     """Named settings: "paper", "mini", and others that a paper or a code base gives."""
     VARIANTS: ClassVar[Mapping[str, Mapping[str, object]]] = {}
     """Named changes to a config that a paper compares as rows of one table."""
+    VERSION: ClassVar[int] = 1
+    """Raised by a change after which equal settings train another model; such models are never averaged."""
     TRAVERSAL: ClassVar[tuple[float, float]] = (-2.0, 2.0)
     """First and last value of a code in a traversal."""
     TRAVERSED: ClassVar[str] = "z"
@@ -218,7 +220,9 @@ class Method(nn.Module):
         """The share of each category of the first categorical code, (k,); None where there is none."""
         return None
 
-    def traverse(self, image: Tensor, noise: Noise, steps: int) -> tuple[list[str], Tensor]:
+    def traverse(
+        self, image: Tensor, noise: Noise, steps: int, ends: tuple[float, float] | None = None
+    ) -> tuple[list[str], Tensor]:
         """Pictures in which one code at a time moves over its range; the others keep the image's values.
 
         By default each column of `represent` moves over `TRAVERSAL`, and `generate` draws the result. A
@@ -228,13 +232,14 @@ class Method(nn.Module):
             image: (1, c, h, w) in [0, 1], the starting point.
             noise: what `noise(1, generator)` returned.
             steps: pictures per row.
+            ends: first and last value of a real code; None for `TRAVERSAL`.
 
         Returns:
             Row labels and pictures (rows, steps, c, h, w) in [0, 1].
         """
         codes = self.represent(image)
         d = codes.shape[1]
-        latents = traversal_rows(codes, range(d), *self.TRAVERSAL, steps)
+        latents = traversal_rows(codes, range(d), *(ends or self.TRAVERSAL), steps)
         pictures = self.generate(latents).reshape(d, steps, *self.data.shape)
         return [f"{self.TRAVERSED}{j}" for j in range(d)], pictures
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from torch import nn
 
-from disbench.errors import UsageError
+from disbench.errors import UsageError, argument
 from disbench.models.layers import (
     LEAK,
     BatchNorm1d,
@@ -53,7 +53,7 @@ def check_side(net: str, shape: tuple[int, int, int], multiple: int) -> None:
     if h != w or h % multiple:
         raise UsageError(
             f"the images are {h}x{w}, but {net} needs a square whose side is a multiple of "
-            f"{multiple}; choose another net or another image size."
+            f"{multiple}; give {argument('size')} {-(-max(h, w) // multiple) * multiple}, or another net."
         )
 
 
@@ -124,10 +124,12 @@ def check_ibgan(shape: tuple[int, int, int], base: int) -> None:
         UsageError: the images are not square, or their side is not `base` doubled at least once.
     """
     _, h, w = shape
-    if h != w or h not in [base << i for i in range(1, 8)]:
+    sides = [base << i for i in range(1, 8)]
+    if h != w or h not in sides:
+        nearest = min(sides, key=lambda side: abs(side - max(h, w)))
         raise UsageError(
             f"the images are {h}x{w}, but IB-GAN's nets need a square whose side is base={base} doubled at "
-            "least once; choose another base or another image size."
+            f"least once; give {argument('size')} {nearest}, or another base."
         )
 
 
@@ -212,7 +214,7 @@ def ibgan_front_head(side: int, outputs: int, width: int) -> nn.Sequential:
     )
 
 
-# ---- InfoGAN's networks: "modified" (InfoGAN-CR's for dSprites), and those for MNIST, also Elastic-InfoGAN's
+# ---- InfoGAN's networks: "modified" (InfoGAN-CR's for dSprites), its own; MNIST also for Elastic-InfoGAN
 
 
 def infogan_generator(shape: tuple[int, int, int], inputs: int, channels: tuple[int, ...]) -> nn.Sequential:
@@ -288,6 +290,68 @@ def mnist_trunk(
         *(Conv2d(width, 2 * width, 4, 2, 1), *batch_leaky(2 * width, leak)),
         nn.Flatten(),
         *(nn.Linear(2 * width * low * low, hidden), BatchNorm1d(hidden), nn.LeakyReLU(leak)),
+    )
+
+
+def svhn_generator(shape: tuple[int, int, int], inputs: int) -> nn.Sequential:
+    """InfoGAN's for SVHN and CelebA: (b, inputs) -> pre-activations (b, c, h, w) of 32x32 images."""
+    check_side("InfoGAN's net 'svhn'", shape, 16)
+    c, side, _ = shape
+    low = side // 16
+    return nn.Sequential(
+        *(nn.Linear(inputs, 448 * low * low), *batch_relu(448 * low * low, 1)),
+        Reshape(448, low, low),
+        *(ConvTranspose2d(448, 256, 4, 2, 1), *batch_relu(256, 2)),
+        *(ConvTranspose2d(256, 128, 4, 2, 1), nn.ReLU()),
+        *(ConvTranspose2d(128, 64, 4, 2, 1), nn.ReLU()),
+        ConvTranspose2d(64, c, 4, 2, 1),
+    )
+
+
+def svhn_trunk(shape: tuple[int, int, int], leak: float) -> nn.Sequential:
+    """(b, c, h, w) -> (b, 256 h w / 64): the layers that D and Q share on SVHN and CelebA."""
+    check_side("InfoGAN's net 'svhn'", shape, 16)
+    return nn.Sequential(
+        *(Conv2d(shape[0], 64, 4, 2, 1), nn.LeakyReLU(leak)),
+        *(Conv2d(64, 128, 4, 2, 1), *batch_leaky(128, leak)),
+        *(Conv2d(128, 256, 4, 2, 1), *batch_leaky(256, leak)),
+        nn.Flatten(),
+    )
+
+
+def chairs_generator(shape: tuple[int, int, int], inputs: int) -> nn.Sequential:
+    """InfoGAN's for 3D Chairs: (b, inputs) -> pre-activations (b, c, h, w) of 64x64 images.
+
+    Of the layers of stride 1, one adds a row and a column and the next takes them away again.
+    """
+    check_side("InfoGAN's net 'chairs'", shape, 8)
+    c, side, _ = shape
+    low = side // 8
+    return nn.Sequential(
+        *(nn.Linear(inputs, 1024), *batch_relu(1024, 1)),
+        *(nn.Linear(1024, 256 * low * low), *batch_relu(256 * low * low, 1)),
+        Reshape(256, low, low),
+        *(ConvTranspose2d(256, 256, 4, 1, 1), *batch_relu(256, 2)),
+        *(ConvTranspose2d(256, 256, 4, 1, 2), *batch_relu(256, 2)),
+        *(ConvTranspose2d(256, 128, 4, 2, 1), *batch_relu(128, 2)),
+        *(ConvTranspose2d(128, 64, 4, 2, 1), *batch_relu(64, 2)),
+        ConvTranspose2d(64, c, 4, 2, 1),
+    )
+
+
+def chairs_trunk(shape: tuple[int, int, int], leak: float, hidden: int = 1024) -> nn.Sequential:
+    """(b, c, h, w) -> (b, hidden): the layers that D and Q share on 3D Chairs."""
+    check_side("InfoGAN's net 'chairs'", shape, 8)
+    c, side, _ = shape
+    # two convolutions of stride 1 take a row and a column each
+    low = side // 8 - 2
+    layers: list[nn.Module] = [Conv2d(c, 64, 4, 2, 1), nn.LeakyReLU(leak)]
+    for n_in, n_out, stride in ((64, 128, 2), (128, 256, 2), (256, 256, 1), (256, 256, 1)):
+        layers += [Conv2d(n_in, n_out, 4, stride, 1), *batch_leaky(n_out, leak)]
+    return nn.Sequential(
+        *layers,
+        nn.Flatten(),
+        *(nn.Linear(256 * low * low, hidden), BatchNorm1d(hidden), nn.LeakyReLU(leak)),
     )
 
 

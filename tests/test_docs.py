@@ -5,6 +5,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from disbench import metrics, models
@@ -131,3 +132,15 @@ def test_the_scores_of_codes_with_known_faults_are_those_of_the_page(what):
 
 def test_the_migs_by_bins_and_rows_are_those_of_the_page():
     assert measure.sensitivity() == [pytest.approx(row, abs=2e-3) for row in KNOWN["mig"]["rows"]]
+
+
+def test_the_spread_that_is_told_is_that_of_fresh_draws_within_a_factor_of_1_4_but_for_two_metrics():
+    """As what-a-score-means.md says of docs/measured.toml."""
+    known, drawn = KNOWN["certainty"], generate.certainty()
+    apart = []
+    for name, values in known.items():
+        fresh = np.std(values["fresh"], ddof=1)
+        if not fresh / 1.4 <= values["spread"] <= 1.4 * fresh:
+            apart.append(name)
+    assert apart == ["modularity", "irs"]
+    assert all(content.startswith(b"\x89PNG") for content in drawn.values())

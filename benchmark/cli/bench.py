@@ -202,26 +202,77 @@ def kernels(
 @app.command()
 def metrics(
     only: Annotated[str, typer.Option("--metrics", help="Metrics, separated by commas (default: all).")] = "",
+    codes: Annotated[str, typer.Option(help="Numbers of codes, separated by commas.")] = "10",
+    rows: Annotated[str, typer.Option(help="Numbers of rows, separated by commas.")] = "15000",
+    limit: Annotated[
+        float, typer.Option(help="CPU seconds; a metric that is known to take more is not run.", min=0)
+    ] = 60.0,
+    max_memory: Annotated[str, typer.Option(help="Most memory of a metric's process.")] = "12G",
 ) -> None:
     """CPU seconds and peak memory of the metrics on given codes of the size of dSprites.
 
-    dci takes minutes if its trees are not grown by numba (pip install "disbench[fast]").
+    Each is measured in a process of its own, on one thread, its codes and factors in single precision; the
+    memory is what the call takes beside them. "expected" is not run, and shows what `disbench score` says
+    before it starts: see --limit. Metrics that hold factors fixed have codes of the whole grid, and draw
+    rows by their presets.
     """
     from disbench import metrics as library
+    from disbench import units
     from disbench.benchmark.scoring import speed
 
     chosen = [name.strip() for name in only.split(",") if name.strip()] or library.names()
-    rows = f"{speed.TRAIN_ROWS:,} + {speed.TEST_ROWS:,} rows"
-    print(f"{speed.CODES} codes of the grid {speed.SIZES}; tables of {rows}; one thread unless said")
-    print("metric                       preset        CPU-s   peak MiB    score")
-    total = 0.0
     for name in chosen:
-        print(f"{name:<28} {library.get(name).default_preset:<12}", end=" ", flush=True)
-        cost = speed.measure(name)
-        peak = "–" if cost.peak is None else f"{cost.peak / MIB:.1f}"
-        total += cost.seconds
-        print(f"{cost.seconds:>6.2f} {peak:>10} {cost.score:>8.3f}", flush=True)
+        library.get(name)
+    most = len(library.Grid(speed.SIZES))
+    widths = _counts("codes", codes, 1, 100_000)
+    lengths = _counts("rows", rows, speed.FEWEST, most)
+    memory = units.parse_memory(max_memory, "max_memory")
+    print(f"the grid {speed.SIZES}; one thread; two thirds of the rows to fit on, where that is done")
+    print(
+        "metric                       preset        codes     rows    CPU-s   peak MiB    score", flush=True
+    )
+    total = 0.0
+    measured: set[tuple[str, speed.Size]] = set()
+    for width in widths:
+        for length in lengths:
+            for name in chosen:
+                size = speed.size_of(name, width, length)
+                if (name, size) in measured:
+                    continue
+                measured.add((name, size))
+                preset = library.get(name).default_preset
+                n, d = (f"{number:,}" if number else "–" for number in (size.rows, size.codes))
+                print(f"{name:<28} {preset:<12} {d:>6} {n:>8}", end=" ", flush=True)
+                expected = speed.expected(name, size)
+                if expected > limit:
+                    print(f"{expected:>8,.0f} expected, not run", flush=True)
+                    continue
+                cost = speed.measure(name, size, memory)
+                if cost is None:
+                    print(f"{'–':>8} needs more than {max_memory} of memory", flush=True)
+                    continue
+                total += cost.seconds
+                peak = "–" if cost.peak is None else f"{cost.peak / MIB:,.1f}"
+                print(f"{cost.seconds:>8.2f} {peak:>10} {cost.score:>8.3f}", flush=True)
     print(f"together {total:.1f} CPU-s")
+
+
+def _counts(option: str, text: str, least: int, most: int) -> list[int]:
+    """Whole numbers of a list with commas, each once.
+
+    Raises:
+        UsageError: no list of numbers, or one beyond the limits.
+    """
+    try:
+        counts = list(dict.fromkeys(int(part) for part in text.split(",")))
+    except ValueError:
+        counts = []
+    if not counts or min(counts) < least or max(counts) > most:
+        raise UsageError(
+            f"--{option} {text!r} must be whole numbers from {least:,} to {most:,}, separated by commas, "
+            f"such as {least},{min(most, 10 * least)}."
+        )
+    return counts
 
 
 @app.command()

@@ -9,7 +9,7 @@ from typing import Annotated, Self
 import typer
 
 from disbench.benchmark.cli.terminal import DataDir, terminal
-from disbench.benchmark.datasets.naming import split_name
+from disbench.benchmark.datasets.naming import is_own, split_name
 from disbench.console import say
 
 app = typer.Typer(help="List, download, verify and inspect data sets.", no_args_is_help=True)
@@ -56,7 +56,7 @@ def info(name: Name, size: Size = None, data_dir: DataDir = None) -> None:
     console = terminal()
     base, options = split_name(name)
     folder = cache.folder(data_dir)
-    if not base.endswith(".npz"):
+    if not is_own(base):
         facts = manifest.read(base)
         say(
             console,

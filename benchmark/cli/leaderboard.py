@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from disbench.benchmark.cli.terminal import Device, Mixed, table, terminal
+from disbench.benchmark.cli.terminal import DataDir, Device, Mixed, table, terminal
 from disbench.console import say
 from disbench.errors import UsageError
 from disbench.files import replacing, unwritable, write_text
@@ -37,7 +37,10 @@ def leaderboard(
     runs: Runs = None,
     by: Annotated[
         str,
-        typer.Option(help="Group by these columns, such as method,metric,preset (default: all)."),
+        typer.Option(
+            help="Group by these columns, such as method,metric,preset, and by settings that vary, such as "
+            "beta (default: all)."
+        ),
     ] = "",
     where: Annotated[
         list[str] | None, typer.Option(help="Only rows with column=value, such as method=ibgan. Repeatable.")
@@ -69,6 +72,7 @@ def leaderboard(
         typer.Option(help="Save the leaderboard to the repository under this name, with its provenance."),
     ] = "",
     results: Results = None,
+    data_dir: DataDir = None,
     readme: Annotated[
         bool, typer.Option("--readme", help="Rewrite the README's tables from the saved results.")
     ] = False,
@@ -83,6 +87,7 @@ def leaderboard(
     from disbench.benchmark.runs.keep import write_leaderboard
     from disbench.benchmark.runs.readme import update
     from disbench.benchmark.runs.rows import gather, warnings
+    from disbench.benchmark.runs.settings import settings, with_settings
     from disbench.benchmark.sweep.request import names
     from disbench.leaderboards import aggregate, formats, shown
 
@@ -96,6 +101,8 @@ def leaderboard(
         raise UsageError("--adjusted is of a leaderboard; give it without --select and --readme.")
     if select and (by or compare or keep or readme):
         raise UsageError("--select ranks single seeds; give it without --by, --compare, --keep and --readme.")
+    if results is not None and not (keep or readme):
+        raise UsageError("--results belongs to --keep and --readme; give one of them, or omit it.")
     if device != "auto" and not select:
         raise UsageError("--device belongs to --select; give both or neither.")
     if readme:
@@ -119,8 +126,9 @@ def leaderboard(
     if adjusted:
         frame = aggregate.adjusted(frame)
     columns = names(by, "by") if by else list(aggregate.BY)
-    board = aggregate.leaderboard(frame, columns)
-    notes += shown.pooled(frame, columns) + shown.notes(frame, board) + warnings(frame)
+    wide = with_settings(frame, settings(runs)) if by else frame
+    board = aggregate.leaderboard(wide, columns)
+    notes += shown.pooled(wide, columns) + shown.notes(frame, board) + warnings(frame)
     whole = len(runs) == 1 and not (by or where or adjusted) and store.is_run(runs[0])
     if whole and kind == "terminal" and out is None:
         write_leaderboard(runs[0], frame, board, notes)
@@ -130,7 +138,10 @@ def leaderboard(
     if compare:
         show_comparison(frame, kind, out, console)
     if keep:
-        say(console, *(f"kept: {path}" for path in keep_results(keep, runs, frame, results)))
+        kept = keep_results(
+            keep, runs, frame, results, data_dir, tell=lambda sentence: say(console, sentence)
+        )
+        say(console, *(f"kept: {path}" for path in kept))
         say(console, "Run `disbench leaderboard --readme` to update the README's tables.")
 
 
@@ -311,19 +322,20 @@ def table_(
 ) -> None:
     """Reproduce a paper's comparison table: published numbers beside ours, from runs or the saved results."""
     from disbench.benchmark.runs import commands
+    from disbench.benchmark.runs.keep import saved
     from disbench.benchmark.runs.rows import gather
     from disbench.leaderboards import aggregate, formats, tables
-    from disbench.leaderboards.results import FOLDER
-    from disbench.leaderboards.results import names as kept_names
 
     spec = tables.read(name)
     if plan:
         folder = f"runs/{name}"
-        print("\n".join([*commands.of_table(spec, folder), f"disbench table {name} {folder}"]))
+        lines = [commands.cost_of_table(spec), *commands.of_table(spec, folder)]
+        print("\n".join([*lines, f"disbench table {name} {folder}"]))
         return
     kind = formats.choose(format_, out)
-    where = FOLDER if results is None else results
-    sources = runs or [where / kept for kept in kept_names(where)]
+    if runs and results is not None:
+        raise UsageError("--results names the saved results, and runs were given; omit one of them.")
+    sources = runs or saved(results)
     frame, overlaps = gather(sources) if sources else (aggregate.scores([]), [])
     if not runs:
         overlaps.append(f"ours: {', '.join(path.name for path in sources) or 'nothing is kept yet'}")

@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from disbench import plugins
-from disbench.benchmark.cli import leaderboard, plot, report, run, score
+from disbench.benchmark.cli import generator, leaderboard, plot, report, rescore, run, score
 from disbench.benchmark.cli.bench import app as bench_app
 from disbench.benchmark.cli.data import app as data_app
 from disbench.benchmark.cli.terminal import line, option
@@ -79,8 +79,10 @@ for command in (
     run.run,
     score.score,
     run.status,
+    rescore.rescore,
     leaderboard.leaderboard,
-    score.traverse,
+    generator.traverse,
+    generator.samples,
     plot.plot,
     report.report,
 ):
@@ -116,7 +118,8 @@ def _listed(what: str) -> list[tuple[str, str]]:
     if what == "protocols":
         from disbench.benchmark import protocols
 
-        return [(name, protocols.get(name).summary) for name in protocols.names()]
+        known = {name: protocols.get(name) for name in protocols.names()}
+        return [(name, f"version {each.version}: {each.summary}") for name, each in known.items()]
     if what == "tables":
         from disbench.leaderboards import tables
 

@@ -16,7 +16,7 @@ from disbench.texts import clean
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-OF_RUNS = ("curves", "strip", "sweep", "correlation", "traversals")
+OF_RUNS = ("curves", "strip", "sweep", "frontier", "correlation", "traversals")
 OF_MODELS = ("mi", "dci")
 
 
@@ -29,7 +29,11 @@ def plot(
     ],
     kind: Annotated[str, typer.Option(help=f"{', '.join((*OF_RUNS, *OF_MODELS))}.")] = "curves",
     quantity: Annotated[
-        str, typer.Option(help="With --kind curves: plot this quantity for all methods in one picture.")
+        str,
+        typer.Option(
+            help="With --kind curves: plot this quantity for all methods in one picture. With sweep and "
+            "frontier: the logged quantity beside the scores (default: loss.reconstruction)."
+        ),
     ] = "",
     field: Annotated[str, typer.Option(help="With --kind sweep: setting on the x axis, such as beta.")] = "",
     metric: Annotated[
@@ -47,7 +51,8 @@ def plot(
 ) -> None:
     """Plot runs or models as PNG and SVG.
 
-    Training curves, scores per seed, scores against a setting, rank correlations, traversals, codes.
+    Training curves, scores per seed, scores against a setting or the reconstruction, rank correlations,
+    traversals, codes.
     """
     if kind not in (*OF_RUNS, *OF_MODELS):
         raise unknown("kind of plot", kind, (*OF_RUNS, *OF_MODELS))
@@ -59,7 +64,7 @@ def plot(
     elif kind == "curves":
         figures, notes = draw.curves(targets, quantity)
     else:
-        figures, notes = draw.of_scores(targets, kind, field, metric)
+        figures, notes = draw.of_scores(targets, kind, field, metric, quantity)
     # standard output has the paths
     for note in notes:
         print(clean(note), file=sys.stderr)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from disbench.benchmark.cli.leaderboard import show_leaderboard
-from disbench.benchmark.cli.terminal import DataDir, Precision, table, terminal
+from disbench.benchmark.cli.terminal import DataDir, Precision, option, table, terminal
 from disbench.console import say
 from disbench.errors import UsageError
 from disbench.units import duration
@@ -24,32 +24,50 @@ HELD = 69  # EX_UNAVAILABLE of sysexits.h: another process has the rest
 STATES = ("done", "running", "stopped", "failed")
 
 
-def changes(texts: list[str]) -> dict[str, dict[str, object]]:
+def changes(texts: list[str], option: str = "--set") -> dict[str, dict[str, object]]:
     """`betavae.beta=6` as {"betavae": {"beta": "6"}}."""
     settings: dict[str, dict[str, object]] = {}
     for text in texts:
         target, equals, value = text.partition("=")
         method, dot, field = target.partition(".")
         if not (equals and dot and method and field):
-            raise UsageError(f"--set {text!r} is not of the form method.field=value, such as betavae.beta=6.")
-        settings.setdefault(method.strip(), {})[field.strip()] = value.strip()
+            example = "betavae.beta=6" if option == "--set" else "betavae.beta=1,2,4"
+            raise UsageError(f"{option} {text!r} is not of the form method.field=value, such as {example}.")
+        known = settings.setdefault(method.strip(), {})
+        if option == "--grid" and field.strip() in known:
+            raise UsageError(f"--grid {target.strip()} was given twice; give all its values at once.")
+        known[field.strip()] = value.strip()
     return settings
 
 
 def run(
     methods: Annotated[str, typer.Option(help="Methods, separated by commas; see `disbench list methods`.")],
     seeds: Annotated[
-        str, typer.Option(help="Number of seeds (32 means seeds 0 to 31), or a list (3,7).")
+        str, typer.Option(help="Number of seeds (32 means seeds 0 to 31), a list (3,7) or a range (0..31).")
     ] = "1",
-    protocol: Annotated[str, typer.Option(help="See `disbench list protocols`.")] = "mini",
+    protocol: Annotated[
+        str,
+        typer.Option(help="See `disbench list protocols`; mini is its newest version, mini-v1 the first."),
+    ] = "mini",
     dataset: Annotated[
-        list[str] | None, typer.Option(help="Data set, instead of the protocol's. Repeatable.")
+        list[str] | None,
+        typer.Option(
+            help="Data set, instead of the protocol's. Repeatable; splits may be a range, as in "
+            "digits:imbalanced-0..9."
+        ),
     ] = None,
     size: Annotated[
         int,
         typer.Option(help="Image size in pixels (0: the protocol's, or else the data set's default)."),
     ] = 0,
     config: Annotated[str | None, typer.Option(help="Named config, instead of the protocol's.")] = None,
+    metrics: Annotated[
+        str,
+        typer.Option(
+            help="Metrics to score instead of the protocol's, separated by commas, with a preset if need be: "
+            "dci:ibgan,mig. Scores that a seed has already stay."
+        ),
+    ] = "",
     out: Annotated[
         Path, typer.Option(help="Folder of the run; repeat the command with the same folder to resume.")
     ] = Path("runs/default"),
@@ -57,6 +75,21 @@ def run(
         list[str] | None, typer.Option("--set", help="Change a setting: method.field=value. Repeatable.")
     ] = None,
     variants: Annotated[str, typer.Option(help="Variants of the methods, separated by commas, or all.")] = "",
+    grid: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Compare values of a setting, each with all seeds: method.field=1,2,4 or a range, 2..10. "
+            "Repeatable: the product of several."
+        ),
+    ] = None,
+    random: Annotated[
+        int,
+        typer.Option(
+            help="Number of random settings of each --grid instead of the product; ranges may be 1..16 or "
+            "log:1..16."
+        ),
+    ] = 0,
+    random_seed: Annotated[int, typer.Option(help="Seed of the --random settings.")] = 0,
     device: Annotated[
         str,
         typer.Option(
@@ -143,8 +176,12 @@ def run(
         dataset=dataset,
         size=size or None,
         config=config,
+        metrics=metrics,
         settings=changes(set_ or []),
         variants=variants,
+        grid=changes(grid or [], "--grid"),
+        random=random,
+        random_seed=random_seed,
         out=out,
         device=device,
         jobs=jobs,
@@ -178,6 +215,8 @@ def show_end(run: Run, console: Console) -> None:
     # a run that was stopped at once has no seeds yet
     if len(run.status()):
         show_leaderboard(run.path, console)
+        if not outcomes["stopped"]:
+            show_label_free(run.path, console)
     pictures = sorted(run.path.glob("*/seed-*/traversal.png"))
     if pictures:
         what = f"{len(pictures)} traversals (PNG and GIF) and other images"
@@ -199,6 +238,20 @@ def show_end(run: Run, console: Console) -> None:
         raise typer.Exit(HELD)
 
 
+def show_label_free(run: Path, console: Console) -> None:
+    """Prints the seeds on data without labels, ranked by how well they agree."""
+    from disbench.benchmark.cli.leaderboard import show_selection
+    from disbench.benchmark.runs import selection
+
+    for dataset in selection.without_labels(run):
+        say(console, f"{dataset}: no labels, so the seeds of each method are ranked by their agreement (udr)")
+        try:
+            show_selection([run], {"dataset": dataset}, False, "udr", "auto", "terminal", None, console)
+        except UsageError as error:
+            # the seeds are trained and scored
+            say(console, f"no ranking: {error.told(option)}")
+
+
 def status(
     run: Annotated[Path, typer.Argument(help="Folder that `disbench run --out` wrote.")],
 ) -> None:
@@ -207,6 +260,7 @@ def status(
 
     from disbench.benchmark.runs import store
     from disbench.benchmark.sweep import progress
+    from disbench.leaderboards.labels import by_value
 
     console = terminal()
     records = store.records(run)
@@ -214,7 +268,8 @@ def status(
     running = sum(seed.state == "running" for seed in seeds)
     left = progress.remaining(seeds, running) if running else None
     rows = []
-    for training, alike in progress.by_training(seeds).items():
+    trainings = progress.by_training(seeds).items()
+    for training, alike in sorted(trainings, key=lambda each: by_value(each[1][0].name)):
         counts = {state: str(sum(seed.state == state for seed in alike)) for state in STATES}
         unfinished = any(seed.open for seed in alike)
         about = duration(left.seconds[training] if left else None) if unfinished else ""

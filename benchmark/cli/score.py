@@ -1,4 +1,4 @@
-"""`disbench score` and `disbench traverse`."""
+"""`disbench score`."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from disbench.benchmark.cli.terminal import DataDir, Device, line, option, table, terminal
+from disbench.benchmark.cli.terminal import DataDir, Device, option, table, terminal
 from disbench.console import say
 from disbench.errors import UsageError, spelled
-from disbench.files import unwritable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -102,23 +101,92 @@ def score(
         str,
         typer.Option(help="Output that is the code: a name, a number or first-half (default: detected)."),
     ] = "",
+    generator: Annotated[
+        bool,
+        typer.Option(
+            "--generator",
+            help="Judge the generator instead of the encoder: quality of its pictures, and disentanglement "
+            "of its codes. FILE is a checkpoint.pt, or a decoder as torch.export (pt2), TorchScript or ONNX.",
+        ),
+    ] = False,
+    pictures: Annotated[
+        int | None, typer.Option(help="Pictures that --generator draws (default: 10,000).")
+    ] = None,
+    features: Annotated[
+        Path | None,
+        typer.Option(
+            help="Network of features for FID and others with --generator, as pt2, TorchScript or ONNX "
+            "(default: the frozen classifier of labelled data)."
+        ),
+    ] = None,
+    latents: Annotated[
+        int | None, typer.Option(help="Latents that a decoder takes, unless its file says so.")
+    ] = None,
+    prior: Annotated[
+        str, typer.Option(help="Prior of a decoder's latents: normal (default) or uniform in [-1, 1].")
+    ] = "",
     json_: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
     device: Device = "auto",
     data_dir: DataDir = None,
 ) -> None:
-    """Score checkpoints, codes, or encoders that you trained yourself."""
+    """Score checkpoints, codes, or encoders that you trained yourself, or the generator of a model."""
     import json
 
     from rich.console import Console
 
     from disbench.benchmark import api
+    from disbench.benchmark.cli.generator import show
     from disbench.benchmark.scoring import sources
+    from disbench.benchmark.scoring.judged import PICTURES
 
+    changes = _changes(set_ or [], method)
+    if generator:
+        # what belongs to codes alone, and was given
+        others = {"preset": preset, "array": array, "factors": factors, "bins": bins, "repeats": repeats}
+        others |= {"quick": quick, "adjusted": adjusted, "live": live, "factory": factory}
+        others |= {"input-range": input_range, "layout": layout}
+        if stray := [name for name, value in others.items() if value not in (None, "", False)]:
+            raise UsageError(f"--{stray[0]} is of codes, and --generator judges pictures; omit one of them.")
+        judged = [
+            api.judge(
+                path,
+                metrics=metrics,
+                dataset=dataset,
+                pictures=PICTURES if pictures is None else pictures,
+                features=features,
+                latents=latents,
+                prior=prior or "normal",
+                method=method,
+                config=config,
+                settings=changes,
+                size=size,
+                output=output,
+                device=device,
+                data_dir=data_dir,
+                console=Console(stderr=True),
+            )
+            for path in files
+        ]
+        if json_:
+            found = [one.plain(option) for one in judged]
+            print(json.dumps(found[0] if len(found) == 1 else found, indent=1, default=list))
+        else:
+            for one in judged:
+                show(terminal(), one)
+        return
+    for name, given in (
+        ("pictures", pictures),
+        ("features", features),
+        ("latents", latents),
+        ("prior", prior or None),
+    ):
+        if given is not None:
+            raise UsageError(f"--{name} belongs to --generator; give both or neither.")
     options = sources.SourceOptions(
         dataset=dataset,
         method=method,
         config=config,
-        changes=_changes(set_ or [], method),
+        changes=changes,
         factory=factory,
         wanted=sources.Wanted(input_range, layout, size, output),
         device=device,
@@ -294,31 +362,3 @@ def _show_warnings(console: Console, entry: ScoreEntry, before: str = "") -> Non
     if entry.score is None:
         where = "; its traceback is in what --json prints" if entry.traceback else ""
         say(console, f"{before}{entry.metric}: no score: {entry.why(option)}{where}")
-
-
-def traverse(
-    checkpoint: Annotated[Path, typer.Argument(help="checkpoint.pt that `disbench run` wrote.")],
-    out: Annotated[
-        Path | None,
-        typer.Option(help="Path of the pictures, without file extension (default: beside the checkpoint)."),
-    ] = None,
-    steps: Annotated[int, typer.Option(help="Pictures per code.")] = 10,
-    device: Device = "auto",
-    data_dir: DataDir = None,
-) -> None:
-    """Draw latent traversals as PNG and GIF."""
-    from disbench import models
-    from disbench.benchmark.runs import pictures
-    from disbench.benchmark.scoring import sources
-
-    if not 2 <= steps <= 100:
-        raise UsageError(f"--steps {steps} was given; give 2 to 100 pictures per code.")
-    method, data, where = sources.revive(models.load_checkpoint(checkpoint), device, data_dir)
-    try:
-        png, gif = pictures.write_traversal(
-            method, data, where, out or checkpoint.with_name("traversal"), steps
-        )
-    except OSError as error:
-        raise unwritable((out or checkpoint).parent, error) from None
-    line(png)
-    line(gif)

@@ -16,9 +16,10 @@ def load(name: str, *, size: int | None = None, data_dir: str | os.PathLike[str]
     """The data set of that name, made or converted on first use and opened lazily afterwards.
 
     Args:
-        name: one of `names()`, or the path of an npz file with `images` and `labels` or `factors`; after it,
-            options such as `:train`, `:classes-0,1,6`, `:imbalanced-7` (see `derived`).
-        size: of the images, in pixels; the manifest's first size by default.
+        name: one of `names()`, or the path of an npz file with `images`, and perhaps `labels` or `factors`,
+            or of a folder of PNG or JPEG pictures, with a slash at its end; after it, options such as
+            `:train`, `:classes-0,1,6`, `:imbalanced-7` (see `derived`).
+        size: of the images, in pixels; the manifest's first size, or that of the user's images, by default.
         data_dir: folder of the data sets (default: $DISBENCH_DATA, or else the user's cache folder).
 
     Raises:

@@ -18,10 +18,11 @@ from torch import Tensor
 
 from disbench.benchmark.datasets import cache
 from disbench.errors import UsageError, argument
-from disbench.metrics.arrays import Array, Ints
+from disbench.metrics.arrays import Array, Ints, varying
 from disbench.metrics.conversion import as_array
 from disbench.metrics.factors import Factors
-from disbench.metrics.registry import Grid
+from disbench.metrics.occurring import Occurring
+from disbench.metrics.registry import Grid, Space
 from disbench.models.method import DataInfo
 
 Pixels = NDArray[np.float32]
@@ -209,6 +210,44 @@ class Dataset:
                 f"data set {self.name!r} has no complete factor grid; choose one that has, such as 'dsprites'"
             )
         return Grid(self.factor_sizes, self.factor_names)
+
+    def held_in(self, having: Ints | None = None) -> Space:
+        """What metrics that hold a factor draw from: the complete grid, or the values that occur.
+
+        Args:
+            having: the only rows (m,) that can be drawn where there is no grid, ascending; None for all.
+
+        Raises:
+            UsageError: nothing is known about the factors, or fewer than two can be held.
+        """
+        if self.factor_sizes is not None:
+            return self.grid
+        if having is None or len(having) == len(self):
+            return self._occurring
+        return Occurring(self.factor_values(having), having)
+
+    @functools.cached_property
+    def _occurring(self) -> Occurring:
+        return Occurring(self.factor_values(np.arange(len(self))))
+
+    @functools.cached_property
+    def varying_factors(self) -> Factors:
+        """The factors of all rows that have two values or more; of a grid, only their names and number count.
+
+        Raises:
+            UsageError: nothing is known about the factors.
+        """
+        if self.factor_sizes is None:
+            every = self.factor_values(np.arange(len(self)))
+            return every.kept(varying(every.numbers))
+        # two rows are enough to say which values a grid has
+        corners = self.factor_values(np.array([0, len(self) - 1]))
+        return corners.kept(np.array(self.factor_sizes) > 1)
+
+    @property
+    def known(self) -> bool:
+        """Whether anything but the images is known: factors or classes."""
+        return bool(self.factor_names)
 
     @property
     def info(self) -> DataInfo:

@@ -25,11 +25,9 @@ from numpy.typing import NDArray
 
 from disbench.benchmark.datasets.dataset import Dataset, Pixels, Storage
 from disbench.benchmark.datasets.manifest import Manifest
-from disbench.benchmark.datasets.naming import as_in_tables, of_a_table
+from disbench.benchmark.datasets.naming import SPLITS, as_in_tables, of_a_table
 from disbench.errors import UsageError, unknown
 from disbench.metrics.arrays import Ints
-
-SPLITS = 50
 
 
 def derive(dataset: Dataset, option: str, facts: Manifest | None = None) -> Dataset:

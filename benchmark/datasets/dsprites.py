@@ -34,6 +34,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from disbench.errors import UsageError
+from disbench.metrics.oracle import Symmetry
 
 SIZES = (3, 6, 40, 32, 32)
 RESOLUTIONS = (32, 64)
@@ -43,6 +44,8 @@ ANGLES = np.linspace(0.0, 2 * np.pi, 40)
 CENTRES = 16 + 32 * np.linspace(0.0, 1.0, 32)
 UNIT = 0.15 * 64
 SUBPIXELS = 256
+# Times that a square, an ellipse and a heart look the same in a full turn.
+TURNS = (4, 2, 1)
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -123,6 +126,14 @@ def render(size: int = 64) -> Iterator[NDArray[np.uint8]]:
         for scale in range(SIZES[1]):
             for orientation in range(SIZES[2]):
                 yield sprites(shape, scale, orientation, size)
+
+
+def symmetry(names: tuple[str, ...], sizes: tuple[int, ...]) -> Symmetry | None:
+    """Which orientations look the same, of a grid that is dSprites by its factors; None of any other."""
+    if sizes != SIZES or names[:1] != ("shape",) or names[2:3] != ("orientation",):
+        return None
+    # both ends of the full turn are in the grid
+    return Symmetry(shape=0, turn=2, times=TURNS, steps=SIZES[2] - 1)
 
 
 def check_size(size: int) -> None:

@@ -7,23 +7,31 @@ from pathlib import Path
 
 import numpy as np
 
-from disbench.benchmark.datasets import cache, derived, fetching, manifest, pixels, readers, streams
+from disbench.benchmark.datasets import cache, derived, fetching, folders, manifest, pixels, readers, streams
 from disbench.benchmark.datasets.dataset import Dataset, FileStorage
-from disbench.benchmark.datasets.naming import split_name
+from disbench.benchmark.datasets.naming import expanded, is_own, split_name
 from disbench.errors import UsageError
 from disbench.metrics.arrays import Array
 from disbench.metrics.factors import Factors, other_numbers, raw, titles, understood
 from disbench.metrics.factors import labels as read_labels
 
+LARGE = 2**32  # bytes: pictures of a folder that take more are stored compressed
 INFLATED_FROM = 64  # pixels: of smaller images, inflating an image takes over a twentieth of a training step
 
 
 def load(name: str, *, size: int | None = None, data_dir: str | os.PathLike[str] | None = None) -> Dataset:
     """See `disbench.datasets.load`."""
     folder = cache.folder(data_dir)
-    base, options = split_name(name)
+    several = expanded(name)
+    if len(several) > 1:
+        raise UsageError(
+            f"{name!r} names {len(several)} data sets, and one is needed here; give {several[0]}."
+        )
+    base, options = split_name(several[0])
     if base.endswith(".npz"):
         dataset, facts = from_npz(Path(base), size, folder), None
+    elif is_own(base):
+        dataset, facts = from_folder(Path(base), size, folder), None
     else:
         facts = manifest.read(base)
         dataset = from_manifest(facts, size, folder)
@@ -35,9 +43,12 @@ def load(name: str, *, size: int | None = None, data_dir: str | os.PathLike[str]
 
 
 def usual_size(name: str, size: int | None) -> int | None:
-    """A protocol's image size if the data set is offered at it, or else None, for the data set's own."""
+    """A protocol's image size if the data set is offered at it, or else None, for the data set's own.
+
+    Images of the user's are resized to any size.
+    """
     base, _ = split_name(name)
-    return size if not base.endswith(".npz") and size in manifest.read(base).sizes else None
+    return size if is_own(base) or size in manifest.read(base).sizes else None
 
 
 def from_manifest(facts: manifest.Manifest, size: int | None, folder: Path) -> Dataset:
@@ -64,12 +75,12 @@ def from_manifest(facts: manifest.Manifest, size: int | None, folder: Path) -> D
 
 
 def from_npz(path: Path, size: int | None, folder: Path) -> Dataset:
-    """A file of the user's: `images` with `labels` or `factors`, and perhaps `factor_names`.
+    """A file of the user's: `images`, and perhaps `labels` or `factors` with `factor_names`.
 
     Images are (n, h, w), (n, h, w, c) or (n, c, h, w), see `pixels` for their numbers; labels (n,) and
     factors (n, k) are whatever `metrics.factors` reads. Factors that run through a complete grid in row-major
     order are recognised as one. Without a size images stay as they are; with one they become squares of that
-    side.
+    side, which is said. Nothing is cut off: an image that is no square is stretched.
 
     Raises:
         UsageError: no such file, or other arrays in it.
@@ -79,8 +90,8 @@ def from_npz(path: Path, size: int | None, folder: Path) -> Dataset:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     keys = streams.npz_keys(path)
-    if "images" not in keys or not keys & {"labels", "factors"}:
-        raise UsageError(f"{path} holds {sorted(keys)}; expected 'images' and 'labels' or 'factors'")
+    if "images" not in keys:
+        raise UsageError(f"{path} holds {sorted(keys)}; expected 'images', and perhaps 'labels' or 'factors'")
     images = pixels.own_images(path)
     # asked for by their side, as a run records it, or not at all: the same images, converted once
     if images.shape[2:] == (size, size):
@@ -91,7 +102,33 @@ def from_npz(path: Path, size: int | None, folder: Path) -> Dataset:
         f"own 2 {digest} {own}",
         lambda: _npz_content(images, keys, size),
     )
-    return _dataset(str(path), stored, stored.factor_names, (), ())
+    dataset = _dataset(str(path), stored, stored.factor_names, (), ())
+    if size is None:
+        return dataset
+    given = "x".join(map(str, images.shape[2:]))
+    return replace(dataset, notes=(*dataset.notes, folders.resized(path.name, given, size)))
+
+
+def from_folder(path: Path, size: int | None, folder: Path) -> Dataset:
+    """A folder of the user's pictures, see `folders`. Its name ends with a slash.
+
+    Raises:
+        UsageError: no such folder, no picture in it, or one that cannot be taken.
+    """
+    pictures = folders.find(path)
+    own = size or "own"
+
+    def content() -> cache.Content:
+        return pictures.content(size)
+
+    n_bytes = 3 * len(pictures.names) * (size or 0) ** 2
+    stored = cache.obtain(
+        folder / f"folder-{pictures.digest[:16]}-{own}.h5",
+        f"pictures 1 {pictures.digest} {own}",
+        content,
+        "compressed" if n_bytes > LARGE else "mapped",
+    )
+    return _dataset(f"{str(path).rstrip('/')}/", stored, (), (), ())
 
 
 def _npz_content(images: pixels.OwnImages, keys: set[str], size: int | None) -> cache.Content:

@@ -12,7 +12,7 @@ from pydantic import Field, InstanceOf, SerializeAsAny, ValidationError, field_v
 
 from disbench import plugins
 from disbench.benchmark.datasets.cache import Store
-from disbench.benchmark.datasets.naming import as_in_tables, of_a_table
+from disbench.benchmark.datasets.naming import as_in_tables, is_own, of_a_table
 from disbench.benchmark.datasets.readers import PluginReader, Reader
 from disbench.errors import UsageError, unknown
 from disbench.strict import Strict
@@ -199,8 +199,12 @@ def read(name: str) -> Manifest:
             raise plugins.broken(offer.origin, error) from error
     if name not in built_in():
         label = as_in_tables(name)
-        if label and (label[0] in names() or label[0].endswith(".npz")):
+        if label and (label[0] in names() or is_own(label[0])):
             raise of_a_table(name, *label)
+        if Path(name).is_dir():
+            raise UsageError(
+                f"there is no data set {name!r}; for the pictures in that folder, write '{name}/'."
+            )
         raise unknown("data set", name, names())
     return parse(name, (FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
 

@@ -21,7 +21,7 @@ import h5py
 import numpy as np
 from pydantic import Field
 
-from disbench.benchmark.datasets import dsprites
+from disbench.benchmark.datasets import dsprites, solids
 from disbench.benchmark.datasets.cache import Bytes, Content
 from disbench.benchmark.datasets.streams import (
     BLOCK,
@@ -52,6 +52,22 @@ class Renderer(Strict):
     def content(self, files: Files, size: int) -> Content:
         shape = (int(np.prod(dsprites.SIZES)), size, size // 8)
         return Content(shape, dsprites.render(size), packed=True)
+
+
+class Solids(Strict):
+    """Draws shaded solids; reads no file.
+
+    Attributes:
+        kind: "solids".
+        view: one of `solids.VIEWS`, whose factors the manifest repeats.
+    """
+
+    kind: Literal["solids"]
+    view: str
+
+    def content(self, files: Files, size: int) -> Content:
+        view = solids.VIEWS[self.view]
+        return Content((int(np.prod(view.shape)), 3, size, size), solids.render(view, size))
 
 
 class Digits(Strict):
@@ -334,7 +350,7 @@ class Pictures(Strict):
 
 
 Reader = Annotated[
-    Renderer | Digits | Npz | Hdf5 | Idx | Mat | Cars | Norb | Pictures, Field(discriminator="kind")
+    Renderer | Solids | Digits | Npz | Hdf5 | Idx | Mat | Cars | Norb | Pictures, Field(discriminator="kind")
 ]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from disbench.benchmark.datasets import load
-from disbench.benchmark.datasets.naming import split_name
+from disbench.benchmark.datasets.naming import is_own, split_name
 from disbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class DataRef:
     def short(self) -> str:
         """The name; of a user's file, without the folder that it lies in."""
         base, options = split_name(self.name)
-        return ":".join([Path(base).name if base.endswith(".npz") else base, *options])
+        return ":".join([Path(base).name if is_own(base) else base, *options])
 
     @property
     def label(self) -> str:

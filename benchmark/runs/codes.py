@@ -9,20 +9,25 @@ again where a metric needs it.
 
 from __future__ import annotations
 
+import functools
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from disbench.benchmark.datasets import Dataset
 from disbench.benchmark.datasets.reference import DataRef
+from disbench.benchmark.runs.store import RETRY, CellFile
 from disbench.benchmark.scoring.encoded import Encoded, Progress
 from disbench.benchmark.scoring.trained import Trained
-from disbench.files import not_linked, write_atomically
+from disbench.errors import UsageError
+from disbench.files import not_linked, plain, write_atomically
 from disbench.metrics import ContingencyTable
 from disbench.metrics.arrays import Array, Floats, Ints
+from disbench.models.checkpoint import Checkpoint, load_checkpoint
 
 
 class KeptCodes:
@@ -78,6 +83,10 @@ class KeptCodes:
         """The contingency table of the trained method, see `Trained`."""
         return self.trained().contingency()
 
+    def reconstructed(self, rows: Ints) -> tuple[Floats, Floats] | str:
+        """Images and what the trained method makes of their codes, see `Trained`."""
+        return self.trained().reconstructed(rows)
+
 
 def _joined(known: Ints, kept: Encoded | None, rows: Ints, made: Encoded) -> tuple[Ints, Encoded]:
     """Rows, ascending, and their codes, of those that were kept and those that were made."""
@@ -89,6 +98,54 @@ def _joined(known: Ints, kept: Encoded | None, rows: Ints, made: Encoded) -> tup
     if kept.logvar is not None and made.logvar is not None:
         logvar = np.concatenate([kept.logvar, made.logvar])[order]
     return every[order], Encoded(np.concatenate([kept.codes, made.codes])[order], logvar)
+
+
+def of_seed(
+    folder: Path,
+    about: DataRef,
+    data: Dataset,
+    device: torch.device,
+    data_dir: Path | None,
+    images: Callable[[], Callable[[Ints], torch.Tensor] | None] = lambda: None,
+) -> KeptCodes:
+    """The codes of a trained seed: those of its codes.npz, and missing ones from its checkpoint.
+
+    Args:
+        folder: of the seed.
+        about: the data set by name, size and content.
+        data: the data set.
+        device: where the method encodes.
+        data_dir: folder of the data sets.
+        images: gives what has images on the device already, if it has them.
+    """
+
+    @functools.cache
+    def trained() -> Trained:
+        method = own_checkpoint(folder).build(device)
+        return Trained(method, data, device, data_dir, images())
+
+    return KeptCodes(folder / "codes.npz", about, data, trained)
+
+
+def own_checkpoint(folder: Path) -> Checkpoint:
+    """The checkpoint of a seed.
+
+    Args:
+        folder: of the seed.
+
+    Raises:
+        UsageError: it is damaged, or that of another seed.
+    """
+    path, file = not_linked(folder / "checkpoint.pt"), CellFile.read(folder)
+    try:
+        checkpoint = load_checkpoint(path)
+    except UsageError as error:
+        raise UsageError(f"{path} is no checkpoint that can be read ({error}); {RETRY}.") from None
+    found = (checkpoint.method, plain(checkpoint.config), dict(checkpoint.dataset), checkpoint.seed)
+    cell = file.cell if file else None
+    if cell and found != (cell.method, plain(cell.config), cell.dataset.plain(), cell.seed):
+        raise UsageError(f"{path} is the checkpoint of another seed or of other settings; {RETRY}.")
+    return checkpoint
 
 
 def write(path: Path, about: DataRef, rows: Ints, codes: Floats, logvar: Floats | None = None) -> None:

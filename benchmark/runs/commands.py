@@ -8,11 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from disbench import models
 from disbench.benchmark import protocols
-from disbench.benchmark.datasets import loading, manifest
+from disbench.benchmark.datasets import loading, manifest, naming
 from disbench.benchmark.datasets.naming import split_name
 from disbench.benchmark.scoring import classifier
 from disbench.leaderboards.tables import Table
+from disbench.texts import as_ranges
 
 
 @dataclass(frozen=True)
@@ -72,8 +74,10 @@ def commands(wanted: Mapping[Recipe, Sequence[int]], out: str, portable: bool = 
 def _classifier(recipe: Recipe) -> list[str]:
     """The command that trains the classifier of generated images, if a metric of the protocol needs it."""
     base, _ = split_name(recipe.dataset)
-    needed = protocols.need_classifier(protocols.get(recipe.protocol).metrics)
-    if not needed or not (base.endswith(".npz") or manifest.read(base).classes):
+    needed = protocols.need_classifier(protocols.of_record(recipe.protocol).metrics)
+    # the data set of a plug-in need not be here
+    known = base.endswith(".npz") or (base in manifest.names() and manifest.read(base).classes)
+    if not (needed and known):
         return []
     name = classifier.whole(recipe.dataset)
     return [shlex.join(["disbench", "data", "classifier", name, "--size", str(recipe.size)])]
@@ -86,7 +90,30 @@ def of_table(table: Table, out: str) -> list[str]:
         table: the table.
         out: the folder of the run.
     """
-    wanted = {
+    return [*commands(_wanted(table), out), *_choices(table, out)]
+
+
+def cost_of_table(table: Table) -> str:
+    """What the commands of a table train, as a comment of a shell: seeds and steps."""
+    wanted = _wanted(table)
+    seeds = sum(map(len, wanted.values()))
+    steps = sum(len(seeds) * _steps(recipe) for recipe, seeds in wanted.items())
+    return (
+        f"# {seeds:,} seeds, {steps:,} training steps in all; a command with --dry-run says how long it "
+        "takes here"
+    )
+
+
+def _steps(recipe: Recipe) -> int:
+    """Training steps of a seed."""
+    changes = dict(protocols.of_record(recipe.protocol).changes(recipe.method))
+    changes |= models.get(recipe.method).VARIANTS.get(recipe.variant, {})
+    return models.configure(recipe.method, recipe.config, changes | json.loads(recipe.changed)).steps
+
+
+def _wanted(table: Table) -> dict[Recipe, range]:
+    """The seeds of each row of a table, on each of its data sets."""
+    return {
         Recipe(
             table.protocol,
             dataset,
@@ -100,7 +127,6 @@ def of_table(table: Table, out: str) -> list[str]:
         if row.method is not None and not row.chosen_by
         for dataset in table.datasets()
     }
-    return [*commands(wanted, out), *_choices(table, out)]
 
 
 def _choices(table: Table, out: str) -> list[str]:
@@ -131,14 +157,17 @@ def _packed(recipes: Iterable[Recipe]) -> list[list[Recipe]]:
 
 
 def _words(shared: _Shared, recipes: Sequence[Recipe]) -> list[str]:
-    protocol = protocols.get(shared.protocol)
+    protocol = protocols.of_record(shared.protocol)
     methods = dict.fromkeys(recipe.method for recipe in recipes)
     words = ["--methods", ",".join(methods)]
     variants = [recipe.variant for recipe in recipes if recipe.variant]
     words += ["--variants", ",".join(variants)] if variants else []
-    words += ["--protocol", shared.protocol]
+    words += ["--protocol", protocol.id]
     words += ["--config", shared.config] if shared.config != protocol.config else []
-    usual_size = loading.usual_size(shared.dataset, protocol.size)
+    base, _ = split_name(shared.dataset)
+    # the data set of a plug-in need not be here
+    known = base.endswith(".npz") or base in manifest.names()
+    usual_size = loading.usual_size(shared.dataset, protocol.size) if known else None
     words += ["--size", str(shared.size)] if shared.size != usual_size else []
     words += ["--seeds", _seeds(shared.seeds)]
     for recipe in dict.fromkeys(replace(recipe, variant="") for recipe in recipes):
@@ -150,7 +179,7 @@ def _words(shared: _Shared, recipes: Sequence[Recipe]) -> list[str]:
 def _seeds(seeds: Sequence[int]) -> str:
     if list(seeds) == list(range(len(seeds))):
         return str(len(seeds))
-    return ",".join(map(str, seeds)) + ("," if len(seeds) == 1 else "")
+    return as_ranges(seeds) + ("," if len(seeds) == 1 else "")
 
 
 def _value(value: object) -> str:
@@ -162,6 +191,5 @@ def _value(value: object) -> str:
 def _line(words: Sequence[str], datasets: Sequence[str], last: Sequence[str]) -> str:
     (protocol,) = (words[i + 1] for i, word in enumerate(words) if word == "--protocol")
     named = list(dict.fromkeys(datasets))
-    if named == [protocols.get(protocol).dataset]:
-        named = []
+    named = [] if named == [protocols.of_record(protocol).dataset] else naming.as_ranges(named)
     return shlex.join(["disbench", "run", *words, *(w for name in named for w in ("--dataset", name)), *last])

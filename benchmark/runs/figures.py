@@ -16,6 +16,7 @@ from disbench.benchmark.runs.store import told
 from disbench.errors import UsageError, argument, unknown
 from disbench.leaderboards import aggregate, journals, labels, plots
 
+RECONSTRUCTION = "loss.reconstruction"
 # by the names of their files, and sentences about what they do not show
 Drawn = tuple[dict[str, Figure], list[str]]
 
@@ -45,14 +46,15 @@ def curves(runs: Sequence[Path], quantity: str) -> Drawn:
     return {quantity: plots.compared(journals.named(frame), quantity)}, odd
 
 
-def of_scores(runs: Sequence[Path], kind: str, field: str, metric: str) -> Drawn:
-    """The picture of scores of one kind, by its name.
+def of_scores(runs: Sequence[Path], kind: str, field: str, metric: str, quantity: str = "") -> Drawn:
+    """The pictures of scores of one kind, by their names.
 
     Args:
         runs: folders of runs or of saved results.
-        kind: "strip", "sweep", "correlation" or "traversals".
+        kind: "strip", "sweep", "frontier", "correlation" or "traversals".
         field: of a sweep, the setting; "" for the only one that varies.
         metric: the only metric that is drawn, or the one that picks the seeds of traversals.
+        quantity: of a sweep and a frontier, the logged quantity that is drawn too.
 
     Raises:
         UsageError: results that are not comparable, or too few of them for this picture.
@@ -69,9 +71,69 @@ def of_scores(runs: Sequence[Path], kind: str, field: str, metric: str) -> Drawn
     if kind == "strip":
         return {"strip": plots.strip(frame, aggregate.leaderboard(frame))}, notes
     if kind == "sweep":
-        rows, field = settings.swept(frame, settings.settings(runs), field)
-        return {f"sweep-{field}": plots.sweep(rows, field)}, notes
+        return _sweeps(runs, frame, field, quantity), notes
+    if kind == "frontier":
+        return _frontiers(runs, frame, quantity), notes
     return {"correlation": plots.correlation(frame)}, notes
+
+
+def _sweeps(runs: Sequence[Path], frame: pd.DataFrame, field: str, quantity: str) -> dict[str, Figure]:
+    """Scores against a setting, and a logged quantity against it where it is logged."""
+    configs = settings.settings(runs)
+    rows, field = settings.swept(frame, configs, field)
+    figures = {f"sweep-{field}": plots.sweep(rows, field)}
+    logged = _logged(runs, quantity)
+    if logged.empty:
+        return figures
+    # one panel for each method, as terms of losses may have units of their own
+    logged = logged.assign(
+        metric=quantity or RECONSTRUCTION,
+        preset="logged, " + logged["method"],
+        score=logged["value"],
+        higher_is_better=False,
+    )
+    lines, _ = settings.swept(logged, configs, field)
+    if lines["value"].map(str).nunique() > 1:
+        figures[f"sweep-{field}-{quantity or RECONSTRUCTION}"] = plots.sweep(lines, field, "value")
+    return figures
+
+
+def _frontiers(runs: Sequence[Path], frame: pd.DataFrame, quantity: str) -> dict[str, Figure]:
+    """For each method of several settings, a logged quantity against the scores."""
+    configs, logged = settings.settings(runs), _logged(runs, quantity)
+    quantity = quantity or RECONSTRUCTION
+    if logged.empty:
+        raise UsageError(f"no method of these runs logs {quantity}; choose another {argument('quantity')}.")
+    ends = logged.rename(columns={"value": "quantity"})
+    keys = [*labels.TRAINING, "seed"]
+    rows = frame.assign(base=frame["cell"], cell=frame["cell"].map(labels.cell_of)).merge(ends, on=keys)
+    rows = rows.assign(point=settings.points(rows, configs), cell=rows["base"])
+    rows = rows[rows["point"] != ""]
+    if rows.empty:
+        raise UsageError(
+            "no method has several settings, so there is no frontier to draw; train some with "
+            f"{argument('grid')}."
+        )
+    return {
+        f"frontier-{label}": plots.frontier(group, quantity, str(label))
+        for label, group in rows.groupby(labels.labels(rows), sort=False)
+    }
+
+
+def _logged(runs: Sequence[Path], quantity: str) -> pd.DataFrame:
+    """The last values of a logged quantity; no row where none of the runs has the usual one.
+
+    Raises:
+        UsageError: another quantity, which is not logged, or has a value for each latent.
+    """
+    frame, _ = findings.journals(runs)
+    single = [] if frame.empty else [values.shape[1] == 1 for values in frame["values"]]
+    known = set(frame[single]["quantity"]) if single else set()
+    if quantity and quantity not in known:
+        raise unknown("quantity", quantity, known)
+    if (quantity or RECONSTRUCTION) not in known:
+        return pd.DataFrame()
+    return journals.last_values(frame, quantity or RECONSTRUCTION)
 
 
 def _traversals(frame: pd.DataFrame, metric: str) -> Drawn:

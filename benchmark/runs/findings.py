@@ -34,10 +34,7 @@ def findings(runs: Sequence[Path], frame: pd.DataFrame, notes: Sequence[str], me
     Raises:
         UsageError: there is no such metric.
     """
-    known = set(protocols.names())
-    named = {
-        name: protocols.get(name) if name in known else None for name in dict.fromkeys(frame["protocol"])
-    }
+    named = {name: protocols.find(name) for name in dict.fromkeys(frame["protocol"])}
     scored = bool(frame["score"].notna().any())
     judged = judge(frame, metric) if scored or metric else None
     configs = settings(runs)

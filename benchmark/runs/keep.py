@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import shutil
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from disbench.benchmark.runs import provenance, store
+from disbench.benchmark.protocols import MetricChoice
+from disbench.benchmark.runs import kept_codes, provenance, store
 from disbench.benchmark.runs.environment import ROOT
 from disbench.benchmark.runs.rows import warnings
 from disbench.errors import UsageError, argument
@@ -26,6 +28,10 @@ def results_folder(given: Path | None) -> Path:
         UsageError: no folder was given, and this disbench is installed without its repository.
     """
     if given is not None:
+        if given.exists() and not given.is_dir():
+            raise UsageError(
+                f"{argument('results')} {given} is a file; give the folder of the saved results."
+            )
         return given
     if not (ROOT / "pyproject.toml").is_file():
         raise UsageError(
@@ -35,14 +41,42 @@ def results_folder(given: Path | None) -> Path:
     return results.FOLDER
 
 
-def keep(name: str, runs: Sequence[Path], frame: pd.DataFrame, results_in: Path | None = None) -> list[Path]:
-    """Writes `results/<name>/` as a whole, in place of an earlier one.
+def saved(given: Path | None) -> list[Path]:
+    """The saved results of a folder that is read, sorted.
+
+    Args:
+        given: the folder, or None for leaderboards/results of this disbench, which may be empty.
+
+    Raises:
+        UsageError: there is no such folder, or it has other things than saved results.
+    """
+    folder = results.FOLDER if given is None else results_folder(given)
+    names = results.names(folder)
+    if given is not None and not names and not (given.is_dir() and not any(given.iterdir())):
+        what = "holds no saved results" if given.is_dir() else "does not exist"
+        raise UsageError(
+            f"{argument('results')} {given} {what}; give the folder that {argument('keep')} saved into."
+        )
+    return [folder / name for name in names]
+
+
+def keep(
+    name: str,
+    runs: Sequence[Path],
+    frame: pd.DataFrame,
+    results_in: Path | None = None,
+    data_dir: Path | None = None,
+    tell: Callable[[str], None] = lambda sentence: None,
+) -> list[Path]:
+    """Writes `results/<name>/` as a whole, with the codes of its seeds, in place of an earlier one.
 
     Args:
         name: of the result: lower-case letters, digits, dots and dashes.
         runs: folders of the runs.
         frame: their per-seed rows, see `aggregate.scores`.
         results_in: the folder of all saved results; leaderboards/results of this checkout by default.
+        data_dir: folder of the data sets, which takes codes that are too large for the repository.
+        tell: is called with a sentence about where the codes are, and about seeds without any.
 
     Returns:
         The files, sorted.
@@ -63,19 +97,50 @@ def keep(name: str, runs: Sequence[Path], frame: pd.DataFrame, results_in: Path 
     if path.exists() and not results.is_kept(path):
         raise UsageError(f"{path} exists and is not a saved result; choose another name.")
     aggregate.check_comparable(frame)
-    # Only here, since drawing takes long to load.
+    wanted = set(frame["folder"])
+    records = [record for run in runs for record in store.records(run) if str(record.cell.folder) in wanted]
+    with replacing_folder(path) as folder:
+        _write(folder, frame.assign(run=name), name)
+        provenance.describe(name, runs, frame).write(folder)
+        trained = [record for record in records if record.status.state == "done"]
+        said = kept_codes.write(folder, name, trained, data_dir)
+    for sentence in said:
+        tell(sentence)
+    return sorted(path.iterdir())
+
+
+def rescore(path: Path, choices: Sequence[MetricChoice], data_dir: Path | None = None) -> list[str]:
+    """Scores a saved result by further metrics, from its codes, and writes it again with these scores.
+
+    Args:
+        path: folder of the saved result.
+        choices: the metrics.
+        data_dir: folder of the data sets; None for the default.
+
+    Returns:
+        Sentences: what was scored, and why a score is missing.
+
+    Raises:
+        UsageError: the result keeps no codes, or their files or their data are missing or others.
+    """
+    frame, said = kept_codes.rows_by(path, results.scores(path), choices, data_dir)
+    with replacing_folder(path) as folder:
+        shutil.copytree(path, folder, dirs_exist_ok=True)
+        _write(folder, frame, path.resolve().name)
+    return said
+
+
+def _write(folder: Path, frame: pd.DataFrame, name: str) -> None:
+    """Scores, leaderboard, pairs and picture of a saved result in the making."""
+    # only here, since drawing takes long to load
     from disbench.leaderboards import plots
 
-    frame = frame.assign(run=name)
     board, pairs = aggregate.leaderboard(frame), aggregate.improvements(frame)
     notes = shown.notes(frame, board) + warnings(frame)
-    with replacing_folder(path) as folder:
-        write_leaderboard(folder, frame, board, notes, title=name)
-        (folder / "pairs.csv").write_text(formats.csv(pairs), "utf-8")
-        if board["n"].any():
-            (folder / results.PICTURE).write_bytes(plots.render(plots.strip(frame, board), "png"))
-        provenance.describe(name, runs, frame).write(folder)
-    return sorted(path.iterdir())
+    write_leaderboard(folder, frame, board, notes, title=name)
+    (folder / "pairs.csv").write_text(formats.csv(pairs), "utf-8")
+    if board["n"].any():
+        (folder / results.PICTURE).write_bytes(plots.render(plots.strip(frame, board), "png"))
 
 
 def write_leaderboard(

@@ -11,9 +11,10 @@ import pandas as pd
 
 import disbench
 from disbench.benchmark import protocols
+from disbench.benchmark.protocols import digests
 from disbench.benchmark.runs import environment, store
 from disbench.benchmark.runs.commands import Recipe, commands
-from disbench.benchmark.runs.rows import changed
+from disbench.benchmark.runs.rows import UNKNOWN, changed
 from disbench.benchmark.runs.store import Cell, Record
 from disbench.benchmark.training import portable
 from disbench.files import now
@@ -22,13 +23,15 @@ from disbench.leaderboards.provenance import Cost, Environment, Provenance, Sett
 
 
 def recipes(cells: Iterable[Cell]) -> dict[Recipe, list[int]]:
-    """The recipe of each training, with its seeds."""
+    """The recipe of each training, with its seeds; none of one whose settings were not recorded in full."""
     trainings: dict[str, list[Cell]] = {}
     for cell in cells:
         trainings.setdefault(cell.training, []).append(cell)
     seeds: dict[Recipe, set[int]] = {}
     for same in trainings.values():
-        cell = same[0]
+        cell, known = same[0], changed(same[0])
+        if known is None:
+            continue
         recipe = Recipe(
             cell.protocol,
             cell.dataset.short,
@@ -36,7 +39,7 @@ def recipes(cells: Iterable[Cell]) -> dict[Recipe, list[int]]:
             cell.config_name,
             cell.method,
             cell.variant,
-            json.dumps(changed(cell), sort_keys=True),
+            json.dumps(known, sort_keys=True),
         )
         seeds.setdefault(recipe, set()).update(each.seed for each in same)
     return {recipe: sorted(seeds[recipe]) for recipe in sorted(seeds, key=_order)}
@@ -73,12 +76,16 @@ def describe(name: str, runs: Sequence[Path], frame: pd.DataFrame) -> Provenance
             mean_by_method={str(method): round(float(mean), 1) for method, mean in methods.items()},
         ),
         data_sha256=dict(sorted(set(zip(cells["dataset"], cells["data_sha256"], strict=True)))),
-        protocols={
-            name: protocols.get(name).model_dump(mode="json") for name in sorted(set(frame["protocol"]))
-        },
+        protocols={name: _protocol(name) for name in sorted(set(frame["protocol"]))},
         environments=_environments(records),
         settings={training: _settings(cell) for training, cell in sorted(_by_training(records).items())},
     )
+
+
+def _protocol(recorded: str) -> dict[str, object]:
+    """The fields of a protocol, and the digest of what they decide for all methods."""
+    protocol = protocols.of_record(recorded)
+    return {**protocol.model_dump(mode="json"), "digest": digests.of_all_methods(protocol)}
 
 
 def _commands(records: Sequence[Record], out: str) -> list[str]:
@@ -87,6 +94,10 @@ def _commands(records: Sequence[Record], out: str) -> list[str]:
     for record in records:
         kinds[record.file.environment.get("kernels") == portable.PORTABLE].append(record.cell)
     lines = [line for kind, cells in kinds.items() for line in commands(recipes(cells), out, kind)]
+    without = {r.cell.label: r.cell.plugin for r in records if changed(r.cell) is None}
+    lines += [
+        f"# {label} of the plug-in {plugin}: its command is {UNKNOWN}" for label, plugin in without.items()
+    ]
     return list(dict.fromkeys(lines))
 
 

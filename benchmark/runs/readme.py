@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from disbench.benchmark.runs.keep import results_folder
-from disbench.errors import UsageError
+from disbench.errors import UsageError, argument
 from disbench.files import write_text
 from disbench.leaderboards import results
 
@@ -24,6 +24,10 @@ def update(results_in: Path | None = None, check: bool = False) -> str:
         UsageError: there is no such README, or with `check` it is out of date.
     """
     folder = results_folder(results_in)
+    if results_in is not None and not folder.is_dir():
+        raise UsageError(
+            f"{argument('results')} {folder} does not exist; give the folder of the saved results."
+        )
     root = folder.resolve().parents[1]
     path = root / "README.md"
     if not path.is_file():

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from disbench import plugins
 from disbench.benchmark.runs import store
 from disbench.benchmark.runs.store import Cell, Record
 from disbench.benchmark.scoring.entries import ScoreEntry
@@ -24,19 +23,28 @@ if TYPE_CHECKING:
 MOST_TOLD = 3  # sentences within one
 
 
-def changed(cell: Cell) -> dict[str, object]:
+# What stands for the changes of a cell that are not known.
+UNKNOWN = "not recorded"
+
+
+def changed(cell: Cell) -> Mapping[str, object] | None:
     """The settings of a cell that differ from its named config, protocol and variant.
 
+    Returns:
+        None where they were not recorded, as they are now, and the method's plug-in is not loaded.
+
     Raises:
-        UsageError: the cell's method is of a plug-in that is not loaded.
+        UsageError: they were not recorded, and the protocol is not here, or the plug-in cannot be used.
     """
+    if cell.changed is not None:
+        return cell.changed
     # here, so that a look at the state of a run loads neither torch nor a metric
     from disbench import models
     from disbench.benchmark import protocols
 
     if cell.plugin and cell.method not in models.names():
-        raise plugins.absent("methods", cell.method, cell.plugin)
-    protocol = protocols.get(cell.protocol)
+        return None
+    protocol = protocols.of_record(cell.protocol)
     variant = models.get(cell.method).VARIANTS.get(cell.variant, {})
     usual = models.configure(cell.method, cell.config_name, {**protocol.changes(cell.method), **variant})
     return {
@@ -48,7 +56,10 @@ def changed(cell: Cell) -> dict[str, object]:
 
 def describe(cell: Cell) -> str:
     """The settings of a cell for people: its named config, and the changes to it."""
-    return ", ".join([cell.config_name, *(f"{name}={value}" for name, value in changed(cell).items())])
+    known = changed(cell)
+    if known is None:
+        return f"{cell.config_name}, changes {UNKNOWN}"
+    return ", ".join([cell.config_name, *(f"{name}={value}" for name, value in known.items())])
 
 
 def names(cells: Iterable[Cell]) -> dict[str, str]:
@@ -59,7 +70,7 @@ def names(cells: Iterable[Cell]) -> dict[str, str]:
     """
     trainings = {cell.training: cell for cell in cells}
     counts = Counter(cell.label for cell in trainings.values())
-    # Settings are read only where they are needed, since those of an absent plug-in cannot be.
+    # settings are read only where they are needed, since that may load torch
     described = [
         (
             (cell.dataset.label, cell.protocol),
@@ -75,10 +86,8 @@ def names(cells: Iterable[Cell]) -> dict[str, str]:
 
 
 def _settings(cell: Cell) -> str:
-    try:
-        return describe(cell)
-    except UsageError:
-        return cell.config_name
+    # of a method that is not here, a look at the state of a run says as much as is known
+    return store.told(lambda: describe(cell), cell.config_name)[0]
 
 
 def columns(records: Iterable[Record]) -> tuple[dict[str, dict[str, object]], list[str]]:
@@ -159,17 +168,34 @@ def score_rows(run: Path) -> Rows:
     chosen, outdated = choices.current(run, records)
     for name, cell in {record.cell.training: record.cell for record in records}.items():
         if name in shared:
-            shared[name]["changed"] = json.dumps(changed(cell), sort_keys=True)
+            known = changed(cell)
+            shared[name]["changed"] = json.dumps({UNKNOWN: True} if known is None else known, sort_keys=True)
+    # of a seed without scores, what the other seeds of its training were asked
+    asked = {r.cell.training: [_unscored(e) for e in r.entries] for r in records if r.entries}
     rows = [
         {**row, "chosen_by": chosen.get(str(record.cell.folder), "{}")}
         for record in records
         if record.cell.training in shared
-        for row in _score_rows(run, record, shared[record.cell.training])
+        for row in _score_rows(run, record, shared[record.cell.training], asked.get(record.cell.training, []))
     ]
     return Rows(rows, outdated, [*records.sentences, *odd])
 
 
-def _score_rows(run: Path, record: Record, shared: dict[str, object]) -> Iterable[dict[str, object]]:
+def _unscored(entry: ScoreEntry) -> ScoreEntry:
+    """What an entry was asked, as one without a score."""
+    return ScoreEntry(
+        entry.metric,
+        entry.preset,
+        entry.changed,
+        entry.plugin,
+        label=entry.label,
+        higher_is_better=entry.higher_is_better,
+    )
+
+
+def _score_rows(
+    run: Path, record: Record, shared: dict[str, object], asked: list[ScoreEntry]
+) -> Iterable[dict[str, object]]:
     from disbench.benchmark import protocols
 
     cell, status = record.cell, record.status
@@ -188,7 +214,8 @@ def _score_rows(run: Path, record: Record, shared: dict[str, object]) -> Iterabl
     }
     entries = record.entries
     if entries is None:
-        entries = [ScoreEntry.pending(choice) for choice in protocols.get(cell.protocol).metrics]
+        of_protocol = protocols.of_record(cell.protocol).metrics
+        entries = asked or [ScoreEntry.pending(choice) for choice in of_protocol]
     for entry in entries:
         yield {
             **of_cell,
@@ -198,11 +225,8 @@ def _score_rows(run: Path, record: Record, shared: dict[str, object]) -> Iterabl
             "reason": status.why or entry.reason,
             "higher_is_better": entry.higher_is_better,
             "metric_settings": metric_settings(entry),
-            "spread": entry.std,
-            "chance": entry.shuffled.mean if entry.shuffled else None,
-            "perfect": entry.perfect,
-            "beside": entry.beside.score if entry.beside else None,
-            "beside_live": entry.beside.live if entry.beside else None,
+            **measured(entry),
+            "digest": _digest(record, entry),
         }
 
 
@@ -217,11 +241,41 @@ def _kernels(record: Record) -> str | None:
 
 
 def metric_settings(entry: ScoreEntry) -> str | None:
-    """The settings, classifier and plug-in behind a score, as JSON; None if nothing was measured."""
+    """The settings, classifier, plug-in and later version behind a score, as JSON; None without a score."""
     if entry.settings is None:
         return None
-    judge = {"classifier": entry.classifier, "plugin": entry.plugin}
-    return json.dumps({**entry.settings, **{k: v for k, v in judge.items() if v}}, sort_keys=True)
+    return json.dumps({**entry.settings, **judge(entry)}, sort_keys=True)
+
+
+def measured(entry: ScoreEntry) -> dict[str, float | None]:
+    """What is known of a score beside its number, see `aggregate.scores`."""
+    return {
+        "spread": entry.std,
+        "chance": entry.shuffled.mean if entry.shuffled else None,
+        "perfect": entry.perfect,
+        "beside": entry.beside.score if entry.beside else None,
+        "beside_live": entry.beside.live if entry.beside else None,
+    }
+
+
+def judge(entry: ScoreEntry) -> dict[str, object]:
+    """What decides a score beside its metric's settings: classifier, code of a plug-in, a later version."""
+    # the first version is not named, as it was not before there were versions
+    later = entry.version if entry.version > 1 else None
+    known = {"classifier": entry.classifier, "plugin": entry.plugin, "version": later}
+    return {name: value for name, value in known.items() if value}
+
+
+def _digest(record: Record, entry: ScoreEntry) -> str:
+    """The digest of a score; "" where there is none, or where what decided the model was not recorded."""
+    from disbench.benchmark.protocols import digests
+
+    if entry.settings is None:
+        return ""
+    facts = {**judge(entry), "preset": entry.preset, "rule": entry.rule}
+    return digests.of_score(
+        record.cell.protocol, record.file.digest, entry.metric, entry.version, entry.settings, facts
+    )
 
 
 def gather(runs: Sequence[Path]) -> tuple[pd.DataFrame, list[str]]:
@@ -256,7 +310,7 @@ def gathered(runs: Sequence[Path]) -> tuple[pd.DataFrame, list[str], list[str]]:
         frames.append(aggregate.scores(found.rows))
         notes += found.outdated
         odd += found.odd
-    frame, repeated = aggregate.deduplicated(aggregate.ordered(pd.concat(frames)))
+    frame, repeated = aggregate.deduplicated(aggregate.ordered(aggregate.set_apart(pd.concat(frames))))
     return frame, odd + shown.repeated(repeated), notes
 
 
@@ -278,5 +332,7 @@ def warnings(frame: pd.DataFrame) -> list[str]:
     """A sentence for each protocol whose scores mean nothing."""
     from disbench.benchmark import protocols
 
-    known = [protocols.get(name) for name in sorted(set(frame["protocol"])) if name in protocols.names()]
-    return [f"protocol {each.name}: {each.summary}" for each in known if not each.meaningful]
+    known = {name: protocols.find(name) for name in sorted(set(frame["protocol"]))}
+    return [
+        f"protocol {name}: {each.summary}" for name, each in known.items() if each and not each.meaningful
+    ]

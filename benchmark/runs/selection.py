@@ -17,6 +17,7 @@ import pandas as pd
 import torch
 
 from disbench import metrics, models
+from disbench.benchmark import protocols
 from disbench.benchmark.protocols import MetricChoice, choose_metrics
 from disbench.benchmark.runs import choices, codes, store
 from disbench.benchmark.runs.choices import Choice
@@ -105,6 +106,20 @@ def metric_of_models(text: str) -> MetricChoice:
     if len(chosen) > 1:
         raise UsageError(f"{text!r} names {len(chosen)} metrics; give one.")
     return chosen[0]
+
+
+def without_labels(run: Path) -> list[str]:
+    """The data sets of a run, as its rows call them, whose seeds have only scores that need no labels.
+
+    Only those of which a method has enough trained seeds to rank.
+    """
+    scored: dict[tuple[str, str], list[bool]] = {}
+    for record in store.records(run):
+        if record.entries:
+            free = all(entry.metric in protocols.LABEL_FREE for entry in record.entries)
+            scored.setdefault((record.cell.dataset.label, record.cell.training), []).append(free)
+    ranked = [label for (label, _), free in scored.items() if all(free) and len(free) >= FEWEST]
+    return list(dict.fromkeys(ranked))
 
 
 def scored_rows(

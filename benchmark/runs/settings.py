@@ -47,6 +47,46 @@ def varying(configs: Configs) -> list[str]:
     )
 
 
+def with_settings(frame: pd.DataFrame, configs: Configs) -> pd.DataFrame:
+    """The rows with a column for each setting that varies within a method, such as `beta`.
+
+    Args:
+        frame: per-seed rows of the runs.
+        configs: the settings of their trainings, see `settings`.
+    """
+    fields = [field for field in varying(configs) if field not in frame]
+    cells = [
+        configs.get((label, labels.cell_of(cell)), {})
+        for label, cell in zip(labels.labels(frame), frame["cell"], strict=True)
+    ]
+    columns = {field: _column([config.get(field) for config in cells], frame.index) for field in fields}
+    frame = frame.assign(**columns)
+    return frame.sort_values([*labels.TRAINING[:4], *fields], kind="stable", ignore_index=True)
+
+
+def _column(values: list[object], index: pd.Index) -> pd.Series:
+    """The values as numbers, or else as texts; missing where a method has no such setting."""
+    known = [value for value in values if value is not None]
+    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in known):
+        return pd.to_numeric(pd.Series(values, index=index, dtype=object))
+    return pd.Series([None if v is None else str(v) for v in values], index=index, dtype=object)
+
+
+def points(frame: pd.DataFrame, configs: Configs) -> list[str]:
+    """What each row is called among those of its method: the settings that vary there, "beta=4, steps=60"."""
+    labelled = labels.labels(frame)
+    own = {
+        label: varying({key: config for key, config in configs.items() if key[0] == label})
+        for label in set(labelled)
+    }
+    named = []
+    for label, cell in zip(labelled, frame["cell"], strict=True):
+        config = configs[label, labels.cell_of(cell)]
+        values = [(field, config.get(field)) for field in own[label]]
+        named.append(", ".join(f"{f}={v:g}" if isinstance(v, float) else f"{f}={v}" for f, v in values))
+    return named
+
+
 def swept(frame: pd.DataFrame, configs: Configs, field: str = "") -> tuple[pd.DataFrame, str]:
     """The rows of methods with several values of a setting, as `plots.sweep` takes them, and that setting.
 
@@ -75,7 +115,7 @@ def swept(frame: pd.DataFrame, configs: Configs, field: str = "") -> tuple[pd.Da
     own = {label: varying({k: v for k, v in configs.items() if k[0] == label}) for label in methods}
     others, values, drawn = [], [], []
     for label, cell in zip(labels.labels(frame), frame["cell"], strict=True):
-        config = configs[label, cell]
+        config = configs[label, labels.cell_of(cell)]
         others.append(", ".join(f"{other}={config[other]}" for other in own[label] if other != field))
         values.append(config.get(field))
         drawn.append(field in own[label])

@@ -77,10 +77,14 @@ OF_CELL = {
     "config": (dict,),
     "dataset": (dict,),
     "seed": (int,),
+    "changed": (dict, NOTHING),
 }
 # the end of sentences about files of a cell
 RETRY = "`disbench run --retry-failed` sets it aside and trains this seed again"
-OF_FILE = {"cell": (dict,), "environment": (dict,), "device": (str,), "together": (int,)}
+# Fields that a cell from before they were recorded lacks.
+LATER = {"plugin", "changed"}
+OF_FILE = {**dict.fromkeys(("cell", "environment"), (dict,)), "together": (int,)}
+OF_FILE |= dict.fromkeys(("device", "digest"), (str,))
 OF_FAILURE = {
     **dict.fromkeys(("type", "message"), (str,)),
     **dict.fromkeys(("term", "traceback"), (str, NOTHING)),
@@ -109,9 +113,12 @@ class Cell:
         config_name: name of the method's config that `config` started from.
         config: field to value, complete.
         dataset: the data set.
-        protocol: name of the protocol.
+        protocol: name and version of the protocol, such as "mini-v2"; without a version from before there
+            were any.
         seed: the seed.
         plugin: file of the plug-in that holds the method, with a SHA-256; "" for a built-in method.
+        changed: the fields of `config` that differ from the named config, the protocol's changes and the
+            variant; None where that was not recorded.
     """
 
     method: str
@@ -122,6 +129,7 @@ class Cell:
     protocol: str
     seed: int
     plugin: str = ""
+    changed: Json | None = field(default=None, compare=False)
 
     @classmethod
     def read(cls, values: Json) -> Cell:
@@ -144,10 +152,12 @@ class Cell:
     def folder(self) -> Path:
         """Relative to the run: equal for the seeds of one method under equal settings."""
         identity = self.plain()
-        del identity["seed"]
-        # A run from before there were plug-ins keeps its folders.
+        # `changed` follows from the rest.
+        del identity["seed"], identity["changed"]
+        # A run from before there were plug-ins, or versions of protocols, keeps its folders.
         if not self.plugin:
             del identity["plugin"]
+        identity["protocol"] = self.protocol.removesuffix("-v1")
         digest = hashlib.sha256(json.dumps(identity, sort_keys=True, default=list).encode()).hexdigest()[:8]
         return Path(labels.folder(self.label, digest)) / f"seed-{self.seed}"
 
@@ -176,12 +186,15 @@ class CellFile:
         environment: versions and hardware, see `environment`; empty before the training begins.
         device: "cpu", "cuda" or "cuda:1".
         together: number of seeds that share the process and its time.
+        digest: of what decides the trained model beside its seed, see `protocols.digests`; "" before the
+            training begins, and of a seed that was begun before that was recorded.
     """
 
     cell: Cell
     environment: Mapping[str, str | None] = field(default_factory=dict)
     device: str = "cpu"
     together: int = 1
+    digest: str = ""
 
     @classmethod
     def read(cls, folder: Path) -> CellFile | None:
@@ -216,8 +229,8 @@ def _check_cell(path: Path, values: Any) -> None:
             "wrote it."
         )
     cell: Json = values["cell"] if fits(values, OF_FILE, ["cell"]) else {}
-    needed = [f.name for f in fields(Cell) if f.name != "plugin"]
-    odd = sorted({*needed} ^ {*cell} - {"plugin"})
+    needed = [f.name for f in fields(Cell) if f.name not in LATER]
+    odd = sorted({*needed} ^ {*cell} - LATER)
     texts = [value for value in values.get("environment", {}).values() if value is not None] if cell else []
     steps = cell["config"].get("steps") if not odd and fits(cell, OF_CELL) else None
     if not fits({"steps": steps}, {"steps": (int,)}) or not all(isinstance(text, str) for text in texts):
@@ -608,7 +621,9 @@ def is_done(folder: Path, protocol: Protocol, retry_failed: bool = False) -> boo
     if is_cut(not_linked(folder / "checkpoint.pt")):
         return False
     entries = scores(folder)
-    return answer(entries, protocol.metrics) and not (retry_failed and failures(entries))
+    # which of the two lists it is follows from the data set, and that is the cell's
+    answered = any(answer(entries, choices) for choices in (protocol.metrics, protocol.unlabelled))
+    return answered and not (retry_failed and failures(entries))
 
 
 def check_checkpoint(folder: Path) -> None:

@@ -59,13 +59,18 @@ class EndedError(UsageError):
     """The process of an encoder has ended, and with it all that could be asked of it."""
 
 
-def network(path: Path, kind: Kind) -> Network:
-    """The encoder in a file, in a process of its own.
+def network(path: Path, kind: Kind, *, decodes: bool = False) -> Network:
+    """The encoder or decoder in a file, in a process of its own.
+
+    Args:
+        path: of the file.
+        kind: of the file.
+        decodes: whether it gives pictures of latents, and not codes of images.
 
     Raises:
         UsageError: the file is refused, or its process ends.
     """
-    process = Process(path)
+    process = Process(path, decodes)
     wanted = {"kind": kind, "path": str(path), "folder": str(Path.cwd())}
     limits = {"memory": MEMORY + 4 * path.stat().st_size, "seconds": OPEN_SECONDS}
     found, _ = process.ask({**wanted, **limits}, None, "was not read")
@@ -87,6 +92,7 @@ class Process:
 
     Args:
         path: of the file.
+        decodes: whether it gives pictures of latents.
 
     Attributes:
         end: ends the process; called at the end of this object or of the program, whatever comes first.
@@ -94,8 +100,8 @@ class Process:
 
     end: weakref.finalize[..., Process]
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, decodes: bool = False) -> None:
+        self.path, self.decodes = path, decodes
         self._why: EndedError | None = None
         self._channel, theirs = socket.socketpair()
         # what it says before its end that is no message
@@ -116,11 +122,13 @@ class Process:
         self.end = weakref.finalize(self, _end, self._process, self._channel, self._log)
 
     def __call__(self, images: Tensor) -> dict[str, object]:
-        """The outputs by name: tables of codes, and of other outputs what they are."""
+        """The outputs by name: tables of codes, or pictures, and of other outputs what they are."""
         if self._why is not None:
             raise self._why
         seconds = SECONDS + SECONDS_EACH * len(images)
-        answer, tables = self.ask({"seconds": seconds}, images, f"gave no codes for {len(images)} images")
+        what = "pictures for {} latents" if self.decodes else "codes for {} images"
+        missing = f"gave no {what.format(len(images))}"
+        answer, tables = self.ask({"seconds": seconds, "pictures": self.decodes}, images, missing)
         if "failed" in answer:
             raise RuntimeError(short(answer["failed"]))
         with self.understood():

@@ -1,4 +1,4 @@
-"""What runs in the process of a stranger's encoder: it reads the file, then encodes what it is sent.
+"""What runs in the process of a stranger's encoder or decoder: it reads the file, and runs it on what comes.
 
 Before it looks at the file it gives up what it does not need: memory beyond a limit, writing files, time
 without end. It is started by `apart`, and knows of its parent nothing but the channel between them.
@@ -57,7 +57,7 @@ def main(descriptor: int) -> None:
             signal.alarm(0)
             wanted, (images,) = wire.receive(channel, room)
             signal.alarm(wanted["seconds"])
-            wire.send(channel, *_answer(network, images))
+            wire.send(channel, *_answer(network, images, bool(wanted.get("pictures"))))
 
 
 def give_up(size: int) -> list[str]:
@@ -93,8 +93,14 @@ def _described(network: Network) -> dict[str, object]:
     return {"shape": shape, "dtype": dtype, "assumed": list(network.assumed)}
 
 
-def _answer(network: Network, images: Tensor) -> tuple[Mapping[str, object], list[Tensor]]:
-    """What the encoder returns for the images, as `apart` expects it; or how it failed."""
+def _answer(network: Network, images: Tensor, pictures: bool) -> tuple[Mapping[str, object], list[Tensor]]:
+    """What the network returns, as `apart` expects it; or how it failed.
+
+    Args:
+        network: an encoder or a decoder.
+        images: what it is given: images, or the latents of a decoder.
+        pictures: whether pictures are wanted, and not codes.
+    """
     try:
         with torch.no_grad():
             outputs = encoders.outputs(network.run(images))
@@ -106,12 +112,12 @@ def _answer(network: Network, images: Tensor) -> tuple[Mapping[str, object], lis
         return {"failed": _too_much() if any(sign in text for sign in TOO_MUCH) else short(error)}, []
     forms, sent = [], []
     for name, value in outputs:
-        table = encoders.as_table(value, len(images))
+        table = (encoders.as_pictures if pictures else encoders.as_table)(value, len(images))
         if table is not None and table.dtype in wire.DTYPES.values():
             forms.append({"name": name})
             sent.append(table)
         else:
-            # it cannot be the code, so it stays here
+            # it cannot be what is wanted, so it stays here
             forms.append({"name": name, "is": encoders.described(value, len(images))})
     return {"outputs": forms}, sent
 

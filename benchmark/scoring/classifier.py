@@ -23,7 +23,7 @@ from torch.nn import functional as F
 
 from disbench.benchmark.datasets import cache, derived, loading, manifest
 from disbench.benchmark.datasets.dataset import Dataset
-from disbench.benchmark.datasets.naming import split_name
+from disbench.benchmark.datasets.naming import is_own, split_name
 from disbench.benchmark.protocols import MetricChoice, need_classifier
 from disbench.errors import UsageError, argument
 from disbench.metrics.arrays import Ints
@@ -53,10 +53,14 @@ class LeNet(nn.Module):
         self.fc1 = nn.Linear(50 * side * side, 500)
         self.fc2 = nn.Linear(500, classes)
 
-    def forward(self, images: Tensor) -> Tensor:
+    def features(self, images: Tensor) -> Tensor:
+        """What the last layer reads, (b, 500)."""
         h = F.max_pool2d(F.relu(self.conv1(2 * images - 1)), 2)
         h = F.max_pool2d(F.relu(self.conv2(h)), 2)
-        logits: Tensor = self.fc2(F.relu(self.fc1(h.flatten(1))))
+        return F.relu(self.fc1(h.flatten(1)))
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.fc2(self.features(images))
         return logits
 
     def initialise(self, generator: torch.Generator) -> None:
@@ -227,7 +231,7 @@ def parts(name: str, size: int | None, data_dir: str | os.PathLike[str] | None) 
     """Training and test images of a labelled set, without the options that only choose rows."""
     base, options = split_name(name)
     chosen = [option for option in options if option.startswith("classes-")]
-    facts = None if base.endswith(".npz") else manifest.read(base)
+    facts = None if is_own(base) else manifest.read(base)
     if facts is not None and {"train", "test"} <= set(facts.splits):
         train, test = (
             loading.load(":".join([base, split, *chosen]), size=size, data_dir=data_dir)
@@ -256,7 +260,7 @@ def whole(name: str) -> str:
 
 def _facts(name: str) -> manifest.ClassifierFacts:
     base, _ = split_name(name)
-    facts = None if base.endswith(".npz") else manifest.read(base).classifier
+    facts = None if is_own(base) else manifest.read(base).classifier
     return facts or manifest.ClassifierFacts()
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from disbench.benchmark.scoring.generators import latents_of
 from disbench.benchmark.scoring.trained import CHUNK, encode, representation
 from disbench.errors import UsageError
 from disbench.metrics.arrays import Floats, Ints
@@ -42,24 +43,13 @@ def generator(method: Method, device: torch.device, name: str) -> Generator | No
     @torch.no_grad()
     def draw(held: Ints, batch: int, rng: np.random.Generator) -> Tensor:
         numbers = torch.Generator(device).manual_seed(int(rng.integers(2**63)))
-        latents = hold(_latents(method, len(held) * batch, numbers), codes, held, batch)
+        latents = hold(latents_of(method, len(held) * batch, numbers), codes, held, batch)
         images = torch.cat([method.generate(part) for part in torch.split(latents, CHUNK)])
         if not torch.isfinite(images).all():
             raise UsageError(f"{name} draws images with NaN or infinite values; the model has diverged.")
         return images
 
     return Generator(len(codes), draw)
-
-
-def _latents(method: Method, n: int, numbers: torch.Generator) -> Tensor:
-    """Latents (n, l), some at a time, since the noise of a step may hold whole pictures."""
-    parts = []
-    for start in range(0, n, CHUNK):
-        sampled = method.sample_latents(method.noise(min(CHUNK, n - start), numbers))
-        # `generator` has asked before
-        assert sampled is not None
-        parts.append(sampled[0])
-    return torch.cat(parts)
 
 
 def hold(latents: Tensor, codes: Sequence[range], held: Ints, batch: int) -> Tensor:

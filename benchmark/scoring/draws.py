@@ -19,6 +19,7 @@ from disbench.benchmark.training.seeds import stream
 from disbench.metrics.arrays import Ints, Split
 
 TRAIN_ROWS, TEST_ROWS = 10_000, 5_000  # of a table metric, as in disentanglement_lib
+PICTURES = 1_000  # images that are decoded again: 49 MB of 64x64 in colour
 
 
 def generator(choice: MetricChoice, draw: int = 0) -> np.random.Generator:
@@ -67,6 +68,11 @@ def table_rows(data: Dataset, having: Ints | None = None, draw: int = 0, *, held
     if having is None or not lacking(drawn, having):
         return drawn
     return rng.permutation(having)[:count]
+
+
+def picture_rows(data: Dataset, draw: int = 0) -> Ints:
+    """Rows (1,000,) whose images are decoded again, or fewer, ascending: the first of a table metric."""
+    return np.unique(table_rows(data, draw=draw)[:PICTURES])
 
 
 def shared_rows(parts: Sequence[Ints]) -> Ints:

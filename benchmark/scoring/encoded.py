@@ -54,6 +54,10 @@ class Source(Protocol):
         """Counts of generated images, and the classifier in words; or the reason why there are none."""
         ...
 
+    def reconstructed(self, rows: Ints) -> tuple[Floats, Floats] | str:
+        """Images (len(rows), c, h, w) and what is made of their codes; or the reason why there is nothing."""
+        ...
+
 
 class Codes:
     """Codes of some rows of a data set, looked up by row number.

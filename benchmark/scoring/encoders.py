@@ -146,6 +146,18 @@ def as_table(value: object, batch: int) -> Tensor | None:
     return value if value.ndim == 2 and len(value) == batch and value.shape[1] else None
 
 
+def as_pictures(value: object, batch: int) -> Tensor | None:
+    """Real numbers (b, ...) that may be the pictures of b latents."""
+    if (
+        not isinstance(value, Tensor)
+        or value.is_complex()
+        or value.layout != torch.strided
+        or value.is_nested
+    ):
+        return None
+    return value if 2 <= value.ndim <= 4 and len(value) == batch else None
+
+
 def shape(sizes: Sequence[int | str | None]) -> str:
     """Sizes in words, the first of which may be free."""
     return f"({', '.join('b' if i == 0 and s is None else str(s or '?') for i, s in enumerate(sizes))})"

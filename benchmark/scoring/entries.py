@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -103,6 +104,7 @@ class ScoreEntry:
         preset: its preset.
         changed: settings that differ from the preset's.
         plugin: where the metric's code comes from, with a SHA-256, if from a plug-in.
+        version: of the metric; 1 in a file from before metrics had versions.
         score: the number; None where there is none.
         label: the preset with its changes, for people.
         reason: why there is no score, before its arguments are spelled.
@@ -129,6 +131,7 @@ class ScoreEntry:
     preset: str | None
     changed: Mapping[str, object]
     plugin: str | None = None
+    version: int = 1
     score: float | None = None
     label: str = ""
     reason: str | None = None
@@ -157,14 +160,19 @@ class ScoreEntry:
         Raises:
             UsageError: the metric is of a plug-in that cannot be used.
         """
+        # here, so that reading scores loads no metric
+        from disbench import metrics
+
         return cls(
             metric=choice.name,
             preset=choice.preset,
             changed=plain(choice.settings),
             plugin=plugins.source("metrics", choice.name) or None,
+            version=metrics.get(choice.name).version,
             label=", ".join([str(choice.preset), *(f"{k}={value}" for k, value in choice.settings.items())]),
             reason=reason,
             traceback=traceback,
+            higher_is_better=metrics.get(choice.name).higher_is_better,
         )
 
     @classmethod
@@ -225,7 +233,8 @@ class ScoreEntry:
 
     def plain(self, spell: Callable[[str], str] = str) -> dict[str, object]:
         """As JSON; of an entry without a score only what was asked, and the reason, as `why` has it."""
-        shown: tuple[str, ...] = (*ASKED, "score", "label", "reason")
+        later = ("version",) if self.version > 1 else ()
+        shown: tuple[str, ...] = (*ASKED, *later, "score", "label", "reason", "higher_is_better")
         if self.settings is not None:
             shown = tuple(name for name in FIELDS if name not in LAST)
         values: dict[str, object] = {name: getattr(self, name) for name in shown}
@@ -289,7 +298,7 @@ class ScoreEntry:
         from disbench import metrics
 
         asked = ScoreEntry.pending(choice)
-        if any(getattr(self, name) != getattr(asked, name) for name in ASKED):
+        if any(getattr(self, name) != getattr(asked, name) for name in (*ASKED, "version")):
             return False
         used = plain(metrics.get(choice.name).settings(choice.preset, **choice.settings))
         return self.settings is None or plain(self.settings) == used
@@ -307,7 +316,7 @@ OF_ENTRY: Mapping[str, tuple[type, ...]] = {
     **dict.fromkeys(("score", "perfect"), (float, NOTHING)),
     "higher_is_better": (bool,),
     **dict.fromkeys(("live", "kl"), (list, NOTHING)),
-    "n_encoded": (int,),
+    **dict.fromkeys(("n_encoded", "version"), (int,)),
     "seconds": (float,),
 }
 
@@ -323,13 +332,25 @@ def read_entries(values: object) -> list[ScoreEntry] | None:
 
 
 def answer(entries: Sequence[ScoreEntry] | None, choices: Sequence[MetricChoice]) -> bool:
-    """Whether stored scores are those of exactly these metrics, presets, settings and plug-ins' code.
+    """Whether stored scores have each of these metrics with its preset, settings and code, and maybe others.
 
     Raises:
         UsageError: one of the metrics is of a plug-in that cannot be used.
     """
-    return (
-        entries is not None
-        and len(entries) == len(choices)
-        and all(entry.answers(choice) for entry, choice in zip(entries, choices, strict=True))
-    )
+    return entries is not None and all(any(e.answers(choice) for e in entries) for choice in choices)
+
+
+def _sorted(settings: Mapping[str, object]) -> str:
+    return json.dumps(plain(settings), sort_keys=True)
+
+
+def merged(
+    before: Sequence[ScoreEntry], new: Sequence[ScoreEntry], choices: Sequence[MetricChoice]
+) -> list[ScoreEntry]:
+    """Stored scores with new ones, each in place of an earlier one of equal metric, preset and changes.
+
+    Those of `choices` come first, in their order; the others follow in theirs.
+    """
+    known = {(e.metric, e.preset, _sorted(e.changed)): e for e in (*before, *new)}
+    first = [(c.name, c.preset, _sorted(c.settings)) for c in choices]
+    return [known[key] for key in dict.fromkeys([*first, *known]) if key in known]

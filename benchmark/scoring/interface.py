@@ -18,7 +18,7 @@ from torch import Tensor
 from disbench.benchmark import datasets
 from disbench.benchmark.datasets import manifest
 from disbench.benchmark.datasets.dataset import Dataset
-from disbench.benchmark.datasets.naming import split_name
+from disbench.benchmark.datasets.naming import is_own, split_name
 from disbench.benchmark.scoring import encoders
 from disbench.benchmark.scoring.encoded import Encoded, Progress
 from disbench.benchmark.scoring.encoders import Network
@@ -163,6 +163,10 @@ class Encoder:
     def contingency(self) -> tuple[ContingencyTable, str] | str:
         """The reason why there are no counts of generated images."""
         return "an encoder generates no images"
+
+    def reconstructed(self, rows: Ints) -> str:
+        """The reason why no image can be decoded again."""
+        return "an encoder decodes no images"
 
 
 class FailedError(UsageError):
@@ -388,7 +392,7 @@ def _refusal(network: Network, interface: Interface, images: Tensor) -> UsageErr
 def offered(dataset: str, size: int | None, data_dir: Path | None) -> tuple[int, tuple[tuple[int, int], ...]]:
     """Channels, and (height, width) of the images on offer; by a manifest, so that none is made in vain."""
     base, _ = split_name(dataset)
-    if base.endswith(".npz"):
+    if is_own(base):
         c, h, w = datasets.load(dataset, size=size, data_dir=data_dir).shape
         return c, ((h, w),)
     facts = manifest.read(base)

@@ -25,7 +25,7 @@ from disbench.benchmark.scoring.certainty import (
     shuffled_counts,
 )
 from disbench.benchmark.scoring.draws import generator, holds_out, split
-from disbench.benchmark.scoring.encoded import Codes, Progress
+from disbench.benchmark.scoring.encoded import Codes, Progress, Source
 from disbench.benchmark.scoring.entries import Beside, Draws, ScoreEntry
 from disbench.benchmark.scoring.plans import BY_COST, Plan, all_seconds, expected_seconds
 from disbench.benchmark.training.seeds import StoppedError
@@ -82,6 +82,7 @@ def _least(choice: MetricChoice) -> float:
 class Material:
     """What all metrics are computed from; the fields are the arguments of `score` and what came of them."""
 
+    source: Source
     data: Dataset
     codes: Codes | None
     table: tuple[ContingencyTable, str] | str
@@ -192,7 +193,7 @@ class Material:
     def by_chance(self, entry: ScoreEntry, planned: Plan, rule: str, often: Amount) -> Draws | None:
         """The scores of the same codes with factors that are shuffled; None for a metric without factors."""
         choice, kind = planned.choice, metrics.get(planned.choice.name).kind
-        if kind == "unsupervised":
+        if kind in ("unsupervised", "reconstruction"):
             return None
         scores = []
         for draw in range(often.shuffles):
@@ -257,17 +258,26 @@ class Material:
         classifier = self.table[1] if metric.kind == "clustering" else None
         return ScoreEntry.measured(choice, measured, classifier, time.perf_counter() - started, rule)
 
+    def reconstructed(self, rows: Ints) -> tuple[Floats, Floats]:
+        """The images in these rows, and what is made of their codes."""
+        made = self.source.reconstructed(rows)
+        if isinstance(made, str):
+            raise UsageError(f"a decoder is needed, and {made}")
+        return made
+
     def _arguments(self, kind: str, rows: Ints, by_chance: int | None) -> tuple[object, ...]:
         """What a metric of this kind takes, see `metrics.registry`."""
         if kind == "clustering":
             return (self.counts,)
+        if kind == "reconstruction":
+            return self.reconstructed(rows)
         # every other kind asked for rows, so that codes were made
         assert self.codes is not None
         if kind == "sampling":
             codes: object = self.codes
             if by_chance is not None:
                 codes = Strangers(self.codes.position, self.codes.codes, by_chance)
-            return codes, self.data.grid
+            return codes, self.data.held_in(self.source.rows)
         factors = rows if by_chance is None else shuffled(rows, by_chance)
         if kind == "table":
             return self.codes(rows), self.data.factor_values(factors)

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from disbench import metrics
+from disbench.benchmark import protocols
 from disbench.benchmark.datasets import Dataset
-from disbench.benchmark.protocols import MetricChoice
+from disbench.benchmark.protocols import MetricChoice, choose_metrics
 from disbench.benchmark.scoring.certainty import CHEAP, SHARE, amount
-from disbench.benchmark.scoring.draws import distinct, generator, holds_out, lacking, table_rows
+from disbench.benchmark.scoring.draws import distinct, generator, holds_out, lacking, picture_rows, table_rows
 from disbench.benchmark.scoring.encoded import Source
 from disbench.errors import UsageError, argument
-from disbench.metrics.arrays import Ints, varying
-from disbench.metrics.registry import of_numbers
+from disbench.metrics.arrays import Ints
+from disbench.metrics.registry import Metric, Setting, of_numbers
 
 # CPU seconds of a metric that votes, for each row that it asks for and each code.
 VOTING = 1.4e-8
@@ -42,8 +43,13 @@ class Plan:
     further: int = 0
 
     @property
+    def encoded(self) -> list[Ints]:
+        """The rows of each draw whose codes it asks for: none where images are decoded again."""
+        return [] if metrics.get(self.choice.name).kind == "reconstruction" else self.draws
+
+    @property
     def votes(self) -> bool:
-        """Whether its rows are drawn from a whole grid."""
+        """Whether its rows are drawn from a whole grid, or by the values that occur."""
         return metrics.get(self.choice.name).kind == "sampling"
 
 
@@ -59,6 +65,25 @@ def quick(choice: MetricChoice) -> MetricChoice:
     return choice.model_copy(update={"settings": {**choice.settings, **fewer}}) if fewer else choice
 
 
+def of_one_model(text: str) -> tuple[MetricChoice, ...]:
+    """The metrics of a text such as "dci:ibgan,mig".
+
+    Raises:
+        UsageError: an unknown metric or preset, or a metric that compares several models.
+    """
+    choices = choose_metrics(text)
+    for choice in choices:
+        if metrics.get(choice.name).kind == "models":
+            raise _of_models(choice)
+    return choices
+
+
+def _of_models(choice: MetricChoice) -> UsageError:
+    return UsageError(
+        f"{choice.name} compares several models: `disbench leaderboard RUN --select {choice.name}`"
+    )
+
+
 def plan(choice: MetricChoice, source: Source, data: Dataset, draws: int) -> Plan:
     """The rows that a metric asks for, draw by draw, of those that the source has."""
     try:
@@ -68,17 +93,73 @@ def plan(choice: MetricChoice, source: Source, data: Dataset, draws: int) -> Pla
         return Plan(choice, error=error)
 
 
+def check_defined(choice: MetricChoice, data: Dataset, having: Ints | None = None) -> None:
+    """Refuses a metric that is not defined on these data, whatever has the codes.
+
+    Args:
+        choice: the metric with its preset and settings.
+        data: the data set.
+        having: the rows (m,) that have codes, ascending; None for all.
+
+    Raises:
+        UsageError: it is not; says what it needs.
+    """
+    metric = metrics.get(choice.name)
+    if metric.kind == "models":
+        raise _of_models(choice)
+    if metric.kind == "clustering" and data.labels is None:
+        raise UsageError(f"{choice.name}: {data.name} has no classes")
+    if metric.kind not in ("table", "posterior", "sampling"):
+        return
+    if not data.known:
+        raise UsageError(f"{choice.name} needs factors, and {data.name} has images only")
+    if metric.kind == "sampling":
+        try:
+            metric.space(data.held_in(having))
+        except UsageError as error:
+            raise UsageError(f"{choice.name}: {error.marked.removeprefix(f'{choice.name}: ')}") from None
+        return
+    settings = metric.settings(choice.preset, **choice.settings)
+    factors = data.varying_factors
+    if not len(factors.index):
+        raise UsageError(f"{choice.name}: no factor of {data.name} has two values")
+    if unfit := metric.unfit(str(choice.preset), settings, factors.names, len(factors.index)):
+        raise UsageError(f"{choice.name}: {unfit}")
+    if refused := metric.refused(factors, settings):
+        raise UsageError(
+            f"{choice.name} needs factors whose values occur again and again, and {refused} is continuous; "
+            f"give {argument('bins')}, such as 20, or take a metric of numbers: {', '.join(of_numbers())}"
+        )
+
+
+def chosen(protocol: protocols.Protocol, data: Dataset) -> tuple[MetricChoice, ...]:
+    """The metrics of a protocol for a data set; where none is defined, those that need no labels."""
+    if any(not undefined(choice, data) for choice in protocol.metrics):
+        return protocol.metrics
+    return protocol.unlabelled
+
+
+def undefined(choice: MetricChoice, data: Dataset) -> str:
+    """Why a metric is not defined on these data, without its name; "" if it is, see `check_defined`."""
+    try:
+        check_defined(choice, data)
+    except UsageError as error:
+        return str(error).removeprefix(choice.name).removeprefix(":").strip()
+    return ""
+
+
 def _plan(choice: MetricChoice, source: Source, data: Dataset, draws: int) -> Plan:
     metric, having = metrics.get(choice.name), source.rows
+    check_defined(choice, data, having)
     if metric.kind == "clustering":
         return Plan(choice, [np.empty(0, np.int64)])
+    if metric.kind == "reconstruction":
+        return Plan(choice, [picture_rows(data, draw) for draw in range(draws)])
     if metric.kind == "posterior" and (why := source.no_posterior):
         raise UsageError(
             f"{choice.name} needs the posterior of the codes, mean and log-variance, and {why}; give codes "
             "with logvar of their shape, or an encoder with an output logvar"
         )
-    if metric.kind in ("table", "posterior"):
-        _check_kinds(choice, data)
     if metric.kind in ("table", "unsupervised", "posterior"):
         held_out = holds_out(choice)
         rows = [table_rows(data, having, draw, held_out=held_out) for draw in range(draws)]
@@ -89,17 +170,9 @@ def _plan(choice: MetricChoice, source: Source, data: Dataset, draws: int) -> Pl
         if draws > 1 and everything and not (held_out or metric.takes("rng")):
             notes.append(f"each draw has all {len(rows[0]):,} rows, so that the draws do not differ")
         return Plan(choice, rows, notes=tuple(notes))
-    if metric.kind == "models":
-        raise UsageError(
-            f"{choice.name} compares several models: `disbench leaderboard RUN --select {choice.name}`"
-        )
-    if metric.kind != "sampling":
-        raise UsageError(f"{choice.name} needs more than the codes of one model: call it from Python")
-    if data.factor_sizes is None:
-        raise UsageError(f"{choice.name} needs a complete factor grid, which {data.name} does not have")
+    grid = data.held_in(having)
     rows = [
-        metric.rows(data.grid, generator(choice, draw), choice.preset, **choice.settings)
-        for draw in range(draws)
+        metric.rows(grid, generator(choice, draw), choice.preset, **choice.settings) for draw in range(draws)
     ]
     missing = [lacking(asked, having) for asked in rows]
     if missing[0]:
@@ -114,18 +187,29 @@ def _plan(choice: MetricChoice, source: Source, data: Dataset, draws: int) -> Pl
 
 def expected_seconds(planned: Plan, data: Dataset, d: int) -> float:
     """CPU seconds that one draw of a metric is known to take, roughly, for d codes; 0 where they are few."""
-    metric = metrics.get(planned.choice.name)
     if planned.error is not None:
         return 0.0
-    rows = planned.draws[0]
-    if metric.kind == "sampling":
-        return VOTING * len(rows) * d
-    if metric.seconds is None or metric.kind not in ("table", "posterior"):
-        return 0.0
+    metric, rows = metrics.get(planned.choice.name), planned.draws[0]
     settings = metric.settings(planned.choice.preset, **planned.choice.settings)
-    factors = data.factor_values(rows).table(True)
-    values = sum(len(np.unique(column)) for column in factors.T)
-    return metric.seconds(len(rows), d, values, settings)
+    values = 0
+    if metric.seconds is not None and metric.kind in ("table", "posterior"):
+        values = sum(len(np.unique(column)) for column in data.factor_values(rows).table(True).T)
+    return seconds_of(metric, len(rows), d, values, settings)
+
+
+def seconds_of(metric: Metric, rows: int, d: int, values: int, settings: Mapping[str, Setting]) -> float:
+    """CPU seconds that a metric is known to take, roughly; 0 where they are few.
+
+    Args:
+        metric: the metric.
+        rows: that it scores or, if it votes, asks for, repeats included.
+        d: number of codes.
+        values: of all factors together.
+        settings: of the metric.
+    """
+    if metric.kind == "sampling":
+        return VOTING * rows * d
+    return metric.seconds(rows, d, values, settings) if metric.seconds is not None else 0.0
 
 
 def all_seconds(planned: Plan, data: Dataset, d: int, draws: int, scores: int = 1) -> float:
@@ -146,37 +230,27 @@ def all_seconds(planned: Plan, data: Dataset, d: int, draws: int, scores: int = 
     return once * (scores + share * often.draws + often.shuffles)
 
 
-def _check_kinds(choice: MetricChoice, data: Dataset) -> None:
-    """Refuses continuous factors for a metric that needs values."""
-    table, metric = data.factor_table, metrics.get(choice.name)
-    if table is None:
-        return
-    settings = metric.settings(choice.preset, **choice.settings)
-    if refused := metric.refused(table.kept(varying(table.numbers)), settings):
-        raise UsageError(
-            f"{choice.name} needs factors whose values occur again and again, and {refused} is continuous; "
-            f"give {argument('bins')}, such as 20, or take a metric of numbers: {', '.join(of_numbers())}"
-        )
-
-
 def needed(plans: Sequence[Plan], source: Source, data: Dataset, draws: int) -> Ints:
     """The rows (n,) that metrics ask for, ascending; notes how many further draws of each are among them.
 
     By cost, metrics that vote draw as often as others, as long as no more than twice the rows of their first
     draws are encoded. Codes that are there already cost nothing.
     """
-    wanted = distinct(len(data), *(drawn for planned in plans for drawn in planned.draws))
+    wanted = distinct(len(data), *(drawn for planned in plans for drawn in planned.encoded))
     if draws != BY_COST or not len(wanted):
         return wanted
     occurs, having = np.zeros(len(data), bool), source.rows
     occurs[wanted] = True
     most = 2 * len(wanted) if having is None else len(data)
     voting = [planned for planned in plans if planned.error is None and planned.votes]
+    grid = data.held_in(having) if voting else None
     for draw in range(1, CHEAP.draws):
         for planned in [each for each in voting if each.further == draw - 1]:
             choice = planned.choice
             metric = metrics.get(choice.name)
-            asked = metric.rows(data.grid, generator(choice, draw), choice.preset, **choice.settings)
+            # with nothing that votes, this is never reached
+            assert grid is not None
+            asked = metric.rows(grid, generator(choice, draw), choice.preset, **choice.settings)
             whole = occurs.copy()
             whole[asked] = True
             # a second draw always has room

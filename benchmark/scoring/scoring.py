@@ -16,7 +16,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from disbench import metrics
+from disbench import metrics, units
 from disbench.benchmark.datasets import Dataset
 from disbench.benchmark.protocols import MetricChoice, need_classifier
 from disbench.benchmark.scoring.draws import distinct, every_table, table_rows
@@ -30,7 +30,7 @@ from disbench.metrics import ContingencyTable
 from disbench.metrics.arrays import Ints
 from disbench.metrics.live import RULES, by_std, kl_of_codes
 
-PATIENCE = 120.0  # CPU seconds that a metric takes without a word before
+PATIENCE = 10.0  # CPU seconds that a metric takes without a word before
 
 
 def score(
@@ -62,7 +62,7 @@ def score(
             all scores with their mean, std (n - 1), min and max. `BY_COST` draws as often as each metric's
             cost allows, from rows that are encoded anyway, and computes the chance of each, see `certainty`.
         stop: is called before each metric, and before each of its draws.
-        tell: is called with a sentence for each metric that will take minutes, before any is computed.
+        tell: is called with a sentence for each metric that will take long, before any is computed.
         live: the rule by which codes count, one of `metrics.live.RULES`; "" for that of each preset.
         beside: whether to score once more where some codes have collapsed by their KL: without them a metric
             that counts them, and with them one that does not.
@@ -82,13 +82,13 @@ def score(
     first, rest = _stages(plans, source, data, draws)
     need = _need(plans, live)
     codes, which = _encode(source, data, first, live, need, progress)
-    material = Material(data, codes, table, progress, jobs, which, draws, stop)
+    material = Material(source, data, codes, table, progress, jobs, which, draws, stop)
     if tell is not None and codes is not None:
         for planned in plans:
             seconds = material.seconds(planned, beside)
             if seconds > PATIENCE:
                 tell(
-                    f"{planned.choice.name} will take about {seconds / 60:,.0f} minutes on one core, for "
+                    f"{planned.choice.name} will take about {units.duration(seconds)} on one core, for "
                     f"{len(planned.draws[0]):,} rows and {codes.codes.shape[1]:,} codes; Ctrl-C stops it"
                 )
 
@@ -165,7 +165,7 @@ def _stages(plans: Sequence[Plan], source: Source, data: Dataset, draws: int) ->
     wanted = needed(plans, source, data, draws)
     if not len(wanted):
         return wanted, wanted
-    tables = [drawn for planned in plans if not planned.votes for drawn in planned.draws]
+    tables = [drawn for planned in plans if not planned.votes for drawn in planned.encoded]
     tables.append(every_table(data) if source.rows is None else table_rows(data, source.rows))
     first = distinct(len(data), *tables)
     return first, np.setdiff1d(wanted, first, assume_unique=True)

@@ -18,7 +18,17 @@ from disbench.benchmark import datasets, protocols
 from disbench.benchmark.datasets.dataset import Dataset
 from disbench.benchmark.datasets.reference import DataRef
 from disbench.benchmark.protocols import MetricChoice
-from disbench.benchmark.scoring import apart, encoders, exports, files, formats, interface, scoring, tables
+from disbench.benchmark.scoring import (
+    apart,
+    encoders,
+    exports,
+    files,
+    formats,
+    interface,
+    plans,
+    scoring,
+    tables,
+)
 from disbench.benchmark.scoring.encoded import Progress, Source
 from disbench.benchmark.scoring.entries import ScoreEntry
 from disbench.benchmark.scoring.interface import Wanted as Wanted
@@ -350,6 +360,8 @@ def _state_dict(path: Path, options: SourceOptions) -> Opened:
 def choose(opened: Sequence[Opened], text: str = "", preset: str = "") -> tuple[MetricChoice, ...]:
     """The metrics that all are scored with: those named, else their protocol's, else the standard ones.
 
+    Where none of these is defined on any of the data, those that need no labels.
+
     Args:
         opened: what will be scored.
         text: names of metrics, with presets after a colon, separated by commas; or "".
@@ -366,11 +378,14 @@ def choose(opened: Sequence[Opened], text: str = "", preset: str = "") -> tuple[
             f"{argument('metrics')}."
         )
     (protocol,) = under if len(under) == 1 else ("",)
+    choices = choose_for(protocol, text)
     if text or not protocol:
-        choices = protocols.choose_metrics(text or STANDARD)
         given = [":" in part for part in (text or STANDARD).split(",") if part.strip()]
     else:
-        choices = protocols.get(protocol).metrics
+        given = [False] * len(choices)
+    if not text and all(plans.undefined(choice, one.data) for choice in choices for one in opened):
+        # such as images without labels
+        choices = protocols.choose_metrics(",".join(protocols.LABEL_FREE))
         given = [False] * len(choices)
     if not preset:
         return choices
@@ -384,6 +399,13 @@ def choose(opened: Sequence[Opened], text: str = "", preset: str = "") -> tuple[
         MetricChoice(name=choice.name, preset=preset).resolved() if has else choice
         for choice, has in zip(choices, having, strict=True)
     )
+
+
+def choose_for(protocol: str, text: str) -> tuple[MetricChoice, ...]:
+    """The metrics named in a text, or else those of a protocol, or of "" the standard ones."""
+    if text or not protocol:
+        return protocols.choose_metrics(text or STANDARD)
+    return protocols.of_record(protocol).metrics
 
 
 def score(

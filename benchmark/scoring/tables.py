@@ -18,7 +18,7 @@ import numpy as np
 from disbench.benchmark import datasets
 from disbench.benchmark.datasets import manifest
 from disbench.benchmark.datasets.dataset import Dataset, Pixels
-from disbench.benchmark.datasets.naming import split_name
+from disbench.benchmark.datasets.naming import is_own, split_name
 from disbench.benchmark.scoring.encoded import Encoded, Progress
 from disbench.benchmark.scoring.formats import Content
 from disbench.errors import UsageError, argument
@@ -407,6 +407,10 @@ class Stored:
         """The reason why there are no counts of generated images."""
         return "codes alone generate no images"
 
+    def reconstructed(self, rows: Ints) -> str:
+        """The reason why no image can be decoded again."""
+        return "codes alone decode no images"
+
 
 class NoImages:
     """The storage of a data set of which only the factors are needed.
@@ -496,7 +500,7 @@ def place(
 def factors_of(name: str, size: int | None, data_dir: Path | None) -> Dataset:
     """The data set of that name; of a published grid only the factors, so that no file needs to be there."""
     base, options = split_name(name)
-    if not options and not base.endswith(".npz"):
+    if not options and not is_own(base):
         facts = manifest.read(base)
         if facts.factors and facts.count:
             known = facts.content_sha256.get(size or facts.sizes[0], "")

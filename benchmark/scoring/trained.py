@@ -20,11 +20,13 @@ from disbench.errors import UsageError
 from disbench.metrics import ContingencyTable
 from disbench.metrics.arrays import Floats, Ints
 from disbench.metrics.conversion import as_array
+from disbench.metrics.registry import Kind
 from disbench.models import Method
 
 # from images (b, c, h, w) to codes (b, d), or to codes and log-variances
 Represent = Callable[[Tensor], Tensor | tuple[Tensor, Tensor] | None]
 WHAT = ("codes", "log-variances")
+NO_CATEGORIES = "the method has no categorical code"
 # images encoded at a time: what a layer gives for them fits into a core's cache, or fills a GPU
 CHUNK, CHUNK_ON_GPU = 256, 4096
 
@@ -91,6 +93,34 @@ class Trained:
     def contingency(self) -> tuple[ContingencyTable, str] | str:
         """See `contingency`."""
         return contingency(self.method, self.data, self.device, self.data_dir)
+
+    def lacks(self, kind: Kind) -> str:
+        """Why there can be no metric of this kind of this method, whatever it learns; "" if there can."""
+        if kind == "posterior":
+            return self.no_posterior
+        if kind == "reconstruction":
+            made = self.reconstructed(np.arange(min(2, len(self.data))))
+            return made if isinstance(made, str) else ""
+        if kind == "clustering":
+            noise = self.method.noise(2, torch.Generator(self.device).manual_seed(0))
+            self.method.eval()
+            with torch.no_grad():
+                return "" if self.method.categories(noise) is not None else NO_CATEGORIES
+        return ""
+
+    def reconstructed(self, rows: Ints) -> tuple[Floats, Floats] | str:
+        """The images in these rows, and what the method makes of their codes."""
+        images, made = self.images or self.data.images, []
+        self.method.eval()
+        with torch.no_grad():
+            for start in range(0, len(rows), CHUNK):
+                x = images(rows[start : start + CHUNK]).to(self.device)
+                again = self.method.reconstruct(x)
+                if again is None:
+                    return f"{type(self.method).__name__} decodes no images from their codes"
+                made.append((x.cpu().numpy(), as_array(again, "the method's images")))
+        before, after = (np.concatenate(part) for part in zip(*made, strict=True))
+        return before, after
 
 
 @contextlib.contextmanager
@@ -189,7 +219,7 @@ def contingency(
     # (categories, 100, c, h, w) each
     rounds = [named[1] for named in generated if named is not None]
     if not rounds:
-        return "the method has no categorical code"
+        return NO_CATEGORIES
     classifier = load_classifier(data.name, size=data.shape[1], data_dir=data_dir)
     k, classes = len(rounds[0]), len(classifier.classes)
     counts = np.zeros((k, classes), np.int64)

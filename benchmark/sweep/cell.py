@@ -7,7 +7,7 @@ leaves a failed one alone unless `retry_failed` is set.
 from __future__ import annotations
 
 import contextlib
-import functools
+import dataclasses
 import gc
 import math
 import os
@@ -15,21 +15,21 @@ import time
 import traceback
 import warnings
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
 
 from disbench import models, plugins, units
 from disbench.benchmark.datasets import Dataset
-from disbench.benchmark.protocols import Protocol
-from disbench.benchmark.runs import pictures, store
+from disbench.benchmark.protocols import Protocol, digests
+from disbench.benchmark.runs import codes, pictures, store
 from disbench.benchmark.runs.codes import KeptCodes
 from disbench.benchmark.runs.environment import environment
 from disbench.benchmark.runs.store import Cell, CellFile, Failure, Journal, Status
 from disbench.benchmark.scoring import scoring
-from disbench.benchmark.scoring.plans import BY_COST
-from disbench.benchmark.scoring.trained import Trained
+from disbench.benchmark.scoring.entries import answer, merged
+from disbench.benchmark.scoring.plans import BY_COST, chosen
 from disbench.benchmark.sweep import memory, mending, output, plan
 from disbench.benchmark.sweep.plan import Options
 from disbench.benchmark.sweep.saving import Saver, load_state, saved_step
@@ -40,7 +40,7 @@ from disbench.benchmark.training.trainer import DivergedError, Trainer, use_one_
 from disbench.errors import UsageError, argument
 from disbench.files import disk_is_full, not_linked, now, unwritable
 from disbench.models.checkpoint import Checkpoint, save_checkpoint
-from disbench.models.method import Method
+from disbench.models.method import Config, Method
 from disbench.texts import clean_lines, short
 
 # seconds between two writings of a status, and between two looks for a stop file
@@ -122,7 +122,7 @@ def triage(run: Path, cell: Cell, protocol: Protocol, options: Options, locks: c
     output.shorten(folder)
     mending.renew(folder)
     if options.retry_failed and not is_whole(folder, protocol):
-        mending.mend(folder, cell)
+        mending.mend(folder)
     # whatever else such a cell has, it is not done
     CellFile.read(folder)
     store.check_checkpoint(folder)
@@ -186,10 +186,10 @@ class Group:
                 if self.options.stage != "score":
                     made_by = environment(self.options.device, self.options.tuning.precision, self.way)
                     plan.check_continued(self.folders[cell], made_by.get("kernels"))
-                    file = CellFile(cell, made_by, self.options.device, together=len(self.cells))
-                    file.write(self.folders[cell])
+                    self.described(cell, made_by).write(self.folders[cell])
                 self.files[cell].update("preparing", self.files[cell].step)
             data = self.cells[0].dataset.load(self.options.data_dir)
+            self.sign(data)
             self.train(data, device)
         except torch.OutOfMemoryError as error:
             too_much = short(error)
@@ -218,6 +218,44 @@ class Group:
                 self.end(cell, "stopped")
             except self.caught as error:
                 self.fail(cell, error)
+
+    def described(self, cell: Cell, made_by: Mapping[str, str | None]) -> CellFile:
+        """The cell.json of a seed that begins; one that goes on keeps the digest and the protocol it has."""
+        file = CellFile(cell, made_by, self.options.device, together=len(self.cells))
+        before = CellFile.read(self.folders[cell])
+        if before is None or not Status.read(self.folders[cell]).step:
+            return file
+        changed = cell.changed if before.cell.changed is None else before.cell.changed
+        return dataclasses.replace(
+            file, cell=dataclasses.replace(before.cell, changed=changed), digest=before.digest
+        )
+
+    def sign(self, data: Dataset) -> None:
+        """Notes what decides the models that begin, and compares it with what those that go on began with.
+
+        Raises:
+            UsageError: a seed was begun with other nets, data or settings behind the same names.
+        """
+        left = [cell for cell in self.cells if not (self.folders[cell] / "checkpoint.pt").exists()]
+        if self.options.stage == "score" or not left:
+            return
+        cell = left[0]
+        digest = digests.of_training(
+            cell.method, configured(cell), data.info, cell.dataset.sha256, cell.plugin
+        )
+        for cell in left:
+            folder = self.folders[cell]
+            file = CellFile.read(folder)
+            # it was written a moment ago
+            assert file is not None
+            if not Status.read(folder).step:
+                dataclasses.replace(file, digest=digest).write(folder)
+            elif file.digest not in ("", digest):
+                raise UsageError(
+                    f"{folder} was begun with other nets, or with a method of another version (digest "
+                    f"{file.digest}, now {digest}); use the disbench that began it, or give another folder "
+                    f"with {argument('out')}."
+                )
 
     @property
     def way(self) -> str:
@@ -349,20 +387,19 @@ class Group:
 
     def source(self, cell: Cell, data: Dataset, device: torch.device) -> KeptCodes:
         """The codes of the saved checkpoint, not of the method in memory, which are saved too."""
-        folder = self.folders[cell]
-
-        @functools.cache
-        def trained() -> Trained:
-            method = mending.load_own(folder, cell).build(device)
-            kept = resident(data, device).images if self.options.tuning.resident else None
-            return Trained(method, data, device, self.options.data_dir, kept)
-
-        return KeptCodes(folder / "codes.npz", cell.dataset, data, trained)
+        return codes.of_seed(
+            self.folders[cell],
+            cell.dataset,
+            data,
+            device,
+            self.options.data_dir,
+            lambda: resident(data, device).images if self.options.tuning.resident else None,
+        )
 
     def encode(self, cell: Cell, data: Dataset, device: torch.device) -> None:
         """Saves all codes that the metrics need, so that another process computes them on a CPU."""
         source = self.source(cell, data, device)
-        scoring.encode(source, data, self.protocol.metrics, BY_COST, self.goes_on(cell))
+        scoring.encode(source, data, chosen(self.protocol, data), BY_COST, self.goes_on(cell))
 
     def score(self, cell: Cell, data: Dataset, device: torch.device) -> None:
         """Scores and draws the saved checkpoint."""
@@ -375,20 +412,27 @@ class Group:
             goes_on()
             return self.options.asked_to_stop()
 
-        entries = scoring.score(
-            source, data, self.protocol.metrics, goes_on, draws=BY_COST, stop=stop, beside=True
-        )
+        choices = chosen(self.protocol, data)
+        before = store.scores(folder) or []
+        known = [entry for entry in before if not (self.options.retry_failed and entry.traceback)]
+        left = [choice for choice in choices if not answer(known, [choice])]
+        entries = scoring.score(source, data, left, goes_on, draws=BY_COST, stop=stop, beside=True)
         # with scores, the pictures were drawn before the protocol changed
         if not (folder / "scores.json").exists():
             pictures.write_all(source.trained().method, data, device, folder)
-        store.write_scores(folder, entries)
+        store.write_scores(folder, merged(before, entries, choices))
+
+
+def configured(cell: Cell) -> Config:
+    """The settings of a cell as its method takes them."""
+    return type(models.get(cell.method).CONFIGS[cell.config_name])(**cell.config)
 
 
 def set_up(
     cell: Cell, seeds: Sequence[int], data: Dataset, device: torch.device, tuning: Tuning
 ) -> tuple[Trainer, list[Method]]:
     """The trainer of these seeds of a training, fused if there are several, and their untrained methods."""
-    config = type(models.get(cell.method).CONFIGS[cell.config_name])(**cell.config)
+    config = configured(cell)
     methods = [models.build(cell.method, config, data.info, stream(seed, "weights")) for seed in seeds]
     strategy = strategies.choose(len(methods), tuning)
     return strategy(methods, data, seeds, device, tuning), methods

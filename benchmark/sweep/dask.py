@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING
 
 from disbench.benchmark import datasets
 from disbench.benchmark.datasets import fetching, manifest
-from disbench.benchmark.datasets.naming import split_name
+from disbench.benchmark.datasets.naming import is_own, split_name
 from disbench.benchmark.protocols import Protocol, need_classifier
 from disbench.benchmark.runs import store
 from disbench.benchmark.runs.store import Cell, CellFile, Failure, Status
@@ -229,7 +229,7 @@ def _provide_data(task: Task, options: Options) -> None:
             data.load(options.data_dir)
         except UsageError:
             base, _ = split_name(data.name)
-            while not base.endswith(".npz") and base:
+            while not is_own(base) and base:
                 facts = manifest.read(base)
                 fetching.fetch(facts, data_dir=options.data_dir, say=lambda line: None)
                 base = facts.wrapper.base if facts.wrapper else ""

@@ -305,15 +305,25 @@ def costs(
     if lacking:
         # in another process, because this one holds other memory
         with new_worker(options) as pool:
+            tried: dict[str, Cost] = {}
             for training, cell in lacking.items():
+                alike = _work(cell)
                 try:
-                    known[training] = pool.submit(trial, cell, protocol, options, fuse).result()
+                    if alike not in tried:
+                        tried[alike] = pool.submit(trial, cell, protocol, options, fuse).result()
+                    known[training] = tried[alike]
                 except TerminatedWorkerError:
                     raise UsageError(
                         f"the trial of {cell.label} was killed (out of memory?); use a smaller batch with "
                         f"{argument('settings')}, or more memory."
                     ) from None
     return known
+
+
+def _work(cell: Cell) -> str:
+    """What decides how long a step takes: all but the seed and fractions, which are weights and rates."""
+    shape = {name: value for name, value in cell.config.items() if not isinstance(value, float)}
+    return str((cell.method, cell.variant, cell.dataset, sorted(shape.items())))
 
 
 def of_finished(training: Path) -> Cost | None:
@@ -380,8 +390,9 @@ def measured(
         started = time.perf_counter()
         codes = source.codes(few)
         image = (time.perf_counter() - started) / len(few)
-        encoded = len(scoring.rows(source, data, protocol.metrics, plans.BY_COST))
-        planned = [plans.plan(choice, source, data, plans.BY_COST) for choice in protocol.metrics]
+        choices = plans.chosen(protocol, data)
+        encoded = len(scoring.rows(source, data, choices, plans.BY_COST))
+        planned = [plans.plan(choice, source, data, plans.BY_COST) for choice in choices]
         scored = sum(plans.all_seconds(each, data, codes.shape[1], plans.BY_COST) for each in planned)
         # log-variances are as many as codes
         tables = SCORING_ARRAYS * (1 if source.no_posterior else 2)

@@ -18,6 +18,7 @@ from disbench.benchmark.runs.store import Cell, CellFile, Status, told
 from disbench.benchmark.training import portable
 from disbench.benchmark.training.gpu import PLAIN, Tuning
 from disbench.errors import UsageError, argument, unknown
+from disbench.files import plain
 
 # the slowest steps and metrics that are known take minutes
 PATIENCE = 3600.0
@@ -72,12 +73,14 @@ class Entry:
         variant: variant of the method, or "".
         config_name: name of the config that the settings started from.
         config: the settings, complete.
+        changed: those of them that differ from the named config, the protocol's changes and the variant.
     """
 
     method: str
     variant: str
     config_name: str
     config: Mapping[str, object]
+    changed: Mapping[str, object] = dataclasses.field(default_factory=dict)
 
 
 def entries(
@@ -86,6 +89,7 @@ def entries(
     changes: Mapping[str, Mapping[str, object]],
     variants: Sequence[str] = (),
     config: str | None = None,
+    grid: Mapping[str, Sequence[Mapping[str, object]]] | None = None,
 ) -> list[Entry]:
     """The methods with their settings, checked.
 
@@ -95,28 +99,54 @@ def entries(
         changes: per method, config field to value, on top of the protocol's.
         variants: names of variants; "all" for every one of each method.
         config: named config, instead of the protocol's.
+        grid: settings of a method that are compared, see `grid.points`, on top of all others.
 
     Raises:
-        UsageError: an unknown method, variant or field, or a value of the wrong type.
+        UsageError: an unknown method, variant or field, a value of the wrong type, or a field of a grid that
+            is set elsewhere too.
     """
-    for method in changes:
-        if method not in methods:
-            raise UsageError(
-                f"{argument('settings')} names the method {method!r}, which is not among "
-                f"{argument('methods')} {','.join(methods)}."
-            )
-    chosen = []
+    grid = grid or {}
+    for name, named in (("settings", changes), ("grid", grid)):
+        for method in named:
+            if method not in methods:
+                raise UsageError(
+                    f"{argument(name)} names the method {method!r}, which is not among "
+                    f"{argument('methods')} {','.join(methods)}."
+                )
+    chosen: list[Entry] = []
     for method in methods:
         known = models.get(method).VARIANTS
         for variant in variants:
             if variant != "all" and variant not in known:
                 raise unknown(f"variant of {method}", variant, known)
         for variant in (list(known) if "all" in variants else list(variants)) or [""]:
-            merged = {**protocol.changes(method), **known.get(variant, {}), **changes.get(method, {})}
+            usual = {**protocol.changes(method), **known.get(variant, {})}
             name = config or protocol.config
-            settings = dataclasses.asdict(models.configure(method, name, merged))
-            chosen.append(Entry(method, variant, name, settings))
+            before = dataclasses.asdict(models.configure(method, name, usual))
+            own = changes.get(method, {})
+            alike: dict[str, Entry] = {}
+            for point in grid.get(method, [{}]):
+                _check_set_once(method, point, variant, {**known.get(variant, {})}, own)
+                settings = dataclasses.asdict(models.configure(method, name, {**usual, **own, **point}))
+                changed = {field: plain(value) for field, value in settings.items() if value != before[field]}
+                # two texts may be one number
+                alike.setdefault(str(settings), Entry(method, variant, name, settings, changed))
+            chosen += alike.values()
     return chosen
+
+
+def _check_set_once(
+    method: str,
+    point: Mapping[str, object],
+    variant: str,
+    of_variant: Mapping[str, object],
+    changes: Mapping[str, object],
+) -> None:
+    """Refuses a field of a grid that something else sets, which the grid would silently replace."""
+    for field in point:
+        by = argument("settings") if field in changes else f"the variant {variant}"
+        if field in changes or field in of_variant:
+            raise UsageError(f"{argument('grid')} {method}.{field} is set by {by} too; omit one of them.")
 
 
 def plan(
@@ -130,9 +160,10 @@ def plan(
             entry.config_name,
             entry.config,
             dataset,
-            protocol.name,
+            protocol.id,
             seed,
             plugins.source("methods", entry.method),
+            entry.changed,
         )
         for seed in seeds
         for dataset in map(DataRef.of, data)

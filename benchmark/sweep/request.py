@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import joblib
+import torch
 
-from disbench import models, plugins, units
+from disbench import metrics, models, plugins, units
 from disbench.benchmark import datasets, protocols
-from disbench.benchmark.datasets import loading
+from disbench.benchmark.datasets import loading, naming
 from disbench.benchmark.runs.store import Cell
-from disbench.benchmark.scoring import classifier
+from disbench.benchmark.scoring import classifier, plans
+from disbench.benchmark.scoring.trained import Trained
+from disbench.benchmark.sweep import grid as grids
 from disbench.benchmark.sweep import plan
 from disbench.benchmark.training import gpu, portable
 from disbench.errors import UsageError, argument
+from disbench.texts import whole_numbers
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -35,13 +41,20 @@ class Request:
 
     Attributes:
         methods: names of methods, see `disbench.models.names()`: a list, or a text with commas.
-        seeds: number of seeds (32 means seeds 0 to 31), or a list of seeds ([3, 7] or "3,7").
-        protocol: fixes data set, image size, networks, budget and metrics.
-        dataset: one or several data sets, instead of the protocol's.
+        seeds: number of seeds (32 means seeds 0 to 31), or a list of seeds ([3, 7], "3,7" or "0..31").
+        protocol: fixes data set, image size, networks, budget and metrics; "mini" is its newest version,
+            "mini-v1" the first.
+        dataset: one or several data sets, instead of the protocol's; "mnist:imbalanced-0..9" is ten.
         size: image size in pixels (default: the protocol's, or else the data set's default).
         config: named config, instead of the protocol's.
+        metrics: metrics to score instead of the protocol's, optionally with presets ("dci:ibgan,mig"). Scores
+            of others that a seed has already stay.
         settings: changes to the settings of methods, such as {"betavae": {"beta": 6}}.
         variants: variants of the methods, or "all".
+        grid: settings of methods to compare, each with all seeds: lists of values or texts such as "1,2,4",
+            "2..10" or "log:1..16" by method and field; the product of several fields, see `sweep.grid`.
+        random: number of random settings of each grid, instead of the product.
+        random_seed: of these draws.
         out: folder of the run; give the same folder again to resume.
         device: "auto", "cpu", "cuda" (all GPUs), "cuda:1" or "cuda:0,cuda:1"; "auto" uses the GPUs if there
             are any.
@@ -76,8 +89,12 @@ class Request:
     dataset: Names | None = None
     size: int | None = None
     config: str | None = None
+    metrics: Names = ()
     settings: Mapping[str, Mapping[str, object]] | None = None
     variants: Names = ()
+    grid: Mapping[str, Mapping[str, object]] | None = None
+    random: int = 0
+    random_seed: int = 0
     out: PathLike = "runs/default"
     device: str = "auto"
     jobs: int = 0
@@ -103,6 +120,20 @@ class Request:
         for name, value, usual in (("jobs", self.jobs, "one per core"), ("fuse", self.fuse, "the default")):
             if value < 0:
                 raise UsageError(f"{argument(name)} {value} was given; give 1 or more, or 0 for {usual}.")
+        if not 0 <= self.random <= grids.MOST:
+            raise UsageError(
+                f"{argument('random')} {self.random} was given; give 1 to {grids.MOST:,} draws, or 0 for the "
+                "product of all values."
+            )
+        if self.random_seed < 0 or (self.random_seed and not self.random):
+            raise UsageError(
+                f"{argument('random_seed')} {self.random_seed} was given; give it with {argument('random')}, "
+                "and 0 or more."
+            )
+        if self.random and not self.grid:
+            raise UsageError(
+                f"{argument('random')} draws from a {argument('grid')}, which is missing; give one."
+            )
         gpu.check_devices(self.device)
         gpu.check_tuning(self.precision, self.strategy)
         if self.strategy == "single" and self.fuse > 1:
@@ -142,6 +173,9 @@ class Request:
         methods, seeds = names(self.methods, "methods"), seed_numbers(self.seeds)
         data_dir = None if self.data_dir is None else Path(self.data_dir)
         protocol = protocols.get(self.protocol)
+        if self.metrics:
+            wanted = plans.of_one_model(",".join(map(str, several(self.metrics))))
+            protocol = protocol.model_copy(update={"metrics": wanted, "unlabelled": wanted})
         if self.scheduler:
             # a worker of a cluster chooses a device of its own, and what is possible there
             devices: tuple[str, ...] = (self.device,)
@@ -160,25 +194,37 @@ class Request:
         if self.portable and not self.scheduler:
             portable.check(devices[0])
         variants = names(self.variants, "variants") if self.variants else []
-        entries = plan.entries(protocol, methods, self.settings or {}, variants, self.config)
+        grid = {
+            method: grids.points(method, self.config or protocol.config, axes, self.random, self.random_seed)
+            for method, axes in (self.grid or {}).items()
+            if method in methods
+        }
+        grid |= {method: [] for method in self.grid or {} if method not in methods}
+        entries = plan.entries(protocol, methods, self.settings or {}, variants, self.config, grid)
+        named = [str(name) for name in several(self.dataset or protocol.dataset)]
         data = [
             datasets.load(name, size=self.size or loading.usual_size(name, protocol.size), data_dir=data_dir)
-            for name in dict.fromkeys(map(str, several(self.dataset or protocol.dataset)))
+            for name in dict.fromkeys(one for name in named for one in naming.expanded(name))
         ]
+        said: dict[str | None, None] = dict.fromkeys(note for loaded in data for note in loaded.notes)
         for loaded in data:
             loaded.side("a run")
-            classifier.check_classifier(loaded, protocol.metrics, data_dir)
-        read = [note for loaded in data for note in loaded.notes]
-        said = dict.fromkeys([*read, *(advise(entry, loaded) for entry in entries for loaded in data)])
-        on = ", ".join(f"{d.name} {d.shape[1]}x{d.shape[2]}" for d in data)
+            defined, sentences = scored(protocol, loaded)
+            classifier.check_classifier(loaded, defined, data_dir)
+            said |= dict.fromkeys(sentences)
+            for entry in entries:
+                said |= dict.fromkeys(advise(entry, loaded, defined))
+        sizes = {d.name: f"{d.shape[1]}x{d.shape[2]}" for d in data}
+        short = naming.as_ranges(list(sizes)) if len(set(sizes.values())) == 1 else list(sizes)
+        on = ", ".join(f"{name} {sizes.get(name, next(iter(sizes.values())))}" for name in short)
         where = f"workers of {self.scheduler}" if self.scheduler else ", ".join(devices)
         where += f", {portable.PORTABLE}" if self.portable else ""
         default_jobs = 0 if self.scheduler else len(devices) if on_gpu else joblib.cpu_count()
         cells = plan.plan(protocol, entries, seeds, data)
         return Prepared(
             request=self,
-            title=f"{', '.join(methods)} x {len(seeds)} seeds on {on}, "
-            f"protocol {self.protocol} ({protocol.summary}), {where}",
+            title=f"{_told(entries)} x {len(seeds)} seeds on {on}, "
+            f"protocol {protocol.id} ({protocol.summary}), {where}",
             advice=tuple(filter(None, said)),
             cells=cells,
             protocol=protocol,
@@ -221,8 +267,8 @@ class Prepared:
     Attributes:
         request: the arguments.
         title: methods, seeds, data sets, protocol and device in words.
-        advice: how the images of a user's file were read, and what the methods say of their settings on
-            these data, a sentence each.
+        advice: how the images of a user's file were read, which metrics there will be no score of, and what
+            the methods say of their settings on these data, a sentence each.
         cells: one per method, seed and data set.
         protocol: the protocol.
         options: how the cells are trained.
@@ -242,8 +288,53 @@ class Prepared:
     devices: tuple[str, ...] = ()
 
 
-def advise(entry: plan.Entry, data: datasets.Dataset) -> str | None:
-    """What a method says of its settings on these data; None for nothing.
+def _told(entries: Sequence[plan.Entry]) -> str:
+    """The methods, with the number of their settings where it is not one."""
+    counts = Counter(entry.method for entry in entries)
+    return ", ".join(f"{name} in {n} settings" if n > 1 else name for name, n in counts.items())
+
+
+def scored(
+    protocol: protocols.Protocol, data: datasets.Dataset
+) -> tuple[list[protocols.MetricChoice], list[str]]:
+    """The metrics of a protocol that are defined on a data set, and sentences about the others.
+
+    Raises:
+        UsageError: none of them is.
+    """
+    defined: list[protocols.MetricChoice] = []
+    missing: dict[str, list[str]] = {}
+    choices = plans.chosen(protocol, data)
+    asked = [*protocol.metrics, *(choice for choice in choices if choice not in protocol.metrics)]
+    for choice in asked:
+        if why := plans.undefined(choice, data):
+            # the same reason for several metrics is given once
+            missing.setdefault(why, []).append(choice.shown)
+        elif choice in choices:
+            defined.append(choice)
+    sentences = [f"{data.name}: no score of {', '.join(names)}: {why}" for why, names in missing.items()]
+    if not defined:
+        raise UsageError(
+            f"protocol {protocol.name} has no metric that is defined on these data: {'; '.join(sentences)}."
+        )
+    if choices == protocol.unlabelled:
+        names = ", ".join(choice.shown for choice in defined)
+        sentences.append(
+            f"{data.name}: its seeds are scored by what needs no labels ({names}); three seeds or more of a "
+            "method are ranked by `disbench leaderboard RUN --select udr`"
+        )
+    return defined, sentences
+
+
+def advise(
+    entry: plan.Entry, data: datasets.Dataset, choices: Iterable[protocols.MetricChoice] = ()
+) -> list[str]:
+    """What a method says of its settings on these data, and of which metrics it can have no score.
+
+    Args:
+        entry: the method with its settings.
+        data: the data set.
+        choices: the metrics that are defined on it.
 
     Raises:
         UsageError: the settings do not fit the data.
@@ -255,28 +346,43 @@ def advise(entry: plan.Entry, data: datasets.Dataset) -> str | None:
         raise UsageError(f"{entry.method} on {data.name}: {error}") from None
     except (Exception, SystemExit):
         # a fault of its code: its seeds will say so, and the other methods train
-        return None
-    sentence = method.advice()
-    return sentence and f"{entry.method} on {data.name}: {sentence}"
+        return []
+    own = method.advice()
+    sentences = [own] if own else []
+    source, missing = Trained(method, data, torch.device("cpu")), dict[str, list[str]]()
+    for choice in choices:
+        try:
+            why = source.lacks(metrics.get(choice.name).kind)
+        except (Exception, SystemExit):
+            # likewise
+            continue
+        if why:
+            missing.setdefault(why, []).append(choice.shown)
+    sentences += [f"no score of {', '.join(names)}: {why}" for why, names in missing.items()]
+    return [f"{entry.method} on {data.name}: {sentence}" for sentence in sentences]
 
 
 def seed_numbers(seeds: Seeds) -> tuple[int, ...]:
     """Seeds as sorted numbers: 32 and "32" are seeds 0 to 31, "3,7" and [3, 7] those two, "5," seed 5.
+
+    Ranges are texts such as "0..31", "0-31" or "0..3,7".
 
     Raises:
         UsageError: no seed, a negative one, or a text that is not a number.
     """
     named = argument("seeds")
     if isinstance(seeds, str):
-        try:
-            numbers = [int(part) for part in seeds.split(",") if part.strip()]
-        except ValueError:
-            numbers = []
+        numbers = whole_numbers(seeds)
+        if numbers is None and re.fullmatch(r"[\s\d,-]*", seeds):
+            # whatever is wrong with these numbers is said below
+            found = [int(part) for part in re.findall(r"(?:(?<=[,\s])|^)-?\d+", seeds)]
+            numbers = found if any(number < 0 for number in found) else None
         if not numbers:
             raise UsageError(
-                f"{named} {seeds!r} is not a number; give how many (32 means seeds 0 to 31) or a list (3,7)."
+                f"{named} {seeds!r} is not a number; give how many (32 means seeds 0 to 31), a list (3,7) or "
+                "a range (0..31)."
             )
-        seeds = numbers if "," in seeds else numbers[0]
+        seeds = numbers if re.search(r",|\d-|\.\.", seeds) else numbers[0]
     if isinstance(seeds, int):
         if seeds < 1:
             raise UsageError(f"{named} must be at least 1, or a list (3,7), not {seeds}.")

@@ -3,6 +3,7 @@
     disbench.run(["vae", "betavae"], seeds=10, out="runs/first").leaderboard()
     disbench.forecast(["vae", "betavae"], seeds=10, out="runs/first").table()
     disbench.score("codes.npz", dataset="dsprites")["mig"]
+    disbench.judge("runs/first/vae-0a1b2c3d/seed-0/checkpoint.pt").judged.grid.quality.shares
     disbench.load("runs/first/vae-0a1b2c3d/seed-0/checkpoint.pt").represent(images)
     disbench.datasets.load("dsprites")
     disbench.metrics.mig(codes, factors)
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from disbench import datasets, metrics, models, plugins
-    from disbench.benchmark.api import Forecast, Request, Run, Scored, forecast, load, run, score
+    from disbench.benchmark.api import Forecast, Request, Run, Scored, forecast, judge, load, run, score
     from disbench.errors import UsageError
 
 __version__ = "0.1.0"
@@ -29,6 +30,7 @@ __all__ = [
     "__version__",
     "datasets",
     "forecast",
+    "judge",
     "load",
     "metrics",
     "models",
@@ -45,6 +47,7 @@ _HOMES = {
     "Scored": "disbench.benchmark.api",
     "UsageError": "disbench.errors",
     "forecast": "disbench.benchmark.api",
+    "judge": "disbench.benchmark.api",
     "load": "disbench.benchmark.api",
     "run": "disbench.benchmark.api",
     "score": "disbench.benchmark.api",

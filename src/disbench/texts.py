@@ -8,10 +8,13 @@ format of its own gives a meaning to, such as LaTeX or HTML, that format escapes
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 # What a spreadsheet takes for the beginning of a formula, also in full width.
 FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?|[+-]?(inf|nan)", re.IGNORECASE | re.ASCII)
+
+WHOLE = re.compile(r"(\d{1,18})(?:(?:\.\.|-)(\d{1,18}))?", re.ASCII)
 
 
 def clean(text: object) -> str:
@@ -40,6 +43,40 @@ def _written(letter: str) -> str:
     if letter.isspace() and not "\x1c" <= letter <= "\x1f":
         return " "
     return letter.encode("unicode_escape").decode("ascii")
+
+
+def whole_numbers(text: str, most: int = 100_000) -> list[int] | None:
+    """The numbers of a list with ranges: [0, 1, 2, 7] of "0..2,7" or "0-2,7"; in the order of the text.
+
+    Args:
+        text: whole numbers and ranges, separated by commas; both ends of a range belong to it.
+        most: as many at most.
+
+    Returns:
+        None for any other text, a range that falls, or more numbers.
+    """
+    numbers: list[int] = []
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        found = WHOLE.fullmatch(part)
+        if found is None:
+            return None
+        first, last = int(found[1]), int(found[2] or found[1])
+        if last < first or len(numbers) + last - first >= most:
+            return None
+        numbers += range(first, last + 1)
+    return numbers
+
+
+def as_ranges(numbers: Sequence[int]) -> str:
+    """Ascending whole numbers as text, three and more in a row as a range: "0..2,7"; see `whole_numbers`."""
+    parts: list[list[int]] = []
+    for number in numbers:
+        if parts and parts[-1][-1] == number - 1:
+            parts[-1].append(number)
+        else:
+            parts.append([number])
+    named = [[f"{part[0]}..{part[-1]}"] if len(part) > 2 else map(str, part) for part in parts]
+    return ",".join(text for texts in named for text in texts)
 
 
 def short(text: object, most: int = 160) -> str:

@@ -129,8 +129,13 @@ def test_images_that_are_no_squares_need_a_size(tmp_path):
     file = tmp_path / "wide.npz"
     np.savez(file, images=np.zeros((4, 16, 32), np.uint8), labels=np.arange(4))
     words = {"protocol": "smoke", "dataset": str(file), "data_dir": tmp_path, "out": tmp_path / "run"}
+    prepared = disbench.Request("vae", **words).prepare()
+    assert prepared.cells[0].dataset.size == 32
+    assert "the images of wide.npz, 16x32, are resized to 32x32 pixels (bilinear, all of each image)" in (
+        prepared.advice
+    )
     with pytest.raises(UsageError, match=r"16x32 pixels, and a run needs squares; .* with size,"):
-        disbench.Request("vae", **words).prepare()
+        disbench.datasets.load(str(file), data_dir=tmp_path).side("a run")
     (cell,) = disbench.Request("vae", size=16, **words).prepare().cells
     assert cell.dataset.load(tmp_path).shape == (1, 16, 16)
 

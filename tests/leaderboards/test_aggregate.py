@@ -266,10 +266,10 @@ def test_what_a_failed_seed_was_to_be_scored_by_keeps_nothing_apart():
     failed = {"state": "failed", "reason": "diverged"}
     rows = [row(0, 0.2), row(1, None, **failed), row(1, None, preset="ibgan", **failed)]
     assert aggregate.differences(leaderboards.scores(rows)) == []
-    rows = [row(0, 0.2), row(1, 0.2), row(1, 0.2, preset="ibgan")]
-    assert aggregate.differences(leaderboards.scores(rows)) == [
-        "presets of factor_vae (dlib and dlib, ibgan)"
-    ]
+    rows = [row(0, 0.2), row(1, 0.2, preset="ibgan")]
+    assert aggregate.differences(leaderboards.scores(rows)) == ["presets of factor_vae (dlib and ibgan)"]
+    # what all seeds have is in a row of its own
+    assert aggregate.differences(leaderboards.scores([*rows, row(1, 0.2)])) == []
 
 
 def test_rows_are_chosen_by_column():
@@ -342,3 +342,42 @@ def test_adjusted_scores_by_hand():
     assert list(found["preset"]) == ["dlib, adjusted"] * 4
     assert found["reason"].iloc[2] == "its chance or its perfect value is not known"
     assert found["higher_is_better"].all()
+
+
+def apart(*rows):
+    return aggregate.set_apart(leaderboards.scores(rows))
+
+
+@pytest.mark.parametrize("by", [aggregate.BY, ["metric", "preset"], ["method", "metric", "preset"]])
+@pytest.mark.parametrize("other", ["b" * 16, ""])
+def test_scores_of_different_digests_are_never_in_one_row(by, other):
+    one, two = row(0, 0.2, digest="a" * 16), row(1, 0.4, digest=other, run="runs/b")
+    frame = apart(one, two, row(2, None, state="failed", digest=""))
+    told = "aaaaaaaa and bbbbbbbb" if other else "aaaaaaaa and unrecorded"
+    assert f"digests of betavae ({told})" in aggregate.differences(frame)
+    found = aggregate.leaderboard(frame, by)
+    assert sorted(found["mean"].dropna()) == [0.2, 0.4]
+    assert found["failed"].sum() == 1
+
+
+def test_a_seed_of_another_digest_is_another_seed():
+    """Without digests, the two scores of seed 0 would be a contradiction."""
+    one, two = row(0, 0.2, digest="a" * 16), row(0, 0.4, digest="b" * 16, run="runs/b")
+    assert len(aggregate.deduplicated(apart(one, two))[0]) == 2
+    equal = apart(one, row(0, 0.2, digest="a" * 16, run="runs/b"))
+    assert len(aggregate.deduplicated(equal)[0]) == 1
+    assert not equal["cell"].str.contains("/").any()
+
+
+def test_versions_of_a_metric_are_apart_whatever_else_is_pooled():
+    new = row(
+        0, 0.4, method="vae", cell="bbbb", digest="b" * 16, metric_settings='{"version": 2, "votes": 800}'
+    )
+    frame = apart(row(0, 0.2, digest="a" * 16), new)
+    assert aggregate.leaderboard(frame, ["metric", "preset"])["mean"].tolist() == [0.2, 0.4]
+    assert len(aggregate.differences(frame)) > 0
+
+
+def test_a_seed_without_a_score_makes_no_row_of_its_own():
+    found = aggregate.leaderboard(apart(row(0, 0.2, digest="a" * 16), row(1, None, state="failed")))
+    assert (len(found), found["failed"][0]) == (1, 1)

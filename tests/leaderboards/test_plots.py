@@ -7,7 +7,7 @@ import pytest
 
 from disbench.benchmark.runs import settings
 from disbench.errors import UsageError
-from disbench.leaderboards import aggregate, journals, plots
+from disbench.leaderboards import aggregate, journals, labels, plots, published
 
 
 def frame(quantity, values):
@@ -287,3 +287,26 @@ def test_an_inline_picture_has_its_own_ids_and_escapes_its_texts():
     assert used
     assert set(used) <= set(ids)
     assert plots.INK not in svg
+
+
+def test_a_point_is_on_the_frontier_unless_another_is_as_good_in_both_and_better_in_one():
+    points = np.array([[1.0, 0.2], [2.0, 0.5], [3.0, 0.4], [2.0, 0.5], [1.0, 0.1], [4.0, 0.6]])
+    assert plots.undominated(points, higher=True).tolist() == [True, True, False, True, False, True]
+    assert plots.undominated(points, higher=False).tolist() == [False, False, False, False, True, False]
+
+
+def test_the_last_value_is_the_mean_over_the_last_tenth_of_the_steps():
+    shared = dict.fromkeys(labels.TRAINING, "x") | {"seed": 0, "quantity": "q", "index": 0}
+    rows = [{**shared, "step": step, "value": float(step)} for step in range(10, 101, 5)]
+    other = {**shared, "quantity": "other", "step": 100, "value": 7.0}
+    found = journals.last_values(pd.DataFrame([*rows, other]), "q")
+    assert found["value"].tolist() == [(95 + 100) / 2]
+
+
+def test_published_numbers_along_a_setting_are_those_that_set_nothing_else():
+    found = published.along(["factorvae"], "gamma", "mig", "dsprites-32")
+    assert [(n.settings["gamma"], float(n.value)) for n in found] == [
+        (1.0, 0.27), (10.0, 0.40), (20.0, 0.40), (40.0, 0.43),
+    ]  # fmt: skip
+    assert published.along(["vae"], "gamma", "mig", "dsprites-32") == []
+    assert published.along(["factorvae"], "gamma", "mig", "cars3d-32") == []

@@ -8,7 +8,7 @@ from disbench.leaderboards import formats, published, tables
 SPEC = tables.Table(
     name="t",
     title="T",
-    protocol="tables",
+    protocol="tables-v1",
     dataset="dsprites",
     size=64,
     seeds=32,
@@ -29,7 +29,7 @@ SPEC = tables.Table(
 def row(seed, score, method="ibgan", **more):
     return {
         "dataset": "dsprites-64",
-        "protocol": "tables",
+        "protocol": "tables-v1",
         "method": method,
         "variant": "",
         "settings": "paper",
@@ -140,8 +140,8 @@ def test_what_is_missing_says_why():
     assert found["beta 6", "FVAE"].theirs_note == "not seen"
     assert found["VAE", "peak"].theirs_note == "not seen"
     assert found["HFVAE", "FVAE"].ours_note == "disbench does not have this method"
-    assert found["IB-GAN", "FVAE"].ours_note == "no result of ibgan under the protocol tables"
-    assert found["beta 6", "FVAE"].ours_note == "no result of betavae (beta=6) under the protocol tables"
+    assert found["IB-GAN", "FVAE"].ours_note == "no result of ibgan under the protocol tables-v1"
+    assert found["beta 6", "FVAE"].ours_note == "no result of betavae (beta=6) under the protocol tables-v1"
     failed = fill(row(0, None, reason="loss.d is not finite"))["IB-GAN", "FVAE"]
     assert failed.ours is None
     assert failed.ours_note == "no seed has a score: loss.d is not finite"
@@ -187,7 +187,7 @@ def test_a_table_over_splits_averages_them_and_says_how_many_there_are():
             variant="uniform",
             metric="ent",
             preset="elastic",
-            protocol="elastic",
+            protocol="elastic-v1",
             dataset=f"mnist:imbalanced-{split}-28",
             cell=f"c{split}",
             higher_is_better=False,

@@ -67,3 +67,21 @@ def test_conditioning_copies_codes_twice_and_no_more():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 2.2 * codes.size * 8
+
+
+def test_seconds_of_codes_and_of_pairs_by_hand():
+    """1,000 rows of 10 codes: 10,000 times 50 ns, and 100,000 times 2 ns for pairs."""
+    assert arrays.each(50, 2)(1_000, 10, 7, {}) == pytest.approx(5e-4 + 2e-4)
+
+
+def test_ranks_are_those_of_sorting():
+    columns = np.array([[5, -3, 10**12], [7, -3, 0], [5, 2, 7], [-1, 2, 7]])
+    expected = [[1, 0, 2], [2, 0, 0], [1, 1, 1], [0, 1, 1]]
+    assert arrays.relabel(columns).tolist() == expected
+    assert arrays.relabel(columns + 0.5).tolist() == expected
+    assert arrays.relabel((columns % 5).astype(np.uint8)).tolist() == [
+        [0, 0, 0],
+        [1, 0, 0],
+        [0, 0, 1],
+        [2, 0, 1],
+    ]

@@ -46,7 +46,9 @@ def test_the_kind_may_differ_by_factor():
     codes = V.astype(float)
     s = sap(codes, V, split=ALL, continuous=(True, False))
     np.testing.assert_allclose(s.parts["predictability"], [[1, 0.5], [0, 1]], atol=1e-12)
-    with pytest.raises(UsageError, match="continuous has 5 entries, but 2 factors vary"):
+    with pytest.raises(
+        UsageError, match=r"made for the 5 factors shape, .*, but here 2 factors vary; take .*dlib"
+    ):
         sap(codes, V, preset="infogan_cr")
 
 

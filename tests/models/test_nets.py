@@ -46,6 +46,40 @@ COUNTS = [
     ),
     # InfoGAN's own: 74 inputs instead of Elastic-InfoGAN's 72, and 12 outputs of Q instead of 10
     ("infogan", "mnist", MNIST, {"g": 6_650_433 + 2 * 1024, "trunk": 6_558_144, "q": 132_746 + 2 * 129}),
+    # InfoGAN for SVHN, counted by hand: 168 x 1792 + 3 x 1792, deconvolutions of 448-256-128-64-3 with two
+    # batch norms; convolutions of 3-64-128-256; Q 4096-128-44
+    (
+        "infogan",
+        "svhn",
+        (3, 32, 32),
+        {
+            "g": 168 * 1792 + 3 * 1792 + 16 * (448 * 256 + 256 * 128 + 128 * 64 + 64 * 3) + 451 + 512,
+            "trunk": 16 * (3 * 64 + 64 * 128 + 128 * 256) + 448 + 768,
+            "d": 4_097,
+            "q": 4096 * 128 + 3 * 128 + 128 * 44 + 44,
+        },
+    ),
+    # for chairs: 189-1024-16384, deconvolutions of 256-256-256-128-64-1; D ends at 6x6, then 9216-1024
+    (
+        "infogan",
+        "chairs",
+        DSPRITES,
+        {
+            "g": 189 * 1024
+            + 1024 * 16384
+            + 3 * (1024 + 16384)
+            + 16 * (2 * 256 * 256 + 256 * 128 + 128 * 64 + 64)
+            + 705
+            + 2 * 704,
+            "trunk": 16 * (64 + 64 * 128 + 128 * 256 + 2 * 256 * 256)
+            + 960
+            + 2 * 896
+            + 9216 * 1024
+            + 3 * 1024,
+            "d": 1_025,
+            "q": 1024 * 128 + 3 * 128 + 128 * 61 + 61,
+        },
+    ),
     # IB-GAN with a shared front of width 64, counted by hand: 3 x 64 x 16 + 64, then 64 x 128 x 16 + 256 and
     # 128 x 256 x 16 + 512; each head 2 (256 x 256 x 9 + 512) + 256 x 1024 x 64 + 2048 + 1025 per output
     ("ibgan", "celeba", COLOUR, {"front": 659_264, "d": 17_960_961, "q": 17_959_936 + 64 * 1025}),
@@ -150,6 +184,17 @@ LAYERS = [
     ),
     ("infogan", "mnist", MNIST, "d", "linear 1"),
     ("infogan", "mnist", MNIST, "q", "linear 128, batch, leaky 0.01, linear 12"),
+    (
+        *("infogan", "svhn", (3, 32, 32), "g"),
+        "linear 1792, batch, relu, reshape 448x2x2, deconv 256 4/2/1, batch, relu, "
+        "deconv 128 4/2/1, relu, deconv 64 4/2/1, relu, deconv 3 4/2/1",
+    ),
+    (
+        *("infogan", "chairs", DSPRITES, "trunk"),
+        "conv 64 4/2/1, leaky 0.1, conv 128 4/2/1, batch, leaky 0.1, conv 256 4/2/1, batch, leaky 0.1, "
+        "conv 256 4/1/1, batch, leaky 0.1, conv 256 4/1/1, batch, leaky 0.1, flatten, "
+        "linear 1024, batch, leaky 0.1",
+    ),
     ("elastic_infogan", "paper", MNIST, "g", MNIST_G),
     (
         *("elastic_infogan", "paper", MNIST, "trunk"),
@@ -255,6 +300,8 @@ def test_decoders_give_back_the_shape_of_the_image(kind):
         ("ibgan", "celeba", (3, 28, 28)),
         ("infogan", "paper", (1, 28, 28)),
         ("infogan", "mnist", (1, 30, 30)),
+        ("infogan", "svhn", (3, 24, 24)),
+        ("infogan", "chairs", (1, 28, 28)),
         ("elastic_infogan", "mini", (1, 30, 30)),
     ],
 )

@@ -123,8 +123,11 @@ def test_unknown_metrics_and_presets(disbench, checkpoint):
     refused(disbench("score", checkpoint, "--metrics", ","), "no metric")
 
 
-def test_a_traversal_of_one_step(disbench, checkpoint):
+def test_a_traversal_of_one_step_of_no_row_or_of_no_range(disbench, checkpoint):
     refused(disbench("traverse", checkpoint, "--steps", "1"), "--steps 1")
+    refused(disbench("traverse", checkpoint, "--start", "-1"), "--start -1", "the rows 0 to")
+    for ends in ("2", "2,-2", "a,b", "1,nan", "1,2,3"):
+        refused(disbench("traverse", checkpoint, f"--range={ends}"), repr(ends), "-2,2")
 
 
 def test_a_checkpoint_cut_short(disbench, checkpoint):

@@ -16,7 +16,7 @@ from disbench import leaderboards
 from disbench.benchmark import protocols
 from disbench.benchmark.cli import run as run_command
 from disbench.benchmark.cli.main import app
-from disbench.benchmark.datasets import loading
+from disbench.benchmark.datasets import loading, naming
 from disbench.benchmark.datasets.reference import DataRef
 from disbench.benchmark.runs import commands, provenance, store
 from disbench.benchmark.runs.rows import score_rows
@@ -251,6 +251,7 @@ def test_a_kept_result_reads_back_and_fills_the_readme(disbench, tmp_path):
     assert code == 0, err
     folder = results / "mini-test"
     files = {"leaderboard.csv", "leaderboard.md", "scores.csv", "pairs.csv", "provenance.json", "strip.png"}
+    files |= {"codes.json"}
     assert {path.name for path in folder.iterdir()} == files
     assert all(str(folder / name) in out for name in files)
     assert list(results.iterdir()) == [folder]  # no temporary folder is left
@@ -266,7 +267,9 @@ def test_a_kept_result_reads_back_and_fills_the_readme(disbench, tmp_path):
     assert facts["data_sha256"] == {"dsprites-32": "d" * 64}
     assert facts["protocols"]["mini"]["dataset"] == "dsprites"
     assert facts["environments"] == [{"disbench": "0.1.0", "device": "a cpu", "seeds": 12}]
-    assert facts["commands"] == ["disbench run --methods vae --protocol mini --seeds 12 --out runs/mini-test"]
+    assert facts["commands"] == [
+        "disbench run --methods vae --protocol mini-v1 --seeds 12 --out runs/mini-test"
+    ]
 
     check = ("leaderboard", "--readme", "--check", "--results", results)
     code, _, err = disbench(*check)
@@ -379,11 +382,11 @@ def test_a_table_shows_theirs_without_any_result_of_ours(disbench, tmp_path):
     code, out, _ = disbench("table", "ibgan", "--results", tmp_path, "--format", "markdown")
     assert code == 0
     assert "0.826" in out
-    assert "no result of ibgan under the protocol tables" in out
+    assert "no result of ibgan under the protocol tables-v1" in out
 
 
 def test_a_table_of_a_run_under_its_protocol_is_judged(disbench, tmp_path):
-    run = make_run(tmp_path / "r", protocol="tables", method="ibgan", seeds=range(32), score=0.65)
+    run = make_run(tmp_path / "r", protocol="tables-v1", method="ibgan", seeds=range(32), score=0.65)
     out = tmp_path / "t.csv"
     assert disbench("table", "ibgan", run, "--out", out)[0] == 0
     found = pd.read_csv(out).set_index(["row", "column"])
@@ -411,13 +414,14 @@ def parsed(line):
     )
     return {
         (
-            setting.name,
+            setting.id,
             name,
             given["size"] or loading.usual_size(name, setting.size),
             *(entry.method, entry.variant, entry.config_name, json.dumps(entry.config, sort_keys=True)),
             seed,
         )
-        for name in given["dataset"] or [setting.dataset]
+        for given_name in given["dataset"] or [setting.dataset]
+        for name in naming.expanded(given_name)
         for entry in chosen
         for seed in request.seed_numbers(given["seeds"])
     }
@@ -427,8 +431,9 @@ def parsed(line):
 def test_the_plan_of_a_table_trains_each_of_its_rows(disbench, name):
     code, out, err = disbench("table", name, "--plan")
     assert code == 0, err
-    *lines, last = out.splitlines()
+    cost, *lines, last = out.splitlines()
     assert last == f"disbench table {name} runs/{name}"
+    assert max(map(len, lines)) < 400
     lines = [line for line in lines if not line.startswith("disbench data classifier")]
     choosing = [line for line in lines if line.startswith("disbench leaderboard")]
     lines = [line for line in lines if line not in choosing]
@@ -459,6 +464,9 @@ def test_the_plan_of_a_table_trains_each_of_its_rows(disbench, name):
             for seed in range(spec.seeds)
         }
     assert trained == wanted
+    # protocol, data set, size, method, variant, config, settings, seed
+    steps = sum(json.loads(each[-2])["steps"] for each in wanted)
+    assert cost.startswith(f"# {len(wanted):,} seeds, {steps:,} training steps in all")
 
 
 @pytest.mark.parametrize("name", tables.names())
@@ -482,7 +490,7 @@ def test_the_commands_of_a_run_train_the_same_cells_again(tmp_path):
     assert len(trained) == len(set(trained)) == len(cells)
     assert set(trained) == {
         (
-            cell.protocol,
+            protocols.of_record(cell.protocol).id,
             *(cell.dataset.name, cell.dataset.size),
             *(cell.method, cell.variant, cell.config_name, json.dumps(cell.config, sort_keys=True)),
             cell.seed,
@@ -508,12 +516,33 @@ def test_commands_hold_what_was_changed_alike_the_least_first(tmp_path):
 
 def test_the_classifiers_that_metrics_need_are_trained_first(disbench):
     _, out, _ = disbench("table", "elastic-infogan", "--plan")
-    lines = out.splitlines()
+    _, *lines = out.splitlines()
     wanted = [f"disbench data classifier mnist --size {size}" for size in (28, 32)]  # JointVAE's nets take 32
     assert lines[:2] == wanted
     assert all(line.startswith("disbench run") for line in lines[2:-1])
     _, out, _ = disbench("table", "ibgan", "--plan")
     assert "classifier" not in out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("table", "ibgan", "--results", "nowhere"), "nowhere does not exist"),
+        (("table", "ibgan", "--results", "."), "holds no saved results"),
+        (("table", "ibgan", "--results", "file"), "is a file"),
+        (("table", "ibgan", "run", "--results", "."), "omit one of them"),
+        (("leaderboard", "--readme", "--results", "nowhere"), "nowhere does not exist"),
+        (("leaderboard", "--readme", "--results", "file"), "is a file"),
+        (("leaderboard", "run", "--results", "."), "belongs to --keep and --readme"),
+        (("leaderboard", "run", "--keep", "x", "--results", "file"), "is a file"),
+    ],
+)
+def test_a_wrong_folder_of_results_is_refused(disbench, tmp_path, monkeypatch, words, said):
+    monkeypatch.chdir(tmp_path)
+    make_run(tmp_path / "run")
+    (tmp_path / "file").touch()
+    code, _, err = disbench(*words)
+    assert (code, said in err) == (2, True), err
 
 
 def test_tables_are_listed(disbench):

@@ -8,6 +8,7 @@ import sys
 import time
 from typing import ClassVar
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -15,10 +16,13 @@ from PIL import Image
 
 from disbench.benchmark import protocols
 from disbench.benchmark.runs import store
+from disbench.benchmark.runs.pictures import tiles
 from disbench.benchmark.runs.store import Status
+from disbench.benchmark.scoring import sources
 from disbench.benchmark.sweep import plan
 from disbench.benchmark.sweep.cell import run_group
 from disbench.files import read_json, write_json
+from disbench.models import load_checkpoint
 
 QUICK = ["--protocol", "smoke", "--jobs", "1", "--set", "betavae.steps=6", "--set", "betavae.batch=4"]
 
@@ -175,6 +179,24 @@ def test_traverse_writes_a_png_and_a_gif_that_open(quick_run, disbench, tmp_path
     assert png.size[1] > 10 * 64  # ten codes
     assert gif.format == "GIF"
     assert gif.n_frames == 8  # five there, three back
+
+
+def test_traverse_from_a_row_over_a_range(quick_run, disbench, tmp_path):
+    """The first and last picture of each code are those of the ends, all else as in that row."""
+    checkpoint = one(quick_run) / "checkpoint.pt"
+    out = tmp_path / "t"
+    code, _, _ = disbench("traverse", checkpoint, "--out", out, "--steps", 3, "--range=-1,4", "--start", 7)
+    assert code == 0
+    method, data, _ = sources.revive(load_checkpoint(checkpoint), "cpu", None)
+    with torch.no_grad():
+        latents = method.represent(data.images([7])).repeat(2, 1)
+        latents[:, 1] = torch.tensor([-1.0, 4.0])
+        expected = tiles(method.generate(latents))
+    sheet = np.asarray(Image.open(out.with_suffix(".png")))
+    for column, tile in zip((0, 2), expected, strict=True):
+        h, w = tile.shape[:2]
+        left, top = 64 + column * (w + 2), 2 + (h + 2)
+        assert (sheet[top : top + h, left : left + w] == tile).all()
 
 
 def test_list_names_everything(disbench):

@@ -90,7 +90,7 @@ def test_two_tables_on_standard_output_are_two(disbench, tmp_path):
 
 def test_a_paper_s_table_shows_the_choice_of_a_run(disbench, tmp_path):
     """Before, its note says which command makes one; after another seed, that the choice is outdated."""
-    run, out = make_run(tmp_path / "r", "tables", "factorvae", {"gamma": 10.0}), tmp_path / "t.csv"
+    run, out = make_run(tmp_path / "r", "tables-v1", "factorvae", {"gamma": 10.0}), tmp_path / "t.csv"
     row = ("FactorVAE, by UDR (Spearman)", "MIG")
 
     def entry():
@@ -107,7 +107,7 @@ def test_a_paper_s_table_shows_the_choice_of_a_run(disbench, tmp_path):
     assert bool(found["comparable"])
     told = "ours is one model (paper, gamma=10.0), chosen among 4 by udr:dlib_spearman"
     assert found["ours_note"] == told
-    make_run(run, "tables", "factorvae", {"gamma": 20.0})
+    make_run(run, "tables-v1", "factorvae", {"gamma": 20.0})
     assert note in entry()["ours_note"]
     text = disbench("leaderboard", run)[1]
     assert "choice-factorvae-udr-dlib_spearman.json was made of other models than there are now" in text

@@ -494,7 +494,7 @@ def test_an_own_file_with_factors_is_a_grid_only_in_row_major_order(shuffled, tm
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ({"images": np.zeros((3, 8, 8), np.uint8)}, "'labels' or 'factors'"),
+        ({"labels": np.zeros(3, int)}, "expected 'images', and perhaps 'labels' or 'factors'"),
         ({"pictures": np.zeros((3, 8, 8), np.uint8), "labels": np.zeros(3, int)}, "expected 'images'"),
         (
             {"images": np.zeros((3, 8, 8)), "labels": np.zeros(3, int)},

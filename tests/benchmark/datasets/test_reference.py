@@ -86,8 +86,10 @@ def test_data_of_another_content_are_refused(own, tmp_path):
         ("dsprites", 28, None),
         ("digits:imbalanced-0", 28, 28),
         ("dsprites", None, None),
-        ("/a/own.npz", 32, None),
-        ("/a:b/own.npz:classes-0,1", 32, None),
+        ("/a/own.npz", 32, 32),
+        ("/a:b/own.npz:classes-0,1", 32, 32),
+        ("/a:b/own.npz", None, None),
+        ("pictures/", 28, 28),
     ],
 )
 def test_a_protocol_s_size_is_taken_where_it_is_on_offer(name, size, usual):

@@ -11,7 +11,15 @@ from disbench.benchmark.runs.rows import gather
 from disbench.errors import UsageError
 from disbench.leaderboards import results
 
-FILES = ["leaderboard.csv", "leaderboard.md", "pairs.csv", "provenance.json", "scores.csv", "strip.png"]
+FILES = [
+    "codes.json",
+    "leaderboard.csv",
+    "leaderboard.md",
+    "pairs.csv",
+    "provenance.json",
+    "scores.csv",
+    "strip.png",
+]
 
 
 @pytest.fixture
@@ -40,7 +48,7 @@ def test_a_saved_result_is_these_files_and_reads_back(writer, save, tmp_path):
     source = results.provenance(folder)
     assert source.states == {"done": 3, "failed": 1}
     assert source.seconds.core == source.seconds.total == 40.0
-    assert source.commands == ["disbench run --methods vae --protocol mini --seeds 4 --out runs/first"]
+    assert source.commands == ["disbench run --methods vae --protocol mini-v1 --seeds 4 --out runs/first"]
     assert [each.seeds for each in source.environments] == [4]
 
 

@@ -10,4 +10,6 @@ def at_hand(request, monkeypatch):
     Those of `test_apart.py` have a process of their own, as for a user.
     """
     if request.module.__name__.rpartition(".")[2] != "test_apart":
-        monkeypatch.setattr(apart, "network", lambda path, kind: encoders.FORMATS[kind][1](path))
+        monkeypatch.setattr(
+            apart, "network", lambda path, kind, decodes=False: encoders.FORMATS[kind][1](path)
+        )

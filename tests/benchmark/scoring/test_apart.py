@@ -280,3 +280,19 @@ def test_limits_are_set_where_the_system_has_them():
     assert zeros == "[0, 0]"
     assert (limited == "[]") == ("MemoryError" in done.stderr)
     assert apart_process.TOO_MUCH
+
+
+def test_the_pictures_of_a_decoder_are_those_of_this_process(tmp_path):
+    """Latents go in and pictures of four sizes come out; other outputs stay there."""
+
+    class Decoder(nn.Module):
+        def forward(self, z):
+            return {"picture": torch.sigmoid(z[:, :, None, None] * torch.ones(1, 1, 4, 5)), "one": z[0]}
+
+    decoder = Decoder()
+    network = apart.network(scripted(decoder, tmp_path / "d.pt"), "torchscript", decodes=True)
+    z = torch.randn(3, 2)
+    found = network.run(z)
+    torch.testing.assert_close(found["picture"], decoder(z)["picture"])
+    assert isinstance(found["one"], encoders.Other)
+    network.run.end()

@@ -90,7 +90,14 @@ def test_an_entry_without_a_score_says_only_what_was_asked():
         "score": None,
         "label": "dlib, bins=5",
         "reason": "why",
+        "higher_is_better": True,
     }
+
+
+def test_an_entry_without_a_score_has_the_direction_of_its_metric():
+    """Beside scored ones a leaderboard would otherwise have two columns of one metric."""
+    (error,) = choose_metrics("reconstruction")
+    assert through_json(ScoreEntry.pending(error, "why")).higher_is_better is False
 
 
 def test_a_score_that_is_no_number_has_the_metric_s_warnings_as_its_reason():
@@ -132,8 +139,8 @@ def test_scores_answer_exactly_their_own_question(monkeypatch):
     entries = [through_json(measured(MIG)), ScoreEntry.pending(sap, "why")]
     assert answer(entries, [MIG, sap])
     assert not answer(None, [MIG, sap])
-    assert not answer(entries, [sap, MIG]), "another order"
-    assert not answer(entries, [MIG]), "fewer metrics"
+    assert answer(entries, [sap, MIG]), "another order"
+    assert answer(entries, [MIG]), "others may be there too"
     assert not answer(entries, [CHANGED, sap]), "another setting"
     other = next(preset for preset in metrics.get("mig").presets if preset != MIG.preset)
     assert not answer(entries, [MetricChoice(name="mig", preset=other), sap]), "another preset"

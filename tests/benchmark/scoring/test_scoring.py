@@ -15,7 +15,7 @@ from disbench.benchmark.scoring.trained import Trained
 from disbench.benchmark.training.seeds import StoppedError
 from disbench.errors import UsageError
 from disbench.metrics import Grid, registry
-from disbench.metrics.factors import Factors
+from disbench.metrics.factors import DSPRITES, Factors
 from disbench.models import DataInfo, Method
 from disbench.models.method import Config
 
@@ -80,7 +80,7 @@ def test_a_metric_that_the_data_cannot_have_is_an_entry_with_its_reason():
     reader = Reader(data)
     factor_vae, nmi, udr, chen = score(reader, data, choose_metrics("factor_vae,nmi,udr,mig_chen"))
     assert factor_vae.score is None
-    assert "complete factor grid" in factor_vae.reason
+    assert "fewer than two such factors" in factor_vae.reason
     assert "no categorical code" in nmi.reason
     assert "`disbench leaderboard RUN --select udr`" in udr.reason
     assert "needs the posterior of the codes" in chen.reason
@@ -289,9 +289,9 @@ def test_what_must_stop_everything_does(monkeypatch, error):
         scoring.score(source, data, choose_metrics("mig,mcc"))
 
 
-def test_what_takes_minutes_is_told_before_it_starts():
+def test_what_takes_long_is_told_before_it_starts():
     """Boosted trees on 15,000 rows take 300 CPU seconds; asked to stop at once, nothing was computed."""
-    data = Dataset("grid", "", tables.NoImages(737_280), tuple("abcde"), (3, 6, 40, 32, 32))
+    data = Dataset("grid", "", tables.NoImages(737_280), DSPRITES, (3, 6, 40, 32, 32))
     rows = draws.every_table(data)
     noise = np.random.default_rng(0).normal(size=(len(rows), 10)).astype(np.float32)
     source, told = tables.Stored(noise, rows), []
@@ -300,16 +300,15 @@ def test_what_takes_minutes_is_told_before_it_starts():
     choices = [mig, dci.model_copy(update={"settings": {"library": "scikit-learn"}}), *others]
     with pytest.raises(StoppedError):
         scoring.score(source, data, choices, tell=told.append, stop=lambda: True)
-    assert told == [
-        "dci will take about 5 minutes on one core, for 15,000 rows and 10 codes; Ctrl-C stops it"
-    ]
+    assert told == ["dci will take about 5 min on one core, for 15,000 rows and 10 codes; Ctrl-C stops it"]
     wide = tables.Stored(np.tile(noise, 130), rows)
     told.clear()
     with pytest.raises(StoppedError):
         scoring.score(wide, data, choices, tell=told.append, stop=lambda: True)
-    assert [sentence.partition(" minutes")[0] for sentence in told] == [
-        "dci will take about 650",
-        "dci will take about 4",
+    assert [sentence.partition(" on one core")[0] for sentence in told] == [
+        "dci will take about 10 h 50 min",
+        "dci will take about 4 min",
+        "sap will take about 26 s",
     ]
 
 
@@ -321,10 +320,11 @@ def test_the_expected_cost_is_that_which_was_measured():
     for name in metrics.names():
         metric = metrics.get(name)
         if metric.seconds is None:
-            assert measured.get(name, 0) < scoring.PATIENCE / 20, f"{name} does not say what it takes"
+            assert measured.get(name, 0) < scoring.PATIENCE / 10, f"{name} does not say what it takes"
         else:
             expected = metric.seconds(15_000, 10, 113, metric.settings())
-            assert measured[name] / 2.5 <= expected <= measured[name] * 2.5, name
+            # measured to .01
+            assert (measured[name] - 0.005) / 2.5 <= expected <= (measured[name] + 0.005) * 2.5, name
 
 
 def test_long_metrics_tell_how_far_they_are():

@@ -1,0 +1,273 @@
+"""`disbench samples` and `disbench traverse`, and what `disbench score --generator` shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from disbench.benchmark.cli.terminal import DataDir, Device, line, option, table, terminal
+from disbench.console import say
+from disbench.errors import UsageError, spelled
+from disbench.files import unwritable
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from disbench.benchmark.api import JudgedGenerator
+    from disbench.benchmark.scoring.judged import ByFeatures, OnGrid
+    from disbench.metrics.followed import Followed
+
+# What the shares of `quality` are, for people.
+WORDS = {
+    "fidelity": "1 - wrong pixels / white pixels, mean",
+    "on": "readable pictures",
+    "empty": "empty pictures",
+    "double": "pictures with two or more sprites",
+    "off": "pictures that show no image of the grid",
+    "coverage": "pairs of factor values, of those in real draws",
+    "recall": "coarse combinations of all factors, of real draws",
+    "rare": "the same of the tenth that is drawn least",
+    "duplicates": "pictures that repeat another",
+}
+FULL = 100  # samples of a sheet
+
+
+def show(console: Console, one: JudgedGenerator) -> None:
+    """Everything that was measured on a generator, in tables."""
+    say(console, f"{one.opened.title}: {one.opened.path}, pictures of {one.opened.data.name}")
+    say(console, *(spelled(note, option) for note in one.opened.notes))
+    say(console, *(spelled(sentence, option) for sentence in one.judged.missing))
+    if one.judged.grid is not None:
+        _show_grid(console, one.judged.grid)
+    if one.judged.features is not None:
+        _show_features(console, one.judged.features)
+    for name, found in (one.judged.followed or {}).items():
+        _show_followed(console, name, found, one.judged.classes)
+
+
+def _show_grid(console: Console, grid: OnGrid) -> None:
+    import numpy as np
+    import pandas as pd
+
+    quality = grid.quality
+    rows = [
+        {
+            "quality": name,
+            "pictures": f"{quality.shares[name]:.4f}",
+            "real draws": f"{quality.real[name]:.4f}" if name in quality.real else "",
+            "is": words,
+        }
+        for name, words in WORDS.items()
+    ]
+    console.print(table(pd.DataFrame(rows)))
+    errors = ", ".join(f"{name} {value:.3f}" for name, value in quality.error.items())
+    say(console, f"{grid.n:,} pictures ({grid.how}); wrong pixels over white ones: {errors}")
+    say(
+        console,
+        f"coverage of each factor: {_listed(quality.coverage)}",
+        f"balance of each factor: {_listed(quality.balance)}",
+    )
+    entries = grid.entries
+    if entries:
+        scores = {
+            "metric of the generator": [entry.metric for entry in entries],
+            "preset": [entry.label for entry in entries],
+            "score": [entry.number() for entry in entries],
+            "by chance": [
+                "–" if e.shuffled is None or e.shuffled.mean is None else f"{e.shuffled.mean:.4f}"
+                for e in entries
+            ],
+        }
+        console.print(table(pd.DataFrame(scores)))
+        say(
+            console,
+            "codes that were drawn against factors that were read"
+            + (f"; {grid.dropped:,} empty pictures are left out" if grid.dropped else ""),
+        )
+        for entry in entries:
+            say(console, *(f"{entry.metric}: {warning}" for warning in entry.warnings))
+            if entry.score is None:
+                say(console, f"{entry.metric}: no score: {entry.why(option)}")
+    effects = pd.DataFrame(
+        [[f"{value:.2f}" for value in row] for row in grid.effects], columns=list(grid.factors)
+    )
+    effects.insert(0, "code", list(grid.codes))
+    if len(grid.cycle):
+        effects["read back, r^2"] = [f"{value:.2f}" for value in grid.cycle]
+    console.print(table(effects))
+    say(console, "share of each factor's variance that goes with a code, all others known")
+    if grid.agreement:
+        say(
+            console,
+            f"encoder and oracle agree on pictures: {_listed(grid.agreement)}",
+            f"and on real images: {_listed(grid.agreement_real)}",
+        )
+    if any(np.isnan(list(grid.agreement.values()))):
+        say(console, "–: a factor that neither of them sees change")
+
+
+def _listed(values: Mapping[str, float]) -> str:
+    return ", ".join(
+        f"{name} {value:.3f}" if value == value else f"{name} –" for name, value in values.items()
+    )
+
+
+def _show_features(console: Console, found: ByFeatures) -> None:
+    import pandas as pd
+
+    rows = [
+        {
+            "distance": name,
+            "mean": _number(draws.mean),
+            "std": _number(draws.std),
+            "over draws": _range(draws),
+        }
+        for name, draws in found.values.items()
+    ]
+    console.print(table(pd.DataFrame(rows)))
+    say(
+        console,
+        f"by {found.d} features of {found.net}; {found.n:,} pictures and as many real images a draw",
+        *found.warnings,
+    )
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}"
+
+
+def _range(draws: object) -> str:
+    low, high = getattr(draws, "min", None), getattr(draws, "max", None)
+    return f"{_number(low)} to {_number(high)}"
+
+
+def _show_followed(console: Console, name: str, found: Followed, classes: tuple[str, ...]) -> None:
+    import pandas as pd
+
+    rows = [
+        {
+            "": what,
+            f"share of {name}": f"{share:.3f}",
+            "within one class": f"{found.within[what]:.3f}" if what in found.within else "",
+        }
+        for what, share in found.shares.items()
+    ]
+    console.print(table(pd.DataFrame(rows)))
+    pairs = ", ".join(
+        f"{category} -> {classes[label]} ({purity:.0%})"
+        for category, (label, purity) in enumerate(zip(found.classes, found.purity, strict=True))
+    )
+    say(console, f"{name} follows the {found.leader}; category -> class: {pairs}")
+    if found.dropped:
+        say(console, f"{found.dropped:,} black pictures have no moments")
+
+
+Out = Annotated[
+    Path | None,
+    typer.Option(help="Path of the pictures, without file extension (default: beside the checkpoint)."),
+]
+Read = Annotated[
+    bool,
+    typer.Option("--read", help="Write what the oracle reads under each picture, for a complete grid."),
+]
+
+
+def samples(
+    file: Annotated[
+        Path, typer.Argument(help="checkpoint.pt of a run, or a decoder (pt2, TorchScript, ONNX).")
+    ],
+    out: Out = None,
+    count: Annotated[int, typer.Option(help=f"Number of samples, 1 to {FULL}.")] = 40,
+    seed: Annotated[int, typer.Option(help="Seed of the samples.")] = 0,
+    read: Read = False,
+    dataset: Annotated[str, typer.Option(help="Data set of a decoder's pictures.")] = "",
+    size: Annotated[int | None, typer.Option(help="Image size of a decoder's pictures.")] = None,
+    latents: Annotated[
+        int | None, typer.Option(help="Latents that a decoder takes, unless its file says so.")
+    ] = None,
+    prior: Annotated[
+        str, typer.Option(help="Prior of a decoder's latents: normal or uniform in [-1, 1].")
+    ] = "normal",
+    output: Annotated[str, typer.Option(help="Output of a decoder that is the pictures.")] = "",
+    device: Device = "auto",
+    data_dir: DataDir = None,
+) -> None:
+    """Draw a sheet of samples as PNG."""
+    from disbench.benchmark.runs import pictures
+    from disbench.benchmark.scoring import decoders, sources
+
+    if not 1 <= count <= FULL or seed < 0:
+        raise UsageError(f"--count {count} and --seed {seed} were given; give 1 to {FULL}, and 0 or more.")
+    options = sources.SourceOptions(
+        dataset=dataset, wanted=sources.Wanted(size=size, output=output), device=device, data_dir=data_dir
+    )
+    opened = decoders.open_generator(file, options, decoders.Latents(latents, prior))
+    console = terminal()
+    say(console, *(spelled(note, option) for note in opened.notes))
+    path = (out or file.with_name("samples")).with_suffix(".png")
+    try:
+        pictures.write_samples(opened.generator, opened.data, path, count, seed, read)
+    except OSError as error:
+        raise unwritable(path.parent, error) from None
+    if read:
+        say(console, pictures.legend(opened.data))
+    line(path)
+
+
+def traverse(
+    checkpoint: Annotated[Path, typer.Argument(help="checkpoint.pt that `disbench run` wrote.")],
+    out: Out = None,
+    steps: Annotated[int, typer.Option(help="Pictures per code.")] = 10,
+    range_: Annotated[
+        str,
+        typer.Option(
+            "--range", help="First and last value of each code, such as -2,2 (default: the method's)."
+        ),
+    ] = "",
+    start: Annotated[
+        int | None,
+        typer.Option(help="Row of the data set to start from (default: the middle of the grid)."),
+    ] = None,
+    read: Read = False,
+    device: Device = "auto",
+    data_dir: DataDir = None,
+) -> None:
+    """Draw latent traversals as PNG and GIF."""
+    from disbench import models
+    from disbench.benchmark.runs import pictures
+    from disbench.benchmark.scoring import sources
+
+    if not 2 <= steps <= 100:
+        raise UsageError(f"--steps {steps} was given; give 2 to 100 pictures per code.")
+    ends = _ends(range_)
+    method, data, where = sources.revive(models.load_checkpoint(checkpoint), device, data_dir)
+    if start is not None and not 0 <= start < len(data):
+        raise UsageError(f"--start {start} was given; {data.name} has the rows 0 to {len(data) - 1:,}.")
+    try:
+        png, gif = pictures.write_traversal(
+            method, data, where, out or checkpoint.with_name("traversal"), steps, ends, start, read
+        )
+    except OSError as error:
+        raise unwritable((out or checkpoint).parent, error) from None
+    if read:
+        say(terminal(), pictures.legend(data))
+    line(png)
+    line(gif)
+
+
+def _ends(text: str) -> tuple[float, float] | None:
+    """`-2,2` as two numbers; None of ""."""
+    import math
+
+    if not text:
+        return None
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError:
+        low = high = math.nan
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise UsageError(f"--range {text!r} was given; give two numbers in ascending order, such as -2,2.")
+    return low, high

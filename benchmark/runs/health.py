@@ -1,0 +1,109 @@
+"""What is wrong with a trained model, in words: from its last logged values and its scores.
+
+| verdict | rule |
+|---|---|
+| the code is ignored | L_I is below a tenth of the entropy of the categorical code |
+| a bottleneck is closed | the upper bound of the information of all codes is below .1 nats |
+| codes have collapsed | their KL, of the scores or else as logged, is below .1 nats |
+| a metric sees no code | none of the codes took part in a score |
+| categories share a class | the frozen classifier reads two categories of generated images as one class |
+| an image is known by heart | D rates images of the training .2 above unseen ones |
+
+They say nothing about disentanglement: a model without a verdict may score badly.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from disbench.benchmark.scoring.entries import ScoreEntry
+from disbench.files import parse_json
+from disbench.metrics.live import KL
+
+IGNORED = 0.1  # share of an entropy
+APART = 0.2  # of D's ratings
+TAIL = 65_536  # bytes that hold the last line of a journal
+
+
+def last_line(journal: Path) -> dict[str, object]:
+    """The terms and monitored values of the last whole line of a metrics.jsonl; {} if there is none."""
+    try:
+        with open(journal, "rb") as file:
+            file.seek(0, 2)
+            file.seek(max(0, file.tell() - TAIL))
+            lines = file.read().decode("utf-8", "replace").splitlines()
+    except OSError:
+        return {}
+    for text in reversed(lines):
+        line = parse_json(text)
+        if isinstance(line, dict):
+            parts = [line.get(name) for name in ("terms", "monitor")]
+            return {key: value for part in parts if isinstance(part, dict) for key, value in part.items()}
+    return {}
+
+
+def verdicts(logged: Mapping[str, object], entries: Sequence[ScoreEntry]) -> list[str]:
+    """Sentences about one model; none if nothing is wrong that could be seen.
+
+    Args:
+        logged: its last logged values, see `last_line`.
+        entries: its scores.
+    """
+    found = []
+    pairs = zip(_numbers(logged.get("L_I_categorical")), _numbers(logged.get("H_categorical")), strict=False)
+    for place, (known, entropy) in enumerate(pairs):
+        if entropy > 0 and known < IGNORED * entropy:
+            which = f" {place}" if len(_numbers(logged.get("H_categorical"))) > 1 else ""
+            # a bound may be negative
+            found.append(f"categorical code{which} ignored: L_I {max(known, 0):.2f} of {entropy:.2f} nats")
+    upper = _numbers(logged.get("I_upper"))
+    if upper and sum(upper) < KL:
+        found.append(f"bottleneck closed: I is at most {sum(upper):.2f} nats")
+    kl = next((_numbers(entry.kl) for entry in entries if entry.kl is not None), None)
+    kl = _numbers(logged.get("kl_per_latent")) if kl is None else kl
+    dead = sum(each < KL for each in kl)
+    if dead:
+        found.append(f"{dead} of {len(kl)} codes have collapsed: KL below {KL:g} nats")
+    for entry in entries:
+        if entry.live is not None and not any(entry.live):
+            found.append(f"{entry.metric}:{entry.preset} sees no code")
+    found += _shared(entries)
+    trained, unseen = _numbers(logged.get("d_real")), _numbers(logged.get("d_unseen"))
+    if trained and unseen and trained[0] - unseen[0] > APART:
+        found.append(f"D rates images of the training {trained[0]:.2f} and unseen ones {unseen[0]:.2f}")
+    return found
+
+
+def _shared(entries: Sequence[ScoreEntry]) -> Iterable[str]:
+    """Which categories are read as one class, where an entry knows it."""
+    read = next((e.parts["read_as"] for e in entries if isinstance(e.parts.get("read_as"), list)), None)
+    if not isinstance(read, list):
+        return
+    classes, counts = np.unique(read, return_counts=True)
+    for one, count in zip(classes[counts > 1].tolist(), counts[counts > 1].tolist(), strict=True):
+        yield f"{count} categories share class {one}"
+
+
+def _numbers(value: object) -> list[float]:
+    """One number or several; None in a list is infinity, which JSON does not have."""
+    if isinstance(value, list | tuple):
+        return [np.inf if each is None else float(each) for each in value if not isinstance(each, str)]
+    return [float(value)] if isinstance(value, int | float) else []
+
+
+def grouped(texts: Mapping[int, str]) -> list[str]:
+    """Verdicts of several seeds, each kind once.
+
+    Args:
+        texts: of each seed its verdicts, as JSON.
+    """
+    kinds: dict[str, dict[int, str]] = {}
+    for seed, text in texts.items():
+        for verdict in json.loads(text):
+            kind = verdict.partition(":")[0] if ":" in verdict else verdict
+            kinds.setdefault(kind, {})[seed] = verdict
+    return [f"{next(iter(seeds.values()))} (seed {', '.join(map(str, seeds))})" for seeds in kinds.values()]

@@ -1,0 +1,263 @@
+"""Generators from files: checkpoints of disbench, and decoders that someone trained.
+
+A stranger's decoder takes latents (b, l), drawn from a prior that the user names, and gives pictures. It is
+read and run as strangers' encoders are: in a process of its own, see `apart`. What its file says about the
+number of latents is used, what cannot be known is asked for, and what was assumed is said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from disbench.benchmark import datasets
+from disbench.benchmark.datasets.dataset import Dataset
+from disbench.benchmark.scoring import apart, encoders, files, generators, sources
+from disbench.benchmark.scoring.encoders import Network
+from disbench.benchmark.scoring.generators import Generator
+from disbench.benchmark.scoring.sources import SourceOptions
+from disbench.benchmark.scoring.trained import Trained
+from disbench.errors import UsageError, argument, unknown
+from disbench.models.method import Method
+from disbench.texts import short
+
+PRIORS = ("normal", "uniform")
+MOST_LATENTS = 10_000
+# Latents whose pictures show the range of a decoder's output, and what rounding may add to a range.
+TRIED, ROUNDING = 64, 1e-4
+
+
+@dataclass(frozen=True)
+class Latents:
+    """What the user said about the latents of a decoder.
+
+    Attributes:
+        count: their number; None for what the file says.
+        prior: one of `PRIORS`: N(0, 1), or U(-1, 1).
+
+    Raises:
+        UsageError: an unknown prior, or no possible number.
+    """
+
+    count: int | None = None
+    prior: str = "normal"
+
+    def __post_init__(self) -> None:
+        if self.prior not in PRIORS:
+            raise unknown(f"value of {argument('prior')}", self.prior, PRIORS)
+        if self.count is not None and not 1 <= self.count <= MOST_LATENTS:
+            raise UsageError(
+                f"{argument('latents')} {self.count} was given; give 1 to {MOST_LATENTS:,}, the number of "
+                "columns that the decoder takes."
+            )
+
+
+@dataclass(frozen=True)
+class OpenedGenerator:
+    """A generator that was opened, with the data whose pictures it should draw.
+
+    Attributes:
+        path: of its file, or what errors call it.
+        title: what it is, in words.
+        generator: draws pictures.
+        data: the data set.
+        head: what its JSON begins with.
+        protocol: the one that it was trained under, or "".
+        notes: sentences about what was found out or assumed, before their arguments are spelled.
+        method: the trained method, of a checkpoint; else None.
+    """
+
+    path: Path
+    title: str
+    generator: Generator
+    data: Dataset
+    head: Mapping[str, object]
+    protocol: str = ""
+    notes: tuple[str, ...] = ()
+    method: Method | None = field(default=None, repr=False)
+
+
+def open_generator(path: Path, options: SourceOptions, latents: Latents) -> OpenedGenerator:
+    """The generator in a file, recognised by its content.
+
+    Args:
+        path: of the file.
+        options: what the user said about it, as for a source of codes.
+        latents: what the user said about the latents of a stranger's decoder.
+
+    Raises:
+        UsageError: no generator, damaged, hostile, or not fitting the data or the options.
+    """
+    kind = files.recognise(path)
+    if kind in encoders.FORMATS:
+        for name, given in (
+            ("method", options.method),
+            ("factory", options.factory),
+            ("layout", options.wanted.layout),
+            ("input_range", options.wanted.input_range),
+            ("array", options.array),
+        ):
+            if given:
+                raise UsageError(f"{argument(name)} does not belong to a decoder ({path}); omit it.")
+        if not options.dataset:
+            raise UsageError(
+                f"{path} does not say what its pictures should show; name the data set with "
+                f"{argument('dataset')}."
+            )
+        data = datasets.load(options.dataset, size=options.wanted.size, data_dir=options.data_dir)
+        network = apart.network(path, kind, decodes=True)
+        generator, notes = fit(network, data, latents, options.wanted.output)
+        title = encoders.FORMATS[kind][0].replace("encoder", "decoder")
+        return OpenedGenerator(path, title, generator, data, {"file": str(path), "kind": kind}, "", notes)
+    if kind not in files.TENSORS or options.factory:
+        raise UsageError(
+            f"{path} is no generator; give a checkpoint.pt of a run, a state dict with {argument('method')}, "
+            "or a decoder as torch.export (pt2), TorchScript or ONNX."
+        )
+    if latents.count is not None:
+        raise UsageError(
+            f"{argument('latents')} belongs to a decoder, and {path} knows its latents; omit it."
+        )
+    opened = sources.open_source(path, options)
+    source = opened.source
+    if not isinstance(source, Trained):
+        raise UsageError(f"{path} holds {opened.title}, and codes draw no pictures; give a checkpoint.")
+    generator = generators.of_method(source.method, source.device, str(path))
+    return OpenedGenerator(
+        path,
+        opened.title,
+        generator,
+        opened.data,
+        opened.head,
+        opened.protocol,
+        opened.notes,
+        source.method,
+    )
+
+
+def fit(network: Network, data: Dataset, latents: Latents, output: str) -> tuple[Generator, tuple[str, ...]]:
+    """A stranger's decoder as a generator, and what was found out or assumed.
+
+    Args:
+        network: from latents to pictures.
+        data: the data set whose pictures it should draw.
+        latents: what the user said about them.
+        output: name or number of the output that is the pictures; "" if there is one of that size.
+
+    Raises:
+        UsageError: the number of latents is not known, or its pictures are not those of the data set.
+    """
+    count, tail = _count(network, latents.count)
+    batch = network.shape[0] if network.shape is not None else None
+    dtype = network.dtype or torch.float32
+
+    def draw(n: int, numbers: torch.Generator) -> Tensor:
+        if latents.prior == "normal":
+            return torch.randn(n, count, generator=numbers)
+        return 2 * torch.rand(n, count, generator=numbers) - 1
+
+    def run(some: Tensor) -> Tensor:
+        step, drawn = batch or len(some), []
+        for start in range(0, len(some), step):
+            part = some[start : start + step]
+            filled = torch.cat([part, part[-1:].expand(step - len(part), count)])
+            try:
+                returned = network.run(filled.reshape(step, count, *tail).to(dtype))
+            except UsageError:
+                raise
+            except Exception as error:
+                # whatever a stranger's network raises
+                raise UsageError(
+                    f"{network.path} fails on latents {(step, count, *tail)}: {short(error)}"
+                ) from None
+            drawn.append(_chosen(network, returned, data, output, step)[: len(part)].float())
+        return torch.cat(drawn)
+
+    tried = run(draw(TRIED, torch.Generator().manual_seed(0)))
+    low, high = float(tried.min()), float(tried.max())
+    if not (low >= -1 - ROUNDING and high <= 1 + ROUNDING):
+        raise UsageError(
+            f"{network.path} gives pixels from {low:.3g} to {high:.3g}; export a decoder whose output ends "
+            "in a sigmoid, [0, 1], or a tanh, [-1, 1]."
+        )
+    signed = low < -ROUNDING
+
+    def generate(some: Tensor) -> Tensor:
+        pictures = run(some)
+        ready = (pictures + 1) / 2 if signed else pictures
+        if ready.min() < -ROUNDING or ready.max() > 1 + ROUNDING:
+            raise UsageError(
+                f"{network.path} gives pixels from {float(pictures.min()):.3g} to "
+                f"{float(pictures.max()):.3g}, although its first pictures were in "
+                f"{'[-1, 1]' if signed else '[0, 1]'}; export a decoder that ends in a sigmoid or a tanh."
+            )
+        return ready
+
+    prior = "N(0, 1)" if latents.prior == "normal" else "U(-1, 1)"
+    notes = (
+        *network.assumed,
+        f"{count} latents from {prior} ({argument('latents')}, {argument('prior')}), each of them a code",
+        f"its pixels are in {'[-1, 1]' if signed else '[0, 1]'}",
+    )
+    codes = [range(j, j + 1) for j in range(count)]
+    return Generator(str(network.path), draw, codes, generate, None, torch.device("cpu")), notes
+
+
+def _count(network: Network, given: int | None) -> tuple[int, tuple[int, ...]]:
+    """How many latents a decoder takes, and the sizes of 1 behind them."""
+    sizes = network.shape
+    if sizes is None:
+        if given is None:
+            raise UsageError(
+                f"{network.path} does not say how many latents it takes; give {argument('latents')}."
+            )
+        return given, ()
+    if not 2 <= len(sizes) <= 4 or any(size not in (1, None) for size in sizes[2:]):
+        raise UsageError(
+            f"{network.path} takes {encoders.shape(sizes)}, not latents (b, l); export the decoder alone."
+        )
+    declared = sizes[1]
+    if declared is None and given is None:
+        raise UsageError(
+            f"{network.path} takes any number of latents; say how many with {argument('latents')}."
+        )
+    if given is not None and declared not in (None, given):
+        raise UsageError(
+            f"{network.path} takes {declared} latents, and {argument('latents')} {given} was given; omit it."
+        )
+    count = declared if declared is not None else given
+    # one of them is known
+    assert count is not None
+    return count, (1,) * (len(sizes) - 2)
+
+
+def _chosen(network: Network, returned: object, data: Dataset, output: str, batch: int) -> Tensor:
+    """The pictures (b, c, h, w) among what a decoder returned."""
+    named = encoders.outputs(returned)
+    c, h, w = data.shape
+    fitting = {
+        name: picture
+        for name, value in named
+        if (picture := encoders.as_pictures(value, batch)) is not None
+        and tuple(picture.shape[1:]) in ((c, h, w), (h, w, c), (c * h * w,), *(((h, w),) if c == 1 else ()))
+    }
+    if output and output not in fitting:
+        raise unknown(f"output of {network.path} with pictures {data.shape}", output, fitting)
+    if not output and len(fitting) != 1:
+        found = ", ".join(f"{name} {encoders.described(value, batch)}" for name, value in named)
+        raise UsageError(
+            f"{network.path} returns {short(found, 120)}, and the pictures of {data.name} are {data.shape}: "
+            + (
+                f"choose one with {argument('output')}."
+                if fitting
+                else f"give the size that it draws with {argument('size')}, or another data set."
+            )
+        )
+    picture = fitting[output] if output else next(iter(fitting.values()))
+    if picture.ndim == 4 and tuple(picture.shape[1:]) != (c, h, w):
+        return picture.permute(0, 3, 1, 2)
+    return picture.reshape(batch, c, h, w)

@@ -1,0 +1,404 @@
+"""Judges a generator: how good its pictures are, and how well its codes are the factors.
+
+Of a complete grid (`OnGrid`), whose images an oracle knows:
+
+    quality           what the oracle reads in the pictures, see `metrics.oracle.quality`
+    entries           the metrics of disentanglement on codes that were drawn and factors that were read
+    effects           which codes move which factors, see `metrics.oracle.sides`
+    cycle             r^2 of a code and what the encoder reads back from its picture
+    agreement         of the oracle with the encoder, on drawn pictures and on real ones
+
+An encoder gives codes and no factors, so it is read through real images: the factors of the real image whose
+codes are nearest, each code divided by its standard deviation over real images. On real images the oracle is
+right by construction, so that `agreement_real` is what this way of reading an encoder reaches at best.
+
+Of any data, with features of a network (`ByFeatures`): the distances of `metrics.feature_distances`, over
+independent draws of pictures and of real images. And of labelled data with a categorical code (`Followed`):
+what each category follows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from disbench.benchmark.datasets.dataset import Dataset
+from disbench.benchmark.protocols import MetricChoice
+from disbench.benchmark.scoring import apart, encoders, files, generators, interface, oracles, scoring
+from disbench.benchmark.scoring.classifier import Classifier, load_classifier
+from disbench.benchmark.scoring.encoded import Progress
+from disbench.benchmark.scoring.entries import Draws, ScoreEntry
+from disbench.benchmark.scoring.generators import Generator, Samples
+from disbench.benchmark.scoring.plans import BY_COST
+from disbench.benchmark.scoring.trained import encode
+from disbench.benchmark.training.seeds import stream
+from disbench.errors import UsageError, argument, spelled
+from disbench.files import plain
+from disbench.metrics.arrays import Floats, Ints, deviation
+from disbench.metrics.feature_distances import distances
+from disbench.metrics.followed import Followed, followed
+from disbench.metrics.oracle import sides
+from disbench.metrics.oracle.quality import Quality, quality
+
+# Pictures that are judged, pictures of which each code is drawn anew, and those that an encoder is read on.
+PICTURES, MOVED, AGAIN = 10_000, 500, 2_000
+# With fewer pictures nothing can be said.
+FEWEST = 100
+# Real images through which an encoder is read.
+REFERENCE = 10_000
+
+
+# Independent draws of pictures and real images that are compared by features, and pictures of each category.
+DRAWS, OF_CATEGORY = 5, 200
+
+
+@dataclass(frozen=True)
+class OnGrid:
+    """What an oracle knows of a generator.
+
+    Attributes:
+        n: number of pictures.
+        how: how they were read, in words.
+        quality: of the pictures.
+        entries: scores of the codes that were drawn and the factors that were read.
+        dropped: pictures without any reading, which are left out of `entries`.
+        codes: what each code is called.
+        factors: what each factor is called.
+        effects: (d, k) share of each factor's variance that goes with each code.
+        cycle: (d,) of each code; empty where the encoder has other codes, or there is none.
+        agreement: of each factor, of encoder and oracle on drawn pictures; empty without an encoder.
+        agreement_real: the same on real images.
+    """
+
+    n: int
+    how: str
+    quality: Quality
+    entries: tuple[ScoreEntry, ...]
+    dropped: int
+    codes: tuple[str, ...]
+    factors: tuple[str, ...]
+    effects: Floats
+    cycle: Floats
+    agreement: Mapping[str, float]
+    agreement_real: Mapping[str, float]
+
+    def plain(self, spell: Callable[[str], str] = str) -> dict[str, object]:
+        """Everything as plain values for JSON; a number that does not exist is None."""
+        quality = self.quality
+        return {
+            "pictures": self.n,
+            "read": self.how,
+            "quality": {
+                **_numbers(quality.shares),
+                "error": _numbers(quality.error),
+                "real": _numbers(quality.real),
+                "coverage_of": _numbers(quality.coverage),
+                "coverage_of_pairs": _numbers(quality.pairs),
+                "balance_of": _numbers(quality.balance),
+            },
+            "without_reading": self.dropped,
+            "scores": [entry.plain(spell) for entry in self.entries],
+            "codes": list(self.codes),
+            "factors": list(self.factors),
+            "effects": self.effects.tolist(),
+            "cycle": self.cycle.tolist(),
+            "agreement": _numbers(self.agreement),
+            "agreement_real": _numbers(self.agreement_real),
+        }
+
+
+def _numbers(values: Mapping[str, float]) -> dict[str, float | None]:
+    return {name: None if np.isnan(value) else float(value) for name, value in values.items()}
+
+
+@dataclass(frozen=True)
+class ByFeatures:
+    """Pictures and real images, compared by features.
+
+    Attributes:
+        net: the network in words, with a hash of its weights or of its file.
+        n: pictures of each draw, and as many real images.
+        d: number of features.
+        values: of each distance, its values over the draws.
+        warnings: what a reader must know of so few.
+    """
+
+    net: str
+    n: int
+    d: int
+    values: Mapping[str, Draws]
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What is known of a generator; None for what these data or this generator cannot have.
+
+    Attributes:
+        grid: by an oracle, of a complete grid.
+        features: by features of a network.
+        followed: of each categorical code, by name, what it follows.
+        classes: names of the classes.
+        missing: sentences why something is None.
+    """
+
+    grid: OnGrid | None = None
+    features: ByFeatures | None = None
+    followed: Mapping[str, Followed] | None = None
+    classes: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+
+    def plain(self, spell: Callable[[str], str] = str) -> dict[str, object]:
+        """Everything as plain values for JSON."""
+        features, follows = self.features, self.followed
+        return {
+            "generator": None if self.grid is None else self.grid.plain(spell),
+            "features": None if features is None else plain(asdict(features)),
+            "followed": None if follows is None else plain({k: asdict(v) for k, v in follows.items()}),
+            "missing": [spelled(sentence, spell) for sentence in self.missing],
+        }
+
+
+def judge(
+    generator: Generator,
+    data: Dataset,
+    choices: Sequence[MetricChoice],
+    *,
+    n: int = PICTURES,
+    features: Path | None = None,
+    wanted: interface.Wanted | None = None,
+    data_dir: Path | None = None,
+    progress: Progress | None = None,
+    jobs: int = 1,
+) -> Judged:
+    """Draws pictures and judges them by all means that these data have.
+
+    Args:
+        generator: draws them.
+        data: what they should show.
+        choices: metrics of disentanglement, for a complete grid.
+        n: number of pictures.
+        features: file of a network that gives features of images; None for the frozen classifier of labelled
+            data.
+        wanted: how that network takes images.
+        data_dir: folder of the classifiers.
+        progress: called during long work.
+        jobs: processes for the metrics that can use several.
+
+    Raises:
+        UsageError: nothing can be judged, the model has diverged, or a file does not fit.
+    """
+    grid, by_features, follows, missing = None, None, None, []
+    classes: tuple[str, ...] = ()
+    if data.factor_sizes is not None:
+        try:
+            oracles.of_data(data)
+        except UsageError as error:
+            missing.append(error.marked)
+        else:
+            grid = on_grid(generator, data, choices, n=n, progress=progress, jobs=jobs)
+    classifier: Classifier | None = None
+    if data.labels is not None:
+        try:
+            classifier = load_classifier(data.name, size=data.side("a classifier"), data_dir=data_dir)
+        except UsageError as error:
+            missing.append(error.marked)
+    net: tuple[str, Callable[[Tensor], Tensor]] | None = None
+    if features is not None:
+        net = feature_net(features, data, wanted or interface.Wanted(), data_dir)
+    elif classifier is not None:
+        known = f"classifier of {classifier.data}, sha256 {classifier.sha256[:12]}"
+        net = (known, classifier.net.features)
+    if net is not None:
+        by_features = compared(generator, data, *net, n)
+    elif grid is None and not missing:
+        missing.append(
+            f"{data.name} has neither a factor grid nor classes; give a network with {argument('features')}"
+        )
+    if classifier is not None and any(len(code) > 1 for code in generator.codes):
+        follows, classes = what_follows(generator, classifier), classifier.classes
+    if grid is None and by_features is None and follows is None:
+        raise UsageError("; ".join(missing))
+    return Judged(grid, by_features, follows, classes, tuple(missing))
+
+
+def feature_net(
+    path: Path, data: Dataset, wanted: interface.Wanted, data_dir: Path | None
+) -> tuple[str, Callable[[Tensor], Tensor]]:
+    """A network in a file, with its name and hash; run as strangers' encoders are.
+
+    Raises:
+        UsageError: no exported network, or it does not take these images.
+    """
+    kind = files.recognise(path)
+    if kind not in encoders.FORMATS:
+        raise UsageError(
+            f"{path} is no exported network; give {argument('features')} as torch.export (pt2), TorchScript "
+            "or ONNX."
+        )
+    size = wanted.size or data.side("a network of features")
+    wanted = interface.Wanted(wanted.input_range, wanted.layout, size, wanted.output)
+    encoder, _ = interface.fit(apart.network(path, kind), wanted, data.name, data_dir)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return f"{path.name}, sha256 {digest[:12]}", encoder.represent
+
+
+def compared(
+    generator: Generator, data: Dataset, name: str, net: Callable[[Tensor], Tensor], n: int
+) -> ByFeatures:
+    """Distances of n pictures and n real images by features, over independent draws of both."""
+    n = min(n, len(data))
+    found = []
+    for draw in range(DRAWS):
+        samples = generators.draw(generator, n, f"samples/draw-{draw}")
+        rng = np.random.default_rng(stream(0, f"real draws/draw-{draw}"))
+        rows = rng.choice(len(data), n, replace=False)
+        y = encode(net, samples.images, np.arange(n)).codes
+        x = encode(net, data.images, rows).codes
+        found.append(distances(x, y, rng))
+    values = {name: Draws.of([each.values[name] for each in found]) for name in found[0].values}
+    notes = list(found[0].warnings)
+    if DRAWS * n > len(data):
+        notes.append(
+            f"{DRAWS} draws of {n:,} of {len(data):,} real images share images, so that their spread is that "
+            "of the pictures more than of the data"
+        )
+    return ByFeatures(name, n, found[0].d, values, tuple(notes))
+
+
+def what_follows(generator: Generator, classifier: Classifier) -> dict[str, Followed]:
+    """For each categorical code, what it follows: the same other latents with each of its categories."""
+    found = {}
+    for name, code in zip(code_names(generator), generator.codes, strict=True):
+        if len(code) < 2:
+            continue
+        numbers = torch.Generator(generator.device).manual_seed(stream(0, "categories"))
+        base = generator.latents(OF_CATEGORY, numbers)
+        latents = base.repeat(len(code), 1)
+        category = np.arange(len(code)).repeat(OF_CATEGORY)
+        latents[:, list(code)] = torch.eye(len(code), device=base.device, dtype=base.dtype)[
+            torch.from_numpy(category).to(base.device)
+        ]
+        pictures = generator.pictures(latents)
+        label = classifier(torch.from_numpy(pictures)).numpy()
+        found[name] = followed(category, label, pictures.mean(axis=1))
+    return found
+
+
+def on_grid(
+    generator: Generator,
+    data: Dataset,
+    choices: Sequence[MetricChoice],
+    *,
+    n: int = PICTURES,
+    draws: int = BY_COST,
+    progress: Progress | None = None,
+    jobs: int = 1,
+) -> OnGrid:
+    """Draws pictures and has an oracle read them.
+
+    Args:
+        generator: draws them.
+        data: the grid that they should show.
+        choices: metrics of disentanglement.
+        n: number of pictures.
+        draws: of each metric, from the same pictures; by cost with their chance, see `scoring.score`.
+        progress: called during long work.
+        jobs: processes for the metrics that can use several.
+
+    Raises:
+        UsageError: the data set is no grid, its pictures cannot be read, or the model has diverged.
+    """
+    of = oracles.of_data(data)
+
+    def told(work: str) -> Callable[[int, int], None] | None:
+        return None if progress is None else lambda done, total: progress(work, done, total)
+
+    symmetry = of.oracle.symmetry
+    samples = generators.draw(generator, n)
+    reading = of.read(samples.pictures, progress=told("reading"))
+    rng = np.random.default_rng(stream(0, "real draws"))
+    judged = quality(of.oracle, of.ready(samples.pictures), reading, rng, threshold=of.threshold)
+    seen = judged.kinds != "empty"
+    made = generators.as_data(samples.codes, reading.factors, of, f"pictures of {data.name}", seen)
+    entries = scoring.score(made.source, made.data, choices, progress, jobs, draws)
+    d = len(generator.codes)
+    few = generators.first(samples, min(MOVED, n))
+    latents = torch.cat([generators.moved(generator, few, code) for code in range(d)])
+    anew = of.read(generator.pictures(latents), progress=told("moving codes")).factors.reshape(
+        d, len(few.codes), -1
+    )
+    effects = sides.effects(reading.factors[: len(few.codes)], anew, symmetry)
+    names = made.data.factor_names
+    none: Floats = np.empty(0)
+    cycle, drawn, real = none, none, none
+    if generator.encode is not None:
+        cycle, drawn, real = _encoder_side(generator, data, of, samples, reading.factors)
+    return OnGrid(
+        n,
+        of.note,
+        judged,
+        tuple(entries),
+        made.dropped,
+        code_names(generator),
+        names,
+        effects,
+        cycle,
+        dict(zip(names, drawn.tolist(), strict=bool(len(drawn)))),
+        dict(zip(names, real.tolist(), strict=bool(len(real)))),
+    )
+
+
+def code_names(generator: Generator) -> tuple[str, ...]:
+    """z0, z1, ... for real codes, and k0, k1, ... for categorical ones with the number of categories."""
+    names, real, categorical = [], 0, 0
+    for code in generator.codes:
+        if len(code) > 1:
+            names.append(f"k{categorical} of {len(code)}")
+            categorical += 1
+        else:
+            names.append(f"z{real}")
+            real += 1
+    return tuple(names)
+
+
+def _encoder_side(
+    generator: Generator, data: Dataset, of: oracles.DataOracle, samples: Samples, factors: Ints
+) -> tuple[Floats, Floats, Floats]:
+    """Cycle of each code, and agreement of each factor on drawn and on real pictures."""
+    from sklearn.neighbors import NearestNeighbors
+
+    assert generator.encode is not None
+    few = min(AGAIN, len(samples.codes))
+    again = encode(generator.encode, samples.images, np.arange(few)).codes.astype(np.float64)
+    rng = np.random.default_rng(stream(0, "encoder read"))
+    rows = rng.choice(len(data), min(REFERENCE + AGAIN, len(data)), replace=False)
+    # of a small grid a fifth is kept from the images that it is read through
+    cut = len(rows) - min(AGAIN, -(-len(rows) // 5))
+    reference, unseen = rows[:cut], rows[cut:]
+    known = encode(generator.encode, data.images, reference).codes.astype(np.float64)
+    held = encode(generator.encode, data.images, unseen).codes.astype(np.float64)
+    spread = deviation(known)
+    live = spread > 0
+    cycle = sides.cycle(samples.codes[:few], again) if again.shape[1] == len(generator.codes) else np.empty(0)
+    k = len(of.oracle.given.sizes)
+    if not live.any():
+        return cycle, np.full(k, np.nan), np.full(k, np.nan)
+    near = NearestNeighbors(n_neighbors=1).fit(known[:, live] / spread[live])
+
+    def read(codes: Floats) -> Ints:
+        place = near.kneighbors(codes[:, live] / spread[live], return_distance=False)[:, 0]
+        return of.oracle.factors(reference[place])
+
+    symmetry = of.oracle.symmetry
+    return (
+        cycle,
+        sides.agreement(read(again), factors[:few], symmetry),
+        sides.agreement(read(held), of.oracle.factors(unseen), symmetry),
+    )

@@ -1,0 +1,408 @@
+"""Generators whose pictures and codes are known: what is drawn, read, and said of them."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from disbench import datasets, models
+from disbench.benchmark.datasets import dsprites
+from disbench.benchmark.datasets.dataset import ArrayStorage, Dataset
+from disbench.benchmark.datasets.derived import Styled
+from disbench.benchmark.protocols import choose_metrics
+from disbench.benchmark.scoring import apart, decoders, generators, judged, oracles, sources
+from disbench.benchmark.scoring.classifier import Classifier, LeNet
+from disbench.benchmark.scoring.encoders import Network
+from disbench.errors import UsageError
+from disbench.metrics.registry import Grid
+from disbench.models import DataInfo
+
+GRID = Grid((3, 2, 8, 8), ("shape", "scale", "x", "y"))
+CPU = torch.device("cpu")
+FEW = choose_metrics("mig,factor_vae,z_max_var")
+
+
+@pytest.fixture(scope="module")
+def sprites():
+    """3 shapes, 2 scales and 8 x 8 places: a small dSprites in memory."""
+    blocks = [
+        dsprites.sprites(shape, scale, 3, size=32).reshape(32, 32, 32, 4)[::4, ::4]
+        for shape in range(3)
+        for scale in (1, 5)
+    ]
+    images = np.unpackbits(np.concatenate(blocks).reshape(-1, 32, 4), axis=-1)[:, None] * np.uint8(255)
+    return Dataset("small", "00", ArrayStorage(images), GRID.names, GRID.sizes)
+
+
+def renderer(data, turn=None, shapes=3, encodes=True):
+    """A generator that looks its pictures up: codes U(-1, 1), cut into the values of each factor."""
+    sizes = np.array(data.factor_sizes) // np.array([4 - shapes, 1, 1, 1])
+
+    def factors(latents):
+        codes = latents[:, :4].numpy() if turn is None else latents[:, :4].numpy() @ turn
+        return np.clip(((codes + 1) / 2 * sizes).astype(int), 0, sizes - 1)
+
+    def encode(images):
+        read = oracles.of_data(data).read(images.numpy()).factors
+        return torch.from_numpy(read / np.array(data.factor_sizes))
+
+    def latents(n, numbers):
+        return 2 * torch.rand(n, 5, generator=numbers) - 1
+
+    def generate(some):
+        return data.images(data.grid.rows(factors(some)))
+
+    codes = [range(j, j + 1) for j in range(4)]
+    return generators.Generator("it", latents, codes, generate, encode if encodes else None, CPU)
+
+
+def test_a_perfect_generator(sprites):
+    found = judged.on_grid(renderer(sprites), sprites, FEW, n=600)
+    assert found.quality.error == {"median": 0, "mean": 0, "90 %": 0}
+    assert found.quality.shares["fidelity"] == found.quality.shares["on"] == 1.0
+    mig, factor_vae, z_max_var = found.entries
+    assert mig.score > 0.7
+    assert factor_vae.score == 1.0
+    assert "complete factor grid" in z_max_var.reason
+    assert found.effects == pytest.approx(np.eye(4), abs=0.1)
+    # the encoder is the oracle, so it reads back what was drawn, but for the width of a value
+    assert (found.cycle > 0.6).all()
+    # a picture is read as the nearest of four fifths of the images, mostly a step away
+    for agreement in (found.agreement, found.agreement_real):
+        assert agreement.keys() == set(GRID.names)
+        assert min(agreement.values()) > 0.8
+    assert found.codes == ("z0", "z1", "z2", "z3")
+
+
+def test_a_turned_generator_draws_as_well_and_is_entangled(sprites):
+    hadamard = np.array([[1, 1, 1, 1], [1, -1, 1, -1], [1, 1, -1, -1], [1, -1, -1, 1]]) / 2
+    found = judged.on_grid(renderer(sprites, hadamard, encodes=False), sprites, FEW, n=600)
+    assert found.quality.shares["fidelity"] == 1.0
+    assert found.entries[0].score < 0.2
+    assert found.entries[1].score < 0.8
+    assert found.effects.min() > 0.05
+    assert found.agreement == {}
+    assert len(found.cycle) == 0
+
+
+def test_a_generator_of_one_shape_covers_less(sprites):
+    found = judged.on_grid(renderer(sprites, shapes=1), sprites, FEW, n=400)
+    assert found.quality.coverage["shape"] == pytest.approx(1 / 3)
+    assert found.quality.shares["fidelity"] == 1.0
+    # a factor that never changes is dropped, and nothing moves it
+    assert found.entries[0].dropped_factors == [0]
+    assert (found.effects[:, 0] == 0).all()
+
+
+def test_pictures_are_the_same_for_every_model_and_call(sprites):
+    one, two = (generators.draw(renderer(sprites), 20) for _ in range(2))
+    assert (one.pictures == two.pictures).all()
+    assert not (generators.draw(renderer(sprites), 20, "others").pictures == one.pictures).all()
+    moved = generators.moved(renderer(sprites), one, 2)
+    assert (moved != one.latents).any(0).tolist() == [False, False, True, False, False]
+
+
+@pytest.mark.parametrize(
+    "name", ["gan", "infogan", "ibgan", "vae", "factorvae", "jointvae", "elastic_infogan"]
+)
+def test_every_method_with_a_generator_is_one(name):
+    config = models.configure(name, "mini", {})
+    method = models.build(name, config, DataInfo((1, 32, 32), 100, (0.5, 0.5)), seed=0)
+    generator = generators.of_method(method, CPU, "it")
+    samples = generators.draw(generator, 5)
+    assert samples.pictures.shape == (5, 1, 32, 32)
+    assert samples.codes.shape == (5, len(generator.codes))
+    for j, code in enumerate(generator.codes):
+        if len(code) > 1:
+            assert (samples.codes[:, j] == samples.latents[:, list(code)].argmax(1).numpy()).all()
+            assert judged.code_names(generator)[j].endswith(f"of {len(code)}")
+        else:
+            assert samples.codes[:, j] == pytest.approx(samples.latents[:, code[0]].numpy())
+
+
+def test_a_method_without_latents_is_refused():
+    class Mute(models.Method):
+        def noise(self, batch, generator):
+            return {}
+
+    method = Mute(models.Config(), DataInfo((1, 2, 2), 10))
+    with pytest.raises(UsageError, match="cannot draw images"):
+        generators.of_method(method, CPU, "it")
+
+
+def test_a_diverged_model_says_so(sprites):
+    broken = generators.Generator(
+        "it",
+        lambda n, g: torch.zeros(n, 1),
+        [range(1)],
+        lambda z: torch.full((len(z), 1, 32, 32), np.nan),
+        None,
+        CPU,
+    )
+    with pytest.raises(UsageError, match="diverged"):
+        generators.draw(broken, 3)
+
+
+# --- oracles of data sets ---
+
+
+@pytest.mark.parametrize("style", ["color", "noisy"])
+def test_styled_sprites_are_read(sprites, style):
+    """All 384 images of the small grid, each with its own colour or noise."""
+    data = Dataset(style, style, Styled(sprites.storage, style), GRID.names, GRID.sizes)
+    read = oracles.of_data(data).read(data.images(np.arange(len(data))).numpy())
+    assert (read.rows == np.arange(len(data))).mean() > 0.98
+    if style == "color":
+        assert (read.distance == 0).all()
+
+
+def test_what_cannot_be_read_is_refused(sprites):
+    scream = Dataset("scream", "s", Styled(sprites.storage, "scream"), GRID.names, GRID.sizes)
+    with pytest.raises(UsageError, match="color_dsprites or noisy_dsprites"):
+        oracles.of_data(scream)
+    with pytest.raises(UsageError, match="no complete grid"):
+        oracles.of_data(Dataset("table", "t", sprites.storage))
+
+
+def test_other_grids_are_read_by_their_levels():
+    images = np.random.default_rng(0).integers(0, 256, (12, 3, 8, 8)).astype(np.uint8)
+    data = Dataset("colours", "c", ArrayStorage(images), ("a", "b"), (3, 4))
+    of = oracles.of_data(data)
+    assert of.oracle.stored.levels
+    near = np.clip(images / 255 + np.random.default_rng(1).normal(0, 0.1, images.shape), 0, 1).astype(
+        np.float32
+    )
+    assert of.read(near).rows.tolist() == list(range(12))
+    assert of.read(images.astype(np.float32) / 255).distance == pytest.approx(0, abs=1e-3)
+
+
+def test_dsprites_has_its_symmetry_and_others_have_none():
+    names = ("shape", "scale", "orientation", "posX", "posY")
+    assert dsprites.symmetry(names, dsprites.SIZES).times == (4, 2, 1)
+    assert dsprites.symmetry(names, (3, 6, 39, 32, 32)) is None
+    assert dsprites.symmetry(names[::-1], dsprites.SIZES) is None
+    assert dsprites.symmetry((), dsprites.SIZES) is None
+
+
+# --- labelled data ---
+
+
+def test_features_and_categories_of_digits(monkeypatch):
+    """A generator that draws digits of the class that its category says."""
+    data = datasets.load("digits", size=28)
+    net = LeNet(1, 28, 10).eval()
+    monkeypatch.setattr(net, "features", lambda x: nn.functional.avg_pool2d(x, 7).flatten(1))
+    classifier = Classifier(net, "digits", tuple("0123456789"), 0.5, "ab" * 32)
+    of_class = [np.flatnonzero(data.labels == k) for k in range(10)]
+    labels = {data.images([row]).numpy().tobytes(): int(data.labels[row]) for row in range(len(data))}
+    monkeypatch.setattr(judged, "load_classifier", lambda *a, **k: classifier)
+    monkeypatch.setattr(
+        Classifier, "__call__", lambda self, x: torch.tensor([labels[one.numpy().tobytes()] for one in x])
+    )
+
+    def latents(n, numbers):
+        hard = torch.eye(10)[torch.randint(10, (n,), generator=numbers)]
+        return torch.cat([hard, torch.rand(n, 1, generator=numbers)], 1)
+
+    def generate(some):
+        picked = [of_class[int(k)] for k in some[:, :10].argmax(1)]
+        rows = [rows[int(u * len(rows))] for rows, u in zip(picked, some[:, 10].tolist(), strict=True)]
+        return data.images(rows)
+
+    generator = generators.Generator("it", latents, [range(10)], generate, None, CPU)
+    found = judged.judge(generator, data, FEW, n=300)
+    values = found.features.values
+    assert (found.features.n, found.features.d) == (300, 16)
+    # digits drawn from digits, both sets of 300
+    assert abs(values["kid"].mean) < 0.01
+    assert values["precision"].mean > 0.7
+    assert len(values["fid"].scores) == judged.DRAWS
+    assert any("few" in warning for warning in found.features.warnings)
+    ((name, follows),) = found.followed.items()
+    assert name == "k0 of 10"
+    assert follows.leader == "class"
+    assert follows.shares["class"] == 1.0
+    assert follows.classes.tolist() == list(range(10))
+    json.dumps(found.plain())
+
+
+def test_data_without_grid_classes_or_network_are_refused(sprites):
+    bare = Dataset("bare", "b", sprites.storage)
+    with pytest.raises(UsageError, match="neither a factor grid nor classes"):
+        judged.judge(renderer(sprites), bare, FEW, n=100)
+
+
+# --- strangers' decoders ---
+
+
+class Decoder(nn.Module):
+    def __init__(self, signed=False, size=16):
+        super().__init__()
+        self.first, self.second = nn.Linear(3, 4 * (size // 2) ** 2), nn.ConvTranspose2d(4, 1, 4, 2, 1)
+        self.signed, self.side = signed, size // 2
+
+    def forward(self, z):
+        h = torch.relu(self.first(z)).reshape(-1, 4, self.side, self.side)
+        out = self.second(h)
+        return torch.tanh(out) if self.signed else torch.sigmoid(out)
+
+
+@pytest.fixture(scope="module")
+def decoder_files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("decoders")
+    torch.manual_seed(3)
+    made = Decoder().eval()
+    some = torch.randn(4, 3)
+    free = ({0: torch.export.Dim("batch")},)
+    torch.export.save(torch.export.export(made, (some,), dynamic_shapes=free), folder / "free.pt2")
+    torch.export.save(torch.export.export(made, (some,)), folder / "fixed.pt2")
+    torch.jit.trace(made, some).save(str(folder / "traced.pt"))
+    return folder, made
+
+
+@pytest.mark.parametrize("file", ["free.pt2", "fixed.pt2", "traced.pt"])
+def test_a_strangers_decoder_draws_what_it_would_draw_here(home, decoder_files, file):
+    folder, made = decoder_files
+    options = sources.SourceOptions(dataset=str(home / "grid.npz"))
+    count = 3 if file == "traced.pt" else None
+    opened = decoders.open_generator(folder / file, options, decoders.Latents(count))
+    samples = generators.draw(opened.generator, 10)
+    with torch.no_grad():
+        expected = made(samples.latents)
+    torch.testing.assert_close(torch.from_numpy(samples.pictures), expected)
+    assert len(opened.generator.codes) == 3
+    assert any("[0, 1]" in note for note in opened.notes)
+
+
+def network(module, shape=(None, 3)):
+    return Network(apart.Path("it"), module.eval(), shape)
+
+
+def test_a_decoder_that_ends_in_a_tanh_is_brought_to_0_and_1(home):
+    data = datasets.load(str(home / "grid.npz"))
+    generator, notes = decoders.fit(network(Decoder(signed=True)), data, decoders.Latents(), "")
+    assert any("[-1, 1]" in note for note in notes)
+    pictures = generators.draw(generator, 30).pictures
+    assert 0 <= pictures.min() < 0.5 < pictures.max() <= 1
+
+
+def test_a_uniform_prior_and_latents_with_sizes_behind():
+    class Flat(nn.Module):
+        def forward(self, z):
+            assert z.shape[1:] == (3, 1, 1)
+            assert z.abs().max() <= 1
+            return z.reshape(-1, 3)[:, :1].abs().expand(-1, 4)
+
+    data = Dataset("four", "4", ArrayStorage(np.zeros((4, 1, 2, 2), np.uint8)), ("a",), (4,))
+    generator, _ = decoders.fit(network(Flat(), (None, 3, 1, 1)), data, decoders.Latents(None, "uniform"), "")
+    assert generators.draw(generator, 7).pictures.shape == (7, 1, 2, 2)
+
+
+def refusing(returned):
+    class Fixed(nn.Module):
+        def forward(self, z):
+            return returned(z)
+
+    return Fixed()
+
+
+@pytest.mark.parametrize(
+    ("returned", "shape", "count", "sentence"),
+    [
+        (lambda z: 5 * torch.ones(len(z), 256), (None, 3), None, "ends in a sigmoid"),
+        (lambda z: torch.zeros(len(z), 9), (None, 3), None, "pictures of .* are"),
+        (lambda z: (torch.zeros(len(z), 256), torch.zeros(len(z), 1, 16, 16)), (None, 3), None, "choose one"),
+        (lambda z: z, None, None, "does not say how many latents"),
+        (lambda z: z, (None, None), None, "any number of latents"),
+        (lambda z: z, (None, 3), 4, "takes 3 latents"),
+        (lambda z: z, (None, 1, 16, 16), None, "not latents"),
+        (lambda z: z @ z, (None, 3), None, "fails on latents"),
+    ],
+)
+def test_refused_decoders(home, returned, shape, count, sentence):
+    data = datasets.load(str(home / "grid.npz"))
+    with pytest.raises(UsageError, match=sentence):
+        decoders.fit(network(refusing(returned), shape), data, decoders.Latents(count), "")
+
+
+def test_a_decoder_that_leaves_its_range_later_is_refused(home):
+    data = datasets.load(str(home / "grid.npz"))
+    calls = []
+
+    def returned(z):
+        calls.append(len(z))
+        return torch.zeros(len(z), 256) + (2 if len(calls) > 1 else 0)
+
+    generator, _ = decoders.fit(network(refusing(returned)), data, decoders.Latents(), "")
+    with pytest.raises(UsageError, match="although its first pictures"):
+        generators.draw(generator, 3)
+
+
+@pytest.mark.parametrize(
+    ("file", "options", "latents", "sentence"),
+    [
+        ("free.pt2", {}, {}, "what its pictures should show"),
+        ("free.pt2", {"factory": "a:b"}, {}, "factory does not belong"),
+        ("state.pt", {"dataset": "d", "factory": "a:b"}, {}, "is no generator"),
+        ("order.npy", {"dataset": "d"}, {}, "is no generator"),
+        ("state.pt", {"dataset": "d"}, {"count": 3}, "latents belongs to a decoder"),
+    ],
+)
+def test_refused_files(home, decoder_files, file, options, latents, sentence):
+    path = (decoder_files[0] if file == "free.pt2" else home) / file
+    with pytest.raises(UsageError, match=sentence):
+        decoders.open_generator(path, sources.SourceOptions(**options), decoders.Latents(**latents))
+
+
+@pytest.mark.parametrize(("given", "sentence"), [((0, "normal"), "give 1 to"), ((3, "gauss"), "prior")])
+def test_refused_latents(given, sentence):
+    with pytest.raises(UsageError, match=sentence):
+        decoders.Latents(*given)
+
+
+# --- the program ---
+
+
+def test_the_program_judges_and_draws_a_decoder(disbench, home, decoder_files, tmp_path):
+    file, grid = decoder_files[0] / "free.pt2", home / "grid.npz"
+    code, out, _ = disbench(
+        "score", file, "--generator", "--dataset", grid, "--pictures", 120, "--metrics", "mig"
+    )
+    assert code == 0
+    assert "metric of the generator" in out
+    assert "z2" in out
+    code, out, _ = disbench(
+        "score", file, "--generator", "--dataset", grid, "--pictures", 120, "--metrics", "mig", "--json"
+    )
+    found = json.loads(out)
+    assert found["generator"]["pictures"] == 120
+    assert found["generator"]["scores"][0]["metric"] == "mig"
+    code, out, _ = disbench(
+        "samples", file, "--dataset", grid, "--out", tmp_path / "s", "--count", 13, "--read", "--seed", 1
+    )
+    assert code == 0
+    assert "shape, scale, x of the nearest image" in out
+    # two rows of ten, the second with three
+    assert Image.open(tmp_path / "s.png").size == (64 + 10 * 66, 2 * (64 + 2 + 3 * 11) + 2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["score", "FILE", "--pictures", "200"], "--pictures belongs to --generator"),
+        (["score", "FILE", "--prior", "normal"], "--prior belongs to --generator"),
+        (["score", "FILE", "--generator", "--live", "std"], "--live is of codes"),
+        (["score", "FILE", "--generator", "--pictures", "5", "--dataset", "digits"], "--pictures 5"),
+        (["score", "FILE", "--generator"], "--dataset"),
+        (["samples", "FILE", "--count", "0"], "--count 0"),
+        (["samples", "FILE", "--dataset", "digits", "--prior", "gauss"], "--prior"),
+    ],
+)
+def test_the_program_refuses(disbench, decoder_files, arguments, sentence):
+    file = str(decoder_files[0] / "free.pt2")
+    code, _, error = disbench(*[file if word == "FILE" else word for word in arguments])
+    assert code == 2
+    assert sentence in error
