@@ -52,11 +52,14 @@ def last_values(journals: pd.DataFrame, quantity: str) -> pd.DataFrame:
     Returns:
         One row per seed: `labels.TRAINING`, seed, value.
     """
-    mine = journals[(journals["quantity"] == quantity) & journals["value"].notna()]
-    keys = [*labels.TRAINING, "seed"]
-    last = mine.groupby(keys, dropna=False)["step"].transform("max")
-    ends = mine[mine["step"] > 0.9 * last]
-    return ends.groupby(keys, dropna=False, sort=False)["value"].mean().reset_index()
+    keys, rows = [*labels.TRAINING, "seed"], []
+    for key, group in journals[journals["quantity"] == quantity].groupby(keys, dropna=False, sort=False):
+        steps = np.concatenate(group["steps"].to_list())
+        values = np.concatenate([values[:, 0] for values in group["values"]])
+        steps, values = steps[~np.isnan(values)], values[~np.isnan(values)]
+        if len(steps):
+            rows.append([*key, values[steps > 0.9 * steps.max()].mean()])
+    return pd.DataFrame(rows, columns=[*keys, "value"])
 
 
 def by_rank(journals: pd.DataFrame) -> tuple[Floats, Floats]:

@@ -20,12 +20,14 @@ import torch
 
 from disbench.benchmark.datasets import Dataset
 from disbench.benchmark.datasets.reference import DataRef
+from disbench.benchmark.runs.store import RETRY, CellFile
 from disbench.benchmark.scoring.encoded import Encoded, Progress
 from disbench.benchmark.scoring.trained import Trained
-from disbench.files import not_linked, write_atomically
+from disbench.errors import UsageError
+from disbench.files import not_linked, plain, write_atomically
 from disbench.metrics import ContingencyTable
 from disbench.metrics.arrays import Array, Floats, Ints
-from disbench.models.checkpoint import load_checkpoint
+from disbench.models.checkpoint import Checkpoint, load_checkpoint
 
 
 class KeptCodes:
@@ -119,10 +121,31 @@ def of_seed(
 
     @functools.cache
     def trained() -> Trained:
-        method = load_checkpoint(not_linked(folder / "checkpoint.pt")).build(device)
+        method = own_checkpoint(folder).build(device)
         return Trained(method, data, device, data_dir, images())
 
     return KeptCodes(folder / "codes.npz", about, data, trained)
+
+
+def own_checkpoint(folder: Path) -> Checkpoint:
+    """The checkpoint of a seed.
+
+    Args:
+        folder: of the seed.
+
+    Raises:
+        UsageError: it is damaged, or that of another seed.
+    """
+    path, file = not_linked(folder / "checkpoint.pt"), CellFile.read(folder)
+    try:
+        checkpoint = load_checkpoint(path)
+    except UsageError as error:
+        raise UsageError(f"{path} is no checkpoint that can be read ({error}); {RETRY}.") from None
+    found = (checkpoint.method, plain(checkpoint.config), dict(checkpoint.dataset), checkpoint.seed)
+    cell = file.cell if file else None
+    if cell and found != (cell.method, plain(cell.config), cell.dataset.plain(), cell.seed):
+        raise UsageError(f"{path} is the checkpoint of another seed or of other settings; {RETRY}.")
+    return checkpoint
 
 
 def write(path: Path, about: DataRef, rows: Ints, codes: Floats, logvar: Floats | None = None) -> None:

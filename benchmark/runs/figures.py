@@ -17,7 +17,6 @@ from disbench.errors import UsageError, argument, unknown
 from disbench.leaderboards import aggregate, journals, labels, plots
 
 RECONSTRUCTION = "loss.reconstruction"
-
 # by the names of their files, and sentences about what they do not show
 Drawn = tuple[dict[str, Figure], list[str]]
 
@@ -128,7 +127,8 @@ def _logged(runs: Sequence[Path], quantity: str) -> pd.DataFrame:
         UsageError: another quantity, which is not logged, or has a value for each latent.
     """
     frame, _ = findings.journals(runs)
-    known = set() if frame.empty else set(frame["quantity"]) - set(frame[frame["index"] > 0]["quantity"])
+    single = [] if frame.empty else [values.shape[1] == 1 for values in frame["values"]]
+    known = set(frame[single]["quantity"]) if single else set()
     if quantity and quantity not in known:
         raise unknown("quantity", quantity, known)
     if (quantity or RECONSTRUCTION) not in known:

@@ -86,10 +86,8 @@ def names(cells: Iterable[Cell]) -> dict[str, str]:
 
 
 def _settings(cell: Cell) -> str:
-    try:
-        return describe(cell)
-    except UsageError:
-        return cell.config_name
+    # of a method that is not here, a look at the state of a run says as much as is known
+    return store.told(lambda: describe(cell), cell.config_name)[0]
 
 
 def columns(records: Iterable[Record]) -> tuple[dict[str, dict[str, object]], list[str]]:

@@ -118,9 +118,11 @@ def triage(run: Path, cell: Cell, protocol: Protocol, options: Options, locks: c
     if not locks.enter_context(store.hold(folder)):
         return "busy"
     store.tidy(folder)
+    # a process that was killed left it empty, or as long as it was
+    output.shorten(folder)
     mending.renew(folder)
     if options.retry_failed and not is_whole(folder, protocol):
-        mending.mend(folder, cell)
+        mending.mend(folder)
     # whatever else such a cell has, it is not done
     CellFile.read(folder)
     store.check_checkpoint(folder)

@@ -12,11 +12,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from disbench.benchmark.runs import store
-from disbench.benchmark.runs.store import Cell, CellFile, Status, told
+from disbench.benchmark.runs.codes import own_checkpoint
+from disbench.benchmark.runs.store import CellFile, Status, told
 from disbench.benchmark.sweep.saving import load_state
 from disbench.errors import UsageError
-from disbench.files import not_linked, plain
-from disbench.models.checkpoint import Checkpoint, load_checkpoint
+from disbench.files import not_linked
 
 OF_STATE = ("state.pt", "metrics.jsonl")
 OF_CHECKPOINT = ("checkpoint.pt", "codes.npz", "scores.json")
@@ -35,42 +35,23 @@ def renew(folder: Path) -> None:
         _aside_if(folder / name, lambda name=name: _check_file(folder / name))  # type: ignore[misc]
 
 
-def mend(folder: Path, cell: Cell) -> None:
+def mend(folder: Path) -> None:
     """Sets aside what the training of a cell cannot go on from; it begins again where that is so.
 
     Args:
         folder: of a cell that is not done and that this process holds.
-        cell: the cell.
     """
     if _aside_if(folder / "cell.json", lambda: CellFile.read(folder)):
         # without it nobody knows what the others were made with
         _aside(folder, (*OF_STATE, *OF_CHECKPOINT), "it belongs to a cell.json that cannot be read")
     checkpoint, state, journal = (folder / name for name in ("checkpoint.pt", "state.pt", "metrics.jsonl"))
     if _exists(checkpoint):
-        if _aside_if(checkpoint, lambda: load_own(folder, cell).build()):
+        if _aside_if(checkpoint, lambda: own_checkpoint(folder).build()):
             _aside(folder, (*OF_STATE, *OF_CHECKPOINT), "it belongs to a checkpoint that cannot be used")
     elif _exists(state) and _aside_if(state, lambda: load_state(state)):
         _aside(folder, OF_STATE, "it belongs to a state that cannot be used")
     elif _aside_if(journal, lambda: store.read_lines(journal)):
         _aside(folder, OF_STATE, "its steps are not in the journal")
-
-
-def load_own(folder: Path, cell: Cell) -> Checkpoint:
-    """The checkpoint in a cell's folder.
-
-    Raises:
-        UsageError: it is damaged, or that of another cell.
-    """
-    path = not_linked(folder / "checkpoint.pt")
-    try:
-        checkpoint = load_checkpoint(path)
-    except UsageError as error:
-        raise UsageError(f"{path} is no checkpoint that can be read ({error}); {store.RETRY}.") from None
-    own = (cell.method, plain(cell.config), cell.dataset.plain(), cell.seed)
-    found = (checkpoint.method, plain(checkpoint.config), dict(checkpoint.dataset), checkpoint.seed)
-    if own != found:
-        raise UsageError(f"{path} is the checkpoint of another seed or of other settings; {store.RETRY}.")
-    return checkpoint
 
 
 def _aside_if(path: Path, read: Callable[[], object]) -> bool:

@@ -88,6 +88,8 @@ def rescore(
     trained = [record for record in records if record.status.state == "done"]
     if not trained:
         raise UsageError(f"{run} holds no trained seeds yet; train some with `disbench run --out {run}`.")
+    for sentence in records.sentences:
+        tell(sentence)
     if len(trained) < len(records):
         tell(f"{len(records) - len(trained)} seeds are not trained, and not scored")
     where = choose_device(device)

@@ -237,13 +237,12 @@ class Watch:
     Args:
         folders: of its cells.
         patience: seconds without a change; 0 for no limit.
-
-    Attributes:
-        verdict: why it must end, "" as long as it need not.
     """
 
     def __init__(self, folders: Sequence[Path], patience: float) -> None:
-        self.folders, self.patience, self.verdict = folders, patience, ""
+        self.folders, self.patience = folders, patience
+        # why the group must end, "" as long as it need not
+        self.verdict = ""
         self.seen, self.begun = self.state(), False
         self.looked, self.idle = time.monotonic(), 0.0
 

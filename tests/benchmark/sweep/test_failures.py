@@ -14,7 +14,7 @@ from disbench import metrics
 from disbench.benchmark import protocols
 from disbench.benchmark.runs import store
 from disbench.benchmark.runs.store import Status
-from disbench.benchmark.scoring import scoring
+from disbench.benchmark.scoring import measuring
 from disbench.benchmark.sweep import plan, workers
 from disbench.benchmark.sweep.cell import run_group
 from disbench.benchmark.training import strategies
@@ -109,7 +109,7 @@ def test_a_method_that_ends_the_program_fails_alone(planned, tmp_path, monkeypat
 
 def test_a_metric_that_ends_the_program_is_without_a_score(planned, tmp_path, monkeypatch):
     setting, cells = planned
-    monkeypatch.setattr(scoring._Material, "measure", lambda *of: sys.exit(3))
+    monkeypatch.setattr(measuring.Material, "measure", lambda *of: sys.exit(3))
     run = store.open_run(tmp_path / "r")
     assert run_group(run, cells[:1], setting, plan.Options(data_dir=tmp_path / "data")) == ["done"]
     (entry,) = store.scores(run / cells[0].folder)
