@@ -1,7 +1,7 @@
 """How sure a score is: its spread over draws, and what it would be by chance.
 
-The spread is the standard deviation over draws. A metric that votes draws anew, from rows that are encoded
-for its first draw or at most as many again. A metric of a table draws parts of its rows: a part of the share
+The spread is the standard deviation over draws. A metric that votes draws anew, among the rows that are
+encoded for the first draws. A metric of a table draws parts of its rows: a part of the share
 f, without replacement, differs from the whole by the variance s^2 (1/f - 1), where s^2 is that of the whole
 over the data (Politis & Romano 1994, Ann. Stat. 22; delete-d jackknife, Shao & Wu 1989, Ann. Stat. 17). With
 f = 1/4, the spread of the whole is that of the parts divided by the root of 3, and three of them cost less

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 
@@ -33,6 +33,8 @@ from disbench.errors import UsageError, argument
 from disbench.files import disk_is_full, plain
 from disbench.metrics import ContingencyTable
 from disbench.metrics.arrays import Bools, Floats, Ints
+from disbench.metrics.occurring import Occurring
+from disbench.metrics.registry import Metric, Space
 from disbench.texts import short
 
 
@@ -172,9 +174,9 @@ class Material:
             parts = [self.counted(choice, part_of_counts(self.counts, draw)) for draw in range(often.draws)]
             return Draws.of_parts(parts, SHARE)
         if metric.kind == "sampling":
-            # their rows are encoded, and the metric draws them itself
-            empty = [np.empty(0, np.int64)] * min(planned.further, often.draws - 1)
-            further = self.scores(choice, empty, rule, first=1)
+            # the metric draws its rows itself, among those that are encoded
+            times = often.draws - 1 if metric.occurring else min(planned.further, often.draws - 1)
+            further = self.scores(choice, [np.empty(0, np.int64)] * times, rule, first=1)
             return Draws.of([entry.score, *further]) if further else None
         rows, whole = planned.draws[0], len(planned.draws[0]) == len(self.data)
         if not whole or (self.data.factor_sizes is None and len(rows) >= FEWEST):
@@ -202,6 +204,15 @@ class Material:
             else:
                 scores.append(self.measure(choice, 0, planned.draws[0], rule, by_chance=draw).score)
         return Draws.of(scores)
+
+    @functools.cached_property
+    def space(self) -> Space:
+        """What further draws hold a factor in: the grid, or the rows that are encoded."""
+        assert self.codes is not None
+        rows = np.flatnonzero(self.codes.position >= 0)
+        if self.data.factor_sizes is None or len(rows) == len(self.data):
+            return self.data.held_in(self.source.rows)
+        return Occurring(self.data.factor_values(rows), rows)
 
     @property
     def counts(self) -> ContingencyTable:
@@ -248,12 +259,12 @@ class Material:
         if self.progress and metric.takes("progress"):
             what = f" (draw {draw + 1})" if draw else ""
             what = what if by_chance is None else f" (chance {by_chance + 1})"
-            extra["progress"] = partial(self.progress, choice.name + what)
+            extra["progress"] = functools.partial(self.progress, choice.name + what)
         if metric.kind == "table" and metric.takes("split"):
             extra["split"] = split(len(rows))
         started = time.perf_counter()
         measured = metric(
-            *self._arguments(metric.kind, rows, by_chance), preset=choice.preset, **choice.settings, **extra
+            *self._arguments(metric, draw, rows, by_chance), preset=choice.preset, **choice.settings, **extra
         )
         classifier = self.table[1] if metric.kind == "clustering" else None
         return ScoreEntry.measured(choice, measured, classifier, time.perf_counter() - started, rule)
@@ -265,8 +276,9 @@ class Material:
             raise UsageError(f"a decoder is needed, and {made}")
         return made
 
-    def _arguments(self, kind: str, rows: Ints, by_chance: int | None) -> tuple[object, ...]:
+    def _arguments(self, metric: Metric, draw: int, rows: Ints, by_chance: int | None) -> tuple[object, ...]:
         """What a metric of this kind takes, see `metrics.registry`."""
+        kind = metric.kind
         if kind == "clustering":
             return (self.counts,)
         if kind == "reconstruction":
@@ -277,7 +289,9 @@ class Material:
             codes: object = self.codes
             if by_chance is not None:
                 codes = Strangers(self.codes.position, self.codes.codes, by_chance)
-            return codes, self.data.held_in(self.source.rows)
+            # draws that were asked for have rows of their own
+            among = metric.occurring and draw > 0 and self.draws == BY_COST
+            return codes, self.space if among else self.data.held_in(self.source.rows)
         factors = rows if by_chance is None else shuffled(rows, by_chance)
         if kind == "table":
             return self.codes(rows), self.data.factor_values(factors)

@@ -233,8 +233,9 @@ def all_seconds(planned: Plan, data: Dataset, d: int, draws: int, scores: int = 
 def needed(plans: Sequence[Plan], source: Source, data: Dataset, draws: int) -> Ints:
     """The rows (n,) that metrics ask for, ascending; notes how many further draws of each are among them.
 
-    By cost, metrics that vote draw as often as others, as long as no more than twice the rows of their first
-    draws are encoded. Codes that are there already cost nothing.
+    By cost, metrics that vote draw as often as others. Most hold a factor among the rows that are encoded for
+    their first draws, see `Occurring`. One that needs a grid draws from it as long as no more than twice the
+    rows of first draws are encoded. Codes that are there already cost nothing.
     """
     wanted = distinct(len(data), *(drawn for planned in plans for drawn in planned.encoded))
     if draws != BY_COST or not len(wanted):
@@ -242,7 +243,11 @@ def needed(plans: Sequence[Plan], source: Source, data: Dataset, draws: int) -> 
     occurs, having = np.zeros(len(data), bool), source.rows
     occurs[wanted] = True
     most = 2 * len(wanted) if having is None else len(data)
-    voting = [planned for planned in plans if planned.error is None and planned.votes]
+    voting = [
+        planned
+        for planned in plans
+        if planned.error is None and planned.votes and not metrics.get(planned.choice.name).occurring
+    ]
     grid = data.held_in(having) if voting else None
     for draw in range(1, CHEAP.draws):
         for planned in [each for each in voting if each.further == draw - 1]:

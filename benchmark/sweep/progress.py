@@ -325,10 +325,15 @@ def _lines(tally: Tally, console: Console, over: threading.Event) -> None:
 
 
 def as_line(tally: Tally, elapsed: float) -> str:
-    """One line for all methods."""
+    """One line for all trainings, or where these are many, for all methods."""
+    groups: dict[str, list[Seed]] = {each[0].name: each for each in tally.trainings.values()}
+    if len(groups) > MOST_SHOWN:
+        groups = {}
+        for each in tally.trainings.values():
+            groups.setdefault(each[0].cell.label, []).extend(each)
     parts = [
-        f"{each[0].name} {sum(not seed.open for seed in each)}/{len(each)} seeds, "
+        f"{name} {sum(not seed.open for seed in each)}/{len(each)} seeds, "
         f"{sum(seed.step for seed in each):,}/{sum(seed.steps for seed in each):,} steps"
-        for each in tally.trainings.values()
+        for name, each in groups.items()
     ]
     return f"{elapsed:5.0f} s  {'; '.join(parts)}; {tally.left() or '– left'}"

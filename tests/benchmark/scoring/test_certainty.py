@@ -154,17 +154,28 @@ def test_draws_that_are_asked_for_have_no_chance_beside_them():
     assert len(entry.draws.scores) == 2
 
 
-@pytest.mark.parametrize("names", ["factor_vae", "factor_vae,mcc"])
-def test_no_more_than_twice_the_rows_of_one_draw_are_encoded(names):
+@pytest.mark.parametrize("names", ["factor_vae", "beta_vae,mcc"])
+def test_further_draws_of_a_metric_that_votes_encode_nothing(names):
     data = gridded((30, 30, 30))
-    choices = tuple(c.model_copy(update={"settings": SMALL}) for c in choose_metrics(names) if c.name)
-    choices = tuple(c if c.name == "factor_vae" else c.model_copy(update={"settings": {}}) for c in choices)
+    votes, *others = choose_metrics(names)
+    choices = (votes.model_copy(update={"settings": SMALL}), *others)
+    once = scoring.rows(Encoding(data), data, choices, 1)
+    assert list(scoring.rows(Encoding(data), data, choices, BY_COST)) == list(once)
+    assert len(once) < len(data)
+    entry, *_ = scoring.score(Encoding(data, noise=2.0), data, choices, draws=BY_COST)
+    fresh, *_ = scoring.score(Encoding(data, noise=2.0), data, choices, draws=40)
+    assert len(entry.draws.scores) == 10
+    assert entry.draws.scores[0] == fresh.draws.scores[0]
+    assert np.mean(entry.draws.scores) == pytest.approx(fresh.draws.mean, abs=3 * fresh.draws.std)
+    assert entry.std == pytest.approx(fresh.draws.std, rel=0.6)
+
+
+def test_no_more_than_twice_the_rows_of_one_draw_are_encoded_for_a_metric_that_needs_a_grid():
+    data = gridded((30, 30, 30))
+    choices = [c.model_copy(update={"settings": SMALL}) for c in choose_metrics("z_max_var")]
     once = scoring.rows(Encoding(data), data, choices, 1)
     more = scoring.rows(Encoding(data), data, choices, BY_COST)
     assert len(once) < len(more) <= 2 * len(once)
-    planned = [plans.plan(choice, Encoding(data), data, BY_COST) for choice in choices]
-    plans.needed(planned, Encoding(data), data, BY_COST)
-    assert planned[0].further >= 1
     # codes that are there cost nothing
     whole = stored(data)
     planned = [plans.plan(choice, whole, data, BY_COST) for choice in choices]
@@ -177,12 +188,13 @@ class Encoding:
 
     rows, no_posterior = None, "none here"
 
-    def __init__(self, data):
-        self.data, self.asked = data, []
+    def __init__(self, data, noise=0.0):
+        self.data, self.asked, self.noise = data, [], noise
 
     def encoded(self, rows, progress=None, need=False):
         self.asked.append(len(rows))
-        return Encoded(self.data.grid.factors(rows).astype(float))
+        noise = np.random.default_rng(0).normal(size=(len(self.data), 3))[rows]
+        return Encoded(self.data.grid.factors(rows) + self.noise * noise)
 
 
 def test_tables_are_encoded_and_shown_before_the_rows_that_vote():
