@@ -296,10 +296,11 @@ def test_a_point_is_on_the_frontier_unless_another_is_as_good_in_both_and_better
 
 
 def test_the_last_value_is_the_mean_over_the_last_tenth_of_the_steps():
-    shared = dict.fromkeys(labels.TRAINING, "x") | {"seed": 0, "quantity": "q", "index": 0}
-    rows = [{**shared, "step": step, "value": float(step)} for step in range(10, 101, 5)]
-    other = {**shared, "quantity": "other", "step": 100, "value": 7.0}
-    found = journals.last_values(pd.DataFrame([*rows, other]), "q")
+    steps = np.arange(10.0, 101.0, 5.0)
+    row = dict.fromkeys(labels.TRAINING, "x") | {"seed": 0, "quantity": "q"}
+    row |= {"steps": steps, "values": steps[:, None]}
+    other = {**row, "quantity": "other", "values": np.full((len(steps), 1), 7.0)}
+    found = journals.last_values(pd.DataFrame([row, other]), "q")
     assert found["value"].tolist() == [(95 + 100) / 2]
 
 

@@ -26,7 +26,7 @@ def test_every_seed_of_a_run_says_what_decided_it(finished_run):
     data = cell.dataset.load(None)
     config = models.configure("betavae", "mini", {"steps": 6, "batch": 4})
     assert digest == digests.of_training("betavae", config, data.info, data.sha256)
-    rows = pd.DataFrame(score_rows(finished_run))
+    rows = pd.DataFrame(score_rows(finished_run).rows)
     assert rows.groupby("metric")["digest"].nunique().tolist() == [1, 1]
     assert rows["digest"].nunique() == 2
     assert rows["digest"].str.fullmatch("[0-9a-f]{16}").all()
@@ -37,7 +37,7 @@ def test_a_kept_result_carries_version_and_digest(disbench, finished_run, tmp_pa
     code, _, err = disbench(*words)
     assert code == 0, err
     frame, facts = results.scores(tmp_path / "mine"), results.provenance(tmp_path / "mine")
-    assert sorted(frame["digest"]) == sorted(row["digest"] for row in score_rows(finished_run))
+    assert sorted(frame["digest"]) == sorted(row["digest"] for row in score_rows(finished_run).rows)
     kept = facts.protocols["smoke-v1"]
     assert (kept["version"], kept["digest"]) == (1, digests.of_all_methods(protocols.get("smoke")))
     assert facts.commands[0].startswith("disbench run --methods betavae --protocol smoke-v1 ")
@@ -78,6 +78,6 @@ def test_a_seed_from_before_there_were_digests_goes_on_without_one(quick_run):
     assert run_group(quick_run, [cell], protocols.get("smoke"), plan.Options()) == ["done"]
     file = CellFile.read(folder)
     assert (file.digest, file.cell.protocol) == ("", "smoke")
-    rows = [row for row in score_rows(quick_run) if row["seed"] == 0]
+    rows = [row for row in score_rows(quick_run).rows if row["seed"] == 0]
     assert {row["digest"] for row in rows} == {""}
     assert json.loads(rows[0]["changed"]) == {"steps": 6, "batch": 4}

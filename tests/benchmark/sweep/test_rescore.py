@@ -16,7 +16,7 @@ from disbench.leaderboards.results import FOLDER
 
 
 def scored(run, metric):
-    return {row["seed"]: row["score"] for row in score_rows(run) if row["metric"] == metric}
+    return {row["seed"]: row["score"] for row in score_rows(run).rows if row["metric"] == metric}
 
 
 def by_hand(folder, cell):
@@ -30,7 +30,7 @@ def by_hand(folder, cell):
 def test_codes_are_enough_and_the_scores_join_the_others(disbench, quick_run):
     for _, folder in store.cells(quick_run):
         (folder / "checkpoint.pt").unlink()
-    before = {(row["seed"], row["metric"]): row["score"] for row in score_rows(quick_run)}
+    before = {(row["seed"], row["metric"]): row["score"] for row in score_rows(quick_run).rows}
     statuses = [(folder / "status.json").read_bytes() for _, folder in store.cells(quick_run)]
     code, out, err = disbench("rescore", quick_run, "--metrics", "mig,active_units", "--jobs", "1")
     assert code == 0, err
@@ -38,7 +38,7 @@ def test_codes_are_enough_and_the_scores_join_the_others(disbench, quick_run):
     assert scored(quick_run, "mig") == {
         cell.seed: pytest.approx(by_hand(folder, cell)) for cell, folder in store.cells(quick_run)
     }
-    after = {(row["seed"], row["metric"]): row["score"] for row in score_rows(quick_run)}
+    after = {(row["seed"], row["metric"]): row["score"] for row in score_rows(quick_run).rows}
     assert {key: after[key] for key in before} == before
     assert {metric for _, metric in after} == {"beta_vae", "factor_vae", "mig", "active_units"}
     assert [(folder / "status.json").read_bytes() for _, folder in store.cells(quick_run)] == statuses
