@@ -382,7 +382,9 @@ def test_a_metric_that_fails_is_told_in_a_sentence(disbench, home, monkeypatch, 
     arguments = ["score", home / "factors.npz", "--metrics", names]
     code, out, err = disbench(*arguments)
     assert code == expected
-    assert "mig: mig failed: ValueError: Too many bins; its traceback is in what --json prints" in out
+    assert (
+        "mig: no score: mig failed: ValueError: Too many bins; its traceback is in what --json prints" in out
+    )
     assert "Traceback" not in out + err
     code, out, _ = disbench(*arguments, "--json")
     assert code == expected
