@@ -28,6 +28,8 @@ equal those of orientation 0, and no code can tell the two classes apart.
 px); it is not the 64x64 grid scaled down, and has no published counterpart.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -135,10 +137,10 @@ def symmetry(names: tuple[str, ...], sizes: tuple[int, ...]) -> Symmetry | None:
     """Which orientations look the same, of a grid that is dSprites by its factors; None of any other."""
     if sizes != SIZES or names[:1] != ("shape",) or names[2:3] != ("orientation",):
         return None
-    # both ends of the full turn are in the grid
     # here, so that the names of data sets load no metric
     from disbench.metrics.oracle import Symmetry
 
+    # both ends of the full turn are in the grid
     return Symmetry(shape=0, turn=2, times=TURNS, steps=SIZES[2] - 1)
 
 
