@@ -36,6 +36,7 @@ SEED = [
     "run",
     "folder",
     "chosen_by",
+    "health",
     *MEASURED,
     "digest",
 ]
@@ -104,6 +105,7 @@ def scores(rows: Iterable[Mapping[str, object]]) -> pd.DataFrame:
     frame["trained"] = [text if isinstance(text, str) else "" for text in frame["trained"]]
     frame["digest"] = [text if isinstance(text, str) else "" for text in frame["digest"]]
     frame["chosen_by"] = [text if isinstance(text, str) else "{}" for text in frame["chosen_by"]]
+    frame["health"] = [text if isinstance(text, str) else "[]" for text in frame["health"]]
     return ordered(frame)
 
 

@@ -596,10 +596,13 @@ def _seeds(frame: pd.DataFrame) -> HtmlTable:
         numbers = [
             number(float(scores.get((*identity, metric, preset), np.nan))) for metric, preset, _ in kinds_of
         ]
-        rows.append([*_about(row), HtmlCell(str(row["state"])), *numbers, number(float(row["seconds"]), 0)])
+        health = HtmlCell("; ".join(json.loads(row["health"])) or "–")
+        seconds = number(float(row["seconds"]), 0)
+        rows.append([*_about(row), HtmlCell(str(row["state"])), *numbers, seconds, health])
     columns = [("method", False), ("data set", False), ("seed", True), ("state", False)]
     columns += [(_head(metric, preset, bool(higher)), True) for metric, preset, higher in kinds_of]
-    return HtmlTable("Scores of every seed", [*columns, ("seconds", True)], rows)
+    table = HtmlTable("Scores of every seed", [*columns, ("seconds", True), ("health", False)], rows)
+    return _without(table, ["health"] if (frame["health"] == "[]").all() else [])
 
 
 def _facts(provenance: Provenance) -> Facts:

@@ -58,6 +58,15 @@ def scores(path: Path) -> pd.DataFrame:
     if "kernels" not in text:
         # Saved before there was portable arithmetic.
         text["kernels"] = "native"
+    if "health" not in text:
+        # saved before it was told
+        text["health"] = "[]"
+    for value in text["health"].unique():
+        if not _is_json_texts(value):
+            raise UsageError(
+                f"{path / 'scores.csv'} holds {short(value)!r} as health, which is no JSON list of texts; "
+                "save the result again."
+            )
     for column in aggregate.MEASURED:
         if column not in text:
             # saved before it was measured
@@ -87,6 +96,11 @@ def scores(path: Path) -> pd.DataFrame:
         }
         for row in text.to_dict("records")
     )
+
+
+def _is_json_texts(text: str) -> bool:
+    values = parse_json(text)
+    return isinstance(values, list) and all(isinstance(value, str) for value in values)
 
 
 def _is_json_object(text: str, counts: bool) -> bool:

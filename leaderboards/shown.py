@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -102,7 +104,25 @@ def notes(frame: pd.DataFrame, board: pd.DataFrame) -> list[str]:
             metrics = ", ".join(dict.fromkeys(group["metric"]))
             names = ", ".join(dict.fromkeys(cells["name"]))
             sentences.append(f"{metrics} missing for {names}: {reason}")
-    return sentences + _ways(named)
+    return sentences + _ways(named) + health(named)
+
+
+def health(named: pd.DataFrame) -> list[str]:
+    """What is wrong with trained models: a sentence for each kind and row, with the seeds.
+
+    Verdicts of one kind differ in their numbers only; that of the first seed is shown.
+    """
+    found: dict[tuple[str, str], dict[int, str]] = {}
+    for row in named.drop_duplicates(["name", "seed"]).itertuples():
+        for verdict in json.loads(str(row.health)):
+            kind = re.sub(r"[\d.]+", "#", verdict)
+            found.setdefault((str(row.name), kind), {})[int(str(row.seed))] = verdict
+    sentences = []
+    for (name, _), seeds in found.items():
+        first = next(iter(seeds.values()))
+        same = len(set(seeds.values())) == 1
+        sentences.append(f"{name}: {first}{'' if same else ', and alike'}: seed {_listed(seeds)}")
+    return sentences
 
 
 def _ways(named: pd.DataFrame) -> list[str]:

@@ -14,7 +14,6 @@ They say nothing about disentanglement: a model without a verdict may score badl
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -22,15 +21,18 @@ import numpy as np
 
 from disbench.benchmark.scoring.entries import ScoreEntry
 from disbench.files import parse_json
-from disbench.metrics.live import KL
 
 IGNORED = 0.1  # share of an entropy
+# Nats of a live code, as `metrics.live` has it; not from there, so that reading scores loads no metric.
+KL = 0.1
 APART = 0.2  # of D's ratings
 TAIL = 65_536  # bytes that hold the last line of a journal
 
 
 def last_line(journal: Path) -> dict[str, object]:
     """The terms and monitored values of the last whole line of a metrics.jsonl; {} if there is none."""
+    if journal.is_symlink() or not journal.is_file():
+        return {}
     try:
         with open(journal, "rb") as file:
             file.seek(0, 2)
@@ -93,17 +95,3 @@ def _numbers(value: object) -> list[float]:
     if isinstance(value, list | tuple):
         return [np.inf if each is None else float(each) for each in value if not isinstance(each, str)]
     return [float(value)] if isinstance(value, int | float) else []
-
-
-def grouped(texts: Mapping[int, str]) -> list[str]:
-    """Verdicts of several seeds, each kind once.
-
-    Args:
-        texts: of each seed its verdicts, as JSON.
-    """
-    kinds: dict[str, dict[int, str]] = {}
-    for seed, text in texts.items():
-        for verdict in json.loads(text):
-            kind = verdict.partition(":")[0] if ":" in verdict else verdict
-            kinds.setdefault(kind, {})[seed] = verdict
-    return [f"{next(iter(seeds.values()))} (seed {', '.join(map(str, seeds))})" for seeds in kinds.values()]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from disbench.benchmark.runs import store
+from disbench.benchmark.runs import health, store
 from disbench.benchmark.runs.store import Cell, Record
 from disbench.benchmark.scoring.entries import ScoreEntry
 from disbench.benchmark.training import portable
@@ -208,8 +208,13 @@ def _score_rows(
         "kernels": _kernels(record),
         "run": str(run),
         "folder": str(record.folder.relative_to(run)),
+        "health": "[]",
     }
     entries = record.entries
+    if entries is not None and status.state == "done":
+        of_cell["health"] = json.dumps(
+            health.verdicts(health.last_line(record.folder / "metrics.jsonl"), entries)
+        )
     if entries is None:
         of_protocol = protocols.of_record(cell.protocol).metrics
         entries = asked or [ScoreEntry.pending(choice) for choice in of_protocol]

@@ -381,3 +381,19 @@ def test_versions_of_a_metric_are_apart_whatever_else_is_pooled():
 def test_a_seed_without_a_score_makes_no_row_of_its_own():
     found = aggregate.leaderboard(apart(row(0, 0.2, digest="a" * 16), row(1, None, state="failed")))
     assert (len(found), found["failed"][0]) == (1, 1)
+
+
+def test_verdicts_of_one_kind_are_one_sentence_with_its_seeds():
+    rows = [
+        row(0, 0.5, health='["2 of 3 codes have collapsed: KL below 0.1 nats"]'),
+        row(
+            1, 0.5, health='["1 of 3 codes have collapsed: KL below 0.1 nats", "2 categories share class 4"]'
+        ),
+        row(2, 0.5),
+    ]
+    frame = leaderboards.scores(rows)
+    notes = shown.notes(frame, leaderboards.leaderboard(frame))
+    assert [note for note in notes if note.startswith("betavae: ")] == [
+        "betavae: 2 of 3 codes have collapsed: KL below 0.1 nats, and alike: seed 0, 1",
+        "betavae: 2 categories share class 4: seed 1",
+    ]

@@ -6,6 +6,7 @@ import pytest
 
 from disbench.benchmark.runs import health
 from disbench.benchmark.scoring.entries import ScoreEntry
+from disbench.metrics import live
 
 
 def entry(**values):
@@ -65,13 +66,11 @@ def test_the_last_whole_line_of_a_journal_counts(tmp_path):
     assert health.last_line(path) == {}
 
 
-def test_seeds_with_one_fault_are_one_sentence():
-    texts = {
-        0: json.dumps(["2 of 3 codes have collapsed: KL below 0.1 nats"]),
-        1: json.dumps([]),
-        4: json.dumps(["2 of 3 codes have collapsed: KL below 0.1 nats", "2 categories share class 4"]),
-    }
-    assert health.grouped(texts) == [
-        "2 of 3 codes have collapsed: KL below 0.1 nats (seed 0, 4)",
-        "2 categories share class 4 (seed 4)",
-    ]
+def test_collapsed_means_the_same_as_in_the_scores():
+    assert health.KL == live.KL
+
+
+def test_odd_journals_have_no_last_line(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "folder")
+    assert health.last_line(tmp_path / "folder") == health.last_line(tmp_path / "link") == {}
