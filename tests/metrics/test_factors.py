@@ -169,7 +169,7 @@ def test_metrics_of_values_name_a_continuous_factor(metric):
         metric(CONTINUOUS, mixed, **rng)
     assert f"{metric.__name__}: factors must be whole numbers" in str(refused.value)
     assert "but factor 1 is continuous; put it into bins, as information.histogram" in str(refused.value)
-    assert "dci:eastwood2018_lasso, irs, linear_r2, mcc, sap:dlib_continuous" in str(refused.value)
+    assert "dci:eastwood2018_lasso, dci_es, irs, linear_r2, mcc, sap:dlib_continuous" in str(refused.value)
 
 
 def test_only_the_factors_that_are_said_to_be_values_must_be():
