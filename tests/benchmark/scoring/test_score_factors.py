@@ -143,7 +143,8 @@ def test_continuous_factors_are_taken_by_every_door(tmp_path, save):
     first = "factor '0'" if save == "csv" else "factor 0"
     assert reasons["mig"] == (
         f"mig needs factors whose values occur again and again, and {first} is continuous; give bins, such "
-        "as 20, or take a metric of numbers: dci:eastwood2018_lasso, dci_es, irs, linear_r2, mcc, sap:dlib_continuous"
+        "as 20, or take a metric of numbers: dci:eastwood2018_lasso, dci_es, irs, linear_r2, mcc, "
+        "sap:dlib_continuous"
     )
     assert "again and again, and factor" in reasons["factor_vae"]
     assert any(note.startswith(f"continuous: {first} (300 different numbers)") for note in s.assumed)
