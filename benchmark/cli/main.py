@@ -16,7 +16,7 @@ from disbench.benchmark.cli import generator, leaderboard, plot, report, rescore
 from disbench.benchmark.cli.bench import app as bench_app
 from disbench.benchmark.cli.data import app as data_app
 from disbench.benchmark.cli.terminal import line, option
-from disbench.errors import UsageError, unknown
+from disbench.errors import UnfinishedError, UsageError, unknown
 from disbench.files import disk_is_full, unwritable
 from disbench.texts import clean
 
@@ -137,16 +137,18 @@ def _line(describe: Callable[[str], str], name: str) -> str:
         return error.told(option)
 
 
-def fail(sentence: str) -> NoReturn:
-    """Ends the program with a usage error."""
+def fail(sentence: str, code: int = 2) -> NoReturn:
+    """Ends the program with a sentence, that of a usage error for instance."""
     print(f"disbench: {clean(sentence)}", file=sys.stderr)
-    raise SystemExit(2)
+    raise SystemExit(code)
 
 
 def main() -> None:
-    """The program: a usage error is one sentence and exit code 2."""
+    """The program: a usage error is one sentence and exit code 2, an unfinished sweep one with 75."""
     try:
         app()
+    except UnfinishedError as error:
+        fail(error.told(option), run.AGAIN)
     except UsageError as error:
         fail(error.told(option))
     except KeyboardInterrupt:

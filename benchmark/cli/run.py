@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from disbench.benchmark.api import Run
 
 INTERRUPTED = 130  # as a shell reports a program that Ctrl-C ended
-TIME_IS_UP = 75  # EX_TEMPFAIL of sysexits.h: not failed, run it again
+AGAIN = 75  # EX_TEMPFAIL of sysexits.h: not failed, run it again
 HELD = 69  # EX_UNAVAILABLE of sysexits.h: another process has the rest
 STATES = ("done", "running", "stopped", "failed")
 
@@ -163,7 +163,8 @@ def run(
     """Train and score methods over seeds; repeat the command to resume.
 
     Exit codes: 0 all done, 1 some seeds failed, 2 usage error, 69 none failed but another disbench process
-    trains some, 75 stopped by --max-seconds with seeds remaining, 130 stopped by Ctrl-C.
+    trains some, 75 stopped by --max-seconds, or the Dask scheduler was lost, with seeds remaining, 130
+    stopped by Ctrl-C.
     """
     from disbench.benchmark import api
     from disbench.benchmark.sweep.request import Request
@@ -231,7 +232,7 @@ def show_end(run: Run, console: Console) -> None:
             f"stopped {stop.TIME if run.time_is_up else stop.SIGNAL} with {outcomes['stopped']} seeds to go; "
             "the same command resumes from there.",
         )
-        raise typer.Exit(TIME_IS_UP if run.time_is_up else INTERRUPTED)
+        raise typer.Exit(AGAIN if run.time_is_up else INTERRUPTED)
     if failed:
         raise typer.Exit(1)
     if outcomes["busy"]:

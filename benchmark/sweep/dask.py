@@ -43,7 +43,7 @@ from disbench.benchmark.sweep.cell import StatusFile, failure, run_group, triage
 from disbench.benchmark.sweep.plan import Options, groups
 from disbench.benchmark.training import portable
 from disbench.benchmark.training.gpu import choose_device, choose_tuning
-from disbench.errors import UsageError, argument
+from disbench.errors import UnfinishedError, UsageError, argument
 from disbench.files import disk_is_full, unwritable, write_bytes
 
 if TYPE_CHECKING:
@@ -250,6 +250,10 @@ def connected(scheduler: str) -> Iterator[Client]:
         from distributed import Client
     except ModuleNotFoundError:
         raise UsageError(f'{argument("scheduler")} needs Dask: pip install "disbench[dask]"') from None
+    # it warns of workers that leave, and prints tracebacks of errors that reach this program as well;
+    # its import sets the level of both
+    for name in ("distributed", "distributed.client"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         client = Client(scheduler, timeout=CONNECT_WITHIN, set_as_default=False)
     except (OSError, ValueError, TypeError) as error:
@@ -261,7 +265,19 @@ def connected(scheduler: str) -> Iterator[Client]:
     try:
         yield client
     finally:
-        client.close(timeout=CONNECT_WITHIN)
+        # a client without its scheduler has nobody to take leave of
+        with contextlib.suppress(*lost_errors()):
+            client.close(timeout=CONNECT_WITHIN)
+
+
+def lost_errors() -> tuple[type[BaseException], ...]:
+    """What a client raises when it has lost its scheduler, in whichever call it learns that."""
+    from distributed.client import ClosedClientError, FutureCancelledError, FuturesCancelledError
+    from distributed.comm.core import CommClosedError
+
+    # TimeoutError: the scheduler's machine is gone and refuses nothing
+    cancelled = (FutureCancelledError, FuturesCancelledError)
+    return (CommClosedError, ClosedClientError, *cancelled, ConnectionError, TimeoutError)
 
 
 def sweep(
@@ -287,15 +303,25 @@ def sweep(
         seconds: length of a slice.
 
     Raises:
-        UsageError: no scheduler, the connection to it was lost, or a worker lacks portable arithmetic.
+        UsageError: no scheduler, or a worker lacks portable arithmetic.
+        UnfinishedError: the connection to the scheduler was lost.
     """
-    # its warnings about workers that leave would only disturb
-    logging.getLogger("distributed").setLevel(logging.ERROR)
     with connected(scheduler) as client:
-        if options.portable:
-            # workers that come later are checked by each task
-            check_kernels(client.run(portable.kernels, on_error="ignore"))
-        yield from _Sweep(run, protocol, options, client, jobs, seconds).train(cells, fuse)
+        try:
+            if options.portable:
+                # workers that come later are checked by each task
+                check_kernels(client.run(portable.kernels, on_error="ignore"))
+            yield from _Sweep(run, protocol, options, client, jobs, seconds).train(cells, fuse)
+        except lost_errors():
+            raise lost(scheduler) from None
+
+
+def lost(scheduler: str) -> UnfinishedError:
+    """The sentence for a scheduler that is gone."""
+    return UnfinishedError(
+        f"the connection to the Dask scheduler at {scheduler} was lost; nothing that workers had returned "
+        "is lost: repeat the command when a scheduler answers, and it goes on from there."
+    )
 
 
 class _Sweep:
@@ -317,7 +343,11 @@ class _Sweep:
         self.lost = False
 
     def train(self, cells: Sequence[Cell], fuse: int) -> Iterator[tuple[Cell, str]]:
-        """Trains the cells and yields each with its outcome."""
+        """Trains the cells and yields each with its outcome.
+
+        Raises:
+            ConnectionError: the scheduler is lost; or another of `lost_errors`.
+        """
         self.client.subscribe_topic(self.name, lambda event: self.news.put(event[1]))
         self.waiting.extend(Batch(group) for group in groups(cells, fuse))
         try:
@@ -338,9 +368,7 @@ class _Sweep:
             if not self.lost:
                 self.client.unsubscribe_topic(self.name)
         if self.lost:
-            raise UsageError(
-                "the connection to the Dask scheduler was lost; the same command resumes from there."
-            )
+            raise ConnectionAbortedError("the scheduler dropped what was sent to it")
 
     @property
     def stopping(self) -> bool:

@@ -38,6 +38,13 @@ class UsageError(ValueError):
         return spelled(self.marked, spell)
 
 
+class UnfinishedError(UsageError):
+    """What was asked for could not be finished and nothing is lost: the same call goes on from there.
+
+    The command line ends with exit code 75 instead of 2.
+    """
+
+
 def unknown(kind: str, given: str, known: Iterable[str]) -> UsageError:
     """The sentence for a name that does not exist, with the nearest one that does."""
     names = sorted(known)

@@ -1,5 +1,6 @@
 """A sweep on a Dask cluster of real processes, which share no disk with it, equals one on this machine."""
 
+import contextlib
 import json
 import os
 import signal
@@ -195,6 +196,48 @@ def test_no_scheduler(disbench, tmp_path, monkeypatch):
         code, _, err = disbench(*arguments, "--scheduler", "tcp://127.0.0.1:9", *option)
         assert code == 2
         assert all(word in err for word in words)
+
+
+def test_a_scheduler_that_dies_ends_the_sweep_in_a_sentence(tiny_grid, tmp_path):
+    """It dies when it has all seeds; the run is then free for whoever repeats the command."""
+    command = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0"]
+    found, run = tmp_path / "scheduler.json", tmp_path / "r"
+    process = subprocess.Popen(
+        [*command, "--no-dashboard", "--scheduler-file", found], stderr=subprocess.DEVNULL
+    )
+
+    def kill():
+        deadline = time.monotonic() + 300
+        while len(list(run.glob("*/*/cell.json"))) < 2 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        time.sleep(0.5)
+        process.kill()
+
+    thread = threading.Thread(target=kill)
+    try:
+        deadline = time.monotonic() + 300
+        while not found.exists() or not found.read_text():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        address = json.loads(found.read_text())["address"]
+        arguments = ["run", "--methods", "betavae", "--seeds", "2", "--protocol", "smoke", "--out", str(run)]
+        arguments += ["--dataset", tiny_grid(tmp_path / "grid.npz"), "--scheduler", address]
+        thread.start()
+        # a process of its own, since distributed prints to the standard error that it was imported with
+        program = [sys.executable, "-m", "disbench", *arguments]
+        ended = subprocess.run(program, capture_output=True, text=True, timeout=300, check=False)
+        thread.join()
+    finally:
+        process.kill()
+        process.wait()
+    assert ended.returncode == 75, ended
+    (sentence,) = ended.stderr.strip().splitlines()
+    assert f"the connection to the Dask scheduler at {address} was lost" in sentence
+    assert "repeat the command" in sentence
+    assert "Traceback" not in ended.stdout
+    for cell, folder in store.cells(run):
+        with contextlib.ExitStack() as locks:
+            assert locks.enter_context(store.hold(folder)), cell
 
 
 def test_no_dask(monkeypatch):
