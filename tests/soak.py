@@ -45,6 +45,7 @@ FILES = ("status.json", "scores.json", "codes.npz", "state.pt", "checkpoint.pt",
 CODES = {0, 1, 2, 69, 75, 130}
 TROUBLED = 5  # starts of a round that meet a trouble
 ALONE = 4  # starts with --retry-failed that a round has to end in
+CHANGES = 20  # most changes of files until a signal
 HANGS = 600.0  # seconds after which a program hangs
 ORPHANS = 60.0  # seconds within which the processes of a killed program end
 DISK = 64 << 20  # bytes of the small disk
@@ -67,6 +68,16 @@ def damage(path: Path, rng: random.Random) -> str:
         }
         path.write_bytes(odd.get(how, rng.randbytes(max(1, len(content)))))
     return how
+
+
+def changes(run: Path) -> set[tuple[str, int]]:
+    """The files of seeds, each with the moment of its last change."""
+    found = set()
+    for path in run.glob("*/seed-*/*"):
+        # a file may go meanwhile
+        with contextlib.suppress(OSError):
+            found.add((str(path), path.stat().st_mtime_ns))
+    return found
 
 
 def processes(group: int) -> list[int]:
@@ -125,6 +136,8 @@ class Soak:
         def prepare() -> None:
             # a group and no session: a new session would leave a low priority of this one (autogroup)
             os.setpgid(0, 0)
+            # whoever starts a job in the background may have it ignored
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
             if most:
                 resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
 
@@ -159,17 +172,17 @@ class Soak:
         try:
             code = process.wait(HANGS)
         except subprocess.TimeoutExpired:
-            self.bad("hangs", f"{process.args} after {HANGS} s")
+            self.bad("hangs", f"{output.name} after {HANGS} s")
             os.killpg(process.pid, signal.SIGKILL)
             code = process.wait()
         deadline = time.monotonic() + ORPHANS
         while processes(process.pid) and time.monotonic() < deadline:
             time.sleep(0.2)
         if processes(process.pid):
-            self.bad("orphans", f"{process.args}, processes {processes(process.pid)}")
+            self.bad("orphans", f"{output.name}, processes {processes(process.pid)}")
             os.killpg(process.pid, signal.SIGKILL)
         text = output.read_text("utf-8", errors="replace")
-        self.note(f"{output.name}: exit code {code}, {process.args[3:5]}")
+        self.note(f"{output.name}: exit code {code}")
         if "Traceback (most recent call last)" in text:
             self.bad("tracebacks", f"in {output}")
         elif code not in allowed:
@@ -178,11 +191,17 @@ class Soak:
             output.unlink()
         return code
 
-    def hit(self, process: subprocess.Popen[bytes], longest: float) -> set[int]:
-        """Sends a signal at a random moment; the exit codes that it allows."""
-        until = time.monotonic() + self.rng.uniform(0, longest)
-        while time.monotonic() < until and process.poll() is None:
+    def hit(self, process: subprocess.Popen[bytes], run: Path) -> set[int]:
+        """Sends a signal at a random moment; the exit codes that it allows.
+
+        The moment is counted in changes of files of seeds, so that it does not depend on the speed.
+        """
+        left, seen = self.rng.randint(0, CHANGES), changes(run)
+        while left > 0 and process.poll() is None:
             time.sleep(0.02)
+            now = changes(run)
+            left, seen = left - len(now - seen), now
+        time.sleep(self.rng.uniform(0, 1))
         number, target = self.rng.choice(SIGNALS), self.rng.choice(TARGETS)
         others = [one for one in processes(process.pid) if one != process.pid]
         if process.poll() is not None:
@@ -206,7 +225,9 @@ class Soak:
         name = self.rng.choice(["status", "leaderboard", "report"])
         self.counts[f"reader {name}"] += 1
         more = ["--out", self.folder / "report.html"] if name == "report" else []
-        return self.start(name, run, *more)
+        process, output = self.start(name, run, *more)
+        self.note(f"{output.name}: {name}")
+        return process, output
 
     def make_odd(self, run: Path) -> None:
         """Damages up to three files of seeds."""
@@ -224,10 +245,10 @@ class Soak:
             os.posix_fallocate(file.fileno(), 0, max(1, shutil.disk_usage(disk).free - left))
         return ballast
 
-    def trouble(self, run: Path, disk: Path | None, longest: float) -> None:
-        """One start of the command that meets trouble."""
+    def trouble(self, run: Path, disk: Path | None, done: bool) -> int:
+        """One start of the command that meets trouble, odd files at least if all was done; its exit code."""
         what = self.rng.choice(["signal", "signal", "signal", "full"])
-        if self.rng.random() < 0.4:
+        if done or self.rng.random() < 0.4:
             self.make_odd(run)
         retry = ["--retry-failed"] if self.rng.random() < 0.5 else []
         ballast, most = None, 0
@@ -240,24 +261,27 @@ class Soak:
                 self.counts["file-size limit"] += 1
             self.note(f"limit {most}" if most else "full disk")
         process, output = self.start(*self.command(run), *retry, most=most)
+        self.note(f"{output.name}: run {' '.join(retry)}")
         self.counts["starts"] += 1
         reader = self.read(run) if self.rng.random() < 0.4 else None
-        allowed = CODES | (self.hit(process, longest) if what == "signal" else set())
-        self.end(process, output, allowed)
+        allowed = CODES | (self.hit(process, run) if what == "signal" else set())
+        code = self.end(process, output, allowed)
         if reader:
             self.end(*reader, {0, 2})
         if ballast:
             ballast.unlink(missing_ok=True)
+        return code
 
-    def round(self, name: str, whole: Path, longest: float, over: Callable[[], bool]) -> None:
+    def round(self, name: str, whole: Path, over: Callable[[], bool]) -> None:
         """One run: troubled starts, then starts left alone, then the comparison."""
         with small_disk(self.folder / f"{name}-disk") as mounted:
             disk = self.folder / f"{name}-disk" if mounted else None
             run = (disk or self.folder) / name
+            code = -1
             for _ in range(TROUBLED):
                 if over():
                     break
-                self.trouble(run, disk, longest)
+                code = self.trouble(run, disk, code == 0)
             for _ in range(ALONE):
                 self.counts["restarts"] += 1
                 if not self.end(*self.start(*self.command(run), "--retry-failed"), CODES):
@@ -319,7 +343,7 @@ def same(a: object, b: object) -> bool:
         return same(a.numpy(), b.numpy())
     if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
         return (a.dtype, a.shape, a.tobytes()) == (b.dtype, b.shape, b.tobytes())
-    return a == b
+    return bool(a == b)
 
 
 def main() -> int:
@@ -331,20 +355,20 @@ def main() -> int:
     folder = given.out or Path(tempfile.mkdtemp(prefix="disbench-soak-"))
     folder.mkdir(parents=True, exist_ok=given.out is None)
     began = time.monotonic()
+    end = began + 60.0 * float(given.minutes)
     soak = Soak(folder.resolve(), given.seed)
     whole = soak.folder / "whole"
     if soak.end(*soak.start(*soak.command(whole)), CODES):
         print(f"the undisturbed run failed, see {folder / 'log.txt'}")
         return 1
-    longest = time.monotonic() - began
 
     def over() -> bool:
-        return time.monotonic() - began > 60 * given.minutes
+        return time.monotonic() > end
 
     number = 0
     while not over():
         number += 1
-        soak.round(f"run-{number}", whole, longest, over)
+        soak.round(f"run-{number}", whole, over)
     print(soak.table((time.monotonic() - began) / 60))
     print(f"log: {soak.folder / 'log.txt'}")
     return 1 if sum(soak.wrong.values()) else 0
