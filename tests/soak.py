@@ -237,7 +237,9 @@ class Soak:
             how = damage(path, self.rng)
             if path.name == "codes.npz":
                 # codes are encoded again when something is scored, and a seed with scores needs nothing
-                (path.parent / "scores.json").unlink(missing_ok=True)
+                scores = path.parent / "scores.json"
+                if not scores.is_dir():
+                    scores.unlink(missing_ok=True)
             self.counts["odd files"] += 1
             self.note(f"{path.parent.parent.name}/{path.parent.name}/{path.name}: {how}")
 
