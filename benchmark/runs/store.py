@@ -382,6 +382,10 @@ def check_free(path: Path) -> None:
         check_run(path)
     # Another process may be writing run.json at this moment, or was killed at it.
     elif path.is_dir() and not all(map(is_temporary, path.iterdir())):
+        if (path / "run.json").exists():
+            # it was written between the two looks
+            check_run(path)
+            return
         raise UsageError(
             f"{path} holds other files and is not a disbench run; give {out} a new or empty folder."
         )

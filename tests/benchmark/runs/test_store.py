@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 
 import pytest
 
@@ -186,3 +187,19 @@ def test_a_journal_forgets_the_lines_after_the_step_that_it_resumes_from(tmp_pat
     assert store.read_lines(path)[0]["terms"] == {"kl": None}
     store.Journal(path, 2)
     assert [line["step"] for line in store.read_lines(path)] == [1, 2]
+
+
+def test_a_run_that_another_process_makes_between_two_looks_is_one(tmp_path, monkeypatch):
+    run = store.open_run(tmp_path / "r")
+    (run / "odd").mkdir()
+    exists, looks = Path.exists, []
+
+    def late(path):
+        if path.name == "run.json" and not looks:
+            looks.append(path)
+            return False
+        return exists(path)
+
+    monkeypatch.setattr(Path, "exists", late)
+    store.check_free(run)
+    assert looks
