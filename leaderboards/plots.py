@@ -313,9 +313,8 @@ def sweep(frame: pd.DataFrame, field: str, what: str = "score") -> Figure:
     rows = math.ceil(len(panels) / columns)
     figure = Figure(figsize=(4.8 * columns + 1.2, 3.3 * rows + 0.4), layout="constrained")
     logarithmic = numeric and order[0] > 0 and order[-1] / order[0] >= 10
-    for axis, group, title in zip(
-        _grid(figure, len(panels), columns), panels.values(), _titles(panels), strict=True
-    ):
+    axes = _grid(figure, len(panels), columns)
+    for axis, group, title in zip(axes, panels.values(), _titles(panels), strict=True):
         for i, name in enumerate(names):
             mine = group[group["name"] == name]
             if mine.empty:
@@ -344,15 +343,15 @@ def sweep(frame: pd.DataFrame, field: str, what: str = "score") -> Figure:
         for i, name in enumerate(names)
     ]
     if numeric:
-        handles += _published(figure, panels, field)
+        handles += _published(axes, panels, field)
     figure.legend(handles=handles, loc="outside lower center", ncols=min(3, len(names)))
     return figure
 
 
-def _published(figure: Figure, panels: dict[Panel, pd.DataFrame], field: str) -> list[Line2D]:
+def _published(axes: Sequence[Axes], panels: dict[Panel, pd.DataFrame], field: str) -> list[Line2D]:
     """Draws the published numbers along a setting into the panels; returns their entries in the legend."""
     handles: dict[str, Line2D] = {}
-    for axis, (panel, group) in zip(figure.axes, panels.items(), strict=False):
+    for axis, (panel, group) in zip(axes, panels.items(), strict=True):
         for number in published.along(group["method"].unique(), field, panel.metric, panel.dataset):
             alike = (number.preset, f"{number.dataset}-{number.size}") == (panel.preset, panel.dataset)
             told = f"published: {number.method}, {number.preset or 'preset not stated'}, {number.size} pixels"

@@ -76,10 +76,7 @@ def _show_grid(console: Console, grid: OnGrid) -> None:
             "metric of the generator": [entry.metric for entry in entries],
             "preset": [entry.label for entry in entries],
             "score": [entry.number() for entry in entries],
-            "by chance": [
-                "–" if e.shuffled is None or e.shuffled.mean is None else f"{e.shuffled.mean:.4f}"
-                for e in entries
-            ],
+            "by chance": [entry.by_chance for entry in entries],
         }
         console.print(table(pd.DataFrame(scores)))
         say(

@@ -246,21 +246,13 @@ def _range(entry: ScoreEntry) -> str:
     return f"{draws.min:.4f} to {draws.max:.4f}" if draws is not None and draws.min is not None else "–"
 
 
-def _chance(entry: ScoreEntry) -> str:
-    """The score by chance, with its spread."""
-    shuffled = entry.shuffled
-    if shuffled is None or shuffled.mean is None:
-        return "–"
-    return f"{shuffled.mean:.4f}" if shuffled.std is None else f"{shuffled.mean:.4f} ± {shuffled.std:.4f}"
-
-
 def _show_one(console: Console, one: Opened, entries: Sequence[ScoreEntry], adjusted: bool) -> None:
     import pandas as pd
 
     columns = {"metric": [e.metric for e in entries], "preset": [e.label for e in entries]}
     columns["score"] = [_number(entry) for entry in entries]
     if any(entry.shuffled for entry in entries):
-        columns["by chance"] = list(map(_chance, entries))
+        columns["by chance"] = [entry.by_chance for entry in entries]
         if adjusted:
             columns["adjusted"] = [_number(entry, adjusted=True) for entry in entries]
     elif any(entry.draws for entry in entries):

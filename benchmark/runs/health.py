@@ -14,13 +14,13 @@ They say nothing about disentanglement: a model without a verdict may score badl
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from disbench.benchmark.scoring.entries import ScoreEntry
-from disbench.files import parse_json
+from disbench.files import LARGEST, parse_json
 
 IGNORED = 0.1  # share of an entropy
 # Nats of a live code, as `metrics.live` has it; not from there, so that reading scores loads no metric.
@@ -56,12 +56,14 @@ def verdicts(logged: Mapping[str, object], entries: Sequence[ScoreEntry]) -> lis
         entries: its scores.
     """
     found = []
-    pairs = zip(_numbers(logged.get("L_I_categorical")), _numbers(logged.get("H_categorical")), strict=False)
-    for place, (known, entropy) in enumerate(pairs):
-        if entropy > 0 and known < IGNORED * entropy:
-            which = f" {place}" if len(_numbers(logged.get("H_categorical"))) > 1 else ""
+    known, entropies = _numbers(logged.get("L_I_categorical")), _numbers(logged.get("H_categorical"))
+    # a journal that is not of ours may have one of them alone
+    pairs = zip(known, entropies, strict=True) if len(known) == len(entropies) else ()
+    for place, (bound, entropy) in enumerate(pairs):
+        if entropy > 0 and bound < IGNORED * entropy:
+            which = f" {place}" if len(entropies) > 1 else ""
             # a bound may be negative
-            found.append(f"categorical code{which} ignored: L_I {max(known, 0):.2f} of {entropy:.2f} nats")
+            found.append(f"categorical code{which} ignored: L_I {max(bound, 0):.2f} of {entropy:.2f} nats")
     upper = _numbers(logged.get("I_upper"))
     if upper and sum(upper) < KL:
         found.append(f"bottleneck closed: I is at most {sum(upper):.2f} nats")
@@ -82,16 +84,21 @@ def verdicts(logged: Mapping[str, object], entries: Sequence[ScoreEntry]) -> lis
 
 def _shared(entries: Sequence[ScoreEntry]) -> Iterable[str]:
     """Which categories are read as one class, where an entry knows it."""
-    read = next((e.parts["read_as"] for e in entries if isinstance(e.parts.get("read_as"), list)), None)
-    if not isinstance(read, list):
-        return
-    classes, counts = np.unique(read, return_counts=True)
-    for one, count in zip(classes[counts > 1].tolist(), counts[counts > 1].tolist(), strict=True):
-        yield f"{count} categories share class {one}"
+    read = next((_numbers(e.parts["read_as"]) for e in entries if "read_as" in e.parts), [])
+    for one, count in sorted(Counter(read).items()):
+        if count > 1:
+            yield f"{count} categories share class {one:.0f}"
 
 
 def _numbers(value: object) -> list[float]:
-    """One number or several; None in a list is infinity, which JSON does not have."""
-    if isinstance(value, list | tuple):
-        return [np.inf if each is None else float(each) for each in value if not isinstance(each, str)]
-    return [float(value)] if isinstance(value, int | float) else []
+    """One number or several, None in a list for infinity, which JSON does not have; [] for anything else."""
+    several = value if isinstance(value, list | tuple) else [value] if value is not None else []
+    numbers = []
+    for each in several:
+        if each is None:
+            numbers.append(math.inf)
+        elif isinstance(each, float) or (type(each) is int and abs(each) < LARGEST):
+            numbers.append(float(each))
+        else:
+            return []
+    return numbers

@@ -15,6 +15,7 @@ import zipfile
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeGuard
 
 import numpy as np
 import torch
@@ -132,14 +133,19 @@ def described(value: object, batch: int) -> str:
     return shape((*first, *value.shape[1:]))
 
 
+def _is_real(value: object) -> TypeGuard[Tensor]:
+    """Whether it is a plain tensor of real numbers."""
+    return (
+        isinstance(value, Tensor)
+        and not value.is_complex()
+        and value.layout == torch.strided
+        and not value.is_nested
+    )
+
+
 def as_table(value: object, batch: int) -> Tensor | None:
     """Real numbers (b, d), also where they come as (b, d, 1, 1)."""
-    if (
-        not isinstance(value, Tensor)
-        or value.is_complex()
-        or value.layout != torch.strided
-        or value.is_nested
-    ):
+    if not _is_real(value):
         return None
     if value.ndim == 4 and value.shape[2:] == (1, 1):
         value = value[:, :, 0, 0]
@@ -148,12 +154,7 @@ def as_table(value: object, batch: int) -> Tensor | None:
 
 def as_pictures(value: object, batch: int) -> Tensor | None:
     """Real numbers (b, ...) that may be the pictures of b latents."""
-    if (
-        not isinstance(value, Tensor)
-        or value.is_complex()
-        or value.layout != torch.strided
-        or value.is_nested
-    ):
+    if not _is_real(value):
         return None
     return value if 2 <= value.ndim <= 4 and len(value) == batch else None
 

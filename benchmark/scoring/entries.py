@@ -262,6 +262,14 @@ class ScoreEntry:
         return f"{self.headline:.4f} ± {self.draws.std:.4f}"
 
     @property
+    def by_chance(self) -> str:
+        """The score by chance with its spread; "–" where it is not known."""
+        shuffled = self.shuffled
+        if shuffled is None or shuffled.mean is None:
+            return "–"
+        return f"{shuffled.mean:.4f}" if shuffled.std is None else f"{shuffled.mean:.4f} ± {shuffled.std:.4f}"
+
+    @property
     def headline(self) -> float | None:
         """The mean of draws that were asked for, which come without a chance; else the score."""
         several = self.draws is not None and self.draws.mean is not None and self.shuffled is None
@@ -321,9 +329,37 @@ OF_ENTRY: Mapping[str, tuple[type, ...]] = {
 }
 
 
+# Of scores of several draws, and of a score with other codes.
+OF_DRAWS: Mapping[str, tuple[type, ...]] = {
+    "scores": (list,),
+    **dict.fromkeys(("mean", "std", "min", "max"), (float, NOTHING)),
+    "share": (float,),
+}
+OF_BESIDE: Mapping[str, tuple[type, ...]] = {
+    "rule": (str,),
+    **dict.fromkeys(("live", "codes"), (int,)),
+    "score": (float, NOTHING),
+    "draws": (dict, NOTHING),
+}
+
+
+def _is_entry(values: object) -> bool:
+    """Whether JSON is an entry, with all that is known about its score."""
+    if not isinstance(values, dict) or not fits(values, OF_ENTRY, ASKED[:3]):
+        return False
+    beside = values.get("beside")
+    several = [values.get("draws"), values.get("shuffled"), beside.get("draws") if beside else None]
+    return (not beside or fits(beside, OF_BESIDE)) and all(
+        fits(draws, OF_DRAWS, ("scores",))
+        and all(fits({"score": score}, OF_ENTRY) for score in draws["scores"])
+        for draws in several
+        if draws
+    )
+
+
 def read_entries(values: object) -> list[ScoreEntry] | None:
     """The entries of a `scores.json`, from its JSON; None for any other content."""
-    if not isinstance(values, list) or not all(fits(entry, OF_ENTRY, ASKED[:3]) for entry in values):
+    if not isinstance(values, list) or not all(map(_is_entry, values)):
         return None
     try:
         return [ScoreEntry.read(entry) for entry in values]

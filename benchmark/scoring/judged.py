@@ -52,8 +52,6 @@ PICTURES, MOVED, AGAIN = 10_000, 500, 2_000
 FEWEST = 100
 # Real images through which an encoder is read.
 REFERENCE = 10_000
-
-
 # Independent draws of pictures and real images that are compared by features, and pictures of each category.
 DRAWS, OF_CATEGORY = 5, 200
 
@@ -350,8 +348,7 @@ def on_grid(
         names,
         effects,
         cycle,
-        dict(zip(names, drawn.tolist(), strict=bool(len(drawn)))),
-        dict(zip(names, real.tolist(), strict=bool(len(real)))),
+        *(dict(zip(names, each.tolist(), strict=True)) if len(each) else {} for each in (drawn, real)),
     )
 
 

@@ -258,7 +258,6 @@ def needed(plans: Sequence[Plan], source: Source, data: Dataset, draws: int) -> 
             asked = metric.rows(grid, generator(choice, draw), choice.preset, **choice.settings)
             whole = occurs.copy()
             whole[asked] = True
-            # a second draw always has room
             if not lacking(asked, having) and whole.sum() <= most:
                 occurs, planned.further = whole, draw
     return np.flatnonzero(occurs)

@@ -26,6 +26,7 @@ from disbench.units import duration
 
 LINE_EVERY = 15.0  # seconds between plain lines
 LOOK_EVERY = 0.5  # seconds between readings of the status files on a terminal
+MOST_NAMED = 8  # trainings that a line of progress tells apart
 MOST_SHOWN = 8  # running seeds of one method that have a line of their own
 # state: sign, the same in ASCII, colour; "busy" is a seed of another disbench process
 GLYPHS = {
@@ -327,7 +328,7 @@ def _lines(tally: Tally, console: Console, over: threading.Event) -> None:
 def as_line(tally: Tally, elapsed: float) -> str:
     """One line for all trainings, or where these are many, for all methods."""
     groups: dict[str, list[Seed]] = {each[0].name: each for each in tally.trainings.values()}
-    if len(groups) > MOST_SHOWN:
+    if len(groups) > MOST_NAMED:
         groups = {}
         for each in tally.trainings.values():
             groups.setdefault(each[0].cell.label, []).extend(each)

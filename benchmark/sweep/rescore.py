@@ -15,7 +15,7 @@ from pathlib import Path
 
 import joblib
 import torch
-from joblib.externals.loky.process_executor import ProcessPoolExecutor
+from joblib.externals.loky.process_executor import ProcessPoolExecutor, TerminatedWorkerError
 
 from disbench import plugins
 from disbench.benchmark import protocols
@@ -31,7 +31,7 @@ from disbench.benchmark.scoring.plans import BY_COST, chosen
 from disbench.benchmark.sweep.workers import THREADS
 from disbench.benchmark.training.gpu import choose_device
 from disbench.benchmark.training.trainer import use_one_core
-from disbench.errors import UsageError
+from disbench.errors import UsageError, argument
 from disbench.files import disk_is_full
 
 OUTCOMES = ("scored", "known", "busy")
@@ -123,6 +123,11 @@ def _ended(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[Task, str, list[s
         running = {pool.submit(score_seed, task): task for task in tasks}
         for ended in as_completed(running):
             yield (running[ended], *ended.result())
+    except TerminatedWorkerError:
+        raise UsageError(
+            "a worker was killed (out of memory?) while it scored; the scores of the other seeds are kept. "
+            f"Repeat the command with fewer {argument('jobs')}."
+        ) from None
     finally:
         pool.shutdown(kill_workers=True)
 

@@ -49,6 +49,10 @@ def entry(**values):
             ["D rates images of the training 0.85 and unseen ones 0.52"],
         ),
         ({"d_real": 0.6, "d_unseen": 0.52}, [], []),
+        # of a stranger
+        ({"L_I_categorical": [0.1, 0.2], "H_categorical": 2.3}, [], []),
+        ({"kl_per_latent": [[0.0], {}, "a"], "I_upper": {}, "d_real": "x", "d_unseen": []}, [], []),
+        ({"kl_per_latent": [10**400], "I_upper": True}, [entry(parts={"read_as": [[1], 2]})], []),
     ],
 )
 def test_what_is_wrong_is_said(logged, entries, verdicts):

@@ -129,6 +129,25 @@ def test_what_are_no_entries_are_none(content):
     assert read_entries(content) is None
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"draws": {"scores": [0.1], "mean": "x", "std": None, "min": None, "max": None}},
+        {"draws": {"mean": 0.1}},
+        {"shuffled": {"scores": [[0.1]], "mean": 0.1, "std": 0.1, "min": 0.1, "max": 0.1}},
+        {"shuffled": {"scores": [0.1], "mean": 1e308, "std": 0.1, "min": 0.1, "max": 0.1}},
+        {"shuffled": {"scores": [0.1], "mean": 0.1, "std": True, "min": 0.1, "max": 0.1}},
+        {"beside": {"rule": "kl", "live": "4", "codes": 10, "score": 0.1}},
+        {"beside": {"rule": "kl", "live": 4, "codes": 10, "score": 0.1, "draws": {"scores": "abc"}}},
+        {"perfect": "one"},
+    ],
+)
+def test_what_is_known_of_a_score_is_numbers_or_the_file_is_none(odd):
+    good = measured(MIG).plain()
+    assert read_entries([good])
+    assert read_entries([{**good, **odd}]) is None
+
+
 def test_a_file_s_entries_are_read_in_order():
     entries = [measured(MIG), ScoreEntry.pending(CHANGED, "why")]
     assert read_entries([entry.plain() for entry in entries]) == entries
