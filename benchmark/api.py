@@ -19,8 +19,8 @@ from disbench import models, plugins
 from disbench.benchmark.runs import store
 from disbench.benchmark.runs.rows import gather, score_rows
 from disbench.benchmark.scoring import decoders, judged, plans, sources
+from disbench.benchmark.scoring.encoding import one_thread
 from disbench.benchmark.scoring.entries import ScoreEntry
-from disbench.benchmark.scoring.trained import one_thread
 from disbench.benchmark.sweep import dask, plan, progress, stop, workers
 from disbench.benchmark.sweep.forecast import Forecast
 from disbench.benchmark.sweep.forecast import forecast as forecast_of

@@ -33,10 +33,10 @@ from disbench.benchmark.runs import codes
 from disbench.benchmark.runs.rows import judge, measured, metric_settings
 from disbench.benchmark.runs.store import Record
 from disbench.benchmark.scoring import draws, scoring
+from disbench.benchmark.scoring.encoding import one_thread
 from disbench.benchmark.scoring.entries import ScoreEntry
 from disbench.benchmark.scoring.plans import BY_COST
 from disbench.benchmark.scoring.tables import Stored
-from disbench.benchmark.scoring.trained import one_thread
 from disbench.errors import UsageError
 from disbench.files import not_linked, read_json, write_bytes, write_json
 from disbench.leaderboards import aggregate

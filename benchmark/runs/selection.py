@@ -25,7 +25,7 @@ from disbench.benchmark.runs.rows import gathered
 from disbench.benchmark.runs.store import Record
 from disbench.benchmark.scoring import crossed, draws
 from disbench.benchmark.scoring.encoded import Progress
-from disbench.benchmark.scoring.trained import one_thread
+from disbench.benchmark.scoring.encoding import one_thread
 from disbench.benchmark.training import gpu
 from disbench.errors import UsageError, argument, unknown
 from disbench.leaderboards import aggregate, labels, results, selection

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from disbench.benchmark.scoring.encoding import CHUNK, encode, representation
 from disbench.benchmark.scoring.generators import latents_of
-from disbench.benchmark.scoring.trained import CHUNK, encode, representation
 from disbench.errors import UsageError
 from disbench.metrics.arrays import Floats, Ints
 from disbench.metrics.model_centrality import Generator

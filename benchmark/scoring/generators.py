@@ -19,8 +19,8 @@ from torch import Tensor
 
 from disbench.benchmark.datasets.dataset import Dataset
 from disbench.benchmark.scoring import tables
+from disbench.benchmark.scoring.encoding import CHUNK, representation
 from disbench.benchmark.scoring.oracles import DataOracle, Pictures
-from disbench.benchmark.scoring.trained import CHUNK, representation
 from disbench.benchmark.training.seeds import stream
 from disbench.errors import UsageError
 from disbench.metrics.arrays import Bools, Floats, Ints

@@ -22,7 +22,7 @@ from disbench.benchmark.datasets.naming import is_own, split_name
 from disbench.benchmark.scoring import encoders
 from disbench.benchmark.scoring.encoded import Encoded, Progress
 from disbench.benchmark.scoring.encoders import Network
-from disbench.benchmark.scoring.trained import Represent, encode
+from disbench.benchmark.scoring.encoding import Represent, encode
 from disbench.errors import UsageError, argument, unknown
 from disbench.metrics import ContingencyTable
 from disbench.metrics.arrays import Floats, Ints

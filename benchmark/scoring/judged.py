@@ -33,10 +33,10 @@ from disbench.benchmark.protocols import MetricChoice
 from disbench.benchmark.scoring import apart, encoders, files, generators, interface, oracles, scoring
 from disbench.benchmark.scoring.classifier import Classifier, load_classifier
 from disbench.benchmark.scoring.encoded import Progress
+from disbench.benchmark.scoring.encoding import encode
 from disbench.benchmark.scoring.entries import Draws, ScoreEntry
 from disbench.benchmark.scoring.generators import Generator, Samples
 from disbench.benchmark.scoring.plans import BY_COST
-from disbench.benchmark.scoring.trained import encode
 from disbench.benchmark.training.seeds import stream
 from disbench.errors import UsageError, argument, spelled
 from disbench.files import plain

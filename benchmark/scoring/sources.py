@@ -30,9 +30,10 @@ from disbench.benchmark.scoring import (
     tables,
 )
 from disbench.benchmark.scoring.encoded import Progress, Source
+from disbench.benchmark.scoring.encoding import one_thread
 from disbench.benchmark.scoring.entries import ScoreEntry
 from disbench.benchmark.scoring.interface import Wanted as Wanted
-from disbench.benchmark.scoring.trained import Trained, one_thread
+from disbench.benchmark.scoring.trained import Trained
 from disbench.benchmark.training import gpu
 from disbench.errors import UsageError, argument, spelled, unknown
 from disbench.metrics.conversion import as_array, check_aligned, columns, index

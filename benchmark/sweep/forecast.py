@@ -24,7 +24,8 @@ from disbench.benchmark.runs import store
 from disbench.benchmark.runs.rows import describe
 from disbench.benchmark.runs.store import Cell, Status
 from disbench.benchmark.scoring import plans, scoring
-from disbench.benchmark.scoring.trained import CHUNK, Trained
+from disbench.benchmark.scoring.encoding import CHUNK
+from disbench.benchmark.scoring.trained import Trained
 from disbench.benchmark.sweep import memory
 from disbench.benchmark.sweep.cell import memory_of, set_up, too_large
 from disbench.benchmark.sweep.plan import Options, groups
