@@ -39,6 +39,7 @@ TAKES = {
     "models": "several trainings: their codes of the same rows, or their encoders and generators",
     "clustering": "a table of counts: generated images of each latent category by the class of a classifier",
     "reconstruction": "images, and what a decoder makes of their codes",
+    "pictures": "what an oracle reads in the pictures of a generator",
 }
 
 
@@ -528,7 +529,8 @@ def images(metric: Metric) -> str:
         return f"{TRAIN_ROWS + TEST_ROWS:,} rows"
     if metric.kind == "reconstruction":
         return f"{PICTURES:,} rows, and decoded again"
-    return "none: it looks at generated images" if metric.kind == "clustering" else "all that are given"
+    made = ("clustering", "pictures")
+    return "none: it looks at generated images" if metric.kind in made else "all that are given"
 
 
 def presets(metric: Metric) -> str:
@@ -638,11 +640,12 @@ def protocols_page() -> str:
             [
                 f"[`{m.name}`](metrics/{m.name}.md)",
                 f"`{m.preset}`",
+                f"the generator, {m.pictures:,} pictures" if m.pictures else "the encoder",
                 ", ".join(f"`{k}={shown(v)}`" for k, v in m.settings.items()) or "–",
             ]
             for m in p.metrics
         ]
-        text.append(table(["metric", "preset", "changed"], rows))
+        text.append(table(["metric", "preset", "of", "changed"], rows))
     return "\n".join(text)
 
 

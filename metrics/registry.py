@@ -14,7 +14,8 @@ The kind of a metric says which arguments it takes:
   or `metric(encoders, generators, *, rng, ...)`, for which each model draws images for the others;
 - "clustering": `metric(table, *, ...)` of a `ContingencyTable`;
 - "reconstruction": `metric(images, again, *, ...)`, images (n, c, h, w) and what a model makes of
-  their codes.
+  their codes;
+- "pictures": `metric(quality, *, ...)` of a `Quality`, what an oracle read in the pictures of a generator.
 
 `@metric(...)` registers a function under its own name, fills its settings from a named preset, and checks
 its arrays. A built-in metric is one file in this folder and one test; nothing else lists it.
@@ -52,7 +53,9 @@ from disbench.metrics.occurring import LABEL, Occurring
 EncodeRows = Callable[[Ints], Floats]
 Scalar = bool | int | float | str
 Setting = Scalar | None | tuple[Scalar, ...]
-Kind = Literal["table", "sampling", "unsupervised", "posterior", "models", "clustering", "reconstruction"]
+Kind = Literal[
+    "table", "sampling", "unsupervised", "posterior", "models", "clustering", "reconstruction", "pictures"
+]
 Change = Literal["order", "sign", "scale", "common scale", "origin", "values"]
 # CPU seconds of n rows, d codes and so many values of all factors together, with these settings; roughly.
 Seconds = Callable[[int, int, int, Mapping[str, Setting]], float]
@@ -534,6 +537,8 @@ def _prepare(
     name, kind = entry.name, entry.kind
     if kind == "clustering":
         return (), int(arguments["table"].counts.sum()), (), str
+    if kind == "pictures":
+        return (), arguments["quality"].n, (), str
     if kind == "reconstruction":
         pair = [checks.check_pixels(name, word, arguments[word]) for word in ("images", "again")]
         if pair[0].shape != pair[1].shape:

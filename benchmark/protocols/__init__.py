@@ -24,6 +24,10 @@ from disbench.metrics.registry import Scalar, Setting
 from disbench.strict import Folder, Strict
 
 VERSIONED = re.compile(r"(.+)-v([1-9]\d*)")
+# Pictures that a generator draws for a score, unless it says otherwise, and the fewest of which one is known.
+PICTURES, FEWEST_PICTURES = 10_000, 100
+# What follows a metric's name for a score of the generator.
+OF_GENERATOR = "@generator"
 
 
 class MetricChoice(Strict):
@@ -33,28 +37,45 @@ class MetricChoice(Strict):
         name: of the metric.
         preset: its preset; None for the metric's default.
         settings: settings that differ from the preset's.
+        pictures: how many pictures the generator draws for a score of its own, codes that are drawn against
+            factors that are read; None for a score of the encoder.
     """
 
     name: str
     preset: str | None = None
     settings: dict[str, Setting | list[Scalar]] = Field(default_factory=dict)
+    pictures: Annotated[int, Field(ge=FEWEST_PICTURES)] | None = None
 
     @property
     def shown(self) -> str:
-        """As people write it: `dci:ibgan`, or `dci` with the default preset."""
+        """As people write it: `dci:ibgan@generator`, or `dci` with the default preset."""
         default = metrics.get(self.name).default_preset
-        return self.name if self.preset in (None, default) else f"{self.name}:{self.preset}"
+        name = self.name if self.preset in (None, default) else f"{self.name}:{self.preset}"
+        return name + OF_GENERATOR if self.pictures else name
 
     def resolved(self) -> MetricChoice:
         """With the default preset filled in.
 
         Raises:
-            UsageError: unknown metric, preset or setting.
+            UsageError: unknown metric, preset or setting, or a metric that a generator cannot have.
         """
         metric = metrics.get(self.name)
         preset = self.preset or metric.default_preset
         metric.settings(preset, **self.settings)
-        return MetricChoice(name=self.name, preset=preset, settings=self.settings)
+        pictures = self.pictures
+        if metric.kind == "pictures":
+            # it has no other side
+            pictures = pictures or PICTURES
+        elif pictures and metric.kind not in OF_BOTH:
+            raise UsageError(
+                f"{self.name}{OF_GENERATOR}: a generator's codes are drawn, so that only metrics of codes "
+                "and factors say anything of them, such as mig, dci or factor_vae"
+            )
+        return MetricChoice(name=self.name, preset=preset, settings=self.settings, pictures=pictures)
+
+
+# Kinds of metrics that an encoder and a generator can have.
+OF_BOTH = ("table", "sampling")
 
 
 def need_classifier(choices: Iterable[MetricChoice]) -> bool:
@@ -186,12 +207,20 @@ def _read(name: str) -> Protocol:
 
 
 def choose_metrics(text: str) -> tuple[MetricChoice, ...]:
-    """Metrics from `factor_vae,mig` or, with presets, `factor_vae:ibgan,mig`.
+    """Metrics from `factor_vae,mig` or, with presets and sides, `factor_vae:ibgan,mig@generator`.
 
     Raises:
-        UsageError: no name, or an unknown metric or preset.
+        UsageError: no name, or an unknown metric, preset or side.
     """
-    chosen = [part.strip().partition(":") for part in text.split(",") if part.strip()]
+    chosen = [_choice(part.strip()) for part in text.split(",") if part.strip()]
     if not chosen:
         raise UsageError(f"no metric in {text!r}; give names separated by commas, such as factor_vae,mig.")
-    return tuple(MetricChoice(name=name, preset=preset or None).resolved() for name, _, preset in chosen)
+    return tuple(chosen)
+
+
+def _choice(text: str) -> MetricChoice:
+    head, at, side = text.partition("@")
+    if at and at + side != OF_GENERATOR:
+        raise unknown("side of a metric", at + side, [OF_GENERATOR])
+    name, _, preset = head.partition(":")
+    return MetricChoice(name=name, preset=preset or None, pictures=PICTURES if at else None).resolved()

@@ -92,10 +92,12 @@ def of_score(
 def of_metric(choice: MetricChoice) -> dict[str, object]:
     """What a protocol decides by one of its metrics."""
     metric = metrics.get(choice.name)
+    drawn = {"pictures": choice.pictures} if choice.pictures else {}
     return {
         "name": choice.name,
         "version": metric.version,
         "settings": metric.settings(choice.preset, **choice.settings),
+        **drawn,
     }
 
 

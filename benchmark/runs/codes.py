@@ -22,6 +22,7 @@ from disbench.benchmark.datasets import Dataset
 from disbench.benchmark.datasets.reference import DataRef
 from disbench.benchmark.runs.store import RETRY, CellFile
 from disbench.benchmark.scoring.encoded import Encoded, Progress
+from disbench.benchmark.scoring.generators import Generator
 from disbench.benchmark.scoring.trained import Trained
 from disbench.errors import UsageError
 from disbench.files import not_linked, plain, write_atomically
@@ -86,6 +87,10 @@ class KeptCodes:
     def reconstructed(self, rows: Ints) -> tuple[Floats, Floats] | str:
         """Images and what the trained method makes of their codes, see `Trained`."""
         return self.trained().reconstructed(rows)
+
+    def generator(self) -> Generator | str:
+        """The trained method as what draws pictures, see `Trained`."""
+        return self.trained().generator()
 
 
 def _joined(known: Ints, kept: Encoded | None, rows: Ints, made: Encoded) -> tuple[Ints, Encoded]:

@@ -32,7 +32,7 @@ from disbench.benchmark.protocols import MetricChoice, digests
 from disbench.benchmark.runs import codes
 from disbench.benchmark.runs.rows import judge, measured, metric_settings
 from disbench.benchmark.runs.store import Record
-from disbench.benchmark.scoring import draws, scoring
+from disbench.benchmark.scoring import draws, sides
 from disbench.benchmark.scoring.encoding import one_thread
 from disbench.benchmark.scoring.entries import ScoreEntry
 from disbench.benchmark.scoring.plans import BY_COST
@@ -215,7 +215,7 @@ def rows_by(
             if head.empty:
                 continue
             source = _source(_arrays(path, f"{where}.npz", seed.sha256, data_dir), rows[seed.data])
-            for entry in scoring.score(source, data[seed.data], choices, draws=BY_COST, beside=True):
+            for entry in sides.score(source, data[seed.data], choices, draws=BY_COST, beside=True):
                 new.append(_row(_dict(head.iloc[0]), entry, seed, len(rows[seed.data])))
                 if entry.score is None:
                     said.append(f"{where}, without a score: {entry.why()}")

@@ -261,10 +261,15 @@ def measured(entry: ScoreEntry) -> dict[str, float | None]:
 
 
 def judge(entry: ScoreEntry) -> dict[str, object]:
-    """What decides a score beside its metric's settings: classifier, code of a plug-in, a later version."""
+    """What decides a score beside its metric's settings: classifier, plug-in, a later version, pictures."""
     # the first version is not named, as it was not before there were versions
     later = entry.version if entry.version > 1 else None
-    known = {"classifier": entry.classifier, "plugin": entry.plugin, "version": later}
+    known = {
+        "classifier": entry.classifier,
+        "plugin": entry.plugin,
+        "version": later,
+        "pictures": entry.pictures,
+    }
     return {name: value for name, value in known.items() if value}
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from disbench.metrics import ContingencyTable
 from disbench.metrics.arrays import Floats, Ints
+
+if TYPE_CHECKING:
+    from disbench.benchmark.scoring.generators import Generator
 
 Progress = Callable[[str, int, int], None]  # called with the kind of work, how much is done, of how much
 
@@ -56,6 +59,10 @@ class Source(Protocol):
 
     def reconstructed(self, rows: Ints) -> tuple[Floats, Floats] | str:
         """Images (len(rows), c, h, w) and what is made of their codes; or the reason why there is nothing."""
+        ...
+
+    def generator(self) -> Generator | str:
+        """What draws pictures from codes of its own; or the reason why there is nothing."""
         ...
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 APART = 0.01  # difference of two scores of one draw that is worth a line
 LAST = ("traceback", "draws", "shuffled", "beside")  # written last, where there are any
-ASKED = ("metric", "preset", "changed", "plugin")  # the fields that say what was asked
+ASKED = ("metric", "preset", "changed", "plugin", "pictures")  # the fields that say what was asked
 
 
 @dataclass(frozen=True)
@@ -104,6 +104,7 @@ class ScoreEntry:
         preset: its preset.
         changed: settings that differ from the preset's.
         plugin: where the metric's code comes from, with a SHA-256, if from a plug-in.
+        pictures: of a score of the generator, how many it drew; None for one of the encoder.
         version: of the metric; 1 in a file from before metrics had versions.
         score: the number; None where there is none.
         label: the preset with its changes, for people.
@@ -131,6 +132,7 @@ class ScoreEntry:
     preset: str | None
     changed: Mapping[str, object]
     plugin: str | None = None
+    pictures: int | None = None
     version: int = 1
     score: float | None = None
     label: str = ""
@@ -168,8 +170,12 @@ class ScoreEntry:
             preset=choice.preset,
             changed=plain(choice.settings),
             plugin=plugins.source("metrics", choice.name) or None,
+            pictures=choice.pictures,
             version=metrics.get(choice.name).version,
-            label=", ".join([str(choice.preset), *(f"{k}={value}" for k, value in choice.settings.items())]),
+            label=_of_side(
+                ", ".join([str(choice.preset), *(f"{k}={value}" for k, value in choice.settings.items())]),
+                choice,
+            ),
             reason=reason,
             traceback=traceback,
             higher_is_better=metrics.get(choice.name).higher_is_better,
@@ -201,10 +207,11 @@ class ScoreEntry:
 
         metric = metrics.get(choice.name)
         asked = rule and rule != score.settings.get("prune", "none")
+        label = _of_side(score.preset, choice)
         return replace(
             cls.pending(choice),
             score=plain(score.score),
-            label=f"{score.preset}, live={rule}" if asked else score.preset,
+            label=f"{label}, live={rule}" if asked else label,
             reason=None if np.isfinite(score.score) else "; ".join(score.warnings),
             higher_is_better=metric.higher_is_better,
             chance=metric.chance,
@@ -238,6 +245,9 @@ class ScoreEntry:
         if self.settings is not None:
             shown = tuple(name for name in FIELDS if name not in LAST)
         values: dict[str, object] = {name: getattr(self, name) for name in shown}
+        if self.pictures is None:
+            # as it was before generators were scored
+            del values["pictures"]
         values["reason"] = self.why(spell)
         if self.traceback:
             values["traceback"] = self.traceback
@@ -248,6 +258,17 @@ class ScoreEntry:
     def why(self, spell: Callable[[str], str] = str) -> str | None:
         """Why there is no score, arguments called by what the function makes of their names."""
         return None if self.reason is None else spelled(self.reason, spell)
+
+    @property
+    def name(self) -> str:
+        """The metric and, of a score of the generator, its side: `mig@generator`."""
+        from disbench.benchmark.protocols import OF_GENERATOR
+
+        return self.metric + (OF_GENERATOR if self.pictures else "")
+
+    def of_generator(self, choice: MetricChoice) -> ScoreEntry:
+        """This entry, of codes that were drawn and factors that were read, as one of the generator."""
+        return replace(self, pictures=choice.pictures, label=_of_side(self.label, choice))
 
     def with_notes(self, notes: Sequence[str]) -> ScoreEntry:
         """This entry with further warnings."""
@@ -312,6 +333,18 @@ class ScoreEntry:
         return self.settings is None or plain(self.settings) == used
 
 
+def _of_side(label: str, choice: MetricChoice) -> str:
+    """A label with the side that it is of after the preset: `ibgan@generator, votes=100`."""
+    # here, so that reading scores loads no metric
+    from disbench.benchmark.protocols import OF_GENERATOR, PICTURES
+
+    if choice.pictures is None:
+        return label
+    few = "" if choice.pictures == PICTURES else f", {choice.pictures:,} pictures"
+    preset = str(choice.preset)
+    return preset + OF_GENERATOR + few + label.removeprefix(preset)
+
+
 FIELDS = tuple(f.name for f in fields(ScoreEntry))
 # What the fields may be in a file.
 NOTHING = type(None)
@@ -324,6 +357,7 @@ OF_ENTRY: Mapping[str, tuple[type, ...]] = {
     **dict.fromkeys(("score", "perfect"), (float, NOTHING)),
     "higher_is_better": (bool,),
     **dict.fromkeys(("live", "kl"), (list, NOTHING)),
+    "pictures": (int, NOTHING),
     **dict.fromkeys(("n_encoded", "version"), (int,)),
     "seconds": (float,),
 }
@@ -387,6 +421,6 @@ def merged(
 
     Those of `choices` come first, in their order; the others follow in theirs.
     """
-    known = {(e.metric, e.preset, _sorted(e.changed)): e for e in (*before, *new)}
-    first = [(c.name, c.preset, _sorted(c.settings)) for c in choices]
+    known = {(e.metric, e.preset, _sorted(e.changed), e.pictures): e for e in (*before, *new)}
+    first = [(c.name, c.preset, _sorted(c.settings), c.pictures) for c in choices]
     return [known[key] for key in dict.fromkeys([*first, *known]) if key in known]

@@ -168,6 +168,10 @@ class Encoder:
         """The reason why no image can be decoded again."""
         return "an encoder decodes no images"
 
+    def generator(self) -> str:
+        """The reason why no picture can be drawn."""
+        return "an encoder draws no pictures"
+
 
 class FailedError(UsageError):
     """The network raised on these images; others may do."""

@@ -19,6 +19,7 @@ what each category follows.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -28,9 +29,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from disbench.benchmark import protocols
 from disbench.benchmark.datasets.dataset import Dataset
 from disbench.benchmark.protocols import MetricChoice
-from disbench.benchmark.scoring import apart, encoders, files, generators, interface, oracles, scoring
+from disbench.benchmark.scoring import apart, encoders, files, generators, interface, oracles, sides
 from disbench.benchmark.scoring.classifier import Classifier, load_classifier
 from disbench.benchmark.scoring.encoded import Progress
 from disbench.benchmark.scoring.encoding import encode
@@ -43,13 +45,13 @@ from disbench.files import plain
 from disbench.metrics.arrays import Floats, Ints, deviation
 from disbench.metrics.feature_distances import distances
 from disbench.metrics.followed import Followed, followed
-from disbench.metrics.oracle import sides
-from disbench.metrics.oracle.quality import Quality, quality
+from disbench.metrics.oracle import sides as measures
+from disbench.metrics.oracle.quality import Quality
 
 # Pictures that are judged, pictures of which each code is drawn anew, and those that an encoder is read on.
-PICTURES, MOVED, AGAIN = 10_000, 500, 2_000
+PICTURES, MOVED, AGAIN = protocols.PICTURES, 500, 2_000
 # With fewer pictures nothing can be said.
-FEWEST = 100
+FEWEST = protocols.FEWEST_PICTURES
 # Real images through which an encoder is read.
 REFERENCE = 10_000
 # Independent draws of pictures and real images that are compared by features, and pictures of each category.
@@ -313,27 +315,17 @@ def on_grid(
     Raises:
         UsageError: the data set is no grid, its pictures cannot be read, or the model has diverged.
     """
-    of = oracles.of_data(data)
-
-    def told(work: str) -> Callable[[int, int], None] | None:
-        return None if progress is None else lambda done, total: progress(work, done, total)
-
-    symmetry = of.oracle.symmetry
-    samples = generators.draw(generator, n)
-    reading = of.read(samples.pictures, progress=told("reading"))
-    rng = np.random.default_rng(stream(0, "real draws"))
-    judged = quality(of.oracle, of.ready(samples.pictures), reading, rng, threshold=of.threshold)
-    seen = judged.kinds != "empty"
-    made = generators.as_data(samples.codes, reading.factors, of, f"pictures of {data.name}", seen)
-    entries = scoring.score(made.source, made.data, choices, progress, jobs, draws)
+    seen = sides.look(generator, data, n, progress=progress)
+    of, samples, reading = seen.of, seen.samples, seen.reading
+    of_pictures = {choice.shown: choice for choice in (_of(choice, n) for choice in choices)}
+    entries = sides.of_pictures(seen, list(of_pictures.values()), progress, jobs, draws)
     d = len(generator.codes)
     few = generators.first(samples, min(MOVED, n))
     latents = torch.cat([generators.moved(generator, few, code) for code in range(d)])
-    anew = of.read(generator.pictures(latents), progress=told("moving codes")).factors.reshape(
-        d, len(few.codes), -1
-    )
-    effects = sides.effects(reading.factors[: len(few.codes)], anew, symmetry)
-    names = made.data.factor_names
+    told = None if progress is None else functools.partial(progress, "moving codes")
+    anew = of.read(generator.pictures(latents), progress=told).factors.reshape(d, len(few.codes), -1)
+    effects = measures.effects(reading.factors[: len(few.codes)], anew, of.oracle.symmetry)
+    names = seen.made.data.factor_names
     none: Floats = np.empty(0)
     cycle, drawn, real = none, none, none
     if generator.encode is not None:
@@ -341,15 +333,20 @@ def on_grid(
     return OnGrid(
         n,
         of.note,
-        judged,
+        seen.quality,
         tuple(entries),
-        made.dropped,
+        seen.made.dropped,
         code_names(generator),
         names,
         effects,
         cycle,
         *(dict(zip(names, each.tolist(), strict=True)) if len(each) else {} for each in (drawn, real)),
     )
+
+
+def _of(choice: MetricChoice, n: int) -> MetricChoice:
+    """A metric of the generator by n pictures."""
+    return choice.model_copy(update={"pictures": n})
 
 
 def code_names(generator: Generator) -> tuple[str, ...]:
@@ -383,10 +380,11 @@ def _encoder_side(
     held = encode(generator.encode, data.images, unseen).codes.astype(np.float64)
     spread = deviation(known)
     live = spread > 0
-    cycle = sides.cycle(samples.codes[:few], again) if again.shape[1] == len(generator.codes) else np.empty(0)
+    same = again.shape[1] == len(generator.codes)
+    back = measures.cycle(samples.codes[:few], again) if same else np.empty(0)
     k = len(of.oracle.given.sizes)
     if not live.any():
-        return cycle, np.full(k, np.nan), np.full(k, np.nan)
+        return back, np.full(k, np.nan), np.full(k, np.nan)
     near = NearestNeighbors(n_neighbors=1).fit(known[:, live] / spread[live])
 
     def read(codes: Floats) -> Ints:
@@ -395,7 +393,7 @@ def _encoder_side(
 
     symmetry = of.oracle.symmetry
     return (
-        cycle,
-        sides.agreement(read(again), factors[:few], symmetry),
-        sides.agreement(read(held), of.oracle.factors(unseen), symmetry),
+        back,
+        measures.agreement(read(again), factors[:few], symmetry),
+        measures.agreement(read(held), of.oracle.factors(unseen), symmetry),
     )

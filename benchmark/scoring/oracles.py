@@ -54,9 +54,8 @@ class DataOracle:
         return self.oracle.read(self.ready(pictures), threshold=self.threshold, progress=progress)
 
 
-@functools.lru_cache(maxsize=1)
-def of_data(data: Dataset) -> DataOracle:
-    """The oracle of a data set; the last one is kept.
+def check(data: Dataset) -> None:
+    """Refuses a data set that has no oracle.
 
     Raises:
         UsageError: it has no factor grid, or its pictures cannot be read back.
@@ -66,14 +65,27 @@ def of_data(data: Dataset) -> DataOracle:
             f"{data.name} is no complete grid of factors, so that no picture can be read back to factors; "
             "take a data set that is, such as dsprites"
         )
-    storage, grid = data.storage, data.grid
-    symmetry = dsprites.symmetry(grid.names, grid.sizes)
-    style = storage.style if isinstance(storage, Styled) else ""
-    if style == "scream":
+    if _style(data) == "scream":
         raise UsageError(
             f"{data.name}: a sprite shows the inverse of an unknown patch in unknown colours, so that no "
             "picture can be read back; take dsprites, color_dsprites or noisy_dsprites"
         )
+
+
+def _style(data: Dataset) -> str:
+    return data.storage.style if isinstance(data.storage, Styled) else ""
+
+
+@functools.lru_cache(maxsize=1)
+def of_data(data: Dataset) -> DataOracle:
+    """The oracle of a data set; the last one is kept.
+
+    Raises:
+        UsageError: see `check`.
+    """
+    check(data)
+    storage, grid, style = data.storage, data.grid, _style(data)
+    symmetry = dsprites.symmetry(grid.names, grid.sizes)
     base = storage.base if isinstance(storage, Styled) else storage
     packed = _packed(base)
     if packed is None:

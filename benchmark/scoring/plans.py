@@ -11,6 +11,7 @@ from disbench import metrics
 from disbench.benchmark import protocols
 from disbench.benchmark.datasets import Dataset
 from disbench.benchmark.protocols import MetricChoice, choose_metrics
+from disbench.benchmark.scoring import oracles
 from disbench.benchmark.scoring.certainty import CHEAP, SHARE, amount
 from disbench.benchmark.scoring.draws import distinct, generator, holds_out, lacking, picture_rows, table_rows
 from disbench.benchmark.scoring.encoded import Source
@@ -107,6 +108,17 @@ def check_defined(choice: MetricChoice, data: Dataset, having: Ints | None = Non
     metric = metrics.get(choice.name)
     if metric.kind == "models":
         raise _of_models(choice)
+    if choice.pictures:
+        try:
+            oracles.check(data)
+        except UsageError as error:
+            raise UsageError(f"{choice.shown}: {error.marked}") from None
+        if metric.kind == "sampling" and not metric.occurring:
+            raise UsageError(
+                f"{choice.shown} needs pictures that differ in chosen factors alone, and these are drawn"
+            )
+        if metric.kind != "table":
+            return
     if metric.kind == "clustering" and data.labels is None:
         raise UsageError(f"{choice.name}: {data.name} has no classes")
     if metric.kind not in ("table", "posterior", "sampling"):
@@ -144,7 +156,7 @@ def undefined(choice: MetricChoice, data: Dataset) -> str:
     try:
         check_defined(choice, data)
     except UsageError as error:
-        return str(error).removeprefix(choice.name).removeprefix(":").strip()
+        return str(error).removeprefix(choice.shown).removeprefix(choice.name).removeprefix(":").strip()
     return ""
 
 

@@ -124,8 +124,8 @@ def encode(
     draws: int = 1,
     progress: Progress | None = None,
 ) -> None:
-    """Has the source encode all that `score` will ask it for, in the same parts."""
-    plans = [plan(choice, source, data, draws) for choice in choices]
+    """Has the source encode all that `score` will ask it for, in the same parts; nothing for a generator."""
+    plans = [plan(choice, source, data, draws) for choice in choices if not choice.pictures]
     for rows in _stages(plans, source, data, draws):
         if len(rows):
             source.encoded(rows, progress, _need(plans, ""))
@@ -133,7 +133,7 @@ def encode(
 
 def rows(source: Source, data: Dataset, choices: Sequence[MetricChoice], draws: int = 1) -> Ints:
     """The rows (n,) of the data set whose codes `score` asks the source for, ascending."""
-    plans = [plan(choice, source, data, draws) for choice in choices]
+    plans = [plan(choice, source, data, draws) for choice in choices if not choice.pictures]
     return distinct(len(data), *_stages(plans, source, data, draws))
 
 

@@ -27,6 +27,7 @@ from disbench.benchmark.scoring import (
     interface,
     plans,
     scoring,
+    sides,
     tables,
 )
 from disbench.benchmark.scoring.encoded import Progress, Source
@@ -451,7 +452,7 @@ def score(
             except UsageError as error:
                 raise UsageError(f"{one.path}: {error.marked}") from None
         scores = [
-            scoring.score(
+            sides.score(
                 one.source,
                 one.data,
                 choices,

@@ -29,6 +29,8 @@ from disbench.errors import UsageError
 from disbench.metrics import boosted_trees, voting
 from disbench.metrics.arrays import Ints
 from disbench.metrics.model_centrality import Generator
+from disbench.metrics.oracle.quality import Quality, quality
+from disbench.metrics.oracle.reading import of_bits
 from disbench.metrics.registry import Metric
 
 CODES = 10
@@ -72,7 +74,7 @@ class Size:
 def size_of(name: str, codes: int, rows: int) -> Size:
     """The size at which a metric is measured, of those asked for: not every kind has both."""
     metric = metrics.get(name)
-    if metric.kind in ("clustering", "reconstruction"):
+    if metric.kind in ("clustering", "reconstruction", "pictures"):
         return Size(0, 0)
     if _needs_grid(metric):
         return Size(codes, len(metrics.Grid(SIZES)))
@@ -161,6 +163,14 @@ def held_rows(grid: metrics.Grid, held: Ints, batch: int, rng: np.random.Generat
     return voting.hold(rows, grid, held[:, None], voting.value_of(rows[:, :1], grid, held[:, None])).ravel()
 
 
+def read_pictures() -> Quality:
+    """What an oracle of small images reads in noise."""
+    pixels = np.repeat(np.eye(16), 4, axis=1)
+    oracle = of_bits(np.packbits(pixels > 0, axis=1), metrics.Grid((4, 4)), (1, 8, 8))
+    noise = np.random.default_rng(0).random((PICTURES, 1, 8, 8))
+    return quality(oracle, noise, oracle.read(noise), np.random.default_rng(1))
+
+
 def inputs(name: str, size: Size) -> tuple[tuple[object, ...], Mapping[str, object]]:
     """Arguments for a metric: a noisy copy of each factor, and noise in all further codes.
 
@@ -179,6 +189,8 @@ def inputs(name: str, size: Size) -> tuple[tuple[object, ...], Mapping[str, obje
     if metric.kind == "reconstruction":
         images = rng.random((PICTURES, 1, 64, 64))
         return (images, images + rng.normal(0, 0.1, images.shape)), options
+    if metric.kind == "pictures":
+        return (read_pictures(),), options
     n, d = size.rows, size.codes
     rows = rng.permutation(n) if n == len(grid) else rng.integers(len(grid), size=n)
     if _needs_grid(metric):

@@ -411,6 +411,10 @@ class Stored:
         """The reason why no image can be decoded again."""
         return "codes alone decode no images"
 
+    def generator(self) -> str:
+        """The reason why no picture can be drawn."""
+        return "codes alone draw no pictures; the model is needed"
+
 
 class NoImages:
     """The storage of a data set of which only the factors are needed.

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from disbench.benchmark.datasets import Dataset
+from disbench.benchmark.scoring import generators
 from disbench.benchmark.scoring.classifier import load_classifier
 from disbench.benchmark.scoring.encoded import Encoded, Progress
 from disbench.benchmark.scoring.encoding import (
@@ -103,12 +104,22 @@ class Trained:
         if kind == "reconstruction":
             made = self.reconstructed(np.arange(min(2, len(self.data))))
             return made if isinstance(made, str) else ""
+        if kind == "pictures":
+            drawn = self.generator()
+            return drawn if isinstance(drawn, str) else ""
         if kind == "clustering":
             noise = self.method.noise(2, torch.Generator(self.device).manual_seed(0))
             self.method.eval()
             with torch.no_grad():
                 return "" if self.method.categories(noise) is not None else NO_CATEGORIES
         return ""
+
+    def generator(self) -> generators.Generator | str:
+        """The method as what draws pictures; the reason if it cannot."""
+        try:
+            return generators.of_method(self.method, self.device, type(self.method).__name__)
+        except UsageError as error:
+            return error.marked
 
     def reconstructed(self, rows: Ints) -> tuple[Floats, Floats] | str:
         """The images in these rows, and what the method makes of their codes."""

@@ -27,7 +27,7 @@ from disbench.benchmark.runs import codes, pictures, store
 from disbench.benchmark.runs.codes import KeptCodes
 from disbench.benchmark.runs.environment import environment
 from disbench.benchmark.runs.store import Cell, CellFile, Failure, Journal, Status
-from disbench.benchmark.scoring import scoring
+from disbench.benchmark.scoring import scoring, sides
 from disbench.benchmark.scoring.entries import answer, merged
 from disbench.benchmark.scoring.plans import BY_COST, chosen
 from disbench.benchmark.sweep import memory, mending, output, plan
@@ -416,7 +416,7 @@ class Group:
         before = store.scores(folder) or []
         known = [entry for entry in before if not (self.options.retry_failed and entry.traceback)]
         left = [choice for choice in choices if not answer(known, [choice])]
-        entries = scoring.score(source, data, left, goes_on, draws=BY_COST, stop=stop, beside=True)
+        entries = sides.score(source, data, left, goes_on, draws=BY_COST, stop=stop, beside=True)
         # with scores, the pictures were drawn before the protocol changed
         if not (folder / "scores.json").exists():
             pictures.write_all(source.trained().method, data, device, folder)

@@ -352,7 +352,7 @@ def advise(
     source, missing = Trained(method, data, torch.device("cpu")), dict[str, list[str]]()
     for choice in choices:
         try:
-            why = source.lacks(metrics.get(choice.name).kind)
+            why = source.lacks("pictures" if choice.pictures else metrics.get(choice.name).kind)
         except (Exception, SystemExit):
             # likewise
             continue

@@ -24,7 +24,7 @@ from disbench.benchmark.datasets.reference import DataRef
 from disbench.benchmark.protocols import MetricChoice
 from disbench.benchmark.runs import codes, store
 from disbench.benchmark.runs.store import Cell, Record
-from disbench.benchmark.scoring import scoring
+from disbench.benchmark.scoring import sides
 from disbench.benchmark.scoring.encoded import Progress
 from disbench.benchmark.scoring.entries import ScoreEntry, answer, merged
 from disbench.benchmark.scoring.plans import BY_COST, chosen
@@ -164,7 +164,7 @@ def _scored(task: Task, choices: Sequence[MetricChoice]) -> list[ScoreEntry]:
     data = _data(task.cell.dataset, task.data_dir)
     device = torch.device(task.device)
     source = codes.of_seed(task.folder, task.cell.dataset, data, device, task.data_dir)
-    return scoring.score(source, data, choices, draws=BY_COST, beside=True)
+    return sides.score(source, data, choices, draws=BY_COST, beside=True)
 
 
 @functools.lru_cache(maxsize=2)

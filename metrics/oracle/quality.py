@@ -123,8 +123,10 @@ def quality(
     coverage, pairs, balance = {}, {}, {}
     for k in varying:
         coverage[names[k]] = _over(_distinct(factors[:, [k]], sizes), _distinct(true[:, [k]], sizes))
-        q = _shares(oracle.factors(np.arange(len(oracle.given)))[:, k], sizes[k], len(oracle.given))
-        ours, theirs = (np.minimum(_shares(f[:, k], sizes[k], len(x)), q).sum() for f in (factors, true))
+        ours, theirs = (
+            np.minimum(_shares(f[:, k], sizes[k], len(x)), oracle.frequencies[k]).sum()
+            for f in (factors, true)
+        )
         balance[names[k]] = _over(ours, theirs)
     for a, b in itertools.combinations(varying, 2):
         pairs[f"{names[a]}, {names[b]}"] = _over(

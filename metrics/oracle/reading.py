@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from disbench.errors import UsageError, argument, unknown
 from disbench.metrics.arrays import Array, Bools, Floats, Ints
@@ -111,6 +112,12 @@ class Reading:
     def __len__(self) -> int:
         return len(self.rows)
 
+    def part(self, which: Ints) -> Reading:
+        """The reading of some of the pictures, by their numbers (m,)."""
+        nats = None if self.nats is None else self.nats[which]
+        columns = (self.distance[which], nats, self.white[which], self.ties[which], self.certain[which])
+        return Reading(self.rows[which], self.factors[which], *columns)
+
 
 class Oracle:
     """Reads pictures of a grid whose images are all known.
@@ -143,6 +150,15 @@ class Oracle:
     def representative(self) -> Ints:
         """(n,) For each row the lowest one with an equal image."""
         return equal_rows(self.stored)
+
+    @cached_property
+    def frequencies(self) -> tuple[Floats, ...]:
+        """For each factor, as it is read, how large a part of all images has each value."""
+        n, every = len(self.given), self.factors(np.arange(len(self.given)))
+        return tuple(
+            np.bincount(column, minlength=size) / n
+            for column, size in zip(every.T, self.grid.sizes, strict=True)
+        )
 
     @property
     def grid(self) -> Grid:
@@ -196,7 +212,9 @@ class Oracle:
         given = self._checked(pictures)
         parts = []
         for start in range(0, max(len(given), 1), CHUNK):
-            parts.append(self._read(given[start : start + CHUNK], by, threshold, least))
+            # the products are small: more threads wait for each other
+            with threadpool_limits(limits=1):
+                parts.append(self._read(given[start : start + CHUNK], by, threshold, least))
             if progress is not None:
                 progress(min(start + CHUNK, len(given)), len(given))
         joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

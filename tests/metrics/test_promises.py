@@ -5,6 +5,7 @@ from typing import get_args
 import numpy as np
 import pytest
 
+from disbench.benchmark.scoring.speed import read_pictures
 from disbench.errors import UsageError
 from disbench.metrics import ContingencyTable, Grid, get, names, voting
 from disbench.metrics.model_centrality import Generator
@@ -28,7 +29,8 @@ FEW = {
 }
 ALL = names()
 KINDS = {name: get(name).kind for name in ALL}
-WITH_CODES = [name for name in ALL if KINDS[name] not in ("clustering", "models", "reconstruction")]
+WITHOUT_CODES = ("clustering", "models", "reconstruction", "pictures")
+WITH_CODES = [name for name in ALL if KINDS[name] not in WITHOUT_CODES]
 
 
 def few(name, preset=None):
@@ -69,6 +71,8 @@ def score(name, codes=CODES, factors=FACTORS, grid=SIZES, seed=0, logvar=None, *
         case "reconstruction":
             images = np.abs(NOISE[:60].reshape(60, 1, 2, 2))
             return m(images, images / 2, **settings)
+        case "pictures":
+            return m(read_pictures(), **settings)
         case "clustering":
             counts = np.array([[5, 1], [2, 4]])
             return m(ContingencyTable(counts, np.array([0.3, 0.7]), np.array([0.5, 0.5])), **settings)

@@ -2,6 +2,8 @@ import pytest
 
 from disbench.benchmark.scoring import apart, encoders
 
+from .drawing import small_sprites
+
 
 @pytest.fixture(autouse=True)
 def at_hand(request, monkeypatch):
@@ -13,3 +15,9 @@ def at_hand(request, monkeypatch):
         monkeypatch.setattr(
             apart, "network", lambda path, kind, decodes=False: encoders.FORMATS[kind][1](path)
         )
+
+
+@pytest.fixture(scope="module")
+def sprites():
+    """3 shapes, 2 scales and 8 x 8 places."""
+    return small_sprites()

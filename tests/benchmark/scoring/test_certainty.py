@@ -11,6 +11,8 @@ from disbench.benchmark.scoring.encoded import Encoded
 from disbench.benchmark.scoring.entries import Draws
 from disbench.benchmark.scoring.plans import BY_COST
 from disbench.metrics import ContingencyTable, Grid
+from disbench.metrics.oracle.quality import quality
+from disbench.metrics.oracle.reading import of_bits
 
 GRID = Grid((3, 4, 5), ("a", "b", "c"))
 SMALL = {"votes": 100, "eval_votes": 50, "batch": 8}
@@ -238,6 +240,11 @@ def test_what_is_called_perfect_is_what_perfect_codes_score(name):
         found = metric(ContingencyTable(10 * np.eye(4), np.full(4, 0.25), np.full(4, 0.25)))
     elif metric.kind == "sampling":
         found = metric(grid.factors(np.arange(len(grid))).astype(float), grid, **extra)
+    elif metric.kind == "pictures":
+        pixels = np.eye(8)
+        oracle = of_bits(np.packbits(pixels > 0, axis=1), Grid((2, 4)), (1, 2, 4))
+        pictures = np.tile(pixels.reshape(8, 2, 4), (40, 1, 1))
+        found = metric(quality(oracle, pictures, oracle.read(pictures), np.random.default_rng(0)))
     elif metric.kind == "posterior":
         found = metric(factors.astype(float), np.full(factors.shape, -12.0), factors, **extra)
     else:

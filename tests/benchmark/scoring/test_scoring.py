@@ -10,7 +10,7 @@ import torch
 from disbench import metrics
 from disbench.benchmark.datasets.dataset import ArrayStorage, Dataset
 from disbench.benchmark.protocols import choose_metrics
-from disbench.benchmark.scoring import draws, encoding, scoring, tables
+from disbench.benchmark.scoring import draws, encoding, scoring, tables, trained
 from disbench.benchmark.scoring.trained import Trained
 from disbench.benchmark.training.seeds import StoppedError
 from disbench.errors import UsageError
@@ -149,7 +149,7 @@ def test_distinct_rows_by_hand():
 
 def test_an_encoder_that_gives_some_images_fewer_codes_is_refused(monkeypatch):
     """Written into one array, one code would be taken for each of three."""
-    monkeypatch.setattr(trained, "CHUNK", 8)
+    monkeypatch.setattr(encoding, "CHUNK", 8)
     widths = iter([3, 1])
     with pytest.raises(UsageError, match=r"of shape \(3,\) .* and of shape \(1,\) from row 8 on"):
         encoding.encode(lambda images: images.flatten(1)[:, : next(widths)], gridded().images, np.arange(16))
