@@ -67,7 +67,8 @@ def test_the_commands_are_understood_and_what_they_name_exists(page, line, words
     given = parsed(words)
     for option, known in (("methods", models.names()), ("metrics", metrics.names())):
         for name in str(given.get(option) or "").split(","):
-            assert not name or name.partition(":")[0] in {*known, *FOREIGN}, name
+            bare = name.removesuffix(protocols.OF_GENERATOR).partition(":")[0]
+            assert not name or bare in {*known, *FOREIGN}, name
     for name in given.get("dataset") or () if isinstance(given.get("dataset"), list) else ():
         assert name.partition(":")[0] in {*datasets.names(), "bars"} or ".npz" in name
     assert given.get("protocol", "mini") in protocols.names()

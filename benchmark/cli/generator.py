@@ -56,7 +56,8 @@ def _show_grid(console: Console, grid: OnGrid) -> None:
     rows = [
         {
             "quality": name,
-            "pictures": f"{quality.shares[name]:.4f}",
+            "pictures": f"{quality.shares[name]:.4f}"
+            + (f" ± {grid.spread[name]:.4f}" if name in grid.spread else ""),
             "real draws": f"{quality.real[name]:.4f}" if name in quality.real else "",
             "is": words,
         }

@@ -66,6 +66,8 @@ class OnGrid:
         n: number of pictures.
         how: how they were read, in words.
         quality: of the pictures.
+        spread: the standard deviation of each share of the quality, over draws of as many pictures; empty of
+            few pictures.
         entries: scores of the codes that were drawn and the factors that were read.
         dropped: pictures without any reading, which are left out of `entries`.
         codes: what each code is called.
@@ -79,6 +81,7 @@ class OnGrid:
     n: int
     how: str
     quality: Quality
+    spread: Mapping[str, float]
     entries: tuple[ScoreEntry, ...]
     dropped: int
     codes: tuple[str, ...]
@@ -96,6 +99,7 @@ class OnGrid:
             "read": self.how,
             "quality": {
                 **_numbers(quality.shares),
+                "spread": _numbers(self.spread),
                 "error": _numbers(quality.error),
                 "real": _numbers(quality.real),
                 "coverage_of": _numbers(quality.coverage),
@@ -334,6 +338,7 @@ def on_grid(
         n,
         of.note,
         seen.quality,
+        {name: _spread(seen, name) for name in seen.quality.shares} if seen.parts else {},
         tuple(entries),
         seen.made.dropped,
         code_names(generator),
@@ -342,6 +347,12 @@ def on_grid(
         cycle,
         *(dict(zip(names, each.tolist(), strict=True)) if len(each) else {} for each in (drawn, real)),
     )
+
+
+def _spread(seen: sides.Seen, share: str) -> float:
+    """The spread of one share of the quality; NaN where there is none."""
+    found = seen.spread(lambda quality: quality.shares[share])
+    return float("nan") if found is None or found.std is None else found.std
 
 
 def _of(choice: MetricChoice, n: int) -> MetricChoice:

@@ -34,6 +34,9 @@ from disbench.errors import UsageError
 from disbench.metrics.oracle import Reading
 from disbench.metrics.oracle.quality import Quality, quality
 
+# Quarters of the pictures by which a spread is told.
+PARTS = certainty.CHEAP.draws
+
 
 @dataclass(frozen=True)
 class Seen:
@@ -53,10 +56,22 @@ class Seen:
     quality: Quality
     data: str
 
-    def judged(self, part: int) -> Quality:
-        """The quality of a quarter of the pictures, by its number."""
-        which = certainty.part(np.arange(len(self.reading)), part)
-        return _quality(self.of, self.samples.pictures[which], self.reading.part(which), f"part-{part}")
+    @functools.cached_property
+    def parts(self) -> tuple[Quality, ...]:
+        """The quality of each of several quarters of the pictures; none of few pictures."""
+        if len(self.reading) < certainty.FEWEST:
+            return ()
+        quarters = [certainty.part(np.arange(len(self.reading)), part) for part in range(PARTS)]
+        return tuple(
+            _quality(self.of, self.samples.pictures[which], self.reading.part(which), f"part-{part}")
+            for part, which in enumerate(quarters)
+        )
+
+    def spread(self, number: Callable[[Quality], float]) -> Draws | None:
+        """A number of the quarters, with the standard deviation that it has of all pictures."""
+        if not self.parts:
+            return None
+        return Draws.of_parts([number(part) for part in self.parts], certainty.SHARE)
 
     @functools.cached_property
     def made(self) -> generators.Read:
@@ -145,10 +160,9 @@ def _of_quality(seen: Seen, choice: MetricChoice, draws: int) -> ScoreEntry:
         return metric(of, preset=choice.preset, **choice.settings)
 
     entry = ScoreEntry.measured(choice, scored(seen.quality), None, time.perf_counter() - started)
-    if draws != BY_COST or seen.quality.n < certainty.FEWEST:
+    if draws != BY_COST:
         return entry
-    parts = [float(scored(seen.judged(part)).score) for part in range(certainty.CHEAP.draws)]
-    return replace(entry, draws=Draws.of_parts(parts, certainty.SHARE))
+    return replace(entry, draws=seen.spread(lambda of: float(scored(of).score)))
 
 
 def score(

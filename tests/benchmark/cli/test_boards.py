@@ -20,6 +20,7 @@ from disbench.benchmark.datasets import loading, naming
 from disbench.benchmark.datasets.reference import DataRef
 from disbench.benchmark.runs import commands, provenance, store
 from disbench.benchmark.runs.rows import score_rows
+from disbench.benchmark.scoring.entries import ScoreEntry
 from disbench.benchmark.sweep import plan, progress, request
 from disbench.files import write_json
 from disbench.leaderboards import aggregate, tables
@@ -58,10 +59,7 @@ def make_run(
             write_json(folder / "status.json", {"state": "done", "seconds": 10.0})
             entries = [
                 {
-                    "metric": choice.name,
-                    "preset": choice.preset,
-                    "changed": choice.settings,
-                    "label": choice.preset,
+                    **ScoreEntry.pending(choice).plain(),
                     "score": score + 0.01 * seed,
                     "settings": {"votes": 800},
                     "higher_is_better": True,

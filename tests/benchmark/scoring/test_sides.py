@@ -7,7 +7,7 @@ from disbench.benchmark import protocols
 from disbench.benchmark.datasets.dataset import Dataset
 from disbench.benchmark.protocols import choose_metrics, digests
 from disbench.benchmark.runs import rows
-from disbench.benchmark.scoring import plans, scoring, sides, tables
+from disbench.benchmark.scoring import judged, plans, scoring, sides, tables
 from disbench.benchmark.scoring.encoded import Encoded
 from disbench.benchmark.scoring.entries import ScoreEntry, answer, merged, read_entries
 from disbench.benchmark.scoring.plans import BY_COST
@@ -69,6 +69,10 @@ def test_coverage_has_the_spread_of_quarters(sprites):
     model = Model(sprites, renderer(sprites, encodes=False))
     (entry,) = sides.score(model, sprites, asked("sample_quality:recall"), draws=BY_COST)
     assert entry.draws.share == 0.25
+    found = judged.on_grid(renderer(sprites, encodes=False), sprites, [], n=FEW)
+    assert found.spread["recall"] == entry.draws.std
+    assert found.plain()["quality"]["spread"]["fidelity"] == 0.0
+    assert judged.on_grid(renderer(sprites, encodes=False), sprites, [], n=150).spread == {}
     # as several fresh draws of as many pictures have it
     (fresh,) = sides.score(model, sprites, asked("sample_quality:recall"), draws=12)
     assert len(set(fresh.draws.scores)) > 1
