@@ -1,0 +1,68 @@
+"""Names for people, from `titles.toml`: "IB-GAN" for ibgan, "FactorVAE metric" for factor_vae.
+
+Figures and tables for a paper use them. A name without a line there, such as that of a plug-in, stays what
+it is, so that a new method or metric needs none.
+"""
+
+from __future__ import annotations
+
+import functools
+import tomllib
+from collections.abc import Mapping
+from importlib import resources
+from typing import Any
+
+import pandas as pd
+
+from disbench.leaderboards import labels
+
+
+@functools.cache
+def known() -> Mapping[str, Mapping[str, Any]]:
+    """All titles: methods, variants, metrics, presets, and quantities with their units."""
+    home = resources.files("disbench.leaderboards").joinpath("titles.toml")
+    return tomllib.loads(home.read_text("utf-8"))
+
+
+def training(method: str, variant: str) -> str:
+    """A method with its variant: "IB-GAN", "Uniform InfoGAN", "beta-VAE, beta4"."""
+    title = str(known()["methods"].get(method, method))
+    if not variant:
+        return title
+    return str(known()["variants"].get(labels.label(method, variant), f"{title}, {variant}"))
+
+
+def metric(name: str) -> str:
+    """A metric: "MIG"."""
+    return str(known()["metrics"].get(name, name))
+
+
+def preset(name: str) -> str:
+    """A preset; one with changed settings, such as "dlib, bins=10", keeps these."""
+    head, comma, rest = name.partition(",")
+    return f"{known()['presets'].get(head, head)}{comma}{rest}"
+
+
+def measure(name: str, of: str) -> str:
+    """A metric under a preset: "MIG · disentanglement_lib"."""
+    return labels.metric(metric(name), preset(of))
+
+
+def quantity(name: str) -> tuple[str, str]:
+    """A logged quantity and its unit, "" where that is not known."""
+    title, unit = known()["quantities"].get(name, (name, ""))
+    return str(title), str(unit)
+
+
+def rows(frame: pd.DataFrame) -> list[str]:
+    """The title of each row of a frame with `method`, `variant` and `name`, its name as `labels` gives it.
+
+    What tells the row from others of its label follows, as in the name: "beta-VAE (mini, beta=4)".
+    """
+    columns = (frame["method"], frame["variant"], frame["name"])
+    return [
+        training(method, variant) + str(name).removeprefix(labels.label(method, variant))
+        if str(name).startswith(labels.label(method, variant))
+        else str(name)
+        for method, variant, name in zip(*columns, strict=True)
+    ]
