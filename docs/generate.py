@@ -550,12 +550,13 @@ def presets(metric: Metric) -> str:
 
 def results_page() -> str:
     """Every saved leaderboard with its picture and its commands."""
-    from disbench.leaderboards import results
+    from disbench.leaderboards import explorer, results
 
     text = [
         "# Results\n\nEverything that we measured, favourable or not. Seeds, settings and provenance of each "
         "result are in `leaderboards/results/`; `disbench leaderboard RUN --keep NAME` saves a run there.\n"
     ]
+    text.append(explorer.page_part(_kept_rows()))
     drawn = pictures()
     for name in results.names():
         folder = results.FOLDER / name
@@ -569,6 +570,19 @@ def results_page() -> str:
         "`leaderboards/results/learning-checks.md`.\n"
     )
     return "\n".join(text)
+
+
+def _kept_rows() -> list[dict[str, object]]:
+    """The rows of all saved results, and the published numbers beside them."""
+    from disbench.leaderboards import aggregate, explorer, labels, results
+
+    rows = []
+    for name in results.names():
+        frame = results.scores(results.FOLDER / name)
+        frame = frame.assign(name=labels.names(frame))
+        board = aggregate.leaderboard(frame)
+        rows += explorer.board_rows(frame, board.assign(name=labels.names(board, of=frame)), name)
+    return rows + explorer.printed_rows(rows)
 
 
 def datasets_page() -> str:

@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-import jinja2
 import numpy as np
 import pandas as pd
 from markupsafe import Markup
@@ -26,9 +25,8 @@ from PIL import Image
 from disbench import units
 from disbench.errors import UsageError
 from disbench.files import not_linked, reading
-from disbench.leaderboards import aggregate, journals, labels, plots, shown, tables
+from disbench.leaderboards import aggregate, explorer, journals, labels, plots, shown, tables, template
 from disbench.leaderboards.provenance import Cost, Provenance
-from disbench.texts import clean_lines
 
 # Bytes of all traversals together; larger pictures are shown smaller.
 PICTURE_BYTES = 5_000_000
@@ -43,11 +41,6 @@ MOST_ROWS = 2_000
 STATES = ("done", "failed", "running", "stopped", "queued")
 # The columns that identify a seed.
 SEED = ["dataset", "protocol", "cell", "seed"]
-
-
-def _seen(value: object) -> object:
-    """Every text of the page, on its way into it; what is markup is ours."""
-    return clean_lines(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 @dataclass(frozen=True)
@@ -267,33 +260,33 @@ class Drawer:
 
 def render(findings: Findings) -> str:
     """The page as HTML."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("disbench.leaderboards"),
-        autoescape=True,
-        finalize=_seen,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     draw = Drawer()
     frame = findings.frame.assign(name=labels.names(findings.frame))
     board = aggregate.leaderboard(frame)
     board = board.assign(name=labels.names(board, of=frame))
+    meaningless = [name for name, (_, meaningful) in findings.protocols.items() if not meaningful]
+    # beside scores that mean nothing, no published number is shown
+    compared = frame[~frame["protocol"].isin(meaningless)]
+    browsed = explorer.board_rows(frame, board)
     page: dict[str, object] = {
         "title": f"disbench report: {', '.join(findings.runs)}",
         "runs": list(findings.runs),
         "protocols": findings.protocols,
-        "meaningless": [name for name, (_, meaningful) in findings.protocols.items() if not meaningful],
+        "meaningless": meaningless,
         "counts": _counts(frame),
         "datasets": list(dict.fromkeys(frame["dataset"])),
         "methods": list(dict.fromkeys(frame["name"])),
         "overview": _overview(board),
+        "rows": explorer.data(
+            browsed + explorer.printed_rows([row for row in browsed if row["protocol"] not in meaningless])
+        ),
+        "alone": False,
         "metrics": _metrics(frame, board, draw),
         "notes": [*findings.notes, *shown.notes(frame, board)],
         "pairs": _pairs(frame),
         "ranks": _ranks(frame),
-        "published": _published(frame),
-        "unpublished": [] if len(frame) == 0 else tables.names(),
+        "published": _published(compared),
+        "unpublished": tables.names() if len(compared) else [],
         "sweeps": [
             (field, draw(partial(plots.sweep, rows, field), f"Scores against the setting {field}."))
             for field, rows in findings.swept.items()
@@ -310,7 +303,7 @@ def render(findings: Findings) -> str:
         "left_rows": max(0, len(_per_seed(frame)) - MOST_ROWS),
         "facts": [_facts(provenance) for provenance in findings.provenance],
     }
-    return environment.get_template("report.html").render(page)
+    return template.environment().get_template("report.html").render(page)
 
 
 def number(value: float, digits: int = 3) -> HtmlCell:

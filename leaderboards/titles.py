@@ -38,9 +38,10 @@ def metric(name: str) -> str:
 
 
 def preset(name: str) -> str:
-    """A preset; one with changed settings, such as "dlib, bins=10", keeps these."""
+    """A preset; one with changed settings, such as "dlib, bins=10", keeps these, and so does one's side."""
     head, comma, rest = name.partition(",")
-    return f"{known()['presets'].get(head, head)}{comma}{rest}"
+    head, at, side = head.partition("@")
+    return f"{known()['presets'].get(head, head)}{f', {side}' if at else ''}{comma}{rest}"
 
 
 def measure(name: str, of: str) -> str:

@@ -1,5 +1,6 @@
 """The report in a real browser: Chromium, driven by playwright. Where either is missing, skipped by name."""
 
+import csv
 import shutil
 
 import numpy as np
@@ -223,3 +224,104 @@ def test_tables_and_boxes_can_be_used_without_a_mouse_or_eyes(made_once, visit):
     assert wrong == []
     ids = page.evaluate("[...document.querySelectorAll('[id]')].map(e => e.id)")
     assert len(ids) == len(set(ids))
+
+
+# --- Browsing scores ---
+
+
+def shown(page, what="tbody tr > th button"):
+    """The texts of the browsed table that are there now."""
+    return page.locator(f".explorer table {what}").all_inner_texts()
+
+
+@pytest.fixture(scope="module")
+def browsed(tmp_path_factory):
+    """Two data sets, two methods, two metrics; published numbers exist for the first data set."""
+    rng, rows = np.random.default_rng(0), []
+    for dataset, n in (("dsprites-32", 5), ("cars3d-64", 3)):
+        for i, method in enumerate(["ibgan", "betavae"]):
+            for metric, preset in (("factor_vae", "ibgan"), ("mig", "dlib")):
+                for seed in range(n):
+                    rows.append(
+                        {
+                            "dataset": dataset,
+                            "protocol": "p",
+                            "method": method,
+                            "variant": "",
+                            "settings": "mini",
+                            "cell": method + dataset,
+                            "metric": metric,
+                            "preset": preset,
+                            "seed": seed,
+                            "score": 0.2 + 0.3 * ((metric == "mig") == bool(i)) + 0.01 * rng.uniform(),
+                            "state": "done",
+                            "higher_is_better": True,
+                            "seconds": 1.0,
+                            "config": "mini",
+                            "changed": "{}",
+                            "chance": 0.2,
+                        }
+                    )
+    findings = Findings(["r"], aggregate.scores(rows), {"p": ("s", True)})
+    path = tmp_path_factory.mktemp("browsed") / "report.html"
+    path.write_text(report.render(findings), "utf-8")
+    return path
+
+
+def test_scores_are_filtered_sorted_and_found_again_by_their_address(browsed, visit):
+    page = visit(browsed)
+    # the data set with more seeds comes first; the published peak and row of IB-GAN have the same preset
+    assert shown(page)[0] == "IB-GAN, peak"
+    assert page.locator(".explorer tr.paper").count() == len(shown(page)) - 2 > 0
+    page.get_by_label("published numbers").uncheck()
+    assert shown(page) == ["IB-GAN", "beta-VAE"]
+    page.locator(".explorer thead").get_by_role("button", name="MIG").click()
+    assert shown(page) == ["beta-VAE", "IB-GAN"]
+    assert page.locator(".explorer th[aria-sort=descending]").count() == 1
+    page.locator(".explorer").get_by_label("Data set").select_option("cars3d-64")
+    assert shown(page, "tbody td")[0] == "3"
+    page.get_by_text("Methods (2 of 2)").click()
+    page.get_by_role("checkbox", name="betavae").uncheck()
+    assert shown(page) == ["IB-GAN"]
+    # whoever gets the address sees the same
+    again = visit(browsed)
+    again.goto(page.url)
+    again.reload()
+    assert shown(again) == ["IB-GAN"]
+    assert again.get_by_label("Data set").input_value() == "cars3d-64"
+    page.get_by_role("button", name="reset").click()
+    assert "#" not in page.url
+    assert len(shown(page)) > 2
+
+
+def test_seeds_open_by_keyboard_and_show_every_score(browsed, visit):
+    page = visit(browsed, 390, color_scheme="dark")
+    button = page.locator(".explorer tbody tr:not(.paper) > th button").first
+    button.focus()
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.getAttribute('aria-expanded')") == "true"
+    assert page.locator(".explorer .dots circle").count() == 2 * 5
+    assert page.locator(".explorer .dots .chance").count() == 2
+    assert "5 seeds" in page.locator(".explorer .dots").first.inner_text()
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    page.keyboard.press("Enter")
+    assert page.locator(".explorer .dots").count() == 0
+
+
+def test_rows_are_saved_as_csv(browsed, visit):
+    page = visit(browsed)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="CSV of these rows").click()
+    lines = download.value.path().read_text("utf-8").splitlines()
+    assert lines[0].startswith("source,dataset,protocol,method,title")
+    assert sum(",IB-GAN," in line and ",p,ibgan," in line for line in lines) == 2
+    # a published row's remark has commas and is still one field
+    assert len(list(csv.reader(lines))[-1]) == len(lines[0].split(","))
+
+
+def test_an_address_of_nothing_that_is_here_changes_nothing(browsed, visit):
+    page = visit(browsed)
+    usual = shown(page)
+    page.goto(browsed.as_uri() + "#board?data=<img src=x>&metrics=none|of|these&sort=x&order=up&open=y")
+    page.reload()
+    assert shown(page) == usual
