@@ -41,6 +41,34 @@ TAKES = {
     "reconstruction": "images, and what a decoder makes of their codes",
     "pictures": "what an oracle reads in the pictures of a generator",
 }
+# The metrics by the question that each answers first, in the order in which people ask.
+QUESTIONS = {
+    "Is each factor in one code?": ["mig", "mig_chen", "sap", "jemmig", "dcimig", "mcc", "aam"],
+    "Does each code hold one factor?": ["dci", "mig_sup", "modularity", "irs", "infomec", "dci_es"],
+    "What happens when a factor is held or changed?": ["factor_vae", "beta_vae", "z_max_var"],
+    "Are the factors in the codes at all?": ["explicitness", "linear_r2", "downstream"],
+    "Do categories find the classes?": [
+        "nmi",
+        "ent",
+        "prior_rmse",
+        "hungarian_accuracy",
+        "purity",
+        "ami",
+        "ari",
+        "homogeneity",
+        "completeness",
+    ],
+    "What can be said without labels?": [
+        "udr",
+        "model_centrality",
+        "reconstruction",
+        "active_units",
+        "gaussian_total_correlation",
+        "wasserstein_correlation",
+        "pairwise_mi",
+    ],
+    "How good are the pictures?": ["sample_quality"],
+}
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
@@ -103,10 +131,12 @@ def _expanded(entry: object) -> object:
     return {title: parts}
 
 
-def _nav(kind: str) -> list[dict[str, str]]:
+def _nav(kind: str) -> list[dict[str, object]]:
     if kind == "methods":
         return [{title(_method_module(name)): f"methods/{name}.md"} for name in method_names()]
-    return [{name: f"metrics/{name}.md"} for name in metric_names()]
+    return [
+        {question: [{name: f"metrics/{name}.md"} for name in names]} for question, names in QUESTIONS.items()
+    ]
 
 
 def method_names() -> list[str]:
@@ -419,19 +449,23 @@ def costs() -> Mapping[str, Any]:
 def metrics_index() -> str:
     from disbench import metrics
 
-    rows = []
-    for name in metric_names():
-        metric = metrics.get(name)
-        best = "high" if metric.higher_is_better else "low"
-        rows.append([f"[`{name}`]({name}.md)", metric.kind, best, metric.chance or "–", metric.summary])
-    return (
+    text = [
         "# Metrics\n\nPure functions of arrays. Each score carries its settings, its preset's name, what "
         "was dropped and any warning. If you do not know which to use, read [which metric should I trust]"
-        "(../which-metric.md) first.\n\n"
-        + table(["metric", "kind", "good is", "chance", "what it is"], rows)
-        + "\n"
-        + table(["kind", "takes"], [[kind, takes] for kind, takes in TAKES.items()])
-    )
+        "(../which-metric.md) first. Most can be asked of an encoder and, with `@generator`, [of a generator]"
+        "(../generator.md).\n"
+    ]
+    for question, names in QUESTIONS.items():
+        rows = []
+        for name in names:
+            metric = metrics.get(name)
+            best = "high" if metric.higher_is_better else "low"
+            rows.append([f"[`{name}`]({name}.md)", best, metric.chance or "–", metric.kind, metric.summary])
+        text.append(f"## {question}\n")
+        text.append(table(["metric", "good is", "chance", "kind", "what it is"], rows))
+    text.append("## What each kind takes\n")
+    text.append(table(["kind", "takes"], [[kind, takes] for kind, takes in TAKES.items()]))
+    return "\n".join(text)
 
 
 def metric_page(name: str) -> str:

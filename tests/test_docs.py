@@ -42,6 +42,13 @@ def test_a_metrics_page_says_whether_it_takes_continuous_factors(name, words):
     assert words in GENERATED[f"metrics/{name}.md"]
 
 
+def test_every_metric_answers_one_question():
+    listed = [name for names in generate.QUESTIONS.values() for name in names]
+    assert sorted(listed) == sorted(generate.metric_names())
+    index = GENERATED["metrics/index.md"]
+    assert all(index.count(f"[`{name}`]({name}.md)") == 1 for name in listed)
+
+
 def test_no_cost_is_of_a_metric_that_is_gone():
     assert set(generate.costs()["cpu_seconds"]) <= set(metrics.names())
 
