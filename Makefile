@@ -23,7 +23,7 @@ $(VENV)/ready: $(VENV)/installed
 	touch $@
 
 demo: $(VENV)/installed  ## set up, train three methods with two seeds each, print the leaderboard (two and a half minutes)
-	$(BIN)/disbench run --methods ibgan,infogan,betavae --seeds 2 --protocol smoke --out demo-run
+	$(BIN)/disbench run --methods ibgan,infogan,betavae --seeds 2 --protocol demo --out demo-run
 
 test: $(VENV)/ready  ## set up and run the tests
 	$(BIN)/pytest -n 2 --dist worksteal -q
