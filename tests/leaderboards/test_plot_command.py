@@ -1,4 +1,5 @@
 import xml.etree.ElementTree as ElementTree
+from pathlib import Path
 
 import joblib
 import numpy as np
@@ -32,18 +33,20 @@ def plot(disbench):
         ("traversals", ["traversals-betavae-mini-beta-2-0", "traversals-betavae-mini", "traversals-ibgan"]),
     ],
 )
-def test_each_kind_of_a_run_is_drawn_twice(kind, names, made_run, plot, tmp_path):
+def test_each_kind_of_a_run_is_drawn_as_three_files(kind, names, made_run, plot, tmp_path):
     code, lines, error = plot(made_run, "--kind", kind, "--out", tmp_path / "p")
     assert (code, error) == (0, "")
-    assert len(lines) == 2 * (len(names) if names else 3)
+    assert len(lines) == 3 * (len(names) if names else 3)
     if names:
-        expected = {f"{name}.{ending}" for name in names for ending in ("png", "svg")}
+        expected = {f"{name}.{ending}" for name in names for ending in ("png", "svg", "pdf")}
         assert {path.name for path in (tmp_path / "p").iterdir()} == expected
     for line in lines:
         if line.endswith(".png"):
             Image.open(line).verify()
-        else:
+        elif line.endswith(".svg"):
             ElementTree.parse(line)
+        else:
+            assert Path(line).read_bytes().startswith(b"%PDF-")
 
 
 def test_mutual_information_that_the_scores_hold_is_drawn_without_the_model(maker, plot, tmp_path):
@@ -79,7 +82,7 @@ def test_codes_that_a_run_kept_need_no_model(maker, plot, tmp_path):
     assert found.values[1, 1] == pytest.approx(np.log(6), abs=0.01)
     assert np.delete(found.values.ravel(), 6).max() < 0.5
     code, lines, error = plot(folder, "--kind", "mi", "--out", tmp_path)
-    assert (code, error, len(lines)) == (0, "", 2)
+    assert (code, error, len(lines)) == (0, "", 3)
     kept.write(folder / "codes.npz", DataRef("dsprites", 32, "0" * 64), rows, codes)
     code, _, error = plot(folder, "--kind", "mi")
     assert code == 2
@@ -95,6 +98,8 @@ def test_codes_that_a_run_kept_need_no_model(maker, plot, tmp_path):
         (["--kind", "strip", "--metric", "nonsense"], "nonsense"),
         (["--kind", "correlation", "--metric", "factor_vae"], "needs two metrics and three models"),
         (["--quantity", "nonsense"], "nonsense"),
+        (["--width", "colum"], "did you mean 'column'"),
+        (["--kind", "mi", "--zoom"], "no axis of scores"),
     ],
 )
 def test_what_cannot_be_drawn_is_one_sentence(arguments, sentence, made_run, plot):
