@@ -235,15 +235,14 @@ def _groups(frame: pd.DataFrame) -> dict[Panel, pd.DataFrame]:
     return {Panel(*map(str, key)): group for key, group in frame.groupby(PANELS, sort=False)}
 
 
-def _titles(panels: Iterable[Panel]) -> list[str]:
-    """Metric and preset; data set and protocol before them if these are several."""
+def _titles(panels: Iterable[Panel], width: Width) -> list[str]:
+    """Metric and preset; data set and protocol before them if these are several. No wider than a panel."""
     known = list(panels)
     several = len({(panel.dataset, panel.protocol) for panel in known}) > 1
-    return [
-        (f"{panel.dataset}, {panel.protocol}: " if several else "")
-        + titles.measure(panel.metric, panel.preset)
-        for panel in known
-    ]
+    wrap = {"column": 28, "page": 36}.get(width, 60)
+    places = [f"{panel.dataset}, {panel.protocol}: " if several else "" for panel in known]
+    measures = [titles.measure(panel.metric, panel.preset) for panel in known]
+    return [_wrapped(place + name, wrap, 4) for place, name in zip(places, measures, strict=True)]
 
 
 def _grid(figure: Figure, n: int, columns: int) -> list[Axes]:
@@ -329,7 +328,9 @@ def strip(frame: pd.DataFrame, board: pd.DataFrame, *, width: Width = "screen", 
     figure = _figure(
         width, 6.4 if columns == 1 else 5.6 * columns, height * math.ceil(len(panels) / columns) + 0.3
     )
-    for axis, panel, title in zip(_grid(figure, len(panels), columns), panels, _titles(panels), strict=True):
+    for axis, panel, title in zip(
+        _grid(figure, len(panels), columns), panels, _titles(panels, width), strict=True
+    ):
         _strip(axis, dots[panel], boards[panel], once, zoom)
         axis.set_title(title, loc="left")
     _legend(
@@ -453,7 +454,7 @@ def sweep(
     logarithmic = numeric and is_logarithmic(order)
     size = float(mpl.rcParams["lines.markersize"])
     axes = _grid(figure, len(panels), columns)
-    for axis, group, title in zip(axes, panels.values(), _titles(panels), strict=True):
+    for axis, group, title in zip(axes, panels.values(), _titles(panels, width), strict=True):
         higher = bool(group["higher_is_better"].iloc[0])
         for i, name in enumerate(names):
             mine = group[group["title"] == name]
@@ -567,7 +568,7 @@ def frontier(
     told = f"{_titled(frame, title)}: {about}, {len(n)} settings of {seeds} seeds"
     figure.suptitle(_wrapped(told, 56 if width == "column" else 110))
     for axis, group, name in zip(
-        _grid(figure, len(panels), columns), panels.values(), _titles(panels), strict=True
+        _grid(figure, len(panels), columns), panels.values(), _titles(panels, width), strict=True
     ):
         higher = bool(group["higher_is_better"].iloc[0])
         means = group.groupby("point", sort=False)[["quantity", "score"]].mean()
