@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 OF_RUNS = ("curves", "strip", "sweep", "frontier", "correlation", "traversals")
 OF_MODELS = ("mi", "dci")
+OF_SEEDS = ("categories",)
+KINDS = (*OF_RUNS, *OF_MODELS, *OF_SEEDS)
 WIDTHS = ("screen", "column", "page")
 # Kinds with an axis of scores.
 ZOOMED = ("strip", "sweep", "frontier")
@@ -29,10 +31,11 @@ def plot(
     targets: Annotated[
         list[Path],
         typer.Argument(
-            help="Run folders written by `disbench run --out`; for mi and dci, a seed's folder or an .npz."
+            help="Run folders written by `disbench run --out`; for mi and dci, a seed's folder or an .npz; "
+            "for categories, folders of seeds."
         ),
     ],
-    kind: Annotated[str, typer.Option(help=f"{', '.join((*OF_RUNS, *OF_MODELS))}.")] = "curves",
+    kind: Annotated[str, typer.Option(help=f"{', '.join(KINDS)}.")] = "curves",
     quantity: Annotated[
         str,
         typer.Option(
@@ -70,8 +73,8 @@ def plot(
     Training curves, scores per seed, scores against a setting or the reconstruction, rank correlations,
     traversals, codes.
     """
-    if kind not in (*OF_RUNS, *OF_MODELS):
-        raise unknown("kind of plot", kind, (*OF_RUNS, *OF_MODELS))
+    if kind not in KINDS:
+        raise unknown("kind of plot", kind, KINDS)
     if width not in WIDTHS:
         raise unknown("width", width, WIDTHS)
     if zoom and kind not in ZOOMED:
@@ -82,6 +85,8 @@ def plot(
     notes: list[str] = []
     if kind in OF_MODELS:
         figures = draw.of_models(targets, kind, metric, device, data_dir, wide)
+    elif kind in OF_SEEDS:
+        figures = draw.categories(targets, wide)
     elif kind == "curves":
         figures, notes = draw.curves(targets, quantity, wide)
     else:

@@ -10,11 +10,11 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from disbench.benchmark.runs import findings, matrices, settings
+from disbench.benchmark.runs import findings, matrices, pictures, settings
 from disbench.benchmark.runs.rows import MOST_TOLD, gather, no_seeds
-from disbench.benchmark.runs.store import told
+from disbench.benchmark.runs.store import Record, told
 from disbench.errors import UsageError, argument, unknown
-from disbench.leaderboards import aggregate, journals, labels, plots, titles
+from disbench.leaderboards import aggregate, journals, labels, plots, sheets, titles
 from disbench.leaderboards.plots import Width
 
 RECONSTRUCTION = "loss.reconstruction"
@@ -101,18 +101,34 @@ def _sweeps(
     logged = _logged(runs, quantity)
     if logged.empty:
         return figures
-    # one panel for each method, as terms of losses may have units of their own
     shown = quantity or RECONSTRUCTION
-    logged = logged.assign(
-        metric=titles.quantity(shown)[0],
+    # a bound of the quantity is drawn into its panel
+    journal = _single(runs)
+    bounds = [bound for bound, home in plots.BOUNDS.items() if home == shown]
+    lines = [
+        _along(journals.last_values(journal, name), name, configs, field)
+        for name in (shown, *bounds)
+        if name in set(journal["quantity"])
+    ]
+    drawn = pd.concat(lines, ignore_index=True)
+    if len(lines) > 1:
+        drawn["name"] = drawn["name"] + ": " + drawn["metric"]
+    # one panel for each method, as terms of losses may have units of their own
+    drawn["metric"] = titles.quantity(shown)[0]
+    if drawn["value"].map(str).nunique() > 1:
+        figures[f"sweep-{field}-{shown}"] = plots.sweep(drawn, field, shown, width=width)
+    return figures
+
+
+def _along(logged: pd.DataFrame, quantity: str, configs: settings.Configs, field: str) -> pd.DataFrame:
+    """The last values of a quantity as rows for `plots.sweep`."""
+    rows = logged.assign(
+        metric=titles.quantity(quantity)[0],
         preset=[f"logged, {titles.training(method, '')}" for method in logged["method"]],
         score=logged["value"],
         higher_is_better=False,
     )
-    lines, _ = settings.swept(logged, configs, field)
-    if lines["value"].map(str).nunique() > 1:
-        figures[f"sweep-{field}-{shown}"] = plots.sweep(lines, field, shown, width=width)
-    return figures
+    return settings.swept(rows, configs, field)[0]
 
 
 def _frontiers(
@@ -145,14 +161,19 @@ def _logged(runs: Sequence[Path], quantity: str) -> pd.DataFrame:
     Raises:
         UsageError: another quantity, which is not logged, or has a value for each latent.
     """
-    frame, _ = findings.journals(runs)
-    single = [] if frame.empty else [values.shape[1] == 1 for values in frame["values"]]
-    known = set(frame[single]["quantity"]) if single else set()
+    frame = _single(runs)
+    known = set() if frame.empty else set(frame["quantity"])
     if quantity and quantity not in known:
         raise unknown("quantity", quantity, known)
     if (quantity or RECONSTRUCTION) not in known:
         return pd.DataFrame()
     return journals.last_values(frame, quantity or RECONSTRUCTION)
+
+
+def _single(runs: Sequence[Path]) -> pd.DataFrame:
+    """The logged quantities that have one value per step."""
+    frame, _ = findings.journals(runs)
+    return frame if frame.empty else frame[[values.shape[1] == 1 for values in frame["values"]]]
 
 
 def _traversals(frame: pd.DataFrame, metric: str, width: Width) -> Drawn:
@@ -167,7 +188,7 @@ def _traversals(frame: pd.DataFrame, metric: str, width: Width) -> Drawn:
     for label, shown in by_training.items():
         pictures = []
         for one in shown:
-            picture, sentence = told(partial(findings.pixels, one.path), None)
+            picture, sentence = told(partial(sheets.read, one.path), None)
             if picture is not None:
                 pictures.append((f"{one.place}: seed {one.seed}, {one.score:.3f}", picture))
             unreadable += [sentence] if sentence else []
@@ -180,6 +201,37 @@ def _traversals(frame: pd.DataFrame, metric: str, width: Width) -> Drawn:
     if not figures:
         raise UsageError(f"no traversal can be read: {' '.join(unreadable[:MOST_TOLD])}")
     return figures, unreadable
+
+
+def categories(targets: Sequence[Path], width: Width = "screen") -> dict[str, Figure]:
+    """The samples of each category of several models, side by side.
+
+    Args:
+        targets: folders of seeds, or their checkpoints.
+        width: of the picture.
+
+    Raises:
+        UsageError: a target is no seed's folder, has no such samples, or they cannot be read.
+    """
+    shown = []
+    for target in targets:
+        folder = target if target.is_dir() else target.parent
+        record = Record.read(folder)
+        if record is None:
+            raise UsageError(
+                f"{target} is neither a seed's folder nor its checkpoint; give some, such as "
+                "runs/first/elastic_infogan-*/seed-0."
+            )
+        cell = record.cell
+        path = folder / pictures.CATEGORIES
+        if not path.is_file():
+            raise UsageError(
+                f"{folder} has no {pictures.CATEGORIES}: {titles.training(cell.method, cell.variant)} has no "
+                "categorical code, or the run drew no pictures."
+            )
+        shown.append((f"{titles.training(cell.method, cell.variant)}, seed {cell.seed}", sheets.read(path)))
+    title = "Samples: a category per row, the same noise in each column"
+    return {"categories": plots.side_by_side(shown, title, width=width)}
 
 
 def of_models(

@@ -9,7 +9,8 @@ from PIL import Image
 from disbench.benchmark import datasets
 from disbench.benchmark.datasets.reference import DataRef
 from disbench.benchmark.runs import codes as kept
-from disbench.benchmark.runs import matrices
+from disbench.benchmark.runs import figures, matrices, store
+from disbench.leaderboards import sheets
 
 
 @pytest.fixture
@@ -130,3 +131,47 @@ def test_several_settings_that_vary_must_be_chosen_from(maker, plot):
     code, _, error = plot(maker.path, "--kind", "sweep")
     assert code == 2
     assert "beta, steps" in error
+
+
+def test_samples_of_each_category_of_several_models_are_side_by_side(maker, plot, tmp_path):
+    rng = np.random.default_rng(0)
+    folders = [
+        maker.done("elastic_infogan", 0, {"nmi": 0.5}, variant=v) for v in ("uniform", "gumbel", "elastic")
+    ]
+    for folder in folders:
+        rows = rng.integers(0, 256, (10, 4, 28, 28, 3), dtype=np.uint8)
+        sheet = sheets.Sheet(rows, [f"c = {i}" for i in range(10)])
+        (folder / "categories.png").write_bytes(sheets.png(sheet))
+    out = tmp_path / "p"
+    code, lines, error = plot(*folders, "--kind", "categories", "--width", "page", "--out", out)
+    assert (code, error) == (0, "")
+    assert [Path(line).name for line in lines] == [f"categories.{kind}" for kind in ("png", "svg", "pdf")]
+    # 6.9 inches at 300 pixels each
+    assert Image.open(out / "categories.png").width == 2070
+
+
+def test_a_model_without_categories_and_a_folder_that_is_none_are_sentences(maker, plot, tmp_path):
+    folder = maker.done("ibgan", 0, {"mig": 0.3})
+    code, _, error = plot(folder, "--kind", "categories")
+    assert code == 2
+    assert "IB-GAN has no categorical code" in error
+    code, _, error = plot(tmp_path, "--kind", "categories")
+    assert code == 2
+    assert "neither a seed's folder nor its checkpoint" in error
+
+
+def test_both_bounds_of_the_information_are_drawn_against_a_setting(maker):
+    """At beta 0.1 the bounds end at 1 and 3, at beta 0.2 at 1 and 2."""
+    for beta, upper in ((0.1, 3.0), (0.2, 2.0)):
+        folder = maker.done("ibgan", 0, {"mig": 0.3}, beta=beta)
+        (folder / "metrics.jsonl").unlink()
+        journal = store.Journal(folder / "metrics.jsonl", 0)
+        for step in (50, 100):
+            monitor = {"I_lower": step / 100, "I_upper": upper * step / 100}
+            journal.append({"step": step, "terms": {"loss.kl": 1.0}, "monitor": monitor})
+    drawn, _ = figures.of_scores([maker.path], "sweep", "beta", "", "I_lower")
+    (axis,) = drawn["sweep-beta-I_lower"].axes
+    lines = [line.get_xydata().tolist() for line in axis.lines if line.get_linestyle() != "None"]
+    assert lines == [[[0.1, 1.0], [0.2, 1.0]], [[0.1, 3.0], [0.2, 2.0]]]
+    entries = [text.get_text() for text in drawn["sweep-beta-I_lower"].legends[0].get_texts()]
+    assert entries[:2] == ["IB-GAN: lower bound Iᴸ", "IB-GAN: upper bound Iᵁ"]
