@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import inspect
@@ -21,7 +22,7 @@ from disbench.benchmark.runs.rows import gather, score_rows
 from disbench.benchmark.scoring import decoders, judged, plans, sources
 from disbench.benchmark.scoring.encoding import one_thread
 from disbench.benchmark.scoring.entries import ScoreEntry
-from disbench.benchmark.sweep import dask, plan, progress, stop, workers
+from disbench.benchmark.sweep import dask, plan, progress, stop, tensorboard, workers
 from disbench.benchmark.sweep.forecast import Forecast
 from disbench.benchmark.sweep.forecast import forecast as forecast_of
 from disbench.benchmark.sweep.request import Names, PathLike, Request, several
@@ -249,6 +250,8 @@ def run(request: Request) -> Run:
     """
     from rich.console import Console
 
+    if request.tensorboard:
+        tensorboard.check()
     prepared = request.prepare()
     out, cells, jobs, fuse = request.folder, prepared.cells, prepared.jobs, prepared.fuse
     console = request.console or Console(quiet=True)
@@ -263,7 +266,8 @@ def run(request: Request) -> Run:
     at_a_time = f"{min(jobs, len(cells))} at a time" if jobs else "as many at a time as they take"
     say(console, f"{prepared.title}, {at_a_time}, in {out}", *prepared.advice)
     outcomes: Counter[str] = Counter()
-    with stop.stoppable(out, request.max_seconds) as (stop_file, stopped):
+    curves = tensorboard.mirrored(out, cells, console) if request.tensorboard else contextlib.nullcontext()
+    with curves, stop.stoppable(out, request.max_seconds) as (stop_file, stopped):
         options = dataclasses.replace(prepared.options, stop_file=stop_file)
         with progress.watched(out, cells, console, jobs * fuse) as tally:
             work = (out, cells, prepared.protocol, options)

@@ -162,6 +162,13 @@ def run(
     scheduler: Annotated[
         str, typer.Option(help="Address of a Dask scheduler (tcp://HOST:PORT) whose workers train the seeds.")
     ] = "",
+    tensorboard: Annotated[
+        bool,
+        typer.Option(
+            "--tensorboard",
+            help="Write the curves as event files for TensorBoard as well (disbench[tensorboard]).",
+        ),
+    ] = False,
 ) -> None:
     """Train and score methods over seeds; repeat the command to resume.
 
@@ -201,6 +208,7 @@ def run(
         max_seconds=max_seconds,
         max_step_seconds=max_step_seconds,
         scheduler=scheduler,
+        tensorboard=tensorboard,
         console=console,
     )
     if dry_run:
