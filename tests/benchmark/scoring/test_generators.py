@@ -376,7 +376,7 @@ def test_the_program_refuses(disbench, decoder_files, arguments, sentence):
 
 def test_what_was_judged_shows_itself_in_a_notebook(home, decoder_files):
     grid = home / "grid.npz"
-    one = api.judge(decoder_files[0] / "free.pt2", dataset=str(grid), pictures=60, metrics="mig")
+    one = api.judge(decoder_files[0] / "free.pt2", dataset=str(grid), pictures=100, metrics="mig")
     text = one._repr_html_()
     assert "<th>metric of the generator</th>" in text
     assert "<td>fidelity</td>" in text
