@@ -117,9 +117,7 @@ LISTS = {
 
 @app.command("list")
 def list_(
-    what: Annotated[
-        str, typer.Argument(metavar="|".join(LISTS), help="What to list (default: what can be listed).")
-    ] = "",
+    what: Annotated[str, typer.Argument(help=f"{', '.join(LISTS)}; without it, what each of these is.")] = "",
 ) -> None:
     """List the available names, one per line."""
     if what and what not in LISTS:
