@@ -53,8 +53,11 @@ VARIABLES = {
 }
 LineStyle = str | tuple[int, tuple[float, float]]
 DASHED: LineStyle = (0, (4, 1.5))
+DOTTED: LineStyle = (0, (1, 1.2))
+# The line of chance.
+CHANCE: Any = {"color": QUIET, "linestyle": DOTTED}
 # Lines beyond the last colour begin with the first colour again, in other dashes.
-DASHES: tuple[LineStyle, ...] = ("-", DASHED, (0, (1, 1.2)))
+DASHES: tuple[LineStyle, ...] = ("-", DASHED, DOTTED)
 # Colour maps of amounts, and of values on both sides of zero.
 SHADES, OPPOSED = "Blues", "RdBu"
 # Numbers within a shade.
@@ -454,7 +457,7 @@ def sweep(
     figure = _figure(width, 4.8 * columns + 1.2, each * rows + 0.4)
     logarithmic = numeric and is_logarithmic(order)
     size = float(mpl.rcParams["lines.markersize"])
-    axes = _grid(figure, len(panels), columns)
+    axes, by_chance = _grid(figure, len(panels), columns), False
     for axis, group, title in zip(axes, panels.values(), _titles(panels, width), strict=True):
         higher = bool(group["higher_is_better"].iloc[0])
         for i, name in enumerate(names):
@@ -477,7 +480,10 @@ def sweep(
         else:
             axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         if not quantity:
-            axis.set_ylim(*limits(group["score"].to_numpy(float), higher, zoom))
+            chance = _chance(axis, group, "x")
+            by_chance = by_chance or len(chance) > 0
+            ends = np.concatenate([group["score"].to_numpy(float), chance])
+            axis.set_ylim(*limits(ends, higher, zoom))
         axis.set_title(title, loc="left")
         axis.set_xlabel(f"{field} (logarithmic axis)" if logarithmic else field)
         axis.set_ylabel(_wrapped(_axis(quantity), 28) if quantity else f"score\n{_better(higher)}")
@@ -490,10 +496,22 @@ def sweep(
     handles.append(Line2D([], [], color=QUIET, label="median over seeds"))
     dot: Any = {"color": QUIET, "marker": "o", "markersize": 0.67 * size, "linestyle": "none"}
     handles.append(Line2D([], [], **dot, label="a seed"))
+    if by_chance:
+        handles.append(Line2D([], [], **CHANCE, label="chance"))
     if numeric:
         handles += _published(axes, panels, field, 60 if width != "column" else 44)
     _legend(figure, handles, 2 if width == "column" else 3)
     return figure
+
+
+def _chance(axis: Axes, group: pd.DataFrame, x: str) -> Floats:
+    """Draws the median chance of the models at each x, where it is known; returns all of it."""
+    known = group[group["chance"].notna()] if "chance" in group else group.head(0)
+    if known.empty:
+        return np.zeros(0)
+    middle = known.groupby(x)["chance"].median()
+    axis.plot(middle.index, middle.to_numpy(), **CHANCE)
+    return middle.to_numpy(float)
 
 
 def is_logarithmic(values: Sequence[float]) -> bool:
@@ -563,7 +581,7 @@ def frontier(
     rows = math.ceil(len(panels) / columns)
     figure = _figure(width, 4.8 * columns + 0.6, (3.5 if width == "screen" else 2.2) * rows + 0.5)
     size = float(mpl.rcParams["lines.markersize"])
-    n = frame.groupby("point")["seed"].nunique()
+    n, by_chance = frame.groupby("point")["seed"].nunique(), False
     seeds = f"{n.min()}" if n.nunique() == 1 else f"{n.min()} to {n.max()}"
     about = f"{titles.quantity(quantity)[0]} against scores"
     told = f"{_titled(frame, title)}: {about}, {len(n)} settings of {seeds} seeds"
@@ -592,7 +610,9 @@ def frontier(
         axis.set_ylabel(f"score, {_better(higher)}")
         axis.xaxis.set_major_locator(MaxNLocator(5))
         axis.margins(0.12)
-        axis.set_ylim(*limits(group["score"].to_numpy(float), higher, zoom))
+        chance = _chance(axis, group, "quantity")
+        by_chance = by_chance or len(chance) > 0
+        axis.set_ylim(*limits(np.concatenate([group["score"].to_numpy(float), chance]), higher, zoom))
         axis.grid()
     dot: Any = {"marker": "o", "markersize": 0.58 * size, "linestyle": "none"}
     diamond: Any = {"marker": "D", "markersize": 0.75 * size}
@@ -601,6 +621,8 @@ def frontier(
         Line2D([], [], color=QUIET, **diamond, linestyle="none", label="mean of a setting"),
         Line2D([], [], color=COLOURS[1], **diamond, label="beaten by no other in both"),
     ]
+    if by_chance:
+        handles.append(Line2D([], [], **CHANCE, label="chance"))
     _legend(figure, handles, 2 if width == "column" else 3)
     return figure
 

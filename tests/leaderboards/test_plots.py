@@ -258,14 +258,16 @@ def test_best_median_and_worst_seed(scores, higher, expected):
     assert {what: row["seed"] for what, row in found} == expected
 
 
-def test_pictures_beside_each_other_keep_every_pixel():
+def test_pictures_beside_each_other_keep_their_shape():
     rng = np.random.default_rng(0)
     picture = rng.integers(0, 256, (40, 60, 3), dtype=np.uint8)
     figure = plots.side_by_side([("best", picture), ("worst", picture)], "vae")
-    figure.set_dpi(plots.DPI)
     boxes = [axis.get_window_extent() for axis in figure.axes]
-    assert [(round(b.width), round(b.height)) for b in boxes] == [(60, 40), (60, 40)]
+    assert [b.width / b.height for b in boxes] == pytest.approx([1.5, 1.5])
     assert boxes[0].x1 < boxes[1].x0
+    for axis in figure.axes:
+        (image,) = axis.get_images()
+        assert (image.get_array() == picture).all()
 
 
 @pytest.mark.parametrize("kind", ["png", "svg"])
@@ -439,3 +441,21 @@ def test_a_figure_is_a_pdf_without_a_date():
     assert both[0] == both[1]
     assert both[0].startswith(b"%PDF-")
     assert b"CreationDate" not in both[0]
+
+
+def test_a_sweep_and_a_frontier_have_the_chance_of_their_models():
+    rows = [
+        {**row, "name": "vae", "value": value, "chance": chance, "x": value}
+        for value, chance in ((1.0, 0.1), (4.0, 0.3))
+        for row in scored("vae", [0.5, 0.6])
+    ]
+    figure = plots.sweep(pd.DataFrame(rows), "beta")
+    lines = [line.get_xydata().tolist() for line in figure.axes[0].lines]
+    assert [[1.0, 0.1], [4.0, 0.3]] in lines
+    assert "chance" in legend(figure)
+    points = pd.DataFrame(rows).assign(
+        quantity=lambda f: f["value"] * 10, point=lambda f: f["value"].map(str)
+    )
+    figure = plots.frontier(points, "loss.kl", "vae")
+    assert [[10.0, 0.1], [40.0, 0.3]] in [line.get_xydata().tolist() for line in figure.axes[0].lines]
+    assert "chance" in legend(figure)
