@@ -32,7 +32,7 @@ GAP, TILE = 2, 64
 # Pixels of type per pixel of a tile: 7 points, where ten tiles and their names are 3.3 inches wide.
 TYPE = 20 / 64
 # Pixels of type and of a line under a tile.
-CAPTION, LINE = 10, 11
+CAPTION, LINE = 12, 13
 PAPER, INK, QUIET = 255, (40, 40, 40), (150, 150, 150)
 # Share of a dimmed tile that is paper.
 DIMMED = 0.6
