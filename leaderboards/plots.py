@@ -926,6 +926,37 @@ def information(
 
 
 @_styled
+def differences(
+    values: Floats, codes: Sequence[str], factors: Sequence[str], title: str, *, width: Width = "screen"
+) -> Figure:
+    """What the beta-VAE metric sees: how much each code differs in pairs of images that share a factor.
+
+    Each number is over the mean of its code, so that a code that moves less where a factor is held is below 1
+    there. In each column, the code that moves least is framed.
+
+    Args:
+        values: (d, k), mean absolute differences.
+        codes: names of the d codes.
+        factors: names of the k factors that are held.
+        title: the model and the metric.
+        width: of the figure.
+    """
+    figure = _matrix_figure(len(values), len(factors), width)
+    axis = figure.subplots()
+    means = values.mean(axis=1, keepdims=True)
+    shares = np.divide(values, means, out=np.ones_like(values, dtype=float), where=means > 0)
+    _heat(axis, shares, codes, factors, f"{SHADES}_r", 0.0, max(float(shares.max()), 1e-9), "{:.2f}")
+    for factor, code in enumerate(shares.argmin(axis=0)):
+        corner = (factor, int(code))
+        axis.add_patch(
+            Rectangle(corner, 1, 1, fill=False, edgecolor=COLOURS[1], linewidth=1.6, clip_on=False)
+        )
+    about = "mean |difference| in pairs that share a factor,\nover the code's mean; framed: the least"
+    figure.suptitle(f"{_wrapped(title, 44)}\n{about}", x=0.02, ha="left")
+    return figure
+
+
+@_styled
 def importance(
     values: Floats, codes: Sequence[str], factors: Sequence[str], title: str, *, width: Width = "screen"
 ) -> Figure:
@@ -952,6 +983,14 @@ def importance(
     told = f"{_wrapped(title, 44)}\nDCI: area is the share of a code\nin the prediction of a factor"
     figure.suptitle(told, x=0.02, ha="left")
     return figure
+
+
+# How each kind of matrix is drawn, and what it is.
+MATRICES = {
+    "mi": (information, "Mutual information"),
+    "dci": (importance, "DCI's importance"),
+    "differences": (differences, "Differences in pairs that share a factor,"),
+}
 
 
 @_styled

@@ -97,7 +97,7 @@ class Findings:
         swept: rows for `plots.sweep`, by the setting that varies.
         judge: metric and preset by which seeds are ranked; None if there is no score.
         traversals: pictures by method.
-        matrices: matrices of the best seed by method and by kind, "mi" and "dci".
+        matrices: matrices of the best seed by method and by kind, see `plots.MATRICES`.
         provenance: provenance of each run.
     """
 
@@ -526,8 +526,7 @@ def _matrices(findings: Findings, draw: Drawer) -> list[tuple[str, list[HtmlFigu
     for name, kinds in list(findings.matrices.items())[:MOST_SHOWN]:
         of_method = []
         for kind, one in kinds.items():
-            plot = plots.information if kind == "mi" else plots.importance
-            what = "Mutual information" if kind == "mi" else "DCI's importance"
+            plot, what = plots.MATRICES[kind]
             alt = f"{what} of codes and factors, {one.title}."
             of_method.append(draw(partial(plot, one.values, one.codes, one.factors, one.title), alt))
         figures.append((name, of_method))

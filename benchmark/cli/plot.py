@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from disbench.leaderboards.plots import Kind, Width
 
 OF_RUNS = ("curves", "strip", "sweep", "frontier", "correlation", "traversals")
-OF_MODELS = ("mi", "dci")
+OF_MODELS = ("mi", "dci", "differences")
 OF_SEEDS = ("categories",)
 KINDS = (*OF_RUNS, *OF_MODELS, *OF_SEEDS)
 WIDTHS = ("screen", "column", "page")
@@ -31,8 +31,8 @@ def plot(
     targets: Annotated[
         list[Path],
         typer.Argument(
-            help="Run folders written by `disbench run --out`; for mi and dci, a seed's folder or an .npz; "
-            "for categories, folders of seeds."
+            help="Run folders written by `disbench run --out`; for mi, dci and differences, a seed's folder "
+            "(or an .npz, but for differences); for categories, folders of seeds."
         ),
     ],
     kind: Annotated[str, typer.Option(help=f"{', '.join(KINDS)}.")] = "curves",

@@ -246,7 +246,7 @@ def of_models(
 
     Args:
         targets: one folder of a seed, or one .npz.
-        kind: "mi" or "dci".
+        kind: "mi", "dci" or "differences".
         metric: another preset than that of the scores, such as "dci:ibgan".
         device: "auto", "cpu" or "cuda".
         data_dir: folder of the data sets; None for the default.
@@ -260,6 +260,6 @@ def of_models(
             f"{argument('kind')} {kind} draws one model at a time; give one of the {len(targets)} paths."
         )
     matrix = matrices.matrix(targets[0], kind, metric, device, data_dir)
-    draw = plots.information if kind == "mi" else plots.importance
+    draw, _ = plots.MATRICES[kind]
     stem = f"{targets[0].stem}-{kind}" if targets[0].suffix == ".npz" else kind
     return {stem: draw(matrix.values, matrix.codes, matrix.factors, matrix.title, width=width)}

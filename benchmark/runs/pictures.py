@@ -149,7 +149,7 @@ def captions_of(pictures: Tensor, data: Dataset) -> Captions:
         wrong = f"{distance:.2f}" if of.oracle.stored.levels else f"{distance:.0f} of {white:.0f}"
         words = [str(value) for value in values]
         half = -(-len(words) // 2)
-        captions.append([" ".join(words[:half]), " ".join(words[half:]), wrong])
+        captions.append(["  ".join(words[:half]), "  ".join(words[half:]), wrong])
     s = pictures.shape[1]
     return [captions[i : i + s] for i in range(0, len(captions), s)]
 

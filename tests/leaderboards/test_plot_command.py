@@ -175,3 +175,17 @@ def test_both_bounds_of_the_information_are_drawn_against_a_setting(maker):
     assert lines == [[[0.1, 1.0], [0.2, 1.0]], [[0.1, 3.0], [0.2, 2.0]]]
     entries = [text.get_text() for text in drawn["sweep-beta-I_lower"].legends[0].get_texts()]
     assert entries[:2] == ["IB-GAN: lower bound Iᴸ", "IB-GAN: upper bound Iᵁ"]
+
+
+def test_differences_that_the_scores_hold_are_drawn_without_the_model_and_codes_alone_have_none(
+    maker, plot, tmp_path
+):
+    values = [[0.1, 1.0, 1.0, 1.0, 1.0], [1.0, 0.2, 1.0, 1.0, 1.0]]
+    folder = maker.done("betavae", 0, {"beta_vae": 0.9}, parts={"beta_vae": {"differences": values}})
+    code, lines, error = plot(folder, "--kind", "differences", "--out", tmp_path)
+    assert (code, error) == (0, "")
+    assert "differences.svg" in lines[1]
+    np.savez(tmp_path / "mine.npz", codes=np.zeros((9, 2)), factors=np.zeros((9, 2), int))
+    code, _, error = plot(tmp_path / "mine.npz", "--kind", "differences")
+    assert code == 2
+    assert "holds factors fixed" in error

@@ -459,3 +459,14 @@ def test_a_sweep_and_a_frontier_have_the_chance_of_their_models():
     figure = plots.frontier(points, "loss.kl", "vae")
     assert [[10.0, 0.1], [40.0, 0.3]] in [line.get_xydata().tolist() for line in figure.axes[0].lines]
     assert "chance" in legend(figure)
+
+
+def test_differences_are_over_the_mean_of_their_code_and_the_least_is_framed():
+    """Code 0 has 0 and 2, mean 1; code 1 has 3 and 1, mean 2; code 2 never moves, and counts as its mean."""
+    values = np.array([[0.0, 2.0], [3.0, 1.0], [0.0, 0.0]])
+    (axis,) = plots.differences(values, ["c0", "c1", "c2"], ["x", "y"], "vae").axes
+    shown = {(t.get_position()[1] - 0.5, t.get_position()[0] - 0.5): t.get_text() for t in axis.texts}
+    assert shown == {
+        (0, 0): "0.00", (0, 1): "2.00", (1, 0): "1.50", (1, 1): "0.50", (2, 0): "1.00", (2, 1): "1.00",
+    }  # fmt: skip
+    assert {(patch.get_y(), patch.get_x()) for patch in axis.patches} == {(0, 0), (1, 1)}
