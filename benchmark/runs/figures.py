@@ -184,6 +184,9 @@ def _traversals(frame: pd.DataFrame, metric: str, width: Width) -> Drawn:
         raise UsageError(
             "no seed with a score has a traversal.png; `disbench traverse CHECKPOINT` draws one."
         )
+    places = list(zip(frame["dataset"], frame["protocol"], strict=True))
+    named = frame.assign(name=labels.with_places(labels.names(frame), places))
+    title_of = dict(zip(named["name"], titles.rows(named), strict=True))
     figures, unreadable = {}, []
     for label, shown in by_training.items():
         pictures = []
@@ -196,7 +199,7 @@ def _traversals(frame: pd.DataFrame, metric: str, width: Width) -> Drawn:
             continue
         stem = re.sub(r"\W+", "-", label).strip("-")
         figures[f"traversals-{stem}"] = plots.side_by_side(
-            pictures, f"{label} by {titles.measure(name, preset)}", width=width
+            pictures, f"{title_of[label]} by {titles.measure(name, preset)}", width=width
         )
     if not figures:
         raise UsageError(f"no traversal can be read: {' '.join(unreadable[:MOST_TOLD])}")
