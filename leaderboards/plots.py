@@ -754,7 +754,7 @@ def compared(frame: pd.DataFrame, quantity: str, *, width: Width = "screen") -> 
 
 
 def _step_axis(axis: Axes, most: int) -> None:
-    axis.xaxis.set_major_locator(MaxNLocator(most, integer=True))
+    axis.xaxis.set_major_locator(MaxNLocator(most, integer=True, steps=[1, 2, 5, 10]))
     axis.xaxis.set_major_formatter(FuncFormatter(lambda step, _: f"{step:,.0f}"))
 
 
