@@ -270,6 +270,14 @@ def _legend(figure: Figure, handles: Sequence[Artist], most: int) -> None:
     )
 
 
+def _below(figure: Figure, handles: Sequence[Artist], most: int) -> None:
+    """A legend for which the figure becomes higher, however many lines it has, so that panels keep theirs."""
+    lines = sum(1 + str(handle.get_label()).count("\n") for handle in handles) / most
+    more = max(0.0, math.ceil(lines) - 2) * 1.6 * float(mpl.rcParams["legend.fontsize"]) / 72
+    figure.set_figheight(figure.get_figheight() + more)
+    _legend(figure, handles, most)
+
+
 def _better(higher: object) -> str:
     return "higher is better" if higher else "lower is better"
 
@@ -476,6 +484,10 @@ def sweep(
             places = [float(value) for value in order] if numeric else list(range(len(order)))
             axis.xaxis.set_major_locator(FixedLocator(places))
             texts = [f"{value:g}" if numeric else _wrapped(str(value), 14) for value in order]
+            if numeric:
+                at = np.log(places) if logarithmic else np.asarray(places)
+                shown = readable(at.tolist(), 0.07 if columns < 2 and width != "column" else 0.14)
+                texts = [text if i in shown else "" for i, text in enumerate(texts)]
             axis.set_xticklabels(texts)
         else:
             axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
@@ -500,7 +512,7 @@ def sweep(
         handles.append(Line2D([], [], **CHANCE, label="chance"))
     if numeric:
         handles += _published(axes, panels, field, 60 if width != "column" else 44)
-    _legend(figure, handles, 2 if width == "column" else 3)
+    _below(figure, handles, 2 if width == "column" else 3)
     return figure
 
 
@@ -512,6 +524,25 @@ def _chance(axis: Axes, group: pd.DataFrame, x: str) -> Floats:
     middle = known.groupby(x)["chance"].median()
     axis.plot(middle.index, middle.to_numpy(), **CHANCE)
     return middle.to_numpy(float)
+
+
+def readable(places: Sequence[float], least: float) -> list[int]:
+    """Which of some places (n,) on an axis, ascending, can have a text without running into the one before.
+
+    The first and the last always have one.
+
+    Args:
+        places: as they are on the axis, so logarithms for an axis of these.
+        least: the least distance of two texts, as a share of the whole.
+    """
+    kept = [0]
+    near = least * (places[-1] - places[0])
+    for i in range(1, len(places)):
+        while len(kept) > 1 and i == len(places) - 1 and places[i] - places[kept[-1]] < near:
+            kept.pop()
+        if i == len(places) - 1 or places[i] - places[kept[-1]] >= near:
+            kept.append(i)
+    return kept
 
 
 def is_logarithmic(values: Sequence[float]) -> bool:
@@ -581,10 +612,13 @@ def frontier(
     rows = math.ceil(len(panels) / columns)
     figure = _figure(width, 4.8 * columns + 0.6, (3.5 if width == "screen" else 2.2) * rows + 0.5)
     size = float(mpl.rcParams["lines.markersize"])
+    order = frame.groupby("point")["quantity"].mean().sort_values().index
+    numbers = {str(point): i for i, point in enumerate(order, start=1)}
     n, by_chance = frame.groupby("point")["seed"].nunique(), False
-    seeds = f"{n.min()}" if n.nunique() == 1 else f"{n.min()} to {n.max()}"
+    counted = f"{n.min()}" if n.nunique() == 1 else f"{n.min()} to {n.max()}"
+    seeds = f"{counted} seed{'' if counted == '1' else 's'}"
     about = f"{titles.quantity(quantity)[0]} against scores"
-    told = f"{_titled(frame, title)}: {about}, {len(n)} settings of {seeds} seeds"
+    told = f"{_titled(frame, title)}: {about}, {len(n)} settings of {seeds}"
     figure.suptitle(_wrapped(told, 56 if width == "column" else 110))
     for axis, group, name in zip(
         _grid(figure, len(panels), columns), panels.values(), _titles(panels, width), strict=True
@@ -599,10 +633,11 @@ def frontier(
         axis.scatter(means["quantity"], means["score"], c=colours, marker="D", s=(0.78 * size) ** 2, zorder=3)
         line = means[best].sort_values("quantity")
         axis.plot(line["quantity"], line["score"], color=COLOURS[1])
-        # neighbours have their names in turns at the four corners
+        # neighbours have their names in turns at the four corners; on paper they are numbers
         for i, (point, (x, y)) in enumerate(means.sort_values("quantity").iterrows()):
             side, height = (("left", 4), ("right", -9), ("left", -9), ("right", 4))[i % 4]
-            place, name_of = (4 if side == "left" else -4, height), _wrapped(str(point), 18)
+            name_of = _wrapped(str(point), 18) if width == "screen" else str(numbers[str(point)])
+            place = (4 if side == "left" else -4, height)
             look: Any = {"xytext": place, "textcoords": "offset points", "fontsize": 7, "ha": side}
             axis.annotate(name_of, (x, y), **look)
         axis.set_title(name, loc="left")
@@ -623,7 +658,9 @@ def frontier(
     ]
     if by_chance:
         handles.append(Line2D([], [], **CHANCE, label="chance"))
-    _legend(figure, handles, 2 if width == "column" else 3)
+    if width != "screen":
+        handles += [Line2D([], [], linestyle="none", label=f"{i}: {point}") for point, i in numbers.items()]
+    _below(figure, handles, {"column": 1 if max(map(len, numbers)) > 20 else 2}.get(width, 3))
     return figure
 
 

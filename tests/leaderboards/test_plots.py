@@ -390,6 +390,19 @@ def test_neighbours_are_merged_until_their_means_are_apart():
     assert plots.together(np.array([1.0]), 0.1) == [(0, 0)]
 
 
+@pytest.mark.parametrize(
+    ("places", "kept"),
+    [
+        ([0.0, 1.0, 2.0, 10.0], [0, 2, 3]),
+        ([0.0, 9.0, 9.5, 10.0], [0, 3]),
+        ([0.0, 5.0, 10.0], [0, 1, 2]),
+        ([1.0, 2.0], [0, 1]),
+    ],
+)
+def test_places_too_near_for_a_text_have_none(places, kept):
+    assert plots.readable(places, 0.15) == kept
+
+
 def of_kind(kind, width):
     """A figure of each kind, with names as long as they come."""
     metrics = ("mig", "factor_vae", "dci", "sap", "modularity")
