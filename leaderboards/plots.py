@@ -1105,7 +1105,8 @@ class _Laid(NamedTuple):
         # of a character, about
         letter = 0.6 * points / 72
         names = [*shown.labels, *(["start"] if shown.start is not None else [])]
-        left = letter * max(map(len, names)) + 0.04
+        # a name of a stranger may be longer than the panel
+        left = min(letter * max(map(len, names)) + 0.04, panel / 2)
         s, h, w = shown.rows.shape[1:4]
         tile = (panel - left) / s
         high = tile * h / w

@@ -8,6 +8,7 @@ import pytest
 from matplotlib.text import Text
 from PIL import Image, PngImagePlugin
 
+from disbench.errors import UsageError
 from disbench.leaderboards import plots, sheets
 from disbench.leaderboards.sheets import Sheet
 
@@ -139,3 +140,12 @@ def test_sheets_in_a_figure_have_readable_type_and_nothing_cut(n, width):
     boxes = [text.get_window_extent() for text in figure.axes[0].texts if text.get_text().startswith("-")]
     assert len(boxes) > 3
     assert all(not a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[i + 1 :])
+
+
+def test_texts_that_unpack_to_more_than_any_sheet_has_are_refused(tmp_path):
+    about = PngImagePlugin.PngInfo()
+    about.add_itxt(sheets.KEY, "a" * 80_000_000, zip=True)
+    Image.new("RGB", (8, 8)).save(tmp_path / "bomb.png", pnginfo=about)
+    assert (tmp_path / "bomb.png").stat().st_size < 100_000
+    with pytest.raises(UsageError, match=r"bomb\.png.* a picture"):
+        sheets.read(tmp_path / "bomb.png")
