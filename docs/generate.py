@@ -707,7 +707,7 @@ def cli_page() -> str:
     text = [
         "# Command line\n\nEvery command accepts `--help` and, repeatedly, `--plugin FILE.py`. A usage error "
         "is one sentence with exit code 2; a run exits with 0 only when every seed that it was asked for is "
-        "done.\n"
+        "done. `disbench --install-completion` completes commands and options in your shell.\n"
     ]
     text += _commands(typer.main.get_command(app), "disbench")
     return "\n".join(text)

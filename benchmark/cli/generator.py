@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from disbench.benchmark.cli.plot import WIDTHS, write
 from disbench.benchmark.cli.terminal import DataDir, Device, line, option, table, terminal
 from disbench.console import say
-from disbench.errors import UsageError, spelled
+from disbench.errors import UsageError, spelled, unknown
 from disbench.files import unwritable
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from disbench.benchmark.api import JudgedGenerator
     from disbench.benchmark.scoring.judged import ByFeatures, OnGrid
+    from disbench.leaderboards.plots import Width
     from disbench.metrics.followed import Followed
 
 # What the shares of `quality` are, for people.
@@ -230,6 +232,13 @@ def traverse(
         typer.Option(help="Row of the data set to start from (default: the middle of the grid)."),
     ] = None,
     read: Read = False,
+    width: Annotated[
+        str,
+        typer.Option(
+            metavar="|".join(WIDTHS),
+            help="Draw a figure of this width for a paper as well, as PNG, SVG and PDF.",
+        ),
+    ] = "",
     device: Device = "auto",
     data_dir: DataDir = None,
 ) -> None:
@@ -241,19 +250,27 @@ def traverse(
     if not 2 <= steps <= 100:
         raise UsageError(f"--steps {steps} was given; give 2 to 100 pictures per code.")
     ends = _ends(range_)
-    method, data, where = sources.revive(models.load_checkpoint(checkpoint), device, data_dir)
+    if width not in ("", *WIDTHS):
+        raise unknown("width", width, WIDTHS)
+    saved, stem = models.load_checkpoint(checkpoint), out or checkpoint.with_name("traversal")
+    method, data, where = sources.revive(saved, device, data_dir)
     if start is not None and not 0 <= start < len(data):
         raise UsageError(f"--start {start} was given; {data.name} has the rows 0 to {len(data) - 1:,}.")
     try:
-        png, gif = pictures.write_traversal(
-            method, data, where, out or checkpoint.with_name("traversal"), steps, ends, start, read
-        )
+        sheet = pictures.write_traversal(method, data, where, stem, steps, ends, start, read)
     except OSError as error:
-        raise unwritable((out or checkpoint).parent, error) from None
+        raise unwritable(stem.parent, error) from None
     if read:
         say(terminal(), pictures.legend(data))
-    line(png)
-    line(gif)
+    line(stem.with_suffix(".png"))
+    line(stem.with_suffix(".gif"))
+    if width:
+        from disbench.leaderboards import plots, titles
+
+        title = f"{titles.training(saved.method, saved.variant)} on {data.name}, seed {saved.seed}"
+        wide = cast("Width", width)
+        figure = plots.side_by_side([("", sheet)], title, width=wide)
+        write({f"{stem.name}-{width}": figure}, stem.parent)
 
 
 def _ends(text: str) -> tuple[float, float] | None:

@@ -43,7 +43,10 @@ def leaderboard(
         ),
     ] = "",
     where: Annotated[
-        list[str] | None, typer.Option(help="Only rows with column=value, such as method=ibgan. Repeatable.")
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN=VALUE", help="Only rows with this value, such as method=ibgan. Repeatable."
+        ),
     ] = None,
     mixed: Mixed = False,
     adjusted: Annotated[

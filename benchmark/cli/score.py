@@ -80,7 +80,8 @@ def score(
     method: Annotated[str, typer.Option(help="disbench method to which a state dict belongs.")] = "",
     config: Annotated[str, typer.Option(help="Named config of --method (default: paper).")] = "",
     set_: Annotated[
-        list[str] | None, typer.Option("--set", help="Change a setting of --method: field=value. Repeatable.")
+        list[str] | None,
+        typer.Option("--set", metavar="FIELD=VALUE", help="Change a setting of --method. Repeatable."),
     ] = None,
     factory: Annotated[
         str, typer.Option(help="package.module:function that builds the module for a state dict.")
@@ -134,12 +135,17 @@ def score(
 
     from rich.console import Console
 
+    from disbench.benchmark.scoring.files import check
+
+    # what a first look shows, before torch is imported
+    changes = _changes(set_ or [], method)
+    for path in files:
+        check(path, dataset, factors is not None)
     from disbench.benchmark import api
     from disbench.benchmark.cli.generator import show
     from disbench.benchmark.scoring import sources
     from disbench.benchmark.scoring.judged import PICTURES
 
-    changes = _changes(set_ or [], method)
     if generator:
         # what belongs to codes alone, and was given
         others = {"preset": preset, "array": array, "factors": factors, "bins": bins, "repeats": repeats}

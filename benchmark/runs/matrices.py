@@ -1,4 +1,4 @@
-"""The matrices of codes and factors: mutual information, and DCI's importance."""
+"""The matrices of codes and factors: mutual information, DCI's importance, differences where one is held."""
 
 from __future__ import annotations
 
@@ -20,28 +20,35 @@ from disbench.benchmark.scoring.encoded import Codes
 from disbench.benchmark.scoring.trained import Trained
 from disbench.errors import UsageError, argument
 from disbench.files import LARGEST, not_linked
-from disbench.leaderboards import labels
+from disbench.leaderboards import titles
 from disbench.leaderboards.report import Matrix
 from disbench.metrics.arrays import Array, Floats, Ints, Split
 from disbench.metrics.factors import Factors
 
 # Of each kind of matrix, the metric and the part of its score.
-PARTS = {"mi": ("mig", "mutual_information"), "dci": ("dci", "importance")}
+PARTS = {
+    "mi": ("mig", "mutual_information"),
+    "dci": ("dci", "importance"),
+    "differences": ("beta_vae", "differences"),
+}
 # The metric that is computed if no score holds the matrix.
-QUICK = {"mi": "mig", "dci": "dci:eastwood2018_forest"}
+QUICK = {"mi": "mig", "dci": "dci:eastwood2018_forest", "differences": "beta_vae"}
+# Votes of a metric that is measured for its matrix: means of 80 points of each of five factors are enough.
+VOTES = {"votes": 400, "eval_votes": 200}
 
 
 def matrix(
     target: Path, kind: str, metric: str = "", device: str = "auto", data_dir: Path | None = None
 ) -> Matrix:
-    """The mutual information ("mi") or DCI's importance ("dci") of codes and factors.
+    """The mutual information ("mi") or DCI's importance ("dci") of codes and factors, or the mean difference
+    of each code in pairs of images that share a factor ("differences").
 
     The matrix of a seed is taken from its scores, or else computed from its codes.npz, or else from the
     trained model.
 
     Args:
         target: a seed's folder or its checkpoint.pt, or an .npz with `codes` (n, d) and `factors` (n, k).
-        kind: "mi" or "dci".
+        kind: "mi", "dci" or "differences".
         metric: the metric with another preset than that of the scores, such as "dci:ibgan".
         device: "auto", "cpu" or "cuda", for a model.
         data_dir: folder of the data sets.
@@ -56,7 +63,13 @@ def matrix(
             f"{argument('kind')} {kind} draws a part of {name}; "
             f"give {argument('metric')} {name}:PRESET or omit it."
         )
+    holds = metrics.get(name).kind == "sampling"
     if target.suffix == ".npz":
+        if holds:
+            raise UsageError(
+                f"{argument('kind')} {kind} holds factors fixed, for which a file of codes has too few rows; "
+                "give a seed's folder or its checkpoint.pt."
+            )
         return _of_file(target, choice, part, data_dir)
     folder = target if target.is_dir() else target.parent
     record = Record.read(folder)
@@ -67,7 +80,7 @@ def matrix(
     if target.is_dir():
         not_linked(codes)
         not_linked(checkpoint)
-    if codes.exists():
+    if codes.exists() and not holds:
         return _of_file(codes, choice, part, data_dir)
     if not checkpoint.exists():
         raise UsageError(
@@ -98,7 +111,8 @@ def stored(record: Record, kind: str, metric: str = "") -> Matrix | None:
             if values.ndim != 2 or not np.isfinite(values).all() or np.abs(values).max() > LARGEST:
                 continue
             factors = _factor_names(cell.dataset.name, entry.dropped_factors)
-            title = f"{cell.label}, seed {cell.seed} ({entry.label})"
+            name_of = titles.training(cell.method, cell.variant)
+            title = f"{name_of}, seed {cell.seed} ({titles.preset(entry.label)})"
             return _labelled(values, factors, title)
     return None
 
@@ -139,10 +153,25 @@ def _of_model(
     method, data, where = sources.revive(loaded, device, data_dir)
     if where.type == "cpu":
         torch.set_num_threads(1)
+    name = titles.training(loaded.method, loaded.variant)
+    preset = titles.preset(choice.preset or metrics.get(choice.name).default_preset)
+    title = f"{name}, seed {loaded.seed} ({preset})"
+    trained = Trained(method, data, where, data_dir)
+    if metrics.get(choice.name).kind == "sampling":
+        return _of_pairs(data, trained, choice, part, title)
     rows = draws.every_table(data)
-    codes = Trained(method, data, where, data_dir).codes(rows)
-    title = f"{labels.label(loaded.method, loaded.variant)}, seed {loaded.seed} ({choice.preset})"
+    codes = trained.codes(rows)
     return _of_rows(data, rows, codes, choice, part, title)
+
+
+def _of_pairs(data: Dataset, trained: Trained, choice: MetricChoice, part: str, title: str) -> Matrix:
+    """Of a metric that holds factors, with a few votes; each image that it asks for is encoded once."""
+    metric, grid, changed = metrics.get(choice.name), data.grid, {**choice.settings, **VOTES}
+    rows = np.unique(metric.rows(grid, draws.generator(choice), choice.preset, **changed))
+    codes = Codes(rows, trained.codes(rows), len(data))
+    score = metric(codes, grid, rng=draws.generator(choice), preset=choice.preset, **changed)
+    names = [name for i, name in enumerate(data.factor_names) if i not in score.dropped_factors]
+    return _labelled(np.asarray(score.parts[part], float), names, title)
 
 
 def _of_rows(

@@ -322,9 +322,7 @@ def _of_images(
 
 def _named(path: Path, options: SourceOptions) -> str:
     if not options.dataset:
-        raise UsageError(
-            f"{path} does not say which images to encode; name the data set with {argument('dataset')}."
-        )
+        raise files.without_images(path)
     return options.dataset
 
 

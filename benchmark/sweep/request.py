@@ -75,6 +75,7 @@ class Request:
         max_step_seconds: a seed that takes no step and finishes no metric for this time fails, if it trains
             in a process of its own, as with several jobs or code of a plug-in (0: no limit).
         scheduler: address of a Dask scheduler whose workers train the seeds, such as "tcp://10.0.0.1:8786".
+        tensorboard: write the curves as event files for TensorBoard as well, in `tensorboard/` of the run.
         plugin: Python files with your own methods, metrics or data sets.
         console: rich console that shows the progress (default: nothing is printed).
 
@@ -110,6 +111,7 @@ class Request:
     max_seconds: float = 0.0
     max_step_seconds: float = plan.PATIENCE
     scheduler: str = ""
+    tensorboard: bool = False
     plugin: PathLike | Sequence[PathLike] = ()
     console: Console | None = field(default=None, repr=False, compare=False)
 
