@@ -17,7 +17,7 @@ from disbench.benchmark.cli.bench import app as bench_app
 from disbench.benchmark.cli.data import app as data_app
 from disbench.benchmark.cli.terminal import line, option
 from disbench.errors import UnfinishedError, UsageError, unknown
-from disbench.files import disk_is_full, unwritable
+from disbench.files import refused_by_system, unwritable
 from disbench.texts import clean
 
 
@@ -158,6 +158,6 @@ def main() -> None:
         sys.stderr.close()
         raise SystemExit(1) from None
     except OSError as error:
-        if not (disk_is_full(error) or isinstance(error, PermissionError)):
+        if not refused_by_system(error):
             raise
         fail(str(unwritable(Path(error.filename or "the output"), error)))

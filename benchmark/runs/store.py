@@ -401,14 +401,22 @@ def open_run(path: Path) -> Path:
         check_free(path)
         if not (path / "run.json").exists():
             write_json(path / "run.json", {"kind": KIND, "format": FORMAT})
-        probe = path / ".writable"
+    except OSError as error:
+        raise unwritable(path, error) from None
+    check_writable(path)
+    return path
+
+
+def check_writable(run: Path) -> None:
+    """Raises UsageError if nothing can be written to a run's folder."""
+    probe = run / ".writable"
+    try:
         # Two processes may probe at once.
         with contextlib.suppress(FileExistsError):
             probe.touch(exist_ok=False)
             probe.unlink(missing_ok=True)
     except OSError as error:
-        raise unwritable(path, error) from None
-    return path
+        raise unwritable(run, error) from None
 
 
 def is_run(path: Path) -> bool:

@@ -317,7 +317,8 @@ def scored(
         raise UsageError(
             f"protocol {protocol.name} has no metric that is defined on these data: {'; '.join(sentences)}."
         )
-    if choices == protocol.unlabelled:
+    # metrics that were asked for are both
+    if choices == protocol.unlabelled != protocol.metrics:
         names = ", ".join(choice.shown for choice in defined)
         sentences.append(
             f"{data.name}: its seeds are scored by what needs no labels ({names}); three seeds or more of a "

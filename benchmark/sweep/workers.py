@@ -37,7 +37,8 @@ from disbench.benchmark.sweep.cell import StatusFile, is_whole, run_group
 from disbench.benchmark.sweep.plan import Options, groups
 from disbench.benchmark.training import portable
 from disbench.benchmark.training.gpu import PLAIN, is_gpu
-from disbench.errors import UsageError
+from disbench.errors import UsageError, argument
+from disbench.texts import short
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 # deaths of the process that trains a cell, after which the cell counts as failed
@@ -203,8 +204,28 @@ def start_tracker() -> None:
 
 def new_worker(options: Options) -> ProcessPoolExecutor:
     """A process that starts with its first task and uses one thread in all its libraries."""
-    variables = {**dict.fromkeys(THREADS, "1"), **(portable.VARIABLES if options.portable else {})}
-    return ProcessPoolExecutor(max_workers=1, timeout=None, env=variables)
+    return pool(1, portable.VARIABLES if options.portable else {})
+
+
+def pool(processes: int, variables: Mapping[str, str] | None = None) -> ProcessPoolExecutor:
+    """Processes that start with their first task and use one thread each in all libraries.
+
+    Args:
+        processes: how many.
+        variables: of their environment, beside those of this process.
+
+    Raises:
+        UsageError: this machine refuses what processes share.
+    """
+    given = {**dict.fromkeys(THREADS, "1"), **(variables or {})}
+    try:
+        return ProcessPoolExecutor(max_workers=processes, timeout=None, env=given)
+    except OSError as error:
+        raise UsageError(
+            f"further processes cannot be started: {error.strerror or short(error)}; give them shared memory "
+            f"(/dev/shm) and enough open files (`ulimit -n`), or give {argument('jobs')} 1, which needs no "
+            "further process unless code of a plug-in takes part."
+        ) from None
 
 
 def killed(error: BaseException) -> str:

@@ -41,6 +41,20 @@ LEASE = 30.0
 # disks whose lack of locks was told
 _TOLD: set[int] = set()
 NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
+# a disk has also as many files as it may have, and a user as much as he may
+FULL = (errno.ENOSPC, errno.EDQUOT)
+ELSEWHERE = "give a folder that you may write to"
+# what a disk or the system may refuse beside space, and what helps
+ADVICE = {
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR), ELSEWHERE),
+    **dict.fromkeys((errno.EMFILE, errno.ENFILE), "allow more open files, `ulimit -n`"),
+    errno.EFBIG: "allow larger files, `ulimit -f`",
+    errno.ENAMETOOLONG: "give a shorter name",
+    **dict.fromkeys(
+        (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENXIO, errno.ENODEV),
+        "look whether the disk is sound and connected, and try again",
+    ),
+}
 
 
 def _temporary(path: Path) -> Path:
@@ -72,7 +86,9 @@ def replacing(path: Path, lasting: bool = True) -> Iterator[Path]:
                 os.fsync(whole.fileno())
         os.replace(temporary, path)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        # where nothing can be written nothing can be removed, and the first error says why
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise
 
 
@@ -367,14 +383,20 @@ def reading(
 
 
 def disk_is_full(error: BaseException) -> bool:
-    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return isinstance(error, OSError) and error.errno in FULL
+
+
+def refused_by_system(error: OSError) -> bool:
+    """Whether it is a disk, a right or a limit of this machine, and no fault of disbench."""
+    return error.errno in (*FULL, *ADVICE)
 
 
 def unwritable(path: Path, error: OSError) -> UsageError:
     """The sentence for a path that cannot be written."""
     if disk_is_full(error):
         return UsageError(f"the disk that holds {path} is full; free some space and try again.")
-    return UsageError(f"cannot write to {path}: {error.strerror}; give a folder that you may write to.")
+    advice = ADVICE.get(error.errno or 0, ELSEWHERE)
+    return UsageError(f"cannot write to {path}: {error.strerror or short(error)}; {advice}.")
 
 
 def now() -> str:
