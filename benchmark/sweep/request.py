@@ -22,6 +22,7 @@ from disbench.benchmark.sweep import grid as grids
 from disbench.benchmark.sweep import plan
 from disbench.benchmark.training import gpu, portable
 from disbench.errors import UsageError, argument
+from disbench.files import check_temporary
 from disbench.texts import whole_numbers
 
 if TYPE_CHECKING:
@@ -168,6 +169,7 @@ class Request:
         Raises:
             UsageError: an unknown name, a setting that does not fit, or data that are missing.
         """
+        check_temporary()
         for path in several(self.plugin):
             plugins.load(path)
         methods, seeds = names(self.methods, "methods"), seed_numbers(self.seeds)

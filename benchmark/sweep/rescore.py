@@ -119,7 +119,8 @@ def _ended(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[Task, str, list[s
         return
     pool = workers.pool(min(jobs, len(tasks)))
     try:
-        running = {pool.submit(score_seed, task): task for task in tasks}
+        with workers.starting():
+            running = {pool.submit(score_seed, task): task for task in tasks}
         for ended in as_completed(running):
             yield (running[ended], *ended.result())
     except TerminatedWorkerError:

@@ -153,7 +153,8 @@ def in_workers(
             for stage, queue in waiting.items():
                 while queue and idle[stage]:
                     (worker, options), group = idle[stage].pop(), queue.popleft()
-                    task = worker.submit(run_in_worker, run, group, protocol, options)
+                    with starting():
+                        task = worker.submit(run_in_worker, run, group, protocol, options)
                     running[task] = worker, options, group
                     watches[task] = Watch([run / cell.folder for cell in group], options.patience)
             for ended in wait(running, LOOK_EVERY, return_when=FIRST_COMPLETED).done:
@@ -197,7 +198,8 @@ def start_tracker() -> None:
         return
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        resource_tracker.ensure_running()
+        with starting():
+            resource_tracker.ensure_running()
     finally:
         signal.signal(signal.SIGHUP, before)
 
@@ -218,13 +220,24 @@ def pool(processes: int, variables: Mapping[str, str] | None = None) -> ProcessP
         UsageError: this machine refuses what processes share.
     """
     given = {**dict.fromkeys(THREADS, "1"), **(variables or {})}
-    try:
+    with starting():
         return ProcessPoolExecutor(max_workers=processes, timeout=None, env=given)
+
+
+@contextlib.contextmanager
+def starting() -> Iterator[None]:
+    """Turns what the system says of processes that cannot be started into a sentence.
+
+    Raises:
+        UsageError: they cannot.
+    """
+    try:
+        yield
     except OSError as error:
         raise UsageError(
             f"further processes cannot be started: {error.strerror or short(error)}; give them shared memory "
-            f"(/dev/shm) and enough open files (`ulimit -n`), or give {argument('jobs')} 1, which needs no "
-            "further process unless code of a plug-in takes part."
+            f"(/dev/shm) and more open files (`ulimit -n`), or give fewer {argument('jobs')}: 1 needs none "
+            "unless code of a plug-in takes part."
         ) from None
 
 

@@ -85,10 +85,11 @@ def replacing(path: Path, lasting: bool = True) -> Iterator[Path]:
             with open(temporary, "rb") as whole:
                 os.fsync(whole.fileno())
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         # where nothing can be written nothing can be removed, and the first error says why
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+        _rename(error, temporary, path)
         raise
 
 
@@ -97,8 +98,8 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     """A temporary folder beside `path` that takes its place at the end; on any error `path` stays."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _temporary(path)
-    temporary.mkdir()
     try:
+        temporary.mkdir()
         yield temporary
         if path.exists():
             before = _temporary(path)
@@ -111,8 +112,17 @@ def replacing_folder(path: Path) -> Iterator[Path]:
             shutil.rmtree(before)
         else:
             os.rename(temporary, path)
+    except OSError as error:
+        _rename(error, temporary, path)
+        raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _rename(error: BaseException, temporary: Path, path: Path) -> None:
+    """Names in an error what was to be written: nobody knows the temporary file or folder."""
+    if isinstance(error, OSError) and error.filename == str(temporary):
+        error.filename = str(path)
 
 
 def write_atomically(path: Path, write: Callable[[Path], object], lasting: bool = True) -> None:
@@ -379,6 +389,17 @@ def reading(
         raise UsageError(
             f"{path} cannot be read{wanted} ({short(error)}); it is damaged, cut short or of another "
             f"version: {again}."
+        ) from None
+
+
+def check_temporary() -> None:
+    """Raises UsageError where no folder for temporary files can be written, which torch needs as well."""
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError as error:
+        raise UsageError(
+            f"{str(error.strerror).lower()}; free some space in one of them, or set TMPDIR to a folder that "
+            "you may write to."
         ) from None
 
 
