@@ -237,6 +237,9 @@ class Soak:
         folders = sorted(run.glob("*/seed-*"))
         for _ in range(self.rng.randint(1, 3) if folders else 0):
             path = self.rng.choice(folders) / self.rng.choice(FILES)
+            if path.name == "metrics.jsonl" and (path.parent / "checkpoint.pt").exists():
+                # nothing makes the curves of a trained seed again
+                continue
             how = damage(path, self.rng)
             if path.name == "codes.npz":
                 # codes are encoded again when something is scored, and a seed with scores needs nothing

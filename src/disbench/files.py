@@ -82,8 +82,7 @@ def replacing(path: Path, lasting: bool = True) -> Iterator[Path]:
     try:
         yield temporary
         if lasting:
-            with open(temporary, "rb") as whole:
-                os.fsync(whole.fileno())
+            flush(temporary)
         os.replace(temporary, path)
     except BaseException as error:
         # where nothing can be written nothing can be removed, and the first error says why
@@ -91,6 +90,12 @@ def replacing(path: Path, lasting: bool = True) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
         _rename(error, temporary, path)
         raise
+
+
+def flush(path: Path) -> None:
+    """Waits until the disk has a file."""
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
 
 
 @contextlib.contextmanager
