@@ -19,6 +19,7 @@ import dataclasses
 import hashlib
 import importlib.metadata
 import logging
+import math
 import queue
 import secrets
 import shlex
@@ -55,6 +56,7 @@ SLICE = 300.0  # seconds that a task trains before it returns its files
 NEWS_EVERY = 1.0  # seconds between the status reports of a worker
 LOOK_EVERY = 0.1  # seconds between checks for finished tasks
 CONNECT_WITHIN = 10.0  # seconds
+QUIET = 30.0  # seconds without news, after which it is looked whether all workers have paused
 # files that are written last, in this order
 LAST = ("checkpoint.pt", "codes.npz", "scores.json", "status.json")
 
@@ -248,9 +250,11 @@ def _wanted(worker: Worker, key: str) -> bool:
     return known is not None and known.state == "executing"
 
 
-def halt(sweep: str) -> None:
-    """On a worker: stops every task of a sweep after its current step."""
+def halt(sweep: str, dask_worker: Worker) -> list[str]:
+    """On a worker: stops every task of a sweep after its current step; the keys of those begun here."""
     _halted.add(sweep)
+    begun = ("executing", "memory", "error")
+    return [str(key) for key, task in dask_worker.state.tasks.items() if task.state in begun]
 
 
 def _provide_data(task: Task, options: Options) -> None:
@@ -396,6 +400,8 @@ class _Sweep:
         self.lost = False
         # addresses of the workers whose version is right
         self.right: set[str] = set()
+        # when something was last heard of the tasks; infinite once it is told that all workers have paused
+        self.heard = time.monotonic()
 
     def train(self, cells: Sequence[Cell], fuse: int) -> Iterator[tuple[Cell, str]]:
         """Trains the cells and yields each with its outcome.
@@ -415,6 +421,7 @@ class _Sweep:
                 for future in [future for future in self.sent if future.done()]:
                     yield from self.receive(self.sent.pop(future), future)
                 self.write_news()
+                self.tell_paused()
                 time.sleep(LOOK_EVERY)
         finally:
             for batch in (*self.sent.values(), *self.waiting):
@@ -439,12 +446,13 @@ class _Sweep:
         self.waiting.clear()
         if self.lost or not self.sent:
             return
-        if self.client.nthreads():
-            # repeated, because workers come and go
-            self.client.run(halt, self.name, on_error="ignore")
-        else:
-            self.cancelled |= {future.key for future in self.sent}
-            self.client.cancel(list(self.sent))
+        # repeated, because workers come and go
+        told = self.client.run(halt, self.name, on_error="ignore")
+        begun = {key for keys in told.values() for key in keys}
+        # what no worker has begun is not waited for: all may have paused, or none may be left
+        idle = [future for future in self.sent if not future.done() and future.key not in begun]
+        self.cancelled |= {future.key for future in idle}
+        self.client.cancel(idle)
 
     def check_workers(self) -> None:
         """Checks the version of workers that have come.
@@ -463,6 +471,20 @@ class _Sweep:
             answers = {name: found[name] for name in found if isinstance(found[name], (str, missing))}
             check_versions(answers, VERSION)
             self.right |= set(answers)
+
+    def tell_paused(self) -> None:
+        """Warns, once, if nothing goes on since all workers have paused, which Dask tells only their logs."""
+        if self.lost or time.monotonic() - self.heard < QUIET:
+            return
+        self.heard = time.monotonic()
+        workers = self.client.scheduler_info(n_workers=-1)["workers"].values()
+        if workers and all(worker["status"] == "paused" for worker in workers):
+            self.heard = math.inf
+            warnings.warn(
+                "all workers have paused, since they have used most of the memory that Dask gives them, and "
+                "nothing goes on; start them again with more (`--memory-limit`).",
+                stacklevel=2,
+            )
 
     def capacity(self) -> int:
         """How many batches may be sent at a time: two per thread, so that no worker has to wait."""
@@ -573,6 +595,8 @@ class _Sweep:
         with contextlib.suppress(queue.Empty):
             while True:
                 latest |= dict(self.news.get_nowait())
+        if latest and self.heard < math.inf:
+            self.heard = time.monotonic()
         for name, values in latest.items():
             status = Status.of(values)
             if name in folders and status is not None and status.state == "running":

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 
 import pytest
 import torch
@@ -226,6 +227,30 @@ def test_a_worker_is_free_again_soon_after_the_program_that_used_it_is_gone(sche
     assert dict(dask.sweep(run, cells[:1], setting, plan.Options(), address)) == {cells[0]: "done"}
     assert time.monotonic() < began + 400
     assert_equal(cells[:1], local, run)
+
+
+def test_workers_that_have_all_paused_are_told_once(monkeypatch, tmp_path):
+    """A real worker pauses at a share of its memory that depends on the machine."""
+
+    class Client:
+        status = "running"
+
+        def scheduler_info(self, n_workers):
+            return {"workers": {"a": {"status": "paused"}, "b": {"status": self.status}}}
+
+    client = Client()
+    sweep = dask._Sweep(tmp_path, protocols.get("smoke"), plan.Options(), client, 0, 1.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        sweep.tell_paused()
+        monkeypatch.setattr(dask, "QUIET", 0.0)
+        sweep.tell_paused()
+        client.status = "paused"
+    with pytest.warns(UserWarning, match=r"all workers have paused.*`--memory-limit`"):
+        sweep.tell_paused()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        sweep.tell_paused()
 
 
 OF_TLS = [f"{side}.{what}" for side in ("scheduler", "worker", "client") for what in ("cert", "key")]
