@@ -11,7 +11,7 @@ import typer
 from disbench.benchmark.cli.terminal import DataDir, Device, Mixed, table, terminal
 from disbench.console import say
 from disbench.errors import UsageError
-from disbench.files import replacing, unwritable, write_text
+from disbench.files import refused_by_system, replacing, unwritable, write_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -87,7 +87,6 @@ def leaderboard(
     """Aggregate runs over their seeds, or choose a seed without labels; one run keeps the result, too."""
     from disbench.benchmark.runs import store
     from disbench.benchmark.runs.keep import keep as keep_results
-    from disbench.benchmark.runs.keep import write_leaderboard
     from disbench.benchmark.runs.readme import update
     from disbench.benchmark.runs.rows import gather, warnings
     from disbench.benchmark.runs.settings import settings, with_settings
@@ -134,8 +133,7 @@ def leaderboard(
     notes += shown.pooled(wide, columns) + shown.notes(frame, board) + warnings(frame)
     whole = len(runs) == 1 and not (by or where or adjusted) and store.is_run(runs[0])
     if whole and kind == "terminal" and out is None:
-        write_leaderboard(runs[0], frame, board, notes)
-        notes.append(f"written: {runs[0] / 'leaderboard.csv'}, leaderboard.md, scores.csv")
+        notes.append(keep_beside(runs[0], frame, board, notes))
     title = f"Leaderboard of {', '.join(run.name for run in runs)}"
     deliver(kind, out, console, shown.leaderboard(board), board, title, notes, {"scores": frame})
     if compare:
@@ -188,17 +186,16 @@ def show_selection(
         separate(kind, out)
         deliver(kind, place, console, selection.shown_comparison(chosen), chosen, title, below, {})
     if len(runs) == 1 and kind == "terminal" and out is None:
-        # last, so that nothing that took long is lost where the run cannot be written
         try:
             written = [ranking.keep(runs[0], each) for each in selected]
         except OSError as error:
-            raise unwritable(runs[0], error) from None
-        say(console, *(f"written: {path}" for path in written if path is not None))
+            say(console, not_written(runs[0], error))
+        else:
+            say(console, *(f"written: {path}" for path in written if path is not None))
 
 
 def show_leaderboard(path: Path, console: Console) -> None:
     """Prints the leaderboard of a run and writes it with the per-seed scores into its folder."""
-    from disbench.benchmark.runs.keep import write_leaderboard
     from disbench.benchmark.runs.rows import gather, warnings
     from disbench.leaderboards import aggregate, shown
 
@@ -206,9 +203,31 @@ def show_leaderboard(path: Path, console: Console) -> None:
     board = aggregate.leaderboard(frame)
     notes = [f"not comparable: {difference}" for difference in aggregate.differences(frame)]
     notes += shown.notes(frame, board) + warnings(frame)
-    write_leaderboard(path, frame, board, notes)
+    written = keep_beside(path, frame, board, notes)
     console.print(table(shown.leaderboard(board)))
-    say(console, *notes, f"written: {path / 'leaderboard.csv'}, leaderboard.md, scores.csv")
+    say(console, *notes, written)
+
+
+def keep_beside(run: Path, frame: pd.DataFrame, board: pd.DataFrame, notes: Sequence[str]) -> str:
+    """Writes the leaderboard of a run and its per-seed scores into its folder; says so, or why not.
+
+    Nobody asked for these files, and what is shown does not need them: a run that may only be read is one
+    that may be shown.
+    """
+    from disbench.benchmark.runs.keep import write_leaderboard
+
+    try:
+        write_leaderboard(run, frame, board, notes)
+    except OSError as error:
+        return not_written(run, error)
+    return f"written: {run / 'leaderboard.csv'}, leaderboard.md, scores.csv"
+
+
+def not_written(run: Path, error: OSError) -> str:
+    """Why nothing was written into a run's folder."""
+    if not refused_by_system(error):
+        raise error
+    return f"not written: {unwritable(run, error)}"
 
 
 def conditions(texts: Sequence[str]) -> dict[str, str]:

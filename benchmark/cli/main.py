@@ -18,7 +18,7 @@ from disbench.benchmark.cli.bench import app as bench_app
 from disbench.benchmark.cli.data import app as data_app
 from disbench.benchmark.cli.terminal import Plain, line, option
 from disbench.errors import UnfinishedError, UsageError, unknown
-from disbench.files import disk_is_full, unwritable
+from disbench.files import check_temporary, refused_by_system, unwritable
 from disbench.texts import clean
 
 
@@ -179,6 +179,15 @@ def main() -> None:
         sys.stderr.close()
         raise SystemExit(1) from None
     except OSError as error:
-        if not (disk_is_full(error) or isinstance(error, PermissionError)):
-            raise
-        fail(str(unwritable(Path(error.filename or "the output"), error)))
+        fail(refusal(error))
+
+
+def refusal(error: OSError) -> str:
+    """What a disk, a right or a limit of the system refused, as a sentence; any other error is raised."""
+    try:
+        check_temporary()
+    except UsageError as none:
+        return str(none)
+    if not refused_by_system(error):
+        raise error
+    return str(unwritable(Path(error.filename or "the output"), error))

@@ -22,6 +22,7 @@ from disbench.benchmark.sweep import grid as grids
 from disbench.benchmark.sweep import plan
 from disbench.benchmark.training import gpu, portable
 from disbench.errors import UsageError, argument
+from disbench.files import check_temporary
 from disbench.texts import whole_numbers
 
 if TYPE_CHECKING:
@@ -170,6 +171,7 @@ class Request:
         Raises:
             UsageError: an unknown name, a setting that does not fit, or data that are missing.
         """
+        check_temporary()
         for path in several(self.plugin):
             plugins.load(path)
         methods, seeds = names(self.methods, "methods"), seed_numbers(self.seeds)
@@ -319,7 +321,8 @@ def scored(
         raise UsageError(
             f"protocol {protocol.name} has no metric that is defined on these data: {'; '.join(sentences)}."
         )
-    if choices == protocol.unlabelled:
+    # metrics that were asked for are both
+    if choices == protocol.unlabelled != protocol.metrics:
         names = ", ".join(choice.shown for choice in defined)
         sentences.append(
             f"{data.name}: its seeds are scored by what needs no labels ({names}); three seeds or more of a "
