@@ -98,7 +98,16 @@ def filled(text: str) -> str:
         return f'```{kind} title="{line[1]}"\n{path.read_text("utf-8")}```'
 
     text = re.sub(r"^<!-- file: (\S+) -->$", quoted, text, flags=re.MULTILINE)
+    text = re.sub(r"^<!-- result: (\S+) -->$", lambda line: wide_result(line[1]), text, flags=re.MULTILINE)
     return re.sub(r"^<!-- table: (\w+) -->$", lambda line: measured(line[1]), text, flags=re.MULTILINE)
+
+
+def wide_result(name: str) -> str:
+    """A saved result as papers print it."""
+    from disbench.leaderboards import results
+
+    lines = results.readme((name,)).splitlines()
+    return "\n".join(line for line in lines if line.startswith("|"))
 
 
 def measured(name: str) -> str:
@@ -170,6 +179,7 @@ def pictures() -> dict[str, bytes]:
     from disbench.leaderboards import results
 
     paths = {name: results.FOLDER / name / results.PICTURE for name in results.names()}
+    paths |= {f"{name}-traversal": traversal(name) for name in method_names()}
     kept = {f"results/{name}.png": path.read_bytes() for name, path in paths.items() if path.is_file()}
     return {**kept, **certainty()}
 
@@ -338,12 +348,25 @@ def methods_index() -> str:
     )
 
 
+def traversal(name: str) -> Path:
+    """Where the traversal of a method lies, if there is one."""
+    from disbench.leaderboards import results
+
+    return results.FOLDER / f"{name}-mini-traversal.png"
+
+
 def method_page(name: str) -> str:
     from disbench import models
 
     module, method = _method_module(name), models.get(name)
     head, _, rest = doc(module).partition("\n\n")
-    text = [f"# {title(module)}\n", linked(" ".join(head.partition(":")[2].split())) + "\n", prose(rest)]
+    text = [f"# {title(module)}\n", linked(" ".join(head.partition(":")[2].split())) + "\n"]
+    if traversal(name).is_file():
+        text.append(
+            f"![Traversal of {title(module)}](../results/{name}-traversal.png){{ width=420 }}\n\n"
+            "*One code moves along each row, of one seed under the protocol `mini`, minutes on one core.*\n"
+        )
+    text.append(prose(rest))
     text.append("## Settings\n")
     text.append(
         f"Named configs of `{name}`; a protocol names one and may change it, and so does "
