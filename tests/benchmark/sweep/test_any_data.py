@@ -135,6 +135,14 @@ def test_a_size_that_a_net_cannot_take_is_refused_with_one_that_it_can(tmp_path)
         gan.prepare()
 
 
+@pytest.mark.parametrize(("metrics", "free"), [((), False), (("mig",), False), (("active_units",), True)])
+def test_only_metrics_that_need_no_labels_are_said_to_need_none(metrics, free, tmp_path):
+    path = save(tmp_path / "mine.npz", pixels(60, 32, 32), labels=np.arange(60) % 3)
+    asked = Request(["betavae"], metrics=metrics, dataset=str(path), data_dir=tmp_path / "data")
+    advice = asked.prepare().advice
+    assert any("by what needs no labels (active_units)" in sentence for sentence in advice) == free
+
+
 def test_a_protocol_without_a_metric_for_the_data_is_refused(tmp_path, monkeypatch):
     nothing = protocols.get("paper").model_copy(update={"unlabelled": ()})
     monkeypatch.setattr(protocols, "get", lambda name: nothing)
