@@ -215,11 +215,14 @@ def test_every_protocol_resolves():
 
 def test_a_killed_worker_loses_nothing(tmp_path):
     """SIGKILL to one of two workers while it trains: every seed is done in the end, and is the same."""
-    run = tmp_path / "r"
+    run, few = tmp_path / "r", tmp_path / "few.npz"
+    factors = np.stack(np.unravel_index(np.arange(24), (2, 3, 4)), 1)
+    np.savez(few, images=np.random.default_rng(0).integers(0, 255, (24, 32, 32), np.uint8), factors=factors)
     arguments = (
-        "run --methods betavae --seeds 3 --protocol smoke --set betavae.steps=300 --set betavae.batch=4"
+        "run --methods betavae --seeds 3 --protocol smoke --set betavae.steps=200 --set betavae.batch=4"
     )
-    command = [sys.executable, "-m", "disbench", *arguments.split(), "--jobs", "2", "--out", str(run)]
+    where = ["--dataset", str(few), "--jobs", "2", "--out", str(run)]
+    command = [sys.executable, "-m", "disbench", *arguments.split(), *where]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     killed = None
     deadline = time.monotonic() + 600
