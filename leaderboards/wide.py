@@ -32,7 +32,7 @@ class Cell:
     Attributes:
         mean: the number; NaN where there is none.
         std: what stands behind its ±; NaN for nothing.
-        printed: the text of a published number, such as ".80 ± .07"; "" for one of ours.
+        printed: the text of a published number, such as ".80±.07"; "" for one of ours.
         after: what follows the number, such as the number of a note.
     """
 
@@ -134,7 +134,7 @@ def decimals(cells: Sequence[Cell]) -> int:
 def number(cell: Cell, places: int) -> str:
     """The text of a number: ".64 ± .08", without the zero before the point, as the field prints it."""
     if cell.printed:
-        return cell.printed
+        return " ± ".join(part.strip() for part in cell.printed.split("±"))
     if not np.isfinite(cell.mean):
         return MISSING
     spread = f" ± {_short(cell.std, places)}" if np.isfinite(cell.std) else ""
