@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from disbench import plugins
-from disbench.benchmark.cli import generator, leaderboard, plot, report, rescore, run, score
+from disbench.benchmark.cli import compare, generator, leaderboard, plot, report, rescore, run, score
 from disbench.benchmark.cli.bench import app as bench_app
 from disbench.benchmark.cli.data import app as data_app
 from disbench.benchmark.cli.terminal import line, option
@@ -78,6 +78,7 @@ def root(
 for command in (
     run.run,
     score.score,
+    compare.compare,
     run.status,
     rescore.rescore,
     leaderboard.leaderboard,

@@ -139,7 +139,7 @@ def score(
     from disbench.benchmark.scoring import sources
     from disbench.benchmark.scoring.judged import PICTURES
 
-    changes = _changes(set_ or [], method)
+    changed = changes(set_ or [], method)
     if generator:
         # what belongs to codes alone, and was given
         others = {"preset": preset, "array": array, "factors": factors, "bins": bins, "repeats": repeats}
@@ -158,7 +158,7 @@ def score(
                 prior=prior or "normal",
                 method=method,
                 config=config,
-                settings=changes,
+                settings=changed,
                 size=size,
                 output=output,
                 device=device,
@@ -186,7 +186,7 @@ def score(
         dataset=dataset,
         method=method,
         config=config,
-        changes=changes,
+        changes=changed,
         factory=factory,
         wanted=sources.Wanted(input_range, layout, size, output),
         device=device,
@@ -220,7 +220,7 @@ def score(
         raise typer.Exit(1)
 
 
-def _changes(given: list[str], method: str) -> dict[str, str]:
+def changes(given: list[str], method: str) -> dict[str, str]:
     """`codes=10` as {"codes": "10"}."""
     if given and not method:
         raise UsageError("--set changes the config of --method, which was not given.")

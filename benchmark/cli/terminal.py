@@ -28,7 +28,7 @@ DataDir = Annotated[
 ]
 
 # options whose names differ from those of the arguments
-SPELLED = {"settings": "set", "sources": "from"}
+SPELLED = {"settings": "set", "sources": "from", "others": "with"}
 
 
 def option(argument: str) -> str:
