@@ -79,9 +79,9 @@ def _board(rows: pd.DataFrame, source: str) -> pd.DataFrame:
     return board.assign(**{"from": [source or runs[key] for key in keys], "printed": ""})[COLUMNS]
 
 
-def name_of(number: Number) -> str:
-    """The row of a paper, in words: "IB-GAN (InfoGAN-CR, Table 1)"."""
-    return f"{number.row} ({number.source_id.partition('/')[0]}, {number.table})"
+def source_of(number: Number) -> str:
+    """Where a number was published: "infogan-cr, Table 1"."""
+    return f"{number.source_id.partition('/')[0]}, {number.table}"
 
 
 def deviation(number: Number) -> tuple[float, str]:
@@ -106,8 +106,8 @@ def _printed(numbers: Sequence[Number], board: pd.DataFrame) -> pd.DataFrame:
         std, why = deviation(number)
         rows.append(
             {
-                "from": "published",
-                "name": name_of(number),
+                "from": source_of(number),
+                "name": number.row,
                 "dataset": f"{number.dataset}-{number.size}",
                 "protocol": "",
                 "metric": number.metric,
@@ -144,7 +144,7 @@ def _pairs(mine: pd.DataFrame, others: pd.DataFrame, numbers: Sequence[Number]) 
             rows.append({**head, "other": other, "from": source, **_measured(values, theirs)})
         for number in numbers:
             if (number.metric, number.preset) == (metric, preset):
-                about = {"other": name_of(number), "from": "published"}
+                about = {"other": number.row, "from": source_of(number)}
                 rows.append({**head, **about, **_against_published(values, sign, number)})
     return pd.DataFrame(rows, columns=PAIRS)
 
@@ -275,7 +275,8 @@ def paper(found: Comparison) -> tuple[wide.Wide, str, list[str]]:
             named[row["metric"], row["preset"]]: wide.Cell(row["mean"], row["std"], row["printed"])
             for _, row in rows.iterrows()
         }
-        lines[str(name), str(source)] = wide.Line({"method": str(name), "from": str(source), "n": n}, cells)
+        heads = {"method": str(name), "from": "" if source == MINE else str(source), "n": n}
+        lines[str(name), str(source)] = wide.Line(heads, cells)
     first = columns[0]
     sign = -1.0 if first.higher_is_better else 1.0
 

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from disbench.benchmark.datasets.reference import DataRef
 from disbench.benchmark.protocols import MetricChoice
 from disbench.benchmark.runs import comparing
 from disbench.benchmark.runs.rows import warnings
@@ -62,16 +61,15 @@ class Compared:
         return f"{', '.join(self.mine)} beside {self.others} on {self.dataset}"
 
 
-def label_of(one: Opened) -> tuple[str, str]:
-    """The data of a source as tables print it, "dsprites-32", and the SHA-256 of the content, "" if unknown.
-
-    Raises:
-        UsageError: its image size is not known, or it has two.
-    """
-    size, sha256 = one.dataset.get("size"), str(one.dataset.get("sha256") or "")
-    if not isinstance(size, int):
-        raise comparing.no_size(one, size)
-    return DataRef(str(one.dataset["name"]), size, sha256).label, sha256
+def _grouped(said: Sequence[tuple[Path, str]], count: int) -> list[str]:
+    """Sentences about sources, each once, with the sources that it is about."""
+    about: dict[str, list[str]] = {}
+    for path, text in said:
+        about.setdefault(text, []).append(str(path))
+    return [
+        f"{f'all {count} files' if len(paths) == count > 1 else ', '.join(dict.fromkeys(paths))}: {text}"
+        for text, paths in about.items()
+    ]
 
 
 def compare(
@@ -104,29 +102,30 @@ def compare(
                 of = frame[["dataset", "data_sha256"]].drop_duplicates().itertuples(index=False)
                 places += [(each, dataset, str(sha256 or "")) for dataset, sha256 in of]
             else:
-                places.append((each.path, *label_of(each)))
+                places.append((each.path, *comparing.data_of(each)))
     here = comparing.on_one(found, places)
     label = places[0][1]
     chosen, said = comparing.judged(here, label, text)
     notes += said
     opened = [(name, each) for name, given in rows.items() for each in given if isinstance(each, Opened)]
     few = [
-        next(filter(None, (comparing.too_few_rows(each, choice) for _, each in opened)), "")
+        next(filter(None, (comparing.not_alike(each, choice) for _, each in opened)), "")
         for choice, _ in chosen
     ]
     notes += [f"not compared: {why}" for why in few if why]
     chosen = [pair for pair, why in zip(chosen, few, strict=True) if not why]
     if not chosen:
-        raise UsageError(f"nothing of mine compares with {here.named}: {'; '.join(dict.fromkeys(few))}.")
+        raise comparing.nothing(here, few)
     if opened:
         scores = score([each for _, each in opened], [choice for choice, _ in chosen])
         sha256 = next((sha256 for _, _, sha256 in places if sha256), "")
         for name in dict.fromkeys(name for name, _ in opened):
             own = [(each, s) for (of, each), s in zip(opened, scores, strict=True) if of == name]
             frames.append(aggregate.scores(comparing.rows_of(name, own, label, sha256)))
+        told = [(each.path, note) for _, each in opened for note in each.notes]
         for (_, each), entries in zip(opened, scores, strict=True):
-            notes += [f"{each.path}: {note}" for note in each.notes]
-            notes += [f"{each.path}: {e.metric}: {warning}" for e in entries for warning in e.warnings]
+            told += [(each.path, f"{e.metric}: {warning}") for e in entries for warning in e.warnings]
+        notes += _grouped(told, len(opened))
     mine = pd.concat(frames, ignore_index=True)
     wanted = {(choice.name, preset) for choice, preset in chosen}
     names = {choice.name for choice, _ in chosen}
@@ -143,9 +142,7 @@ def compare(
     numbers, said = comparing.published_of(here, label, mine)
     notes += said + warnings(theirs)
     if not len(theirs) and not numbers:
-        raise UsageError(
-            f"nothing of {here.named} compares on {label}: {'; '.join(said) or 'it has no number'}."
-        )
+        raise comparing.nothing(here, said or ["it has no number"])
     return Compared(
         tuple(dict.fromkeys(mine["method"])),
         here.named,

@@ -9,26 +9,28 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from disbench import metrics
 from disbench.benchmark import protocols
-from disbench.benchmark.datasets import naming
+from disbench.benchmark.datasets import manifest, naming
 from disbench.benchmark.datasets.reference import DataRef
 from disbench.benchmark.protocols import MetricChoice
 from disbench.benchmark.runs import store
 from disbench.benchmark.runs.keep import saved
-from disbench.benchmark.runs.rows import gather, measured, metric_settings
-from disbench.benchmark.scoring import draws
+from disbench.benchmark.runs.rows import MOST_TOLD, gather, measured, metric_settings
+from disbench.benchmark.scoring import draws, plans
 from disbench.benchmark.scoring.entries import ScoreEntry
 from disbench.benchmark.scoring.sources import Opened, Usual
 from disbench.errors import UsageError, argument, unknown
 from disbench.files import plain
 from disbench.leaderboards import aggregate, comparison, labels, published, results
 from disbench.leaderboards.published import Number
+from disbench.texts import short
 
 PUBLISHED = "published"
 # What a score's settings hold beside those of the metric, see `rows.judge`.
@@ -47,6 +49,7 @@ class Others:
         numbers: the published numbers that are looked at.
         refs: the data sets of runs, by their labels.
         notes: sentences about what was read.
+        kept: the kept results at hand, for errors.
     """
 
     named: str
@@ -54,6 +57,7 @@ class Others:
     numbers: tuple[Number, ...]
     refs: Mapping[str, DataRef]
     notes: tuple[str, ...]
+    kept: tuple[Path, ...] = ()
 
     @property
     def datasets(self) -> list[str]:
@@ -137,7 +141,7 @@ def others(wanted: Sequence[str], results_in: Path | None = None) -> Others:
         for record in store.records(path)
     }
     numbers = tuple(n for each in dict.fromkeys(printed or sources) for n in sources[each])
-    return Others(named, frame, numbers, refs, tuple(notes))
+    return Others(named, frame, numbers, refs, tuple(notes), tuple(kept.values()))
 
 
 def _under(frame: pd.DataFrame, protocol: str) -> pd.DataFrame:
@@ -162,8 +166,9 @@ def on_data(found: Others, path: object, label: str, sha256: str) -> Others:
     """
     frame = found.frame
     same = frame[frame["dataset"] == label]
-    content = [not (sha256 and known) or known == sha256 for known in same["data_sha256"].fillna("")]
-    if len(same) and not any(content):
+    known = same["data_sha256"].fillna("")
+    content = (known == sha256) | (known == "") | (sha256 == "")
+    if len(same) and not content.any():
         theirs = same["data_sha256"].iloc[0]
         raise UsageError(
             f"{path} has scores on a {label} with sha256 {sha256[:12]}..., {found.named} on one with "
@@ -174,9 +179,9 @@ def on_data(found: Others, path: object, label: str, sha256: str) -> Others:
         theirs = " and ".join(found.datasets) or "nothing"
         raise UsageError(
             f"{path} is scored on {label}, and {found.named} is on {theirs}: they do not compare. "
-            f"{_would_compare(found.datasets)}"
+            f"{_would_compare(found, label)}"
         )
-    return Others(found.named, same[content].reset_index(drop=True), found.numbers, found.refs, found.notes)
+    return replace(found, frame=same[content].reset_index(drop=True))
 
 
 def on_one(found: Others, places: Sequence[tuple[object, str, str]]) -> Others:
@@ -193,18 +198,46 @@ def on_one(found: Others, places: Sequence[tuple[object, str, str]]) -> Others:
     return found_here
 
 
-def no_size(one: Opened, size: object) -> UsageError:
-    """The sentence for a source whose image size is not one number."""
+def data_of(one: Opened) -> tuple[str, str]:
+    """The data of a source as tables print it, "dsprites-32", and the SHA-256 of its content, "" if unknown.
+
+    Raises:
+        UsageError: its data set or its image size is not known, its images are no squares, or its factors
+            are its own.
+    """
+    name, size, sha256 = (one.dataset.get(key) for key in ("name", "size", "sha256"))
+    _, height, width = one.data.shape
+    if size is None and height:
+        size = height if height == width else (height, width)
     if size is None:
-        return UsageError(
-            f"{one.path} does not say of which image size its codes are, and scores compare at one size "
-            f"alone; give {argument('size')}."
+        raise UsageError(
+            f"{one.path} does not say of which images its codes are, and scores compare on the same data set "
+            f"at the same size alone; give {argument('dataset')} and {argument('size')}."
         )
-    return UsageError(f"{one.path} is scored on images of {size} pixels; kept results have squares alone.")
+    if not isinstance(size, int):
+        raise UsageError(f"{one.path} is scored on images that are no squares, which no kept result has.")
+    if not sha256 and not _of_published_grid(str(name), one.data.factor_sizes):
+        raise UsageError(
+            f"{one.path} brings factors of its own, so that it is unclear whether they are those of {name}; "
+            "give the numbers of its rows in the data set, as 'rows'."
+        )
+    return DataRef(str(name), size, str(sha256 or "")).label, str(sha256 or "")
 
 
-def _would_compare(datasets: Sequence[str]) -> str:
-    parts = [naming.as_in_tables(label) for label in datasets]
+def _of_published_grid(name: str, sizes: tuple[int, ...] | None) -> bool:
+    base, options = naming.split_name(name)
+    known = base in manifest.names() and not options
+    return known and sizes == tuple(manifest.read(base).factors.values())
+
+
+def _would_compare(found: Others, label: str) -> str:
+    """What would compare: other results with this source, or other sources with these results."""
+    alike = [path.name for path in found.kept if (results.scores(path)["dataset"] == label).any()]
+    if any(f"{n.dataset}-{n.size}" == label for name in published.names() for n in published.get(name)):
+        alike.append(PUBLISHED)
+    if alike:
+        return f"On {label} there are {', '.join(alike)}; name one of them in {argument('others')}."
+    parts = [naming.as_in_tables(each) for each in found.datasets]
     ways = [f"{name} at {size} pixels" for name, size in filter(None, parts)]
     return f"Codes or a model of {' or '.join(ways)} would." if ways else ""
 
@@ -249,6 +282,10 @@ def choice_of(metric: str, preset: str, settings: Mapping[str, object]) -> Metri
             f"{metric}:{preset} was measured with a setting that it does not have here: {', '.join(strange)}"
         )
     changed = {each: used[each] for each in usual if used[each] != usual[each]}
+    # what a row's preset does not say is a difference between the preset then and now
+    if silent := [each for each in changed if f" {each}=" not in preset]:
+        told = ", ".join(f"{each} {usual[each]} here and {used[each]} there" for each in silent)
+        return f"settings of {metric}:{preset} differ ({told}); score that result again with this version"
     return MetricChoice.model_validate({"name": metric, "preset": base, "settings": changed})
 
 
@@ -315,11 +352,14 @@ def judged(found: Others, label: str, text: str = "") -> tuple[list[tuple[Metric
     return chosen, [f"not compared: {reason}" for reason in reasons]
 
 
-def too_few_rows(one: Opened, choice: MetricChoice) -> str:
-    """Why a metric of a source's codes does not compare with one of all rows; "" if it does.
+def not_alike(one: Opened, choice: MetricChoice) -> str:
+    """Why a source cannot have a metric as a kept result has it; "" if it can.
 
-    The estimates of a table metric, such as a mutual information, move with the number of rows.
+    Beside all that no source of its kind can have: the estimates of a table metric, such as a mutual
+    information, move with the number of rows.
     """
+    if error := plans.plan(choice, one.source, one.data, 1).error:
+        return f"{one.path}: {error.marked if isinstance(error, UsageError) else short(error)}"
     if metrics.get(choice.name).kind not in ON_ROWS or one.source.rows is None:
         return ""
     whole = len(draws.table_rows(one.data))
@@ -327,9 +367,16 @@ def too_few_rows(one: Opened, choice: MetricChoice) -> str:
     if here == whole:
         return ""
     return (
-        f"{one.path} has codes of {here:,} rows, and {choice.name} was measured on {whole:,}; give codes of "
-        "as many rows"
+        f"{one.path}: it has codes of {here:,} rows, and {choice.name} was measured on {whole:,}; give codes "
+        "of as many rows"
     )
+
+
+def nothing(found: Others, reasons: Sequence[str]) -> UsageError:
+    """The sentence where nothing compares, with the first reasons."""
+    several = list(dict.fromkeys(reason.removeprefix("not compared: ") for reason in reasons))
+    more = f"; and {len(several) - MOST_TOLD} more" if len(several) > MOST_TOLD else ""
+    return UsageError(f"nothing of mine compares with {found.named}: {'; '.join(several[:MOST_TOLD])}{more}.")
 
 
 # --- Rows of mine ---
@@ -439,20 +486,23 @@ def matched(
             why = "; ".join(dict.fromkeys(map(str, group["reason"].dropna()))) or "there is no score"
             sentences.append(f"not compared: {metric}:{preset}: {why}")
             continue
-        same = [
-            not isinstance(text, str) or not text or _canonical(metric, text) in used
-            for text in theirs["metric_settings"]
-        ]
-        for text in theirs["metric_settings"][[not each for each in same]].unique():
+        same = np.array(
+            [
+                not isinstance(text, str) or not text or _canonical(metric, text) in used
+                for text in theirs["metric_settings"]
+            ],
+            bool,
+        )
+        for text in theirs["metric_settings"][~same].unique():
             sentences.append(
                 f"not compared: rows of {found.named} under {metric}:{preset}, whose settings differ "
                 f"({_differences(metric, next(iter(used)), text)})"
             )
-        if any(same) or alone:
+        if same.any() or alone:
             kept_mine.append(group)
             kept_theirs.append(theirs[same])
     if not kept_mine:
-        raise UsageError(f"nothing of mine compares with {found.named}: {'; '.join(sentences)}.")
+        raise nothing(found, sentences)
     return (
         pd.concat(kept_mine, ignore_index=True),
         pd.concat(kept_theirs, ignore_index=True),
