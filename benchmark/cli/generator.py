@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from disbench.benchmark.cli.deliver import Shown
 from disbench.benchmark.cli.terminal import DataDir, Device, line, option, table, terminal
 from disbench.console import say
 from disbench.errors import UsageError, spelled
@@ -33,6 +34,37 @@ WORDS = {
     "duplicates": "pictures that repeat another",
 }
 FULL = 100  # samples of a sheet
+
+
+def tabled(judged: Sequence[JudgedGenerator]) -> list[Shown]:
+    """The numbers of generators as tables for programs; `JudgedGenerator.plain` has everything."""
+    import pandas as pd
+
+    quality, scores, distances = [], [], []
+    for one in judged:
+        head = {"model": str(one.opened.path), "dataset": one.opened.data.name}
+        if (grid := one.judged.grid) is not None:
+            shares, real = grid.quality.shares, grid.quality.real
+            quality += [
+                {**head, "quality": name, "pictures": shares[name], "real": real.get(name)} for name in WORDS
+            ]
+            scores += [
+                {
+                    **head,
+                    "metric": e.metric,
+                    "preset": e.label,
+                    "score": e.score,
+                    "reason": e.why(option) or "",
+                }
+                for e in grid.entries
+            ]
+        if (found := one.judged.features) is not None:
+            distances += [
+                {**head, "distance": name, "mean": draws.mean, "std": draws.std}
+                for name, draws in found.values.items()
+            ]
+    named = {"quality": quality, "scores": scores, "distances": distances}
+    return [Shown(name, pd.DataFrame(rows), pd.DataFrame(rows)) for name, rows in named.items() if rows]
 
 
 def show(console: Console, one: JudgedGenerator) -> None:

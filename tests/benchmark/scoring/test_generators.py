@@ -342,7 +342,7 @@ def test_the_program_judges_and_draws_a_decoder(disbench, home, decoder_files, t
     code, out, _ = disbench(
         "score", file, "--generator", "--dataset", grid, "--pictures", 120, "--metrics", "mig", "--json"
     )
-    found = json.loads(out)
+    found = json.loads(out)["details"][0]
     assert found["generator"]["pictures"] == 120
     assert found["generator"]["scores"][0]["metric"] == "mig"
     code, out, _ = disbench(
