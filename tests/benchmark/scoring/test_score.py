@@ -270,7 +270,7 @@ def test_scores_are_written_in_every_form_with_the_same_numbers(disbench, home, 
         either = "|".join(wide.number(cell, places).replace(" ± ", ".{1,6}") for places in (2, 3))
         assert len(re.findall(either, text)) == 2
         assert "by chance" in text
-        marks = {"tex": r"\mathbf|textbf", "md": r"\*\*[.\d]", "html": "<b>", "txt": "model"}
+        marks = {"tex": "mathbf|textbf", "md": r"\*\*[.\d]", "html": "<b>", "txt": "model"}
         assert re.search(marks[ending], text)
 
 
