@@ -18,17 +18,17 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from disbench.leaderboards import aggregate, labels, shown, statistics, wide
+from disbench.leaderboards import aggregate, labels, shown, statistics, titles, wide
 from disbench.leaderboards.published import Number
 
 MINE = "mine"
 # Beside those of a leaderboard, the columns of a comparison.
 COLUMNS = [
-    *("from", "name", "dataset", "protocol", "metric", "preset", "n", "failed", "unscored"),
+    *("from", "name", "title", "dataset", "protocol", "metric", "preset", "n", "failed", "unscored"),
     *("mean", "mean_low", "mean_high", "std", "spread", "chance", "printed", "higher_is_better", "reason"),
 ]
 PAIRS = [
-    *("mine", "other", "from", "metric", "preset", "n_mine", "n_other"),
+    *("mine", "other", "title", "from", "metric", "preset", "n_mine", "n_other"),
     *("probability", "low", "high", "assumption", "reason"),
 ]
 NORMAL = "its runs are normal with the printed mean and spread"
@@ -76,7 +76,10 @@ def _board(rows: pd.DataFrame, source: str) -> pd.DataFrame:
         for key, group in named.groupby(["name", "dataset", "protocol"], sort=False)
     }
     keys = zip(board["name"], board["dataset"], board["protocol"], strict=True)
-    return board.assign(**{"from": [source or runs[key] for key in keys], "printed": ""})[COLUMNS]
+    places = [source or runs[key] for key in keys]
+    # a name that the user gave is none of a method here
+    people = list(board["name"]) if source else titles.rows(board)
+    return board.assign(**{"from": places, "title": people, "printed": ""})[COLUMNS]
 
 
 def source_of(number: Number) -> str:
@@ -108,6 +111,7 @@ def _printed(numbers: Sequence[Number], board: pd.DataFrame) -> pd.DataFrame:
             {
                 "from": source_of(number),
                 "name": number.row,
+                "title": number.row,
                 "dataset": f"{number.dataset}-{number.size}",
                 "protocol": "",
                 "metric": number.metric,
@@ -130,6 +134,8 @@ def _printed(numbers: Sequence[Number], board: pd.DataFrame) -> pd.DataFrame:
 def _pairs(mine: pd.DataFrame, others: pd.DataFrame, numbers: Sequence[Number]) -> pd.DataFrame:
     rows = []
     named = others.assign(name=labels.names(others)) if len(others) else others
+    if len(named):
+        named = named.assign(title=titles.rows(named))
     for (name, metric, preset), group in mine.assign(name=labels.names(mine)).groupby(
         ["name", "metric", "preset"], sort=False
     ):
@@ -141,10 +147,11 @@ def _pairs(mine: pd.DataFrame, others: pd.DataFrame, numbers: Sequence[Number]) 
         for (other, _, _), rest in same.groupby(keys, sort=False) if len(same) else ():
             theirs = sign * rest["score"].dropna().to_numpy()
             source = ", ".join(dict.fromkeys(map(str, rest["run"])))
-            rows.append({**head, "other": other, "from": source, **_measured(values, theirs)})
+            about = {"other": other, "title": rest["title"].iloc[0], "from": source}
+            rows.append({**head, **about, **_measured(values, theirs)})
         for number in numbers:
             if (number.metric, number.preset) == (metric, preset):
-                about = {"other": number.row, "from": source_of(number)}
+                about = {"other": number.row, "title": number.row, "from": source_of(number)}
                 rows.append({**head, **about, **_against_published(values, sign, number)})
     return pd.DataFrame(rows, columns=PAIRS)
 
@@ -252,8 +259,8 @@ def remarks(found: Comparison) -> list[str]:
         # a reason why there is no interval begins with these words
         what = "no probability, " if group["probability"].isna().any() else ""
         sentences.append(f"{what}{reason}: {of}")
-    failed = found.scores[found.scores["state"] == "failed"]
-    for name, group in failed.assign(name=labels.names(failed)).groupby("name", sort=False):
+    rows = found.scores.assign(name=labels.names(found.scores))
+    for name, group in rows[rows["state"] == "failed"].groupby("name", sort=False):
         sentences.append(f"{name}: {group['seed'].nunique()} failed seeds are in no average")
     return sentences
 
@@ -267,7 +274,7 @@ def paper(found: Comparison) -> tuple[wide.Wide, str, list[str]]:
     named = wide.headings(frame)
     columns = wide.columns_of(frame)
     lines: dict[tuple[str, str], wide.Line] = {}
-    for (name, source), rows in frame.groupby(["name", "from"], sort=False):
+    for (name, source), rows in frame.groupby(["title", "from"], sort=False):
         counts = rows["n"].dropna()
         low, high = (counts.min(), counts.max()) if len(counts) else (0, 0)
         n = wide.MISSING if not len(counts) else f"{low:.0f}" if low == high else f"{low:.0f} to {high:.0f}"
@@ -286,7 +293,7 @@ def paper(found: Comparison) -> tuple[wide.Wide, str, list[str]]:
 
     table = wide.wide(columns, sorted(lines.values(), key=place))
     sentences = []
-    for (mine, other, source), rows in found.pairs.groupby(["mine", "other", "from"], sort=False):
+    for (mine, other, source), rows in found.pairs.groupby(["mine", "title", "from"], sort=False):
         known = rows[rows["probability"].notna()]
         if len(known):
             listed = ", ".join(

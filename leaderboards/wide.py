@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from disbench.leaderboards import labels
+from disbench.leaderboards import labels, titles
 
 MISSING = "–"
 BEST, SECOND = "best", "second"
@@ -205,7 +205,7 @@ def _order(line: Line, columns: Sequence[Column]) -> float:
 
 
 def headings(board: pd.DataFrame) -> dict[tuple[str, str], str]:
-    """The heading of each metric under a preset; the preset is in it where the metric has several.
+    """The title of each metric under a preset; the preset is in it where the metric has several.
 
     Args:
         board: has the columns metric and preset.
@@ -213,7 +213,7 @@ def headings(board: pd.DataFrame) -> dict[tuple[str, str], str]:
     pairs = list(dict.fromkeys(zip(board["metric"], board["preset"], strict=True)))
     metrics = [metric for metric, _ in pairs]
     return {
-        (metric, preset): f"{metric} ({preset})" if metrics.count(metric) > 1 else str(metric)
+        (metric, preset): titles.metric(metric) + (f" ({preset})" if metrics.count(metric) > 1 else "")
         for metric, preset in pairs
     }
 
@@ -230,8 +230,8 @@ def presets(board: pd.DataFrame) -> str:
     """The presets that no heading names, in words: "presets: dlib (mig, sap), ibgan (dci)"; "" for none."""
     of: dict[str, list[str]] = {}
     for (metric, preset), name in headings(board).items():
-        if name == metric:
-            of.setdefault(preset, []).append(metric)
+        if name == titles.metric(metric):
+            of.setdefault(preset, []).append(name)
     listed = ", ".join(f"{preset} ({', '.join(metrics)})" for preset, metrics in of.items())
     return f"presets: {listed}" if listed else ""
 
@@ -245,7 +245,7 @@ def _heads(board: pd.DataFrame, keys: Sequence[str]) -> dict[str, list[str]]:
         if key == "method":
             variants = board["variant"] if "variant" in board else [""] * len(board)
             heads["method"] = [
-                labels.label(method, variant)
+                titles.training(method, variant)
                 for method, variant in zip(board["method"], variants, strict=True)
             ]
         elif key not in left_out:

@@ -34,7 +34,7 @@ from disbench.texts import short
 
 PUBLISHED = "published"
 # What a score's settings hold beside those of the metric, see `rows.judge`.
-BESIDE = ("classifier", "plugin", "version")
+BESIDE = ("classifier", "plugin", "version", "pictures")
 # The kinds of metrics that are measured on the rows of a table.
 ON_ROWS = ("table", "unsupervised", "posterior")
 
@@ -267,7 +267,7 @@ def choice_of(metric: str, preset: str, settings: Mapping[str, object]) -> Metri
     """
     if metric not in metrics.names():
         return f"{metric} is not among the metrics here; load the plug-in that it comes from"
-    found, base = metrics.get(metric), preset.partition(",")[0].strip()
+    found, base = metrics.get(metric), side_of(preset)[0]
     if base not in found.presets:
         return f"{metric} has no preset {base} here"
     if (then := int(str(settings.get("version", 1)))) != found.version:
@@ -286,7 +286,20 @@ def choice_of(metric: str, preset: str, settings: Mapping[str, object]) -> Metri
     if silent := [each for each in changed if f" {each}=" not in preset]:
         told = ", ".join(f"{each} {usual[each]} here and {used[each]} there" for each in silent)
         return f"settings of {metric}:{preset} differ ({told}); score that result again with this version"
-    return MetricChoice.model_validate({"name": metric, "preset": base, "settings": changed})
+    drawn = {"pictures": used["pictures"]} if used.get("pictures") else {}
+    return MetricChoice.model_validate({"name": metric, "preset": base, "settings": changed, **drawn})
+
+
+def side_of(preset: str) -> tuple[str, bool]:
+    """The preset in the label of a row, and whether it is a score of the generator: `dlib@generator, ...`."""
+    base = preset.partition(",")[0].strip()
+    return base.removesuffix(protocols.OF_GENERATOR), base.endswith(protocols.OF_GENERATOR)
+
+
+def _is_asked(pair: tuple[str, str], choice: MetricChoice, named: bool) -> bool:
+    """Whether a row has a metric that the user named, with any preset where that was not named."""
+    base, drawn = side_of(pair[1])
+    return pair[0] == choice.name and drawn == bool(choice.pictures) and (not named or base == choice.preset)
 
 
 def judged(found: Others, label: str, text: str = "") -> tuple[list[tuple[MetricChoice, str]], list[str]]:
@@ -323,21 +336,20 @@ def judged(found: Others, label: str, text: str = "") -> tuple[list[tuple[Metric
     if text:
         asked = protocols.choose_metrics(text)
         exact = [":" in part for part in text.split(",") if part.strip()]
-        wanted = {
-            pair
-            for pair in known
-            for choice, named in zip(asked, exact, strict=True)
-            if pair[0] == choice.name and (not named or pair[1] == choice.preset)
-        }
         for choice, named in zip(asked, exact, strict=True):
-            if not any(pair[0] == choice.name and (not named or pair[1] == choice.preset) for pair in wanted):
+            if not any(_is_asked(pair, choice, named) for pair in known):
                 have = ", ".join(f"{metric}:{preset}" for metric, preset in known)
                 asked_for = f"{choice.name}:{choice.preset}" if named else choice.name
+                asked_for += protocols.OF_GENERATOR if choice.pictures else ""
                 raise UsageError(
                     f"{found.named} has no {asked_for} on {label}, so nothing would stand beside it; it has "
                     f"{have or 'no score'}."
                 )
-        known = {pair: known[pair] for pair in known if pair in wanted}
+        known = {
+            pair: settings
+            for pair, settings in known.items()
+            if any(_is_asked(pair, choice, named) for choice, named in zip(asked, exact, strict=True))
+        }
     chosen: list[tuple[MetricChoice, str]] = []
     reasons: list[str] = []
     for (metric, preset), settings in known.items():
@@ -358,6 +370,10 @@ def not_alike(one: Opened, choice: MetricChoice) -> str:
     Beside all that no source of its kind can have: the estimates of a table metric, such as a mutual
     information, move with the number of rows.
     """
+    if choice.pictures:
+        drawing = one.source.generator()
+        why = drawing if isinstance(drawing, str) else plans.undefined(choice, one.data)
+        return f"{one.path}: no {choice.shown}, {why}" if why else ""
     if error := plans.plan(choice, one.source, one.data, 1).error:
         return f"{one.path}: {error.marked if isinstance(error, UsageError) else short(error)}"
     if metrics.get(choice.name).kind not in ON_ROWS or one.source.rows is None:

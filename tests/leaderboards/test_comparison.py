@@ -155,12 +155,12 @@ def test_the_paper_form_has_mine_the_others_and_the_published_in_one_ranking():
     assert table.text.to_numpy().tolist() == [
         ["One", "x, Table 1", "5", ".70 ± .1", "–"],
         ["mine", "", "2", ".60 ± .00", ".80 ± .00"],
-        ["vae", "mini", "2", ".40 ± .00", ".90 ± .00"],
+        ["VAE", "mini", "2", ".40 ± .00", ".90 ± .00"],
     ]
-    assert table.marks["mig ↑"].tolist() == ["best", "second", ""]
-    assert table.marks["sap ↑"].tolist() == ["", "second", "best"]
-    assert "presets: dlib (mig, sap)" in caption
-    assert "mine better than vae (mini): mig 1.00, sap 0.00" in remarks
+    assert table.marks["MIG ↑"].tolist() == ["best", "second", ""]
+    assert table.marks["SAP ↑"].tolist() == ["", "second", "best"]
+    assert "presets: dlib (MIG, SAP)" in caption
+    assert "mine better than VAE (mini): MIG 1.00, SAP 0.00" in remarks
     assert r"$\mathbf{.70 \pm .1}$" in formats.latex(table, caption, remarks)
 
 

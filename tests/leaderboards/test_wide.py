@@ -80,28 +80,28 @@ def test_best_and_second_go_by_what_is_printed_ties_alike(texts, higher, marks):
 
 def test_each_metric_is_ranked_in_its_own_direction():
     table, caption = table_of(scores(0.3, 0.5, 0.4), scores(0.3, 0.5, 0.4, metric="prior_rmse", higher=False))
-    assert list(table.text) == ["method", "mig ↑", "prior_rmse ↓"]
+    assert list(table.text) == ["method", "MIG ↑", "RMSE of the prior ↓"]
     marks = table.marks.set_index(table.text["method"])
-    assert marks["mig ↑"].to_dict() == {"b": "best", "c": "second", "a": ""}
-    assert marks["prior_rmse ↓"].to_dict() == {"a": "best", "c": "second", "b": ""}
+    assert marks["MIG ↑"].to_dict() == {"b": "best", "c": "second", "a": ""}
+    assert marks["RMSE of the prior ↓"].to_dict() == {"a": "best", "c": "second", "b": ""}
     assert list(table.text["method"]) == ["b", "c", "a"]  # by the first metric
     # two seeds at mean ± .1: their standard deviation, divided by n - 1, is .1 * sqrt(2)
-    assert list(table.text["mig ↑"]) == [".50 ± .14", ".40 ± .14", ".30 ± .14"]
+    assert list(table.text["MIG ↑"]) == [".50 ± .14", ".40 ± .14", ".30 ± .14"]
     assert "over n = 2" in caption
     assert "best bold, second underlined" in caption
 
 
 def test_methods_that_print_alike_are_both_best():
     table, _ = table_of(scores(0.501, 0.504, 0.4))
-    assert list(table.marks["mig ↑"]) == ["best", "best", "second"]
+    assert list(table.marks["MIG ↑"]) == ["best", "best", "second"]
 
 
 def test_a_preset_is_in_the_heading_only_where_it_tells_columns_apart():
     rows = [scores(0.3, 0.4, 0.5), scores(0.1, 0.2, 0.3, preset="chen"), scores(0.1, 0.2, 0.3, metric="sap")]
     board = leaderboards.leaderboard(leaderboards.scores(chain(*rows)))
     table, _ = wide.of_board(board)
-    assert list(table.text) == ["method", "mig (chen) ↑", "mig (dlib) ↑", "sap ↑"]
-    assert wide.presets(board) == "presets: dlib (sap)"
+    assert list(table.text) == ["method", "MIG (chen) ↑", "MIG (dlib) ↑", "SAP ↑"]
+    assert wide.presets(board) == "presets: dlib (SAP)"
 
 
 def test_different_numbers_of_scores_and_failures_are_columns():
@@ -110,7 +110,7 @@ def test_different_numbers_of_scores_and_failures_are_columns():
     table, caption = table_of(rows, [failed])
     shown = table.text.set_index("method")
     assert shown.loc["c", ["n", "failed"]].tolist() == ["1", "0"]
-    assert shown.loc["d", ["n", "failed", "mig ↑"]].tolist() == ["0", "1", "–"]
+    assert shown.loc["d", ["n", "failed", "MIG ↑"]].tolist() == ["0", "1", "–"]
     assert "over n" not in caption
 
 
@@ -123,7 +123,7 @@ def test_rows_of_two_data_sets_are_ranked_apart():
 def test_settings_and_keys_of_by_are_headings():
     rows = leaderboards.scores(scores(0.3, 0.4, 0.5)).assign(beta=[1.0, 1.0, 2.0, 2.0, np.nan, np.nan])
     table, _ = wide.of_board(leaderboards.leaderboard(rows, ["method", "beta", "metric", "preset"]))
-    assert list(table.text) == ["method", "beta", "mig ↑"]
+    assert list(table.text) == ["method", "beta", "MIG ↑"]
     assert list(table.text["beta"]) == ["–", "2", "1"]
 
 

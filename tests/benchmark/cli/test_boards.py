@@ -185,7 +185,7 @@ def test_two_trainings_of_one_method_are_never_one(disbench, tmp_path, first, se
     is_right(aggregate.improvements(kept.scores(results / "two")))
     assert disbench("leaderboard", "--readme", "--results", results)[0] == 0
     rows = [
-        line for line in (tmp_path / "README.md").read_text("utf-8").split("\n") if line.startswith("| vae")
+        line for line in (tmp_path / "README.md").read_text("utf-8").split("\n") if line.startswith("| VAE")
     ]
     assert len(set(rows)) == 2
 
@@ -277,7 +277,7 @@ def test_a_kept_result_reads_back_and_fills_the_readme(disbench, tmp_path):
     assert disbench(*check)[0] == 0
     text = (tmp_path / "README.md").read_text("utf-8")
     assert "### mini-test" in text
-    assert "| vae" in text
+    assert "| VAE" in text
     assert "(leaderboards/results/mini-test/)" in text
     assert "(leaderboards/results/mini-test/strip.png)" in text
     assert text.startswith("# Title")

@@ -21,7 +21,7 @@ def kept(folder, name, dataset, sha256, scores, judged=JUDGED, **changed):
     rows = [
         {
             "dataset": dataset,
-            "protocol": "mini-v2",
+            "protocol": "mini-v3",
             "method": "vae",
             "variant": "",
             "settings": "mini",
@@ -125,7 +125,7 @@ def test_papers_get_methods_down_and_metrics_across(compare, kind, sign):
     code, out, err = compare("order.npy", "--with", "small", "--format", kind, "--name", "a_b")
     assert code == 0, err
     assert sign in out
-    assert len(re.findall("mig.{0,20}(?:↑|uparrow)", out)) == 1
+    assert len(re.findall("MIG.{0,20}(?:↑|uparrow)", out)) == 1
     assert ".10 ± .10" in out or r".10 \pm .10" in out
     assert "probability" in out
     if kind == "latex":
