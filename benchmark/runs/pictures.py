@@ -14,6 +14,7 @@ from torch import Tensor
 
 from disbench.benchmark.datasets import Dataset
 from disbench.benchmark.scoring import generators, oracles
+from disbench.benchmark.scoring.decoders import Walk
 from disbench.benchmark.scoring.generators import Generator
 from disbench.benchmark.training.seeds import stream
 from disbench.errors import UsageError, argument
@@ -40,7 +41,7 @@ def starting_row(data: Dataset) -> int:
 
 @torch.no_grad()
 def traversal(
-    method: Method,
+    method: Method | Walk,
     data: Dataset,
     device: torch.device,
     steps: int = 10,
@@ -50,7 +51,7 @@ def traversal(
     """Names of the codes, and pictures (rows, steps, c, h, w) in which one code at a time varies.
 
     Args:
-        method: the trained method; set to evaluation mode.
+        method: the trained method, set to evaluation mode; or a stranger's decoder.
         data: the data set that it was trained on.
         device: of the method.
         steps: number of pictures per code.
@@ -213,7 +214,7 @@ def write_samples(generator: Generator, data: Dataset, path: Path, count: int, s
 
 
 def write_traversal(
-    method: Method,
+    method: Method | Walk,
     data: Dataset,
     device: torch.device,
     stem: Path,
