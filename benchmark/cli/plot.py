@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from disbench.benchmark.cli.terminal import DataDir, Device, line
-from disbench.errors import unknown
+from disbench.benchmark.cli.score import changes
+from disbench.benchmark.cli.terminal import DataDir, Device, line, option
+from disbench.errors import UsageError, spelled, unknown
 from disbench.files import unwritable, write_bytes
 from disbench.texts import clean
 
@@ -24,7 +25,8 @@ def plot(
     targets: Annotated[
         list[Path],
         typer.Argument(
-            help="Run folders written by `disbench run --out`; for mi and dci, a seed's folder or an .npz."
+            help="Run folders written by `disbench run --out`; for mi and dci, a seed's folder, or codes, a "
+            "checkpoint, an encoder: whatever `disbench score` takes."
         ),
     ],
     kind: Annotated[str, typer.Option(help=f"{', '.join((*OF_RUNS, *OF_MODELS))}.")] = "curves",
@@ -46,6 +48,26 @@ def plot(
     out: Annotated[
         Path | None, typer.Option(help="Folder for the pictures (default: that of the first target).")
     ] = None,
+    dataset: Annotated[
+        str, typer.Option(help="With mi and dci: data set of codes or an encoder, unless the file names it.")
+    ] = "",
+    size: Annotated[int | None, typer.Option(help="With mi and dci: image size in pixels.")] = None,
+    array: Annotated[str, typer.Option(help="With mi and dci: array or columns that hold the codes.")] = "",
+    factors: Annotated[
+        Path | None, typer.Option(help="With mi and dci: file of the factor values, for codes without.")
+    ] = None,
+    method: Annotated[str, typer.Option(help="With mi and dci: method of a state dict.")] = "",
+    config: Annotated[str, typer.Option(help="With mi and dci: named config of --method.")] = "",
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="With mi and dci: setting of --method, field=value. Repeatable."),
+    ] = None,
+    factory: Annotated[
+        str, typer.Option(help="With mi and dci: package.module:function that builds a state dict's module.")
+    ] = "",
+    input_range: Annotated[str, typer.Option(help="With mi and dci: pixel range of an encoder.")] = "",
+    layout: Annotated[str, typer.Option(help="With mi and dci: image layout of an encoder.")] = "",
+    output: Annotated[str, typer.Option(help="With mi and dci: output of an encoder that is the code.")] = "",
     device: Device = "auto",
     data_dir: DataDir = None,
 ) -> None:
@@ -58,16 +80,35 @@ def plot(
         raise unknown("kind of plot", kind, (*OF_RUNS, *OF_MODELS))
     from disbench.benchmark.runs import figures as draw
 
+    of_source: dict[str, object] = {"dataset": dataset, "size": size, "array": array, "factors": factors}
+    of_source |= {"method": method, "config": config, "set": set_, "factory": factory}
+    of_source |= {"input-range": input_range, "layout": layout, "output": output}
+    if kind not in OF_MODELS and (stray := [name for name, given in of_source.items() if given]):
+        raise UsageError(f"--{stray[0]} belongs to {' and '.join(OF_MODELS)}, not to {kind}; omit it.")
     notes: list[str] = []
     if kind in OF_MODELS:
-        figures = draw.of_models(targets, kind, metric, device, data_dir)
+        from disbench.benchmark.scoring.sources import SourceOptions, Wanted
+
+        options = SourceOptions(
+            dataset=dataset,
+            method=method,
+            config=config,
+            changes=changes(set_ or [], method),
+            factory=factory,
+            wanted=Wanted(input_range, layout, size, output),
+            device=device,
+            data_dir=data_dir,
+            array=array,
+            factors=factors,
+        )
+        figures, notes = draw.of_models(targets, kind, metric, options)
     elif kind == "curves":
         figures, notes = draw.curves(targets, quantity)
     else:
         figures, notes = draw.of_scores(targets, kind, field, metric, quantity)
     # standard output has the paths
     for note in notes:
-        print(clean(note), file=sys.stderr)
+        print(clean(spelled(note, option)), file=sys.stderr)
     folder = out or (targets[0] if targets[0].is_dir() else targets[0].parent)
     write(figures, folder)
 
