@@ -9,8 +9,7 @@ from typing import Annotated
 import typer
 
 from disbench.benchmark.cli.deliver import Format, Json, Shown, choose, deliver
-from disbench.benchmark.cli.score import changes
-from disbench.benchmark.cli.terminal import DataDir, Device, option
+from disbench.benchmark.cli.terminal import DataDir, Device, option, settings_of
 from disbench.console import say
 from disbench.errors import UsageError, spelled
 
@@ -88,7 +87,7 @@ def compare(
     from disbench.leaderboards import comparison
 
     kind = choose(format_, json_, out)
-    settings = changes(set_ or [], method)
+    settings = settings_of(set_ or [], method)
     rows = mine(files or [], name, row or [])
     found = api.compare(
         rows if row else next(iter(rows.values())),

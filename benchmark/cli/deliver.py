@@ -160,6 +160,16 @@ def _parquet(frame: pd.DataFrame, path: Path) -> None:
         frame.to_parquet(temporary, index=False)
 
 
-def print_json(command: str, name: str, frame: pd.DataFrame, notes: Sequence[str] = ()) -> None:
-    """Prints the one table of a command as JSON."""
+def print_json(
+    command: str,
+    name: str,
+    rows: Sequence[Sequence[object]],
+    columns: Sequence[str],
+    notes: Sequence[str] = (),
+) -> None:
+    """Prints the one table of a command as JSON, see docs/json.md."""
+    import pandas as pd
+
+    # as objects, so that a whole number beside a missing one stays whole
+    frame = pd.DataFrame(list(rows), columns=list(columns), dtype=object)
     deliver(command, [Shown(name, frame, frame, notes=notes)], "json")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from disbench.benchmark.cli.deliver import Shown
-from disbench.benchmark.cli.terminal import DataDir, Device, line, option, table, terminal
+from disbench.benchmark.cli.terminal import DataDir, Device, line, option, settings_of, table, terminal
 from disbench.console import say
 from disbench.errors import UsageError, spelled
 from disbench.files import unwritable
@@ -300,7 +300,6 @@ def traverse(
 ) -> None:
     """Draw latent traversals as PNG and GIF, of a checkpoint or of a decoder of your own."""
     from disbench import models
-    from disbench.benchmark.cli.score import changes
     from disbench.benchmark.runs import pictures
     from disbench.benchmark.scoring import decoders, encoders, files, sources
     from disbench.benchmark.scoring.trained import Trained
@@ -312,7 +311,7 @@ def traverse(
         dataset=dataset,
         method=method,
         config=config,
-        changes=changes(set_ or [], method),
+        changes=settings_of(set_ or [], method),
         wanted=sources.Wanted(size=size, output=output),
         device=device,
         data_dir=data_dir,

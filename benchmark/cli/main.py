@@ -15,6 +15,7 @@ from disbench import plugins
 from disbench.benchmark.cli import compare, generator, leaderboard, plot, report, rescore, run, score
 from disbench.benchmark.cli.bench import app as bench_app
 from disbench.benchmark.cli.data import app as data_app
+from disbench.benchmark.cli.deliver import Json, print_json
 from disbench.benchmark.cli.terminal import line, option
 from disbench.errors import UnfinishedError, UsageError, unknown
 from disbench.files import disk_is_full, unwritable
@@ -98,10 +99,14 @@ LISTS = ("methods", "metrics", "datasets", "protocols", "tables")
 @app.command("list")
 def list_(
     what: Annotated[str, typer.Argument(help="methods, metrics, datasets, protocols or tables")],
+    json_: Json = False,
 ) -> None:
     """List the available names, one per line."""
     if what not in LISTS:
         raise unknown("list", what, LISTS)
+    if json_:
+        print_json("list", what, _listed(what), ["name", "description"])
+        return
     for name, description in _listed(what):
         line(f"{name:<24} {description}")
 

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from disbench.benchmark.cli.score import changes
-from disbench.benchmark.cli.terminal import DataDir, Device, line, option
+from disbench.benchmark.cli.terminal import DataDir, Device, line, option, settings_of
 from disbench.errors import UsageError, spelled, unknown
 from disbench.files import unwritable, write_bytes
 from disbench.texts import clean
@@ -93,7 +92,7 @@ def plot(
             dataset=dataset,
             method=method,
             config=config,
-            changes=changes(set_ or [], method),
+            changes=settings_of(set_ or [], method),
             factory=factory,
             wanted=Wanted(input_range, layout, size, output),
             device=device,

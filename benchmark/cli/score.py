@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from disbench.benchmark.cli.deliver import Format, Json, Shown, choose, deliver
-from disbench.benchmark.cli.terminal import DataDir, Device, option, table, terminal
+from disbench.benchmark.cli.terminal import DataDir, Device, option, settings_of, table, terminal
 from disbench.console import say
 from disbench.errors import UsageError, spelled
 
@@ -141,7 +141,7 @@ def score(
     from disbench.benchmark.scoring.judged import PICTURES
 
     kind = choose(format_, json_, out)
-    changed = changes(set_ or [], method)
+    changed = settings_of(set_ or [], method)
     if generator:
         if kind not in ("terminal", "json") or (kind == "terminal" and out is not None):
             raise UsageError(
@@ -226,17 +226,6 @@ def score(
         deliver("score", [_tabled(opened, scores, adjusted)], kind, out, details)
     if any(all(entry.score is None for entry in entries) for entries in scores):
         raise typer.Exit(1)
-
-
-def changes(given: list[str], method: str) -> dict[str, str]:
-    """`codes=10` as {"codes": "10"}."""
-    if given and not method:
-        raise UsageError("--set changes the config of --method, which was not given.")
-    pairs = [text.partition("=") for text in given]
-    for text, (name, equals, _) in zip(given, pairs, strict=True):
-        if not (name and equals):
-            raise UsageError(f"--set {text!r} must be field=value, such as --set codes=10.")
-    return {name.removeprefix(f"{method}."): value for name, _, value in pairs}
 
 
 def _number(entry: ScoreEntry, adjusted: bool = False) -> str:
