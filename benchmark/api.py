@@ -569,7 +569,13 @@ def compare(
     for path in several(plugin):
         plugins.load(path)
     rows = _rows_of_mine(mine, name)
-    wanted = [str(each) for text in several(others) for each in str(text).split(",") if each]
+    # a folder may have a comma in its name
+    wanted = [
+        each.strip()
+        for text in map(str, several(others))
+        for each in ([text] if Path(text).is_dir() else text.split(","))
+        if each.strip()
+    ]
     found = comparing.others(wanted, None if results is None else Path(results))
     options = sources.SourceOptions(
         dataset=dataset,
