@@ -195,7 +195,8 @@ def _latex_cell(text: object, mark: str, after: str) -> str:
 
 STYLE = (
     ":root{color-scheme:light dark;font:16px/1.4 system-ui,sans-serif}body{margin:1.5rem}"
-    ".wide{overflow-x:auto}table{border-collapse:collapse;border-block:2px solid}th{border-bottom:1px solid;text-align:left}th,td{padding:.25em .8em;white-space:nowrap}"
+    ".wide{overflow-x:auto}table{border-collapse:collapse;border-block:2px solid}"
+    "th{border-bottom:1px solid;text-align:left}th,td{padding:.25em .8em;white-space:nowrap}"
     ".n{text-align:right;font-variant-numeric:tabular-nums}small{opacity:.8}"
 )
 
@@ -230,7 +231,8 @@ def html(table: pd.DataFrame | Wide, title: str = "", notes: Sequence[str] = ())
         f'<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n'
         f'<meta name="viewport" content="width=device-width">\n<title>{escape(title)}</title>\n'
         f"<style>{STYLE}</style>\n"
-        f'<p id="title">{escape(title)}</p>\n<div class="wide"><table aria-describedby="title">\n<thead><tr>{head}</tr></thead>\n'
+        f'<p id="title">{escape(title)}</p>\n<div class="wide"><table aria-describedby="title">\n'
+        f"<thead><tr>{head}</tr></thead>\n"
         f"<tbody>\n{body}\n</tbody>\n</table></div>\n{below}</html>\n"
     )
 

@@ -119,7 +119,7 @@ def test_several_files_are_seeds_of_one_row_and_rows_have_names(compare, home, t
 
 
 @pytest.mark.parametrize(
-    ("kind", "sign"), [("latex", r"\toprule"), ("markdown", "|:--"), ("html", "<table>")]
+    ("kind", "sign"), [("latex", r"\toprule"), ("markdown", "|:--"), ("html", "<table ")]
 )
 def test_papers_get_methods_down_and_metrics_across(compare, kind, sign):
     code, out, err = compare("order.npy", "--with", "small", "--format", kind, "--name", "a_b")
