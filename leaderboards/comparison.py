@@ -325,7 +325,7 @@ def alike(
             continue
         presets = [preset for metric, preset in judged if metric == number.metric]
         if theirs != dataset:
-            why = f"they are on {theirs}"
+            why = f"they are on {theirs}, and codes of these images would compare"
         elif number.preset is None:
             why = "the settings of their metric are not known"
         elif number.preset not in presets:

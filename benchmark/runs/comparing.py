@@ -206,21 +206,23 @@ def data_of(one: Opened) -> tuple[str, str]:
             are its own.
     """
     name, size, sha256 = (one.dataset.get(key) for key in ("name", "size", "sha256"))
+    base, _ = naming.split_name(str(name))
+    known = base in manifest.names() or (naming.is_own(base) and Path(base).exists())
+    if known and not sha256 and not _of_published_grid(str(name), one.data.factor_sizes):
+        raise UsageError(
+            f"{one.path} brings factors of its own, so that it is unclear whether they are those of {name}; "
+            "give the numbers of its rows in the data set, as 'rows'."
+        )
     _, height, width = one.data.shape
     if size is None and height:
         size = height if height == width else (height, width)
-    if size is None:
+    if size is None or not known:
         raise UsageError(
             f"{one.path} does not say of which images its codes are, and scores compare on the same data set "
             f"at the same size alone; give {argument('dataset')} and {argument('size')}."
         )
     if not isinstance(size, int):
         raise UsageError(f"{one.path} is scored on images that are no squares, which no kept result has.")
-    if not sha256 and not _of_published_grid(str(name), one.data.factor_sizes):
-        raise UsageError(
-            f"{one.path} brings factors of its own, so that it is unclear whether they are those of {name}; "
-            "give the numbers of its rows in the data set, as 'rows'."
-        )
     return DataRef(str(name), size, str(sha256 or "")).label, str(sha256 or "")
 
 

@@ -189,6 +189,18 @@ def test_other_data_are_refused_with_what_would_compare(disbench, compare, home,
     refused(compare("order.npy", "--with", "published"), "dsprites-64", "small")
 
 
+def test_factors_of_ones_own_are_not_those_of_a_data_set(disbench, tmp_path, results):
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "own.npz", codes=rng.normal(size=(50, 2)), factors=rng.integers(0, 3, (50, 2)))
+    kept(results, "digits", "digits-28", "c" * 64, [0.1])
+    kept(results, "other", "digits-32", "c" * 64, [0.1])
+    given = ("compare", tmp_path / "own.npz", "--results", results, "--with")
+    refused(disbench(*given, "digits"), "brings factors of its own", "digits", "'rows'")
+    refused(disbench(*given, "digits", "--dataset", "digits", "--size", "28"), "brings factors of its own")
+    # of several data sets none is assumed
+    refused(disbench(*given, "digits,other"), "give --dataset and --size")
+
+
 def test_another_image_size_is_refused(disbench, tmp_path):
     data = datasets.load("digits")
     codes = tmp_path / "codes.npy"
