@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import inspect
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, ParamSpec, Protocol, TypeGuard, TypeVar, cast,
 
 from numpy.typing import ArrayLike
 
-from disbench import models, plugins
+from disbench import html, models, plugins
 from disbench.benchmark.protocols import MetricChoice
 from disbench.benchmark.runs import comparing, store
 from disbench.benchmark.runs.compared import Compared
@@ -24,7 +25,7 @@ from disbench.benchmark.runs.rows import gather, score_rows
 from disbench.benchmark.scoring import decoders, judged, plans, sources
 from disbench.benchmark.scoring.encoding import one_thread
 from disbench.benchmark.scoring.entries import ScoreEntry
-from disbench.benchmark.sweep import dask, plan, progress, stop, workers
+from disbench.benchmark.sweep import dask, plan, progress, stop, tensorboard, workers
 from disbench.benchmark.sweep.forecast import Forecast
 from disbench.benchmark.sweep.forecast import forecast as forecast_of
 from disbench.benchmark.sweep.request import Names, PathLike, Request, several
@@ -77,6 +78,17 @@ class Run:
 
     def __post_init__(self) -> None:
         store.check_run(self.path)
+
+    def _repr_html_(self) -> str:
+        """The leaderboard, for a notebook; before there is any seed, the seeds."""
+        from disbench.leaderboards import shown
+
+        seeds = self.status()
+        if seeds.empty:
+            return html.result(self.path, [seeds])
+        frame = self.scores()
+        board = self.leaderboard()
+        return html.result(self.path, [shown.leaderboard(board)], shown.notes(frame, board))
 
     def scores(self) -> pd.DataFrame:
         """One row per seed and metric, with the settings; failed seeds are included."""
@@ -266,6 +278,8 @@ def run(request: Request) -> Run:
     """
     from rich.console import Console
 
+    if request.tensorboard:
+        tensorboard.check()
     prepared = request.prepare()
     out, cells, jobs, fuse = request.folder, prepared.cells, prepared.jobs, prepared.fuse
     console = request.console or Console(quiet=True)
@@ -280,7 +294,8 @@ def run(request: Request) -> Run:
     at_a_time = f"{min(jobs, len(cells))} at a time" if jobs else "as many at a time as they take"
     say(console, f"{prepared.title}, {at_a_time}, in {out}", *prepared.advice)
     outcomes: Counter[str] = Counter()
-    with stop.stoppable(out, request.max_seconds) as (stop_file, stopped):
+    curves = tensorboard.mirrored(out, cells, console) if request.tensorboard else contextlib.nullcontext()
+    with curves, stop.stoppable(out, request.max_seconds) as (stop_file, stopped):
         options = dataclasses.replace(prepared.options, stop_file=stop_file)
         with progress.watched(out, cells, console, jobs * fuse) as tally:
             work = (out, cells, prepared.protocol, options)
@@ -356,6 +371,19 @@ class Scored:
     def assumed(self) -> tuple[str, ...]:
         """Sentences about what was detected or assumed: the form of the images, the output with the code."""
         return self.opened.assumed
+
+    def _repr_html_(self) -> str:
+        """The scores with their spread and their chance, for a notebook."""
+        import pandas as pd
+
+        columns = {"metric": [e.metric for e in self.scores], "preset": [e.label for e in self.scores]}
+        columns |= {"score": [e.number() for e in self.scores]}
+        if any(entry.shuffled for entry in self.scores):
+            columns["by chance"] = [e.by_chance for e in self.scores]
+        missing = [f"{e.metric}: no score: {e.why()}" for e in self.scores if e.score is None]
+        warned = [f"{e.metric}: {warning}" for e in self.scores for warning in e.warnings]
+        title = f"{self.opened.title} on {self.opened.data.name}"
+        return html.result(title, [pd.DataFrame(columns)], [*self.assumed, *warned, *missing])
 
     def table(self) -> pd.DataFrame:
         """One row per metric: metric, preset, score, and the reason for a missing score."""
@@ -653,6 +681,25 @@ class JudgedGenerator:
     def assumed(self) -> tuple[str, ...]:
         """Sentences about what was detected or assumed."""
         return tuple(spelled(note) for note in self.opened.notes)
+
+    def _repr_html_(self) -> str:
+        """The quality of the pictures and the scores of the codes, for a notebook."""
+        import pandas as pd
+
+        frames = []
+        if self.judged.grid is not None:
+            quality = self.judged.grid.quality
+            rows = [(name, share, quality.real.get(name)) for name, share in quality.shares.items()]
+            frames.append(pd.DataFrame(rows, columns=["quality", "pictures", "real draws"]))
+            scores = [(e.metric, e.label, e.number(), e.by_chance) for e in self.judged.grid.entries]
+            names = ["metric of the generator", "preset", "score", "by chance"]
+            frames.append(pd.DataFrame(scores, columns=names))
+        if self.judged.features is not None:
+            found = self.judged.features.values.items()
+            distances = [(name, draws.mean, draws.std) for name, draws in found]
+            frames.append(pd.DataFrame(distances, columns=["distance", "mean", "std"]))
+        title = f"{self.opened.title}: {self.opened.path}, pictures of {self.opened.data.name}"
+        return html.result(title, frames, [*self.assumed, *map(spelled, self.judged.missing)])
 
     def plain(self, spell: Callable[[str], str] = str) -> dict[str, object]:
         """Everything as plain values, as `disbench score --generator --json` prints it."""

@@ -411,7 +411,9 @@ def _printed(number: Number) -> list[object]:
     """The cells of a published number."""
     kind = {"sd": "standard deviation", "se": "standard error"}.get(str(number.spread_kind))
     what = number.statistic if number.spread is None or kind is None else f"mean, {kind}"
-    paper = f"[{number.authors}, {number.venue}](https://arxiv.org/abs/{number.arxiv})"
+    paper = f"[{number.authors}, {number.venue}]({number.link})"
+    if number.certainty == "secondary":
+        paper += " (reported by others)"
     preset = f"`{number.preset}`" if number.preset else "not stated"
     data = f"{number.dataset}-{number.size}"
     cells = ["paper", number.printed, what, number.n or "–", data, preset]
@@ -705,7 +707,7 @@ def cli_page() -> str:
     text = [
         "# Command line\n\nEvery command accepts `--help` and, repeatedly, `--plugin FILE.py`. A usage error "
         "is one sentence with exit code 2; a run exits with 0 only when every seed that it was asked for is "
-        "done.\n"
+        "done. `disbench --install-completion` completes commands and options in your shell.\n"
     ]
     text += _commands(typer.main.get_command(app), "disbench")
     return "\n".join(text)

@@ -1,22 +1,26 @@
 """Plots of scores, training and codes, for screen and paper: colour-blind safe, equal files of equal input.
 
 Every function takes a frame or an array and returns a `Figure`; nothing here touches pyplot. If there is too
-little to draw, it raises a UsageError of one sentence.
+little to draw, it raises a UsageError of one sentence. With `width` "column" or "page" a figure is as wide as
+one or both columns of a paper, and its type has 7 to 8 points there. Methods and metrics have their titles.
+An axis of scores runs from 0 to 1, unless `zoom` cuts it to the scores.
 """
 
 from __future__ import annotations
 
+import functools
 import io
 import math
 import re
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, ParamSpec
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -26,10 +30,14 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 from numpy.typing import NDArray
 
 from disbench.errors import UsageError
-from disbench.leaderboards import aggregate, journals, labels, published
+from disbench.leaderboards import aggregate, journals, labels, published, titles
+from disbench.leaderboards.sheets import Pixels, Sheet
 from disbench.texts import clean, clean_lines
 
 Floats = NDArray[np.float64]
+P = ParamSpec("P")
+Width = Literal["screen", "column", "page"]
+Kind = Literal["png", "svg", "pdf"]
 
 # Text and marks, secondary text, and lines in the background.
 INK, QUIET, GRID = "#222222", "#6b6b6b", "#d9d9d9"
@@ -45,19 +53,25 @@ VARIABLES = {
 }
 LineStyle = str | tuple[int, tuple[float, float]]
 DASHED: LineStyle = (0, (4, 1.5))
+DOTTED: LineStyle = (0, (1, 1.2))
+# The line of chance.
+CHANCE: Any = {"color": QUIET, "linestyle": DOTTED}
 # Lines beyond the last colour begin with the first colour again, in other dashes.
-DASHES: tuple[LineStyle, ...] = ("-", DASHED, (0, (1, 1.2)))
+DASHES: tuple[LineStyle, ...] = ("-", DASHED, DOTTED)
 # Colour maps of amounts, and of values on both sides of zero.
 SHADES, OPPOSED = "Blues", "RdBu"
 # Numbers within a shade.
 ON_LIGHT, ON_DARK = "#111111", "#ffffff"
 # Quantities that are drawn dashed, and the panel that they are drawn into.
 BOUNDS = {"I_upper": "I_lower", "H_categorical": "L_I_categorical"}
-# Inches.
+# Inches of one panel of curves on a screen, and of a figure as wide as one or both columns of a paper.
 PANEL = (4.2, 2.8)
+INCHES: dict[Width, float] = {"column": 3.3, "page": 6.9}
 # Points of a line; a longer one shows every k-th logged step.
 MOST_POINTS = 400
-DPI = 150
+DPI, PAPER_DPI = 150, 300
+# Least part of an axis of scores that `zoom` shows, so that nearly equal scores look nearly equal.
+LEAST_SPAN = 0.1
 STYLE: Any = {
     # Equal input gives an equal file.
     "svg.hashsalt": "disbench",
@@ -84,12 +98,63 @@ STYLE: Any = {
     "grid.color": GRID,
     "grid.linewidth": 0.6,
     "lines.linewidth": 1.3,
+    "lines.markersize": 6,
     "path.simplify": True,
+    # Type 42 fonts, which publishers accept.
+    "pdf.fonttype": 42,
+}
+# What differs in a figure for a paper: type of 7 to 8 points at the width of the figure, and thinner marks.
+PAPER: Any = {
+    "font.size": 7,
+    "axes.labelsize": 7.5,
+    "axes.titlesize": 8,
+    "axes.linewidth": 0.6,
+    "axes.titlepad": 3,
+    "axes.labelpad": 2,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.major.pad": 2,
+    "ytick.major.pad": 2,
+    "legend.fontsize": 7,
+    "legend.handlelength": 1.6,
+    "legend.columnspacing": 1.0,
+    "figure.titlesize": 8,
+    "figure.constrained_layout.h_pad": 0.03,
+    "figure.constrained_layout.w_pad": 0.03,
+    "grid.linewidth": 0.4,
+    "lines.linewidth": 1.0,
+    "lines.markersize": 4.4,
 }
 
 
-@mpl.rc_context(STYLE)
-def render(figure: Figure, kind: Literal["png", "svg"]) -> bytes:
+def _styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
+    """Draws under `STYLE`, and under `PAPER` as well where the keyword `width` asks for it."""
+
+    @functools.wraps(draw)
+    def drawn(*args: P.args, **kwargs: P.kwargs) -> Figure:
+        paper = kwargs.get("width", "screen") != "screen"
+        with mpl.rc_context({**STYLE, **PAPER} if paper else STYLE):
+            return draw(*args, **kwargs)
+
+    return drawn
+
+
+def _figure(width: Width, inches: float, height: float) -> Figure:
+    """A figure of a height; as wide as `width` says, or so many inches on a screen."""
+    size = (INCHES.get(width, inches), height)
+    return Figure(figsize=size, dpi=DPI if width == "screen" else PAPER_DPI, layout="constrained")
+
+
+def _small() -> float:
+    """Points of the smallest type: of numbers in cells and of names at points."""
+    return min(8.0, float(mpl.rcParams["legend.fontsize"]))
+
+
+def render(figure: Figure, kind: Kind) -> bytes:
     """The content of an image file, without date and library version, so that equal plots are equal files.
 
     Args:
@@ -98,8 +163,13 @@ def render(figure: Figure, kind: Literal["png", "svg"]) -> bytes:
     """
     _clean(figure)
     buffer = io.BytesIO()
-    metadata: dict[str, str | None] = {"Software": None} if kind == "png" else {"Date": None, "Creator": None}
-    figure.savefig(buffer, format=kind, dpi=DPI, metadata=metadata)
+    metadata: dict[Kind, dict[str, str | None]] = {
+        "png": {"Software": None},
+        "svg": {"Date": None, "Creator": None},
+        "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+    }
+    with mpl.rc_context(STYLE):
+        figure.savefig(buffer, format=kind, dpi="figure", metadata=metadata[kind])
     return buffer.getvalue()
 
 
@@ -169,15 +239,14 @@ def _groups(frame: pd.DataFrame) -> dict[Panel, pd.DataFrame]:
     return {Panel(*map(str, key)): group for key, group in frame.groupby(PANELS, sort=False)}
 
 
-def _titles(panels: Iterable[Panel]) -> list[str]:
-    """Metric and preset; data set and protocol before them if these are several."""
+def _titles(panels: Iterable[Panel], width: Width) -> list[str]:
+    """Metric and preset; data set and protocol before them if these are several. No wider than a panel."""
     known = list(panels)
     several = len({(panel.dataset, panel.protocol) for panel in known}) > 1
-    return [
-        (f"{panel.dataset}, {panel.protocol}: " if several else "")
-        + labels.metric(panel.metric, panel.preset)
-        for panel in known
-    ]
+    wrap = {"column": 28, "page": 36}.get(width, 60)
+    places = [f"{panel.dataset}, {panel.protocol}: " if several else "" for panel in known]
+    measures = [titles.measure(panel.metric, panel.preset) for panel in known]
+    return [_wrapped(place + name, wrap, 4) for place, name in zip(places, measures, strict=True)]
 
 
 def _grid(figure: Figure, n: int, columns: int) -> list[Axes]:
@@ -189,12 +258,56 @@ def _grid(figure: Figure, n: int, columns: int) -> list[Axes]:
 
 
 def _wrapped(name: str, width: int = 26, lines: int = 2) -> str:
-    return "\n".join(textwrap.wrap(name, width, max_lines=lines, placeholder=" …"))
+    wrapped = textwrap.wrap(name, width, max_lines=lines, placeholder=" …", break_on_hyphens=False)
+    return "\n".join(wrapped)
 
 
-@mpl.rc_context(STYLE)
-def strip(frame: pd.DataFrame, board: pd.DataFrame) -> Figure:
-    """Every seed's score as a dot, a row per method and a panel per data set and metric.
+def _legend(figure: Figure, handles: Sequence[Artist], most: int) -> None:
+    """A legend below the panels, in rows of equal length where that is possible."""
+    rows = math.ceil(len(handles) / most)
+    figure.legend(
+        handles=list(handles), loc="outside lower center", ncols=max(1, math.ceil(len(handles) / rows))
+    )
+
+
+def _below(figure: Figure, handles: Sequence[Artist], most: int) -> None:
+    """A legend for which the figure becomes higher, however many lines it has, so that panels keep theirs."""
+    lines = sum(1 + str(handle.get_label()).count("\n") for handle in handles) / most
+    more = max(0.0, math.ceil(lines) - 2) * 1.6 * float(mpl.rcParams["legend.fontsize"]) / 72
+    figure.set_figheight(figure.get_figheight() + more)
+    _legend(figure, handles, most)
+
+
+def _better(higher: object) -> str:
+    return "higher is better" if higher else "lower is better"
+
+
+def limits(values: Floats, higher: bool, zoom: bool = False) -> tuple[float, float]:
+    """The part of an axis of scores that is shown.
+
+    Scores within [0, 1] of which higher is better have all of it, other values everything from 0 on, so that
+    twice the length is twice the value.
+
+    Args:
+        values: (n,) finite, all that is drawn.
+        higher: whether higher is better.
+        zoom: show the values alone, at least `LEAST_SPAN` of scores within [0, 1] and a tenth of others.
+    """
+    low, high = float(values.min()), float(values.max())
+    if zoom:
+        within = low >= 0 and high <= 1
+        span = max(high - low, LEAST_SPAN if within else 0.1 * max(abs(low), abs(high)))
+        middle = (low + high) / 2
+        first = max(0.0, middle - 0.56 * span) if low >= 0 else middle - 0.56 * span
+        return first, first + 1.12 * span
+    low, high = min(0.0, low), (1.0 if higher and high <= 1 else max(0.0, high))
+    margin = 0.02 * ((high - low) or 1.0)
+    return low - margin, high + margin
+
+
+@_styled
+def strip(frame: pd.DataFrame, board: pd.DataFrame, *, width: Width = "screen", zoom: bool = False) -> Figure:
+    """Every seed's score as a dot, a row per method, best first, and a panel per data set and metric.
 
     Under the dots are the mean and, if there is one, its 95 % interval. Where they are known, a line through
     a dot is as long as twice the spread over draws, and a grey line is at the chance of the row's models.
@@ -202,6 +315,8 @@ def strip(frame: pd.DataFrame, board: pd.DataFrame) -> Figure:
     Args:
         frame: per-seed rows.
         board: the leaderboard of the same rows (see `aggregate`).
+        width: of the figure.
+        zoom: cut the axes to the scores.
 
     Raises:
         UsageError: no seed has a score.
@@ -212,54 +327,79 @@ def strip(frame: pd.DataFrame, board: pd.DataFrame) -> Figure:
     if "name" not in board:
         board = board.assign(name=labels.names(board, of=frame))
         frame = frame.assign(name=labels.names(frame))
+    board = board.assign(title=titles.rows(board))
     dots, boards = _groups(frame), _groups(board)
     panels = [panel for panel, group in dots.items() if group["score"].notna().any()]
-    columns = min(2, len(panels))
-    height = 0.5 * max(len(boards[panel]) for panel in panels) + 0.95
-    width = 6.4 if columns == 1 else 5.6 * columns
-    figure = Figure(figsize=(width, height * math.ceil(len(panels) / columns)), layout="constrained")
-    for axis, panel, title in zip(_grid(figure, len(panels), columns), panels, _titles(panels), strict=True):
-        _strip(axis, dots[panel], boards[panel])
+    shown = pd.concat([boards[panel] for panel in panels])
+    # said once where all rows have as many seeds, which a paper has no room to repeat
+    lost = shown[["failed", "unscored"]].to_numpy().any()
+    once = width != "screen" and shown["n"].nunique() == 1 and not lost
+    columns = 1 if width == "column" else min(2, len(panels))
+    row, head = (0.5, 0.95) if width == "screen" else (0.24 if once else 0.33, 0.5)
+    height = row * max(len(boards[panel]) for panel in panels) + head
+    figure = _figure(
+        width, 6.4 if columns == 1 else 5.6 * columns, height * math.ceil(len(panels) / columns) + 0.3
+    )
+    for axis, panel, title in zip(
+        _grid(figure, len(panels), columns), panels, _titles(panels, width), strict=True
+    ):
+        _strip(axis, dots[panel], boards[panel], once, zoom)
         axis.set_title(title, loc="left")
+    _legend(
+        figure, _marks(shown, int(shown["n"].iloc[0]) if once else 0), {"column": 2, "page": 4}.get(width, 5)
+    )
     return figure
 
 
-def _strip(axis: Axes, frame: pd.DataFrame, board: pd.DataFrame) -> None:
+def _marks(board: pd.DataFrame, n: int) -> list[Line2D]:
+    """What the marks of a strip are; with the number of seeds, where all rows have as many."""
+    size = float(mpl.rcParams["lines.markersize"])
+    seeds = f"a seed ({n} per row)" if n else "a seed"
+    marks = [
+        Line2D([], [], color=COLOURS[0], marker="o", markersize=0.7 * size, linestyle="none", label=seeds),
+        Line2D([], [], color=INK, marker="D", markersize=0.75 * size, linestyle="none", label="mean"),
+    ]
+    if board["mean_low"].notna().any():
+        marks.append(Line2D([], [], color=INK, linewidth=2, label="95 % interval"))
+    if board["spread"].notna().any():
+        marks.append(Line2D([], [], color=COLOURS[0], alpha=0.4, linewidth=1, label="spread over draws"))
+    if board["chance"].notna().any():
+        upright: Any = {"marker": "|", "markersize": 1.4 * size, "linestyle": "none"}
+        marks.append(Line2D([], [], color=QUIET, markeredgewidth=1.2, label="chance", **upright))
+    return marks
+
+
+def _strip(axis: Axes, frame: pd.DataFrame, board: pd.DataFrame, once: bool, zoom: bool) -> None:
+    higher = bool(board["higher_is_better"].iloc[0])
+    board = board.sort_values("mean", ascending=not higher, kind="stable", na_position="last")
     values, chance = frame["score"].dropna(), board["chance"].dropna().to_numpy(float)
-    ends = np.concatenate([values, chance])
-    span = float(ends.max() - ends.min()) or max(abs(float(ends.max())), 1.0) * 0.1
+    first, last = limits(np.concatenate([values, chance]), higher, zoom)
+    size = float(mpl.rcParams["lines.markersize"])
     ticks = []
     for place, (_, row) in enumerate(board.iterrows()):
         seeds = frame[(frame["name"] == row["name"]) & frame["score"].notna()].sort_values("score")
         scores, spread = seeds["score"].to_numpy(float), seeds["spread"].to_numpy(float)
-        lifted = place - 0.16 - swarm(scores, span / 70, 0.1, 0.22)
+        lifted = place - 0.16 - swarm(scores, (last - first) / 70, 0.1, 0.22)
         axis.hlines(lifted, scores - spread, scores + spread, color=COLOURS[0], alpha=0.4, linewidth=1)
-        axis.plot(scores, lifted, "o", color=COLOURS[0], markersize=4.2, alpha=0.75, markeredgewidth=0)
+        look: Any = {"color": COLOURS[0], "markersize": 0.7 * size, "alpha": 0.75, "markeredgewidth": 0}
+        axis.plot(scores, lifted, "o", **look)
         if np.isfinite(row["mean_low"]):
             axis.plot([row["mean_low"], row["mean_high"]], [place + 0.24] * 2, color=INK, linewidth=2)
         if np.isfinite(row["mean"]):
-            axis.plot([row["mean"]], [place + 0.24], "D", color=INK, markersize=4.5)
+            axis.plot([row["mean"]], [place + 0.24], "D", color=INK, markersize=0.75 * size)
         if np.isfinite(row["chance"]):
             axis.plot([row["chance"]] * 2, [place - 0.45, place + 0.45], color=QUIET, linewidth=1.2)
         lost = [f"{row[what]} {what}" for what in ("failed", "unscored") if row[what]]
-        counted = f"n = {row['n']}" + "".join(f", {text}" for text in lost)
-        ticks.append(f"{_wrapped(str(row['name']))}\n{counted}")
+        counted = "" if once else f"\nn = {row['n']}" + "".join(f", {text}" for text in lost)
+        ticks.append(f"{_wrapped(str(row['title']))}{counted}")
     axis.set_yticks(range(len(ticks)), ticks)
     axis.tick_params(axis="y", length=0)
     axis.set_ylim(len(ticks) - 0.4, -0.6)
-    axis.set_xlim(float(ends.min()) - 0.06 * span, float(ends.max()) + 0.06 * span)
-    axis.xaxis.set_major_locator(MaxNLocator(6))
+    axis.set_xlim(first, last)
+    axis.xaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 5, 10]))
     axis.grid(axis="x")
     axis.spines["left"].set_visible(False)
-    better = "higher" if board["higher_is_better"].iloc[0] else "lower"
-    marks = "dot: a seed · diamond: mean"
-    if board["mean_low"].notna().any():
-        marks += " · bar: its 95 % interval"
-    if frame["spread"].notna().any():
-        marks += " · line: spread over draws"
-    if len(chance):
-        marks += " · grey: chance"
-    axis.set_xlabel(f"{better} is better · {marks}", color=QUIET, fontsize=8)
+    axis.set_xlabel(_better(higher), color=QUIET)
 
 
 def swarm(values: Floats, near: float, step: float, most: float) -> Floats:
@@ -284,8 +424,15 @@ def swarm(values: Floats, near: float, step: float, most: float) -> Floats:
     return offsets
 
 
-@mpl.rc_context(STYLE)
-def sweep(frame: pd.DataFrame, field: str, what: str = "score") -> Figure:
+@_styled
+def sweep(
+    frame: pd.DataFrame,
+    field: str,
+    quantity: str = "",
+    *,
+    width: Width = "screen",
+    zoom: bool = False,
+) -> Figure:
     """The score against a setting: dots are seeds, lines join medians; a panel per data set and metric.
 
     Published numbers of these methods along this setting are stars, hollow if they were measured otherwise.
@@ -293,7 +440,9 @@ def sweep(frame: pd.DataFrame, field: str, what: str = "score") -> Figure:
     Args:
         frame: per-seed rows with `name`, the name of the line, and `value`, the value of the setting.
         field: name of the setting.
-        what: what the values on the y axis are.
+        quantity: the logged quantity that the scores are instead; "" for scores of metrics.
+        width: of the figure.
+        zoom: cut the axes to the scores.
 
     Raises:
         UsageError: no score, or one value only.
@@ -307,22 +456,27 @@ def sweep(frame: pd.DataFrame, field: str, what: str = "score") -> Figure:
         frame = frame.assign(x=frame["value"].astype(float))
     else:
         frame = frame.assign(x=[float(order.index(str(v))) for v in frame["value"]])
+    frame = frame.assign(title=titles.rows(frame))
     panels = _groups(frame)
-    names = list(dict.fromkeys(frame["name"]))
-    columns = min(2, len(panels))
+    names = list(dict.fromkeys(frame["title"]))
+    columns = 1 if width == "column" else min(2, len(panels))
     rows = math.ceil(len(panels) / columns)
-    figure = Figure(figsize=(4.8 * columns + 1.2, 3.3 * rows + 0.4), layout="constrained")
-    logarithmic = numeric and order[0] > 0 and order[-1] / order[0] >= 10
-    axes = _grid(figure, len(panels), columns)
-    for axis, group, title in zip(axes, panels.values(), _titles(panels), strict=True):
+    each = 3.3 if width == "screen" else 1.9
+    figure = _figure(width, 4.8 * columns + 1.2, each * rows + 0.4)
+    logarithmic = numeric and is_logarithmic(order)
+    size = float(mpl.rcParams["lines.markersize"])
+    axes, by_chance = _grid(figure, len(panels), columns), False
+    for axis, group, title in zip(axes, panels.values(), _titles(panels, width), strict=True):
+        higher = bool(group["higher_is_better"].iloc[0])
         for i, name in enumerate(names):
-            mine = group[group["name"] == name]
+            mine = group[group["title"] == name]
             if mine.empty:
                 continue
             style = _style(i)
             middle = mine.groupby("x")["score"].median()
             axis.plot(middle.index, middle.to_numpy(), color=style.color, linestyle=style.linestyle)
-            axis.plot(mine["x"], mine["score"], style.marker, color=style.color, markersize=4, alpha=0.7)
+            look: Any = {"color": style.color, "markersize": 0.67 * size, "alpha": 0.7}
+            axis.plot(mine["x"], mine["score"], style.marker, **look)
         if logarithmic:
             axis.set_xscale("log")
             axis.xaxis.set_minor_locator(NullLocator())
@@ -330,42 +484,109 @@ def sweep(frame: pd.DataFrame, field: str, what: str = "score") -> Figure:
             places = [float(value) for value in order] if numeric else list(range(len(order)))
             axis.xaxis.set_major_locator(FixedLocator(places))
             texts = [f"{value:g}" if numeric else _wrapped(str(value), 14) for value in order]
+            if numeric:
+                at = np.log(places) if logarithmic else np.asarray(places)
+                shown = readable(at.tolist(), 0.07 if columns < 2 and width != "column" else 0.14)
+                texts = [text if i in shown else "" for i, text in enumerate(texts)]
             axis.set_xticklabels(texts)
         else:
             axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        if not quantity:
+            chance = _chance(axis, group, "x")
+            by_chance = by_chance or len(chance) > 0
+            ends = np.concatenate([group["score"].to_numpy(float), chance])
+            axis.set_ylim(*limits(ends, higher, zoom))
         axis.set_title(title, loc="left")
-        axis.set_xlabel(field)
-        better = "higher" if group["higher_is_better"].iloc[0] else "lower"
-        axis.set_ylabel(f"{what} ({better} is better)")
+        axis.set_xlabel(f"{field} (logarithmic axis)" if logarithmic else field)
+        axis.set_ylabel(_wrapped(_axis(quantity), 28) if quantity else f"score\n{_better(higher)}")
         axis.grid()
+    wrap = 40 if width != "column" else 24
     handles = [
-        Line2D([], [], **_style(i)._asdict(), markersize=4, label=_wrapped(name, 40))
+        Line2D([], [], **_style(i)._asdict(), markersize=0.67 * size, label=_wrapped(name, wrap))
         for i, name in enumerate(names)
     ]
+    handles.append(Line2D([], [], color=QUIET, label="median over seeds"))
+    dot: Any = {"color": QUIET, "marker": "o", "markersize": 0.67 * size, "linestyle": "none"}
+    handles.append(Line2D([], [], **dot, label="a seed"))
+    if by_chance:
+        handles.append(Line2D([], [], **CHANCE, label="chance"))
     if numeric:
-        handles += _published(axes, panels, field)
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(3, len(names)))
+        handles += _published(axes, panels, field, 60 if width != "column" else 44)
+    _below(figure, handles, 2 if width == "column" else 3)
     return figure
 
 
-def _published(axes: Sequence[Axes], panels: dict[Panel, pd.DataFrame], field: str) -> list[Line2D]:
+def _chance(axis: Axes, group: pd.DataFrame, x: str) -> Floats:
+    """Draws the median chance of the models at each x, where it is known; returns all of it."""
+    known = group[group["chance"].notna()] if "chance" in group else group.head(0)
+    if known.empty:
+        return np.zeros(0)
+    middle = known.groupby(x)["chance"].median()
+    axis.plot(middle.index, middle.to_numpy(), **CHANCE)
+    return middle.to_numpy(float)
+
+
+def readable(places: Sequence[float], least: float) -> list[int]:
+    """Which of some places (n,) on an axis, ascending, can have a text without running into the one before.
+
+    The first and the last always have one.
+
+    Args:
+        places: as they are on the axis, so logarithms for an axis of these.
+        least: the least distance of two texts, as a share of the whole.
+    """
+    kept = [0]
+    near = least * (places[-1] - places[0])
+    for i in range(1, len(places)):
+        while len(kept) > 1 and i == len(places) - 1 and places[i] - places[kept[-1]] < near:
+            kept.pop()
+        if i == len(places) - 1 or places[i] - places[kept[-1]] >= near:
+            kept.append(i)
+    return kept
+
+
+def is_logarithmic(values: Sequence[float]) -> bool:
+    """Whether values (n,), ascending, are better shown on an axis of logarithms.
+
+    They are where they go by equal factors of 1.5 or more, as in 1, 2, 4, or span a factor of ten.
+    """
+    if values[0] <= 0:
+        return False
+    factors = np.asarray(values[1:], float) / np.asarray(values[:-1], float)
+    by_factors = len(factors) > 1 and factors.min() >= 1.5 and factors.max() <= 1.01 * factors.min()
+    return bool(by_factors or values[-1] / values[0] >= 10)
+
+
+def _axis(quantity: str) -> str:
+    """The label of an axis of a logged quantity."""
+    title, unit = titles.quantity(quantity)
+    return f"{title} ({unit})" if unit else title
+
+
+def _published(
+    axes: Sequence[Axes], panels: dict[Panel, pd.DataFrame], field: str, wrap: int
+) -> list[Line2D]:
     """Draws the published numbers along a setting into the panels; returns their entries in the legend."""
     handles: dict[str, Line2D] = {}
     for axis, (panel, group) in zip(axes, panels.items(), strict=True):
         for number in published.along(group["method"].unique(), field, panel.metric, panel.dataset):
             alike = (number.preset, f"{number.dataset}-{number.size}") == (panel.preset, panel.dataset)
-            told = f"published: {number.method}, {number.preset or 'preset not stated'}, {number.size} pixels"
+            preset = titles.preset(number.preset) if number.preset else "preset not stated"
+            told = f"published: {titles.training(str(number.method), '')}, {preset}, {number.size} pixels"
             source = f"{told} ({number.authors.partition(',')[0]} et al., {number.venue}, {number.table})"
-            look: dict[str, Any] = {"color": INK, "marker": "*", "markersize": 9, "linestyle": "none"}
+            look: dict[str, Any] = {"color": INK, "marker": "*", "linestyle": "none"}
+            look |= {"markersize": 1.5 * float(mpl.rcParams["lines.markersize"])}
             look |= {"markerfacecolor": INK if alike else "none"}
             axis.plot([number.settings[field]], [float(number.value)], **look)
-            label = _wrapped(source + ("" if alike else ", measured otherwise"), 60, 3)
+            label = _wrapped(source + ("" if alike else ", measured otherwise"), wrap, 4)
             handles.setdefault(label, Line2D([], [], **look, label=label))
     return list(handles.values())
 
 
-@mpl.rc_context(STYLE)
-def frontier(frame: pd.DataFrame, quantity: str, title: str) -> Figure:
+@_styled
+def frontier(
+    frame: pd.DataFrame, quantity: str, title: str, *, width: Width = "screen", zoom: bool = False
+) -> Figure:
     """Scores against a quantity of which less is better, such as the reconstruction; a panel per metric.
 
     A diamond is the mean over the seeds of a setting, with its name, and the dots are its seeds. A line joins
@@ -375,6 +596,8 @@ def frontier(frame: pd.DataFrame, quantity: str, title: str) -> Figure:
         frame: per-seed rows of one method with `quantity`, the value, and `point`, the name of the setting.
         quantity: name of the quantity.
         title: name of the method.
+        width: of the figure.
+        zoom: cut the axes to the scores.
 
     Raises:
         UsageError: fewer than two settings with scores and the quantity.
@@ -385,40 +608,59 @@ def frontier(frame: pd.DataFrame, quantity: str, title: str) -> Figure:
             f"{title} has fewer than two settings with scores and {quantity}, so there is no frontier."
         )
     panels = _groups(frame)
-    columns = min(2, len(panels))
+    columns = 1 if width == "column" else min(2, len(panels))
     rows = math.ceil(len(panels) / columns)
-    figure = Figure(figsize=(4.8 * columns + 0.6, 3.5 * rows + 0.5), layout="constrained")
-    n = frame.groupby("point")["seed"].nunique()
-    seeds = f"{n.min()}" if n.nunique() == 1 else f"{n.min()} to {n.max()}"
-    figure.suptitle(f"{title}: {quantity} against scores, {len(n)} settings of {seeds} seeds")
+    figure = _figure(width, 4.8 * columns + 0.6, (3.5 if width == "screen" else 2.2) * rows + 0.5)
+    size = float(mpl.rcParams["lines.markersize"])
+    order = frame.groupby("point")["quantity"].mean().sort_values().index
+    numbers = {str(point): i for i, point in enumerate(order, start=1)}
+    n, by_chance = frame.groupby("point")["seed"].nunique(), False
+    counted = f"{n.min()}" if n.nunique() == 1 else f"{n.min()} to {n.max()}"
+    seeds = f"{counted} seed{'' if counted == '1' else 's'}"
+    about = f"{titles.quantity(quantity)[0]} against scores"
+    told = f"{_titled(frame, title)}: {about}, {len(n)} settings of {seeds}"
+    figure.suptitle(_wrapped(told, 56 if width == "column" else 110))
     for axis, group, name in zip(
-        _grid(figure, len(panels), columns), panels.values(), _titles(panels), strict=True
+        _grid(figure, len(panels), columns), panels.values(), _titles(panels, width), strict=True
     ):
         higher = bool(group["higher_is_better"].iloc[0])
         means = group.groupby("point", sort=False)[["quantity", "score"]].mean()
         best = undominated(means.to_numpy(float), higher)
-        axis.plot(group["quantity"], group["score"], "o", color=COLOURS[0], markersize=3.5, alpha=0.35)
+        axis.plot(
+            group["quantity"], group["score"], "o", color=COLOURS[0], markersize=0.58 * size, alpha=0.35
+        )
         colours = [COLOURS[1] if on else QUIET for on in best]
-        axis.scatter(means["quantity"], means["score"], c=colours, marker="D", s=22, zorder=3)
+        axis.scatter(means["quantity"], means["score"], c=colours, marker="D", s=(0.78 * size) ** 2, zorder=3)
         line = means[best].sort_values("quantity")
         axis.plot(line["quantity"], line["score"], color=COLOURS[1])
-        # neighbours have their names in turns at the four corners
+        # neighbours have their names in turns at the four corners; on paper they are numbers
         for i, (point, (x, y)) in enumerate(means.sort_values("quantity").iterrows()):
             side, height = (("left", 4), ("right", -9), ("left", -9), ("right", 4))[i % 4]
-            place, name_of = (4 if side == "left" else -4, height), _wrapped(str(point), 18)
-            axis.annotate(name_of, (x, y), xytext=place, textcoords="offset points", fontsize=7, ha=side)
+            name_of = _wrapped(str(point), 18) if width == "screen" else str(numbers[str(point)])
+            place = (4 if side == "left" else -4, height)
+            look: Any = {"xytext": place, "textcoords": "offset points", "fontsize": 7, "ha": side}
+            axis.annotate(name_of, (x, y), **look)
         axis.set_title(name, loc="left")
-        axis.set_xlabel(f"{quantity} (lower is better)")
-        axis.set_ylabel(f"score ({'higher' if higher else 'lower'} is better)")
+        axis.set_xlabel(f"{_axis(quantity)}, lower is better")
+        axis.set_ylabel(f"score, {_better(higher)}")
         axis.xaxis.set_major_locator(MaxNLocator(5))
         axis.margins(0.12)
+        chance = _chance(axis, group, "quantity")
+        by_chance = by_chance or len(chance) > 0
+        axis.set_ylim(*limits(np.concatenate([group["score"].to_numpy(float), chance]), higher, zoom))
         axis.grid()
+    dot: Any = {"marker": "o", "markersize": 0.58 * size, "linestyle": "none"}
+    diamond: Any = {"marker": "D", "markersize": 0.75 * size}
     handles = [
-        Line2D([], [], color=COLOURS[0], marker="o", markersize=3.5, linestyle="none", label="a seed"),
-        Line2D([], [], color=QUIET, marker="D", markersize=4.5, linestyle="none", label="mean of a setting"),
-        Line2D([], [], color=COLOURS[1], marker="D", markersize=4.5, label="beaten by no other in both"),
+        Line2D([], [], color=COLOURS[0], **dot, label="a seed"),
+        Line2D([], [], color=QUIET, **diamond, linestyle="none", label="mean of a setting"),
+        Line2D([], [], color=COLOURS[1], **diamond, label="beaten by no other in both"),
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=3)
+    if by_chance:
+        handles.append(Line2D([], [], **CHANCE, label="chance"))
+    if width != "screen":
+        handles += [Line2D([], [], linestyle="none", label=f"{i}: {point}") for point, i in numbers.items()]
+    _below(figure, handles, {"column": 1 if max(map(len, numbers)) > 20 else 2}.get(width, 3))
     return figure
 
 
@@ -452,8 +694,8 @@ def _style(i: int) -> Style:
     return Style(COLOURS[i % len(COLOURS)], dashes, "osD^vPX"[i % 7])
 
 
-@mpl.rc_context(STYLE)
-def curves(frame: pd.DataFrame, title: str) -> Figure:
+@_styled
+def curves(frame: pd.DataFrame, title: str, *, width: Width = "screen") -> Figure:
     """Training curves of one method: a panel per quantity, the median over seeds and their range.
 
     A quantity with a value per latent has one line per rank: latents of different seeds do not correspond,
@@ -462,91 +704,187 @@ def curves(frame: pd.DataFrame, title: str) -> Figure:
     Args:
         frame: one row per (seed, quantity), see `journals`.
         title: name of the method.
+        width: of the figure.
     """
     panels = [str(q) for q in frame["quantity"].unique() if q not in BOUNDS]
-    columns = min(3, len(panels))
+    columns = min(2 if width == "column" else 3, len(panels))
     rows = math.ceil(len(panels) / columns)
-    figure = Figure(figsize=(PANEL[0] * columns, PANEL[1] * rows + 0.3), layout="constrained")
-    n = frame["seed"].nunique()
-    figure.suptitle(f"{title}, {n} seeds: median and range" if n > 1 else f"{title}, 1 seed")
+    height = PANEL[1] if width == "screen" else 1.5
+    figure = _figure(width, PANEL[0] * columns, height * rows + 0.3)
+    told = f"{_titled(frame, title)}: {_drawn(frame)}"
+    figure.suptitle(_wrapped(told, 56 if width == "column" else 110))
     for axis, panel in zip(_grid(figure, len(panels), columns), panels, strict=True):
-        ranks = _panel(axis, frame[frame["quantity"] == panel], "-")
+        name, unit = titles.quantity(panel)
+        ranks = _panel(axis, frame[frame["quantity"] == panel], "-", end=True)
         for bound, home in BOUNDS.items():
             if home == panel and (frame["quantity"] == bound).any():
-                _panel(axis, frame[frame["quantity"] == bound], DASHED)
-                panel = f"{panel} (dashed: {bound})"
-        axis.set_title(panel if ranks == 1 else f"{panel}, largest first")
-        axis.set_xlabel("step")
-        _step_axis(axis)
+                _panel(axis, frame[frame["quantity"] == bound], DASHED, end=True)
+                name = f"{name} (dashed: {titles.quantity(bound)[0]})"
+        # no wider than its panel
+        wrap = {"column": 18, "page": 30}.get(width, 44)
+        told = _wrapped(name if ranks == 1 else f"{name}, largest first", wrap, 3)
+        axis.set_title(told, loc="left", fontsize=mpl.rcParams["axes.labelsize"])
+        axis.set_xlabel("training step")
+        axis.set_ylabel(unit)
+        _step_axis(axis, 5 if width == "screen" else 3)
         axis.grid()
     return figure
 
 
-@mpl.rc_context(STYLE)
-def compared(frame: pd.DataFrame, quantity: str) -> Figure:
+def _titled(frame: pd.DataFrame, name: str) -> str:
+    """The title of the training that the frame is of, whose name `labels` gave."""
+    if not {"method", "variant"} <= set(frame):
+        return name
+    return titles.rows(frame.head(1).assign(name=name))[0]
+
+
+def _drawn(frame: pd.DataFrame) -> str:
+    """What a line and its band are, of so many seeds."""
+    n = frame["seed"].nunique()
+    if n == 1:
+        return "1 seed"
+    line = "mean" if n == 2 else "median"
+    return f"{line} of {n} seeds, band from the lowest to the highest"
+
+
+@_styled
+def compared(frame: pd.DataFrame, quantity: str, *, width: Width = "screen") -> Figure:
     """One quantity of several methods or variants in one panel: the median over seeds and their range.
 
     Args:
         frame: as for `curves`, with the name of the line in a column `name`.
         quantity: the quantity.
+        width: of the figure.
     """
-    figure = Figure(figsize=(7.2, 4.2), layout="constrained")
+    frame = frame.assign(title=titles.rows(frame))
+    figure = _figure(width, 7.2, {"screen": 4.2, "page": 2.8}.get(width, 2.4))
     axis = figure.subplots()
     bound = next((b for b, home in BOUNDS.items() if home == quantity), None)
-    for i, (name, group) in enumerate(frame.groupby("name", sort=False)):
+    # an upper bound belongs to its line; an entropy is one number for all
+    both = bound == "I_upper" and bool((frame["quantity"] == bound).any())
+    seeds = set()
+    for i, (name, group) in enumerate(frame.groupby("title", sort=False)):
         mine = group[group["quantity"] == quantity]
-        if not mine.empty:
-            style = _style(i)
-            _panel(axis, mine, style.linestyle, style.color, _wrapped(str(name)))
-    if bound is not None and (frame["quantity"] == bound).any():
-        _panel(axis, frame[frame["quantity"] == bound].assign(seed=0), DASHED, INK, bound)
-    axis.set_xlabel("step")
-    axis.set_ylabel(quantity)
-    _step_axis(axis)
+        if mine.empty:
+            continue
+        style = _style(i)
+        seeds.add(_drawn(mine))
+        label = f"{name}: {titles.quantity(quantity)[0]}" if both else str(name)
+        _panel(axis, mine, style.linestyle, style.color, _wrapped(label))
+        if both:
+            above = group[group["quantity"] == bound]
+            label = f"{name}: {titles.quantity(str(bound))[0]}"
+            _panel(axis, above, DASHED, style.color, _wrapped(label))
+    if bound == "H_categorical" and (frame["quantity"] == bound).any():
+        entropy = frame[frame["quantity"] == bound].assign(seed=0)
+        _panel(axis, entropy, DASHED, INK, titles.quantity(bound)[0])
+    axis.set_xlabel("training step")
+    axis.set_ylabel(_wrapped(titles.quantity(quantity)[1] if both else _axis(quantity), 30))
+    axis.set_title(_wrapped(" / ".join(sorted(seeds)), 44 if width == "column" else 90), loc="left")
+    _step_axis(axis, 5)
     axis.grid()
-    figure.legend(loc="outside right upper")
+    if width == "screen":
+        figure.legend(loc="outside right upper")
+    else:
+        _legend(figure, axis.get_legend_handles_labels()[0], 2 if width == "column" else 4)
     return figure
 
 
-def _step_axis(axis: Axes) -> None:
-    axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+def _step_axis(axis: Axes, most: int) -> None:
+    axis.xaxis.set_major_locator(MaxNLocator(most, integer=True, steps=[1, 2, 5, 10]))
     axis.xaxis.set_major_formatter(FuncFormatter(lambda step, _: f"{step:,.0f}"))
 
 
-def _panel(axis: Axes, frame: pd.DataFrame, style: LineStyle, colour: str = "", label: str = "") -> int:
-    """Draws all lines of a quantity, in one colour or in a colour per rank, and counts them."""
+def _panel(
+    axis: Axes,
+    frame: pd.DataFrame,
+    style: LineStyle,
+    colour: str = "",
+    label: str = "",
+    end: bool = False,
+) -> int:
+    """Draws all lines of a quantity, in one colour or in a shade per rank, and counts them.
+
+    With `end`, ranks stand at the ends of their lines, those of lines that end close together as a range.
+    """
     steps, values = journals.by_rank(frame)
     every = max(1, math.ceil(len(steps) / MOST_POINTS))
     # Counted from the end, so that the last step is among them. A view: the values of many seeds are large.
     drawn = slice((len(steps) - 1) % every, None, every)
     steps, values = steps[drawn], values[:, drawn]
+    ranks = int(values.shape[2])
+    shades = [colour or COLOURS[0]] if ranks == 1 else [_shade(i / (ranks - 1)) for i in range(ranks)]
     # Each line is (seeds, steps).
     for rank, line in enumerate(np.moveaxis(values, 2, 0)):
-        shade, name = colour or COLOURS[rank % len(COLOURS)], label if rank == 0 and label else None
-        axis.plot(steps, np.median(line, axis=0), linestyle=style, color=shade, linewidth=1.2, label=name)
+        shade, name = colour or shades[rank], label if rank == 0 and label else None
+        axis.plot(steps, np.median(line, axis=0), linestyle=style, color=shade, label=name)
         if len(line) > 1:
-            axis.fill_between(steps, line.min(0), line.max(0), color=shade, alpha=0.2, linewidth=0)
-    return int(values.shape[2])
+            alpha = 0.2 if ranks == 1 else 0.1
+            axis.fill_between(steps, line.min(0), line.max(0), color=shade, alpha=alpha, linewidth=0)
+    if end and ranks > 1 and len(steps):
+        _name_ranks(axis, float(steps[-1]), np.median(values[:, -1], axis=0), shades)
+    return ranks
 
 
-@mpl.rc_context(STYLE)
-def correlation(frame: pd.DataFrame) -> Figure:
+def _shade(part: float) -> str:
+    """A colour between dark violet (0) and light green (1), light and dark for all readers."""
+    return str(mpl.colors.to_hex(mpl.colormaps["viridis"](0.85 * part)))
+
+
+def _name_ranks(axis: Axes, step: float, ends: Floats, shades: Sequence[str]) -> None:
+    """Ranks 1, 2, ... at the ends of lines, "4–8" where several end close together."""
+    low, high = axis.get_ylim()
+    # the height of a line of type in a panel, about
+    line = 0.08 if mpl.rcParams["font.size"] > PAPER["font.size"] else 0.14
+    for first, last in together(ends, line * (high - low)):
+        name = str(first + 1) if first == last else f"{first + 1}–{last + 1}"
+        place: Any = {"xytext": (3, 0), "textcoords": "offset points", "va": "center"}
+        middle = float(ends[first : last + 1].mean())
+        axis.annotate(name, (step, middle), fontsize=_small(), color=shades[first], **place)
+
+
+def together(values: Floats, near: float) -> list[tuple[int, int]]:
+    """First and last place of neighbours, merged until the means of no two groups are near each other.
+
+    Args:
+        values: (n,)
+        near: the least distance of two means.
+    """
+    groups = [(i, i) for i in range(len(values))]
+    while len(groups) > 1:
+        means = np.array([values[first : last + 1].mean() for first, last in groups])
+        apart = np.abs(np.diff(means))
+        closest = int(apart.argmin())
+        if apart[closest] >= near:
+            break
+        groups[closest : closest + 2] = [(groups[closest][0], groups[closest + 1][1])]
+    return groups
+
+
+@_styled
+def correlation(frame: pd.DataFrame, *, width: Width = "screen") -> Figure:
     """Heat map of `aggregate.rank_correlation`, with its numbers.
 
     Args:
         frame: per-seed rows.
+        width: of the figure.
 
     Raises:
         UsageError: fewer than two metrics or three models.
     """
-    table, n = aggregate.rank_correlation(frame)
-    names = [_wrapped(str(name), 22) for name in table.columns]
+    titled = frame.assign(
+        metric=[titles.metric(name) for name in frame["metric"]],
+        preset=[titles.preset(name) for name in frame["preset"]],
+    )
+    table, n = aggregate.rank_correlation(titled)
+    names = [_wrapped(str(name), 22, 3) for name in table.columns]
     size = 0.55 * len(names)
-    figure = Figure(figsize=(max(size + 2.4, 4.4), max(size + 1.7, 3.0)), layout="constrained")
+    inches = INCHES.get(width, max(size + 2.4, 4.4))
+    figure = _figure(width, inches, max(min(size + 1.7, inches), 2.4))
     axis = figure.subplots()
-    _heat(axis, table.to_numpy(float), names, names, OPPOSED, -1.0, 1.0, "{:.2f}")
+    _heat(axis, table.to_numpy(float), names, names, OPPOSED, -1.0, 1.0, "{:.2f}", short=width == "column")
     title = f"Spearman's rank correlation of metrics\nover {n} trained models"
-    axis.set_title(title, loc="left", pad=10)
+    figure.suptitle(title, x=0.02, ha="left")
     return figure
 
 
@@ -559,8 +897,9 @@ def _heat(
     low: float,
     high: float,
     form: str,
+    short: bool = False,
 ) -> None:
-    """A matrix as shades with its numbers in them, its first row at the top."""
+    """A matrix as shades with its numbers in them, its first row at the top; `short`: .82 for 0.82."""
     shades = mpl.colormaps[colours]
     scale = mpl.colors.Normalize(low, high)
     axis.pcolormesh(values, cmap=shades, norm=scale, edgecolors=ON_DARK, linewidth=1)
@@ -568,7 +907,8 @@ def _heat(
         red, green, blue, _ = shades(scale(values[i, j]))
         dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.5
         text, colour = form.format(values[i, j]), ON_DARK if dark else ON_LIGHT
-        axis.text(j + 0.5, i + 0.5, text, ha="center", va="center", fontsize=8, color=colour)
+        text = text.replace("0.", ".") if short else text
+        axis.text(j + 0.5, i + 0.5, text, ha="center", va="center", fontsize=_small(), color=colour)
     _matrix_axes(axis, rows, columns, 0.5)
 
 
@@ -587,12 +927,17 @@ def _matrix_axes(axis: Axes, rows: Sequence[str], columns: Sequence[str], middle
         spine.set_visible(False)
 
 
-def _matrix_figure(rows: int, columns: int) -> Figure:
-    return Figure(figsize=(max(0.62 * columns + 1.9, 4.6), max(0.5 * rows + 1.9, 3.0)), layout="constrained")
+def _matrix_figure(rows: int, columns: int, width: Width) -> Figure:
+    if width == "screen":
+        return _figure(width, max(0.62 * columns + 1.9, 4.6), max(0.5 * rows + 1.9, 3.0))
+    # squares of a quarter of an inch, in which a number of 7 points fits
+    return _figure(width, 0.0, 0.27 * rows + 1.1)
 
 
-@mpl.rc_context(STYLE)
-def information(values: Floats, codes: Sequence[str], factors: Sequence[str], title: str) -> Figure:
+@_styled
+def information(
+    values: Floats, codes: Sequence[str], factors: Sequence[str], title: str, *, width: Width = "screen"
+) -> Figure:
     """Heat map of mutual information in nats, a row per code and a column per factor.
 
     In each column, the code with the most information about the factor is framed.
@@ -602,8 +947,9 @@ def information(values: Floats, codes: Sequence[str], factors: Sequence[str], ti
         codes: names of the d codes.
         factors: names of the k factors.
         title: the model and the metric.
+        width: of the figure.
     """
-    figure = _matrix_figure(*values.shape)
+    figure = _matrix_figure(len(values), len(factors), width)
     axis = figure.subplots()
     _heat(axis, values, codes, factors, SHADES, 0.0, max(float(values.max()), 1e-9), "{:.2f}")
     for factor, code in enumerate(values.argmax(axis=0)):
@@ -611,12 +957,46 @@ def information(values: Floats, codes: Sequence[str], factors: Sequence[str], ti
             (factor, int(code)), 1, 1, fill=False, edgecolor=ON_LIGHT, linewidth=1.6, clip_on=False
         )
         axis.add_patch(frame)
-    axis.set_title(f"{title}\nmutual information, nats; framed: a factor's best code", loc="left", pad=10)
+    told = f"{_wrapped(title, 44)}\nmutual information, nats;\nframed: a factor's best code"
+    figure.suptitle(told, x=0.02, ha="left")
     return figure
 
 
-@mpl.rc_context(STYLE)
-def importance(values: Floats, codes: Sequence[str], factors: Sequence[str], title: str) -> Figure:
+@_styled
+def differences(
+    values: Floats, codes: Sequence[str], factors: Sequence[str], title: str, *, width: Width = "screen"
+) -> Figure:
+    """What the beta-VAE metric sees: how much each code differs in pairs of images that share a factor.
+
+    Each number is over the mean of its code, so that a code that moves less where a factor is held is below 1
+    there. In each column, the code that moves least is framed.
+
+    Args:
+        values: (d, k), mean absolute differences.
+        codes: names of the d codes.
+        factors: names of the k factors that are held.
+        title: the model and the metric.
+        width: of the figure.
+    """
+    figure = _matrix_figure(len(values), len(factors), width)
+    axis = figure.subplots()
+    means = values.mean(axis=1, keepdims=True)
+    shares = np.divide(values, means, out=np.ones_like(values, dtype=float), where=means > 0)
+    _heat(axis, shares, codes, factors, f"{SHADES}_r", 0.0, max(float(shares.max()), 1e-9), "{:.2f}")
+    for factor, code in enumerate(shares.argmin(axis=0)):
+        corner = (factor, int(code))
+        axis.add_patch(
+            Rectangle(corner, 1, 1, fill=False, edgecolor=COLOURS[1], linewidth=1.6, clip_on=False)
+        )
+    about = "mean |difference| in pairs that share a factor,\nover the code's mean; framed: the least"
+    figure.suptitle(f"{_wrapped(title, 44)}\n{about}", x=0.02, ha="left")
+    return figure
+
+
+@_styled
+def importance(
+    values: Floats, codes: Sequence[str], factors: Sequence[str], title: str, *, width: Width = "screen"
+) -> Figure:
     """Hinton diagram of DCI's importance matrix.
 
     The area of a square is the share of a code in the prediction of a factor, the frame around it is 1.
@@ -626,8 +1006,9 @@ def importance(values: Floats, codes: Sequence[str], factors: Sequence[str], tit
         codes: names of the d codes.
         factors: names of the k factors.
         title: the model and the metric.
+        width: of the figure.
     """
-    figure = _matrix_figure(*values.shape)
+    figure = _matrix_figure(len(values), len(factors), width)
     axis = figure.subplots()
     total = values.sum(axis=0)
     shares = np.divide(values, total, out=np.zeros_like(values, dtype=float), where=total > 0)
@@ -636,30 +1017,141 @@ def importance(values: Floats, codes: Sequence[str], factors: Sequence[str], tit
         side = 0.92 * math.sqrt(float(share))
         axis.add_patch(Rectangle((j - side / 2, i - side / 2), side, side, color=COLOURS[0], linewidth=0))
     _matrix_axes(axis, codes, factors, 0.0)
-    axis.set_title(f"{title}\nDCI: share of each code in a factor's prediction (area)", loc="left", pad=10)
+    told = f"{_wrapped(title, 44)}\nDCI: area is the share of a code\nin the prediction of a factor"
+    figure.suptitle(told, x=0.02, ha="left")
     return figure
 
 
-@mpl.rc_context(STYLE)
-def side_by_side(pictures: Sequence[tuple[str, NDArray[np.uint8]]], title: str) -> Figure:
-    """Pictures side by side, pixel by pixel, each under its heading.
+# How each kind of matrix is drawn, and what it is.
+MATRICES = {
+    "mi": (information, "Mutual information"),
+    "dci": (importance, "DCI's importance"),
+    "differences": (differences, "Differences in pairs that share a factor,"),
+}
+
+
+@_styled
+def side_by_side(
+    pictures: Sequence[tuple[str, Sheet | Pixels]], title: str, *, width: Width = "screen"
+) -> Figure:
+    """Sheets of tiles side by side, each under its heading; on the column of a paper one below the other.
+
+    Names and values have type of their own. A picture that is no sheet is shown as it is.
 
     Args:
-        pictures: heading and picture (h, w, 3) of each.
+        pictures: heading, and sheet or picture (h, w, 3), of each.
         title: title of the whole.
+        width: of the figure.
     """
-    gap, head, margin = 24, 30, 34
-    width = sum(p.shape[1] for _, p in pictures) + gap * (len(pictures) + 1)
-    height = max(p.shape[0] for _, p in pictures) + head + margin + gap
-    figure = Figure(figsize=(width / DPI, height / DPI))
-    figure.text(gap / width, 1 - 12 / height, title, fontsize=9, va="top")
-    left = gap
-    for heading, picture in pictures:
-        h, w = picture.shape[:2]
-        bottom = height - margin - head - h
-        axis = figure.add_axes((left / width, bottom / height, w / width, h / height))
-        axis.imshow(picture, interpolation="none", aspect="auto")
-        axis.set_axis_off()
-        figure.text(left / width, (bottom + h + 8) / height, heading, fontsize=8, va="bottom")
-        left += w + gap
+    across = 1 if width == "column" else min(len(pictures), 3 if width == "page" else 4)
+    gap = 0.08 if width != "screen" else 0.16
+    panel = 4.8 if width == "screen" else (INCHES[width] - gap * (across + 1)) / across
+    points = float(mpl.rcParams["legend.fontsize"])
+    line = 1.5 * points / 72
+    laid = [(heading, shown, _Laid.of(shown, panel, line, points)) for heading, shown in pictures]
+    lines = [laid[i : i + across] for i in range(0, len(laid), across)]
+    # above each sheet, where any has a heading
+    head = 1.2 * line if any(heading for heading, _ in pictures) else 0.0
+    highest = [max(each.height for *_, each in row) + head + gap for row in lines]
+    whole = across * panel + (across + 1) * gap
+    high = sum(highest) + 1.5 * line
+    dpi = DPI if width == "screen" else PAPER_DPI
+    figure = Figure(figsize=(whole, high), dpi=dpi)
+    figure.text(gap / whole, 1 - 0.2 * line / high, title, fontsize=mpl.rcParams["axes.labelsize"], va="top")
+    top = high - 1.5 * line
+    for row, down in zip(lines, highest, strict=True):
+        left = gap
+        for heading, shown, each in row:
+            figure.text(left / whole, top / high, heading, fontsize=points, va="top")
+            bottom = top - head - each.height
+            place = (left / whole, bottom / high, panel / whole, each.height / high)
+            axis = figure.add_axes(place, xlim=(0, panel), ylim=(each.height, 0))
+            axis.set_axis_off()
+            _sheet(axis, shown, each, points)
+            left += panel + gap
+        top -= down
     return figure
+
+
+class _Laid(NamedTuple):
+    """Where the tiles of a sheet are, in inches from its upper left corner.
+
+    Attributes:
+        height: of the sheet.
+        left: of the first tile.
+        tile: width of a tile with the gap beside it.
+        high: height of a tile with the gap below it.
+        start: upper end of the picture that the rows start from.
+        tops: upper ends of the rows.
+        every: one head in so many is written, so that they stand apart.
+        note: the note, in lines.
+    """
+
+    height: float
+    left: float
+    tile: float
+    high: float
+    start: float
+    tops: list[float]
+    every: int
+    note: str
+
+    @classmethod
+    def of(cls, shown: Sheet | Pixels, panel: float, line: float, points: float) -> _Laid:
+        """The places of a sheet in a panel of a width, with type of so many points."""
+        if not isinstance(shown, Sheet):
+            h, w = shown.shape[:2]
+            return cls(panel * h / w, 0.0, panel, panel * h / w, 0.0, [], 1, "")
+        # of a character, about
+        letter = 0.6 * points / 72
+        names = [*shown.labels, *(["start"] if shown.start is not None else [])]
+        # a name of a stranger may be longer than the panel
+        left = min(letter * max(map(len, names)) + 0.04, panel / 2)
+        s, h, w = shown.rows.shape[1:4]
+        tile = (panel - left) / s
+        high = tile * h / w
+        tops, y = [], high if shown.start is not None else 0.0
+        for i in range(len(shown.rows)):
+            y += line if shown.head_of(i) else 0.0
+            tops.append(y)
+            y += high
+        widest = max((len(text) for head in shown.heads for text in head), default=0)
+        note = _wrapped(shown.note, max(10, int(panel / letter)), 4)
+        height = y + line * (note.count("\n") + 1 if note else 0)
+        every = math.ceil((widest + 0.5) * letter / tile)
+        return cls(height, left, tile, high, 0.0, tops, max(1, every), note)
+
+
+def _sheet(axis: Axes, shown: Sheet | Pixels, laid: _Laid, points: float) -> None:
+    """Draws a sheet at its places."""
+
+    def tiles(pixels: Pixels, top: float) -> None:
+        """(s, h, w, 3) side by side, with white between them."""
+        wide = max(1, round(0.03 * pixels.shape[2]))
+        gaps = np.full((len(pixels), pixels.shape[1], wide, 3), 255, np.uint8)
+        row = np.concatenate(list(np.concatenate([pixels, gaps], axis=2)), axis=1)
+        ends = (laid.left, laid.left + len(pixels) * laid.tile, top + 0.97 * laid.high, top)
+        axis.imshow(row, extent=ends, interpolation="none", aspect="auto")
+
+    limits_x, limits_y = axis.get_xlim(), axis.get_ylim()
+    if not isinstance(shown, Sheet):
+        ends = (0.0, laid.tile, laid.height, 0.0)
+        axis.imshow(shown, extent=ends, interpolation="none", aspect="auto")
+    else:
+        look: Any = {"fontsize": points, "va": "center"}
+        if shown.start is not None:
+            tiles(shown.start[None], laid.start)
+            axis.text(laid.left - 0.04, laid.start + laid.high / 2, "start", ha="right", **look)
+        for i, (label, row) in enumerate(zip(shown.labels, shown.shown(), strict=True)):
+            top = laid.tops[i]
+            colour = QUIET if shown.is_dim(i) else INK
+            tiles(row, top)
+            axis.text(laid.left - 0.04, top + laid.high / 2, label, ha="right", color=colour, **look)
+            for j, text in enumerate(shown.head_of(i)):
+                if j % laid.every == 0:
+                    middle = laid.left + (j + 0.485) * laid.tile
+                    axis.text(middle, top - 0.8 * points / 72, text, ha="center", **look)
+        if laid.note:
+            axis.text(0, laid.height, laid.note, fontsize=points, va="bottom", color=QUIET)
+    axis.set_xlim(limits_x)
+    axis.set_ylim(limits_y)

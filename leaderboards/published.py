@@ -1,7 +1,7 @@
 """What papers printed: `published/*.toml`, one file per source that was seen, read strictly.
 
-A number from memory or hearsay has no place here: every row has a source that somebody opened, and the only
-certainty that the format knows is "seen".
+A number from memory or hearsay has no place here: every row has a source that somebody opened. It is "seen"
+if that is the paper or its authors' page, and "secondary" if others report the number, which is always shown.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from disbench.errors import UsageError, unknown
 from disbench.strict import Folder, Strict
 
 PRINTED = re.compile(r"(\d*\.?\d+)(?:±(\d*\.?\d+))?")
+Certainty = Literal["seen", "secondary"]
 Text = Annotated[str, Field(min_length=1)]
 
 
@@ -29,7 +30,8 @@ class Number(Strict):
         paper: title of the paper that prints the number.
         authors: authors of that paper.
         venue: conference or journal, with the year.
-        arxiv: arXiv number of the paper.
+        arxiv: arXiv number of the paper; "" if it is elsewhere.
+        url: address of the paper if it is not on arXiv, else "".
         table: number of the table in the paper.
         row: heading of the row in that table.
         dataset: name of the data set.
@@ -45,7 +47,7 @@ class Number(Strict):
         n: number of runs; None if not stated.
         printed: the text itself.
         source: how the number was read.
-        certainty: "seen".
+        certainty: "seen", or "secondary" where not the paper was seen but what others say of it.
         note: a remark for readers.
     """
 
@@ -54,6 +56,7 @@ class Number(Strict):
     authors: str
     venue: str
     arxiv: str
+    url: str
     table: str
     row: str
     dataset: str
@@ -69,8 +72,13 @@ class Number(Strict):
     n: int | None
     printed: str
     source: str
-    certainty: Literal["seen"]
+    certainty: Certainty
     note: str
+
+    @property
+    def link(self) -> str:
+        """Address of the paper."""
+        return self.url or f"https://arxiv.org/abs/{self.arxiv}"
 
 
 class PrintedRow(Strict):
@@ -103,12 +111,19 @@ class Publication(Strict):
     paper: Text
     authors: Text
     venue: Text
-    arxiv: Annotated[str, Field(pattern=r"^\d{4}\.\d{5}$")]
+    arxiv: Annotated[str, Field(pattern=r"^(\d{4}\.\d{5})?$")] = ""
+    url: Annotated[str, Field(pattern=r"^(https://\S+)?$")] = ""
     dataset: Text
     size: int
     source: Annotated[str, Field(min_length=20)]
-    certainty: Literal["seen"]
+    certainty: Certainty
     rows: Annotated[tuple[PrintedRow, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _found(self) -> Publication:
+        if bool(self.arxiv) == bool(self.url):
+            raise ValueError("a source has an arxiv number or an url, one of the two")
+        return self
 
 
 FOLDER = Folder("published source", Publication, "disbench.leaderboards", "published")

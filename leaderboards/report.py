@@ -24,16 +24,23 @@ from PIL import Image
 
 from disbench import units
 from disbench.errors import UsageError
-from disbench.files import not_linked, reading
-from disbench.leaderboards import aggregate, explorer, journals, labels, plots, shown, tables, template
+from disbench.leaderboards import (
+    aggregate,
+    explorer,
+    journals,
+    labels,
+    plots,
+    sheets,
+    shown,
+    tables,
+    template,
+)
 from disbench.leaderboards.provenance import Cost, Provenance
 
 # Bytes of all traversals together; larger pictures are shown smaller.
 PICTURE_BYTES = 5_000_000
 # Bytes of all training curves together; the curves beyond are left out.
 CURVE_BYTES = 2_500_000
-# Of one picture: 40 codes in 20 steps of 128 pixels have a quarter of them.
-MOST_PIXELS = 2**25 + 2**24
 # Methods with traversals.
 MOST_SHOWN = 12
 # Rows of the table of seeds.
@@ -90,7 +97,7 @@ class Findings:
         swept: rows for `plots.sweep`, by the setting that varies.
         judge: metric and preset by which seeds are ranked; None if there is no score.
         traversals: pictures by method.
-        matrices: matrices of the best seed by method and by kind, "mi" and "dci".
+        matrices: matrices of the best seed by method and by kind, see `plots.MATRICES`.
         provenance: provenance of each run.
     """
 
@@ -489,19 +496,6 @@ def _pictures(findings: Findings) -> Pictures:
     return Pictures(by_method, most, list(findings.traversals)[MOST_SHOWN:], unreadable)
 
 
-def opened(path: Path) -> Image.Image:
-    """A picture in RGB.
-
-    Raises:
-        UsageError: it cannot be read, is a link, or is larger than any traversal.
-    """
-    again = "`disbench traverse CHECKPOINT` draws it again"
-    with reading(not_linked(path), "a picture", again), Image.open(path) as image:
-        if image.width * image.height > MOST_PIXELS:
-            raise UsageError(f"{path} has {image.width} x {image.height} pixels, too many for a traversal.")
-        return image.convert("RGB")
-
-
 def picture(path: Path, budget: int) -> tuple[str, int, int, int]:
     """A picture as PNG, shrunk until it fits.
 
@@ -515,7 +509,7 @@ def picture(path: Path, budget: int) -> tuple[str, int, int, int]:
     Raises:
         UsageError: it cannot be read.
     """
-    whole = opened(path)
+    whole = sheets.opened(path)
     for shrunk in (1, 2, 4, 8):
         size = (max(1, whole.width // shrunk), max(1, whole.height // shrunk))
         buffer = io.BytesIO()
@@ -532,8 +526,7 @@ def _matrices(findings: Findings, draw: Drawer) -> list[tuple[str, list[HtmlFigu
     for name, kinds in list(findings.matrices.items())[:MOST_SHOWN]:
         of_method = []
         for kind, one in kinds.items():
-            plot = plots.information if kind == "mi" else plots.importance
-            what = "Mutual information" if kind == "mi" else "DCI's importance"
+            plot, what = plots.MATRICES[kind]
             alt = f"{what} of codes and factors, {one.title}."
             of_method.append(draw(partial(plot, one.values, one.codes, one.factors, one.title), alt))
         figures.append((name, of_method))

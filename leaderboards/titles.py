@@ -50,8 +50,9 @@ def measure(name: str, of: str) -> str:
 
 
 def quantity(name: str) -> tuple[str, str]:
-    """A logged quantity and its unit, "" where that is not known."""
-    title, unit = known()["quantities"].get(name, (name, ""))
+    """A logged quantity and its unit, "" where that is not known; of a term of a loss, "loss: term"."""
+    loss, _, term = name.replace("_", " ").partition(".")
+    title, unit = known()["quantities"].get(name, (f"{loss}: {term}" if term else name, ""))
     return str(title), str(unit)
 
 

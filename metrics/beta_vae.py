@@ -9,6 +9,8 @@ points is the score.
     y          factor     (V,)      the factor held in each point
     z_diff     diff       (V, d)    1/L sum_l |z_{1,l} - z_{2,l}|
 
+Its part `differences` (d, k) has the mean point of each factor held: a code of that factor alone has 0 there.
+
 Deviations: a logistic regression with scikit-learn's defaults replaces the paper's softmax fitted by
 Adagrad, as in disentanglement_lib. Its penalty is not the paper's either: `higgins2017` standardises the
 differences and converges, so that the penalty hardly matters.
@@ -168,14 +170,18 @@ def beta_vae(
         return classifier.score(points[fit], factor[fit]), classifier.score(points[test], factor[test])
 
     train, accuracy = accuracies(standard if standardise else diff)
-    parts = {"train_accuracy": train, "eval_accuracy": accuracy}
+    parts: dict[str, float | Floats] = {"train_accuracy": train, "eval_accuracy": accuracy}
+    held = [diff[factor == j] for j in grid.varying]
+    if all(map(len, held)):
+        parts["differences"] = np.stack([points.mean(axis=0) for points in held], axis=1)
     scale: tuple[str, ...] = ()
     if not standardise:
         with warnings.catch_warnings():
             # what is told of a fit is told of the one that is scored
             warnings.simplefilter("ignore", ConvergenceWarning)
-            parts["standardised"] = accuracies(standard)[1]
-        scale = (*checks.about_scale(diff), *_moved(accuracy, parts["standardised"], len(factor[test])))
+            standardised = accuracies(standard)[1]
+        parts["standardised"] = standardised
+        scale = (*checks.about_scale(diff), *_moved(accuracy, standardised, len(factor[test])))
     return Score(
         voting.above_chance(accuracy, k) if adjusted else accuracy,
         parts=parts,

@@ -346,11 +346,14 @@ class InfoGAN(Method):
         parts = [noise["z"], noise["c"], *([noise["k"]] if "k" in noise else [])]
         return torch.cat(parts, 1), method.code_columns(c.noise, [*[1] * c.continuous, *c.categorical])
 
+    def span(self) -> tuple[float, float]:
+        return self.TRAVERSAL if self.config.prior == "uniform" else Method.TRAVERSAL
+
     def traverse(
         self, image: Tensor, noise: Noise, steps: int, ends: tuple[float, float] | None = None
     ) -> tuple[list[str], Tensor]:
         c = self.config
-        low, high = self.TRAVERSAL if c.prior == "uniform" else Method.TRAVERSAL
+        low, high = self.span()
         out = self.q(self.trunk(self.to_net_range(image)))
         hard = [one_hot(logits) for logits in self.blocks(out[:, c.continuous :])]
         z_and_c = torch.cat([noise["z"], out[:, : c.continuous].clamp(low, high)], 1)

@@ -175,7 +175,7 @@ class JointVAE(Method):
         c = self.config
         mu, hard = self.latents(image)
         start = torch.cat([mu, *hard], 1)
-        rows = [method.traversal_rows(start, range(c.codes), *(ends or self.TRAVERSAL), steps)]
+        rows = [method.traversal_rows(start, range(c.codes), *(ends or self.span()), steps)]
         for i, k in enumerate(c.discrete):
             shown = torch.arange(steps, device=image.device) * k // steps
             rows.append(torch.cat([mu.expand(steps, -1), one_hot_rows(hard, i)[shown, 0]], 1))

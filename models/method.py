@@ -220,26 +220,30 @@ class Method(nn.Module):
         """The share of each category of the first categorical code, (k,); None where there is none."""
         return None
 
+    def span(self) -> tuple[float, float]:
+        """First and last value of a real code in a traversal, where its caller gives none."""
+        return self.TRAVERSAL
+
     def traverse(
         self, image: Tensor, noise: Noise, steps: int, ends: tuple[float, float] | None = None
     ) -> tuple[list[str], Tensor]:
         """Pictures in which one code at a time moves over its range; the others keep the image's values.
 
-        By default each column of `represent` moves over `TRAVERSAL`, and `generate` draws the result. A
+        By default each column of `represent` moves over `span`, and `generate` draws the result. A
         method whose `generate` takes other latents than these codes needs a traversal of its own.
 
         Args:
             image: (1, c, h, w) in [0, 1], the starting point.
             noise: what `noise(1, generator)` returned.
             steps: pictures per row.
-            ends: first and last value of a real code; None for `TRAVERSAL`.
+            ends: first and last value of a real code; None for `span`.
 
         Returns:
             Row labels and pictures (rows, steps, c, h, w) in [0, 1].
         """
         codes = self.represent(image)
         d = codes.shape[1]
-        latents = traversal_rows(codes, range(d), *(ends or self.TRAVERSAL), steps)
+        latents = traversal_rows(codes, range(d), *(ends or self.span()), steps)
         pictures = self.generate(latents).reshape(d, steps, *self.data.shape)
         return [f"{self.TRAVERSED}{j}" for j in range(d)], pictures
 

@@ -51,8 +51,9 @@ def get(name: str) -> type[Method]:
 
 
 def summary(name: str) -> str:
-    """First line of the method's file: its name and citation."""
-    return (inspect.getdoc(_located(name)[1]) or "no description").splitlines()[0]
+    """First paragraph of the method's file: its name and citation, in one line."""
+    head = (inspect.getdoc(_located(name)[1]) or "no description").partition("\n\n")[0]
+    return " ".join(head.split())
 
 
 def _located(name: str) -> tuple[type[Method], ModuleType]:

@@ -14,9 +14,13 @@ FOLDERS = {
     "leaderboards": "disbench/leaderboards",
     "data_manifests": "disbench/data_manifests",
 }
+MOST = 3_000_000  # bytes
 USE = """
+import sys
+from disbench import metrics
+assert metrics.names() and "torch" not in sys.modules
 import disbench
-from disbench import metrics, models
+from disbench import models
 from disbench.benchmark import datasets, protocols
 assert disbench.__file__.startswith({target!r}), disbench.__file__
 from disbench.leaderboards import published, tables
@@ -36,6 +40,8 @@ def main() -> None:
         pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
         subprocess.run([*pip, "wheel", "--no-deps", "--wheel-dir", temporary, str(ROOT)], check=True)
         (wheel,) = Path(temporary).glob("*.whl")
+        size = wheel.stat().st_size
+        assert size < MOST, f"{wheel.name} has {size:,} bytes, more than {MOST:,}"
         inside = set(zipfile.ZipFile(wheel).namelist())
         tops = {name.split("/")[0] for name in inside}
         assert all(top == "disbench" or top.endswith(".dist-info") for top in tops), tops
@@ -52,7 +58,7 @@ def main() -> None:
             env={"PYTHONPATH": target, "PATH": "", "HOME": temporary},
             check=True,
         )
-    print(f"wheel: {len(inside)} files, all found, nothing at top level but disbench")
+    print(f"wheel: {len(inside)} files, {size / 1e6:.1f} MB, all found, nothing at top level but disbench")
 
 
 main()

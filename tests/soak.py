@@ -5,7 +5,8 @@
 trains tiny models by the command line, two at a time, in rounds. A round is one run: its command is started
 again and again in a process group of its own, and each start meets a trouble that is drawn at random:
 
-- a signal (SIGKILL, SIGTERM or SIGINT) to the program, to one of its processes or to the whole group,
+- a signal (SIGKILL, SIGTERM, SIGINT, or SIGSTOP and after some seconds SIGCONT) to the program, to one of its
+  processes or to the whole group,
 - a limit on the size of a file, or a small disk that is full (a tmpfs, where it may be mounted),
 - before the start, odd files in the folders of seeds: cut, empty, folders, wrong JSON, other bytes,
 - beside it, a reader: status, leaderboard or report.
@@ -37,16 +38,18 @@ from pathlib import Path
 import numpy as np
 import torch
 
-METHODS, SEEDS, STEPS = ("betavae", "factorvae", "infogan"), 2, 120
-SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
+METHODS, SEEDS, STEPS = ("betavae", "factorvae", "infogan"), 2, 60
+SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGSTOP)
 TARGETS = ("program", "process", "group")
 FILES = ("status.json", "scores.json", "codes.npz", "state.pt", "checkpoint.pt", "metrics.jsonl", "cell.json")
 # the documented exit codes of `run`
 CODES = {0, 1, 2, 69, 75, 130}
 TROUBLED = 5  # starts of a round that meet a trouble
+OFTEN = 0.6  # share of the starts that meet odd files, and of those that have a reader
 ALONE = 4  # starts with --retry-failed that a round has to end in
 CHANGES = 20  # most changes of files until a signal
 HANGS = 600.0  # seconds after which a program hangs
+STOPPED = 8.0  # most seconds between SIGSTOP and SIGCONT
 ORPHANS = 60.0  # seconds within which the processes of a killed program end
 DISK = 64 << 20  # bytes of the small disk
 
@@ -206,15 +209,15 @@ class Soak:
         others = [one for one in processes(process.pid) if one != process.pid]
         if process.poll() is not None:
             return set()
-        if target == "group":
-            os.killpg(process.pid, number)
-        elif target == "program":
-            process.send_signal(number)
-        elif others:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self.rng.choice(others), number)
-        else:
+        if target == "process" and not others:
             return set()
+        to = {"group": -process.pid, "program": process.pid}.get(target) or self.rng.choice(others)
+        # a process may end meanwhile
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(to, number)
+            if number == signal.SIGSTOP:
+                time.sleep(self.rng.uniform(0, STOPPED))
+                os.kill(to, signal.SIGCONT)
         self.counts[f"{number.name} to {target}"] += 1
         self.note(f"{number.name} to {target}")
         # before it listens to signals the program ends as any does
@@ -234,6 +237,9 @@ class Soak:
         folders = sorted(run.glob("*/seed-*"))
         for _ in range(self.rng.randint(1, 3) if folders else 0):
             path = self.rng.choice(folders) / self.rng.choice(FILES)
+            if path.name == "metrics.jsonl" and (path.parent / "checkpoint.pt").exists():
+                # nothing makes the curves of a trained seed again
+                continue
             how = damage(path, self.rng)
             if path.name == "codes.npz":
                 # codes are encoded again when something is scored, and a seed with scores needs nothing
@@ -253,7 +259,7 @@ class Soak:
     def trouble(self, run: Path, disk: Path | None, done: bool) -> int:
         """One start of the command that meets trouble, odd files at least if all was done; its exit code."""
         what = self.rng.choice(["signal", "signal", "signal", "full"])
-        if done or self.rng.random() < 0.4:
+        if done or self.rng.random() < OFTEN:
             self.make_odd(run)
         retry = ["--retry-failed"] if self.rng.random() < 0.5 else []
         ballast, most = None, 0
@@ -268,7 +274,7 @@ class Soak:
         process, output = self.start(*self.command(run), *retry, most=most)
         self.note(f"{output.name}: run {' '.join(retry)}")
         self.counts["starts"] += 1
-        reader = self.read(run) if self.rng.random() < 0.4 else None
+        reader = self.read(run) if self.rng.random() < OFTEN else None
         allowed = CODES | (self.hit(process, run) if what == "signal" else set())
         code = self.end(process, output, allowed)
         if reader:
@@ -359,13 +365,13 @@ def main() -> int:
     given = parser.parse_args()
     folder = given.out or Path(tempfile.mkdtemp(prefix="disbench-soak-"))
     folder.mkdir(parents=True, exist_ok=given.out is None)
-    began = time.monotonic()
-    end = began + 60.0 * float(given.minutes)
     soak = Soak(folder.resolve(), given.seed)
     whole = soak.folder / "whole"
     if soak.end(*soak.start(*soak.command(whole)), CODES):
         print(f"the undisturbed run failed, see {folder / 'log.txt'}")
         return 1
+    began = time.monotonic()
+    end = began + 60.0 * float(given.minutes)
 
     def over() -> bool:
         return time.monotonic() > end

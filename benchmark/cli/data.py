@@ -9,7 +9,7 @@ from typing import Annotated, Self
 import typer
 
 from disbench.benchmark.cli.deliver import Json, print_json
-from disbench.benchmark.cli.terminal import DataDir, terminal
+from disbench.benchmark.cli.terminal import DataDir, Plain, terminal
 from disbench.benchmark.datasets.naming import is_own, split_name
 from disbench.console import say
 
@@ -115,7 +115,9 @@ def fetch(
     source: Annotated[
         list[Path] | None,
         typer.Option(
-            "--from", help="Use this local file, or the files in this folder, instead of downloading."
+            "--from",
+            metavar="PATH",
+            help="Use this local file, or the files in this folder, instead of downloading. Repeatable.",
         ),
     ] = None,
     size: Size = None,
@@ -145,7 +147,7 @@ def fetch(
     )
 
 
-@app.command()
+@app.command(cls=Plain)
 def verify(
     names: Annotated[
         list[str] | None, typer.Argument(help="Data sets to verify (default: all that are present).")

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from disbench.benchmark.cli.deliver import Shown
+from disbench.benchmark.cli.plot import WIDTHS, write
 from disbench.benchmark.cli.terminal import DataDir, Device, line, option, settings_of, table, terminal
 from disbench.console import say
-from disbench.errors import UsageError, spelled
+from disbench.errors import UsageError, spelled, unknown
 from disbench.files import unwritable
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from disbench.benchmark.api import JudgedGenerator
     from disbench.benchmark.datasets.dataset import Dataset
     from disbench.benchmark.scoring.judged import ByFeatures, OnGrid
+    from disbench.leaderboards.plots import Width
     from disbench.metrics.followed import Followed
 
 # What the shares of `quality` are, for people.
@@ -295,6 +297,13 @@ def traverse(
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Change a setting of --method: field=value. Repeatable.")
     ] = None,
+    width: Annotated[
+        str,
+        typer.Option(
+            metavar="|".join(WIDTHS),
+            help="Draw a figure of this width for a paper as well, as PNG, SVG and PDF.",
+        ),
+    ] = "",
     device: Device = "auto",
     data_dir: DataDir = None,
 ) -> None:
@@ -303,10 +312,14 @@ def traverse(
     from disbench.benchmark.runs import pictures
     from disbench.benchmark.scoring import decoders, encoders, files, sources
     from disbench.benchmark.scoring.trained import Trained
+    from disbench.leaderboards import titles
 
     if not 2 <= steps <= 100:
         raise UsageError(f"--steps {steps} was given; give 2 to 100 pictures per code.")
     ends, console = _ends(range_), terminal()
+    if width not in ("", *WIDTHS):
+        raise unknown("width", width, WIDTHS)
+    title = file.name
     options = sources.SourceOptions(
         dataset=dataset,
         method=method,
@@ -352,17 +365,24 @@ def traverse(
                     f"{file} names its data set, if it is a checkpoint; omit --dataset and --size, or give "
                     "--method for a state dict."
                 )
-            walked, data, where = sources.revive(models.load_checkpoint(file), device, data_dir)
+            saved = models.load_checkpoint(file)
+            walked, data, where = sources.revive(saved, device, data_dir)
+            title = f"{titles.training(saved.method, saved.variant)} on {data.name}, seed {saved.seed}"
         _check_row(start, data)
     stem = out or file.with_name("traversal")
     try:
-        png, gif = pictures.write_traversal(walked, data, where, stem, steps, ends, start, read)
+        sheet = pictures.write_traversal(walked, data, where, stem, steps, ends, start, read)
     except OSError as error:
         raise unwritable(stem.parent, error) from None
     if read:
         say(console, pictures.legend(data))
-    line(png)
-    line(gif)
+    line(stem.with_suffix(".png"))
+    line(stem.with_suffix(".gif"))
+    if width:
+        from disbench.leaderboards import plots
+
+        figure = plots.side_by_side([("", sheet)], title, width=cast("Width", width))
+        write({f"{stem.name}-{width}": figure}, stem.parent)
 
 
 def _check_row(start: int | None, data: Dataset) -> None:

@@ -12,7 +12,7 @@ from disbench.benchmark.cli.deliver import Format, Json, Shown, choose, deliver,
 from disbench.benchmark.cli.terminal import DataDir, Device, Mixed, terminal
 from disbench.console import say
 from disbench.errors import UsageError
-from disbench.files import unwritable
+from disbench.files import refused_by_system, unwritable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,7 +44,10 @@ def leaderboard(
         ),
     ] = "",
     where: Annotated[
-        list[str] | None, typer.Option(help="Only rows with column=value, such as method=ibgan. Repeatable.")
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN=VALUE", help="Only rows with this value, such as method=ibgan. Repeatable."
+        ),
     ] = None,
     mixed: Mixed = False,
     adjusted: Annotated[
@@ -86,7 +89,6 @@ def leaderboard(
     """Aggregate runs over their seeds, or choose a seed without labels; one run keeps the result, too."""
     from disbench.benchmark.runs import store
     from disbench.benchmark.runs.keep import keep as keep_results
-    from disbench.benchmark.runs.keep import write_leaderboard
     from disbench.benchmark.runs.readme import update
     from disbench.benchmark.runs.rows import gather, warnings
     from disbench.benchmark.runs.settings import settings, with_settings
@@ -136,8 +138,7 @@ def leaderboard(
     notes += shown.pooled(rows, columns) + shown.notes(frame, board) + warnings(frame)
     whole = len(runs) == 1 and not (by or where or adjusted) and store.is_run(runs[0])
     if whole and kind == "terminal" and out is None:
-        write_leaderboard(runs[0], frame, board, notes)
-        notes.append(f"written: {runs[0] / 'leaderboard.csv'}, leaderboard.md, scores.csv")
+        notes.append(keep_beside(runs[0], frame, board, notes))
     title = f"Leaderboard of {', '.join(run.name for run in runs)}"
     paper, numbers = wide.of_board(board)
     tables = [
@@ -210,24 +211,23 @@ def show_selection(
     tables, selected = selection(runs, where, mixed, select, device)
     deliver("leaderboard", tables, kind, out)
     if len(runs) == 1 and kind == "terminal" and out is None:
-        # last, so that nothing that took long is lost where the run cannot be written
         kept(runs[0], selected, terminal())
 
 
 def kept(run: Path, selected: Sequence[Selected], console: Console) -> None:
-    """Keeps choices in the folder of their run."""
+    """Keeps choices in the folder of their run, if that may be written."""
     from disbench.benchmark.runs import selection as ranking
 
     try:
         written = [ranking.keep(run, each) for each in selected]
     except OSError as error:
-        raise unwritable(run, error) from None
-    say(console, *(f"written: {path}" for path in written if path is not None))
+        say(console, not_written(run, error))
+    else:
+        say(console, *(f"written: {path}" for path in written if path is not None))
 
 
 def written_leaderboard(path: Path) -> Shown:
     """The leaderboard of a run, which is written with the per-seed scores into its folder."""
-    from disbench.benchmark.runs.keep import write_leaderboard
     from disbench.benchmark.runs.rows import gather, warnings
     from disbench.leaderboards import aggregate, shown
 
@@ -235,9 +235,30 @@ def written_leaderboard(path: Path) -> Shown:
     board = aggregate.leaderboard(frame)
     notes = [f"not comparable: {difference}" for difference in aggregate.differences(frame)]
     notes += shown.notes(frame, board) + warnings(frame)
-    write_leaderboard(path, frame, board, notes)
-    notes.append(f"written: {path / 'leaderboard.csv'}, leaderboard.md, scores.csv")
+    notes.append(keep_beside(path, frame, board, notes))
     return Shown("leaderboard", shown.leaderboard(board), board, f"Leaderboard of {path.name}", notes)
+
+
+def keep_beside(run: Path, frame: pd.DataFrame, board: pd.DataFrame, notes: Sequence[str]) -> str:
+    """Writes the leaderboard of a run and its per-seed scores into its folder; says so, or why not.
+
+    Nobody asked for these files, and what is shown does not need them: a run that may only be read is one
+    that may be shown.
+    """
+    from disbench.benchmark.runs.keep import write_leaderboard
+
+    try:
+        write_leaderboard(run, frame, board, notes)
+    except OSError as error:
+        return not_written(run, error)
+    return f"written: {run / 'leaderboard.csv'}, leaderboard.md, scores.csv"
+
+
+def not_written(run: Path, error: OSError) -> str:
+    """Why nothing was written into a run's folder."""
+    if not refused_by_system(error):
+        raise error
+    return f"not written: {unwritable(run, error)}"
 
 
 def conditions(texts: Sequence[str]) -> dict[str, str]:

@@ -11,14 +11,15 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+import disbench
 from disbench import plugins
 from disbench.benchmark.cli import compare, generator, leaderboard, plot, report, rescore, run, score
 from disbench.benchmark.cli.bench import app as bench_app
 from disbench.benchmark.cli.data import app as data_app
 from disbench.benchmark.cli.deliver import Json, print_json
-from disbench.benchmark.cli.terminal import line, option
+from disbench.benchmark.cli.terminal import Plain, line, option
 from disbench.errors import UnfinishedError, UsageError, unknown
-from disbench.files import disk_is_full, unwritable
+from disbench.files import check_temporary, refused_by_system, unwritable
 from disbench.texts import clean
 
 
@@ -28,6 +29,8 @@ class PluginGroup(TyperGroup):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         for parameter in self.params:
+            if parameter.name != "plugin":
+                continue
             hidden = copy.copy(parameter)
             # its callback loads the files
             hidden.expose_value = False
@@ -62,6 +65,13 @@ def load_plugins(paths: list[Path] | None) -> list[Path] | None:
     return paths
 
 
+def show_version(wanted: bool) -> None:
+    """Callback of `--version`."""
+    if wanted:
+        line(f"disbench {disbench.__version__}")
+        raise typer.Exit
+
+
 @app.callback()
 def root(
     plugin: Annotated[
@@ -72,6 +82,10 @@ def root(
             callback=load_plugins,
         ),
     ] = None,
+    version: Annotated[
+        bool,
+        typer.Option("--version", "-V", help="Show the version.", is_eager=True, callback=show_version),
+    ] = False,
 ) -> None:
     pass
 
@@ -88,26 +102,34 @@ for command in (
     plot.plot,
     report.report,
 ):
-    app.command()(command)
-app.command("table")(leaderboard.table_)
+    app.command(cls=Plain)(command)
+app.command("table", cls=Plain)(leaderboard.table_)
 app.add_typer(data_app, name="data")
 app.add_typer(bench_app, name="bench")
 
-LISTS = ("methods", "metrics", "datasets", "protocols", "tables")
+# What can be listed, and what it is.
+LISTS = {
+    "methods": "what can be trained",
+    "metrics": "what codes and models are scored by",
+    "datasets": "what is trained and scored on",
+    "protocols": "what a leaderboard fixes: data, budget, nets, metric settings",
+    "tables": "tables of papers, with published numbers",
+}
 
 
 @app.command("list")
 def list_(
-    what: Annotated[str, typer.Argument(help="methods, metrics, datasets, protocols or tables")],
+    what: Annotated[str, typer.Argument(help=f"{', '.join(LISTS)}; without it, what each of these is.")] = "",
     json_: Json = False,
 ) -> None:
     """List the available names, one per line."""
-    if what not in LISTS:
+    if what and what not in LISTS:
         raise unknown("list", what, LISTS)
+    rows = _listed(what) if what else list(LISTS.items())
     if json_:
-        print_json("list", what, _listed(what), ["name", "description"])
+        print_json("list", what or "lists", rows, ["name", "description"])
         return
-    for name, description in _listed(what):
+    for name, description in rows:
         line(f"{name:<24} {description}")
 
 
@@ -164,6 +186,15 @@ def main() -> None:
         sys.stderr.close()
         raise SystemExit(1) from None
     except OSError as error:
-        if not (disk_is_full(error) or isinstance(error, PermissionError)):
-            raise
-        fail(str(unwritable(Path(error.filename or "the output"), error)))
+        fail(refusal(error))
+
+
+def refusal(error: OSError) -> str:
+    """What a disk, a right or a limit of the system refused, as a sentence; any other error is raised."""
+    try:
+        check_temporary()
+    except UsageError as none:
+        return str(none)
+    if not refused_by_system(error):
+        raise error
+    return str(unwritable(Path(error.filename or "the output"), error))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -16,19 +16,27 @@ from disbench.texts import clean
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from disbench.leaderboards.plots import Kind, Width
+
 OF_RUNS = ("curves", "strip", "sweep", "frontier", "correlation", "traversals")
-OF_MODELS = ("mi", "dci")
+OF_MODELS = ("mi", "dci", "differences")
+OF_SEEDS = ("categories",)
+KINDS = (*OF_RUNS, *OF_MODELS, *OF_SEEDS)
+WIDTHS = ("screen", "column", "page")
+# Kinds with an axis of scores.
+ZOOMED = ("strip", "sweep", "frontier")
 
 
 def plot(
     targets: Annotated[
         list[Path],
         typer.Argument(
-            help="Run folders written by `disbench run --out`; for mi and dci, a seed's folder, or codes, a "
-            "checkpoint, an encoder: whatever `disbench score` takes."
+            help="Run folders written by `disbench run --out`; for mi, dci and differences, a seed's folder; "
+            "for mi and dci also codes or an encoder, whatever `disbench score` takes; for categories, "
+            "folders of seeds."
         ),
     ],
-    kind: Annotated[str, typer.Option(help=f"{', '.join((*OF_RUNS, *OF_MODELS))}.")] = "curves",
+    kind: Annotated[str, typer.Option(help=f"{', '.join(KINDS)}.")] = "curves",
     quantity: Annotated[
         str,
         typer.Option(
@@ -44,6 +52,17 @@ def plot(
             "that picks the seeds."
         ),
     ] = "",
+    width: Annotated[
+        str,
+        typer.Option(
+            metavar="|".join(WIDTHS),
+            help="Width for a paper, with type of 7 to 8 points: column is 3.3 inches, page 6.9.",
+        ),
+    ] = "screen",
+    zoom: Annotated[
+        bool,
+        typer.Option("--zoom", help=f"Cut axes of scores to the scores ({', '.join(ZOOMED)})."),
+    ] = False,
     out: Annotated[
         Path | None, typer.Option(help="Folder for the pictures (default: that of the first target).")
     ] = None,
@@ -70,20 +89,25 @@ def plot(
     device: Device = "auto",
     data_dir: DataDir = None,
 ) -> None:
-    """Plot runs or models as PNG and SVG.
+    """Plot runs or models as PNG, SVG and PDF.
 
     Training curves, scores per seed, scores against a setting or the reconstruction, rank correlations,
     traversals, codes.
     """
-    if kind not in (*OF_RUNS, *OF_MODELS):
-        raise unknown("kind of plot", kind, (*OF_RUNS, *OF_MODELS))
+    if kind not in KINDS:
+        raise unknown("kind of plot", kind, KINDS)
+    if width not in WIDTHS:
+        raise unknown("width", width, WIDTHS)
+    if zoom and kind not in ZOOMED:
+        raise UsageError(f"--zoom was given with --kind {kind}, which has no axis of scores; omit it.")
     from disbench.benchmark.runs import figures as draw
 
     of_source: dict[str, object] = {"dataset": dataset, "size": size, "array": array, "factors": factors}
     of_source |= {"method": method, "config": config, "set": set_, "factory": factory}
     of_source |= {"input-range": input_range, "layout": layout, "output": output}
     if kind not in OF_MODELS and (stray := [name for name, given in of_source.items() if given]):
-        raise UsageError(f"--{stray[0]} belongs to {' and '.join(OF_MODELS)}, not to {kind}; omit it.")
+        raise UsageError(f"--{stray[0]} belongs to {', '.join(OF_MODELS)}, not to {kind}; omit it.")
+    wide = cast("Width", width)
     notes: list[str] = []
     if kind in OF_MODELS:
         from disbench.benchmark.scoring.sources import SourceOptions, Wanted
@@ -100,11 +124,13 @@ def plot(
             array=array,
             factors=factors,
         )
-        figures, notes = draw.of_models(targets, kind, metric, options)
+        figures, notes = draw.of_models(targets, kind, metric, options, wide)
+    elif kind in OF_SEEDS:
+        figures = draw.categories(targets, wide)
     elif kind == "curves":
-        figures, notes = draw.curves(targets, quantity)
+        figures, notes = draw.curves(targets, quantity, wide)
     else:
-        figures, notes = draw.of_scores(targets, kind, field, metric, quantity)
+        figures, notes = draw.of_scores(targets, kind, field, metric, quantity, wide, zoom)
     # standard output has the paths
     for note in notes:
         print(clean(spelled(note, option)), file=sys.stderr)
@@ -113,13 +139,14 @@ def plot(
 
 
 def write(figures: dict[str, Figure], folder: Path) -> None:
-    """Every figure as `<name>.png` and `<name>.svg`; prints the paths."""
+    """Every figure as `<name>.png`, `<name>.svg` and `<name>.pdf`; prints the paths."""
     from disbench.leaderboards import plots
 
+    kinds: tuple[Kind, ...] = ("png", "svg", "pdf")
     for stem, figure in figures.items():
-        for ending in ("png", "svg"):
-            path = folder / f"{stem}.{ending}"
-            content = plots.render(figure, "png" if ending == "png" else "svg")
+        for kind in kinds:
+            path = folder / f"{stem}.{kind}"
+            content = plots.render(figure, kind)
             try:
                 folder.mkdir(parents=True, exist_ok=True)
                 write_bytes(path, content)

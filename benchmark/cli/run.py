@@ -53,8 +53,9 @@ def run(
     dataset: Annotated[
         list[str] | None,
         typer.Option(
+            metavar="NAME",
             help="Data set, instead of the protocol's. Repeatable; splits may be a range, as in "
-            "digits:imbalanced-0..9."
+            "digits:imbalanced-0..9.",
         ),
     ] = None,
     size: Annotated[
@@ -73,14 +74,16 @@ def run(
         Path, typer.Option(help="Folder of the run; repeat the command with the same folder to resume.")
     ] = Path("runs/default"),
     set_: Annotated[
-        list[str] | None, typer.Option("--set", help="Change a setting: method.field=value. Repeatable.")
+        list[str] | None,
+        typer.Option("--set", metavar="METHOD.FIELD=VALUE", help="Change a setting. Repeatable."),
     ] = None,
     variants: Annotated[str, typer.Option(help="Variants of the methods, separated by commas, or all.")] = "",
     grid: Annotated[
         list[str] | None,
         typer.Option(
-            help="Compare values of a setting, each with all seeds: method.field=1,2,4 or a range, 2..10. "
-            "Repeatable: the product of several."
+            metavar="METHOD.FIELD=VALUES",
+            help="Compare values of a setting, each with all seeds: betavae.beta=1,2,4 or a range, 2..10. "
+            "Repeatable: the product of several.",
         ),
     ] = None,
     random: Annotated[
@@ -161,6 +164,13 @@ def run(
         str, typer.Option(help="Address of a Dask scheduler (tcp://HOST:PORT) whose workers train the seeds.")
     ] = "",
     json_: Json = False,
+    tensorboard: Annotated[
+        bool,
+        typer.Option(
+            "--tensorboard",
+            help="Write the curves as event files for TensorBoard as well (disbench[tensorboard]).",
+        ),
+    ] = False,
 ) -> None:
     """Train and score methods over seeds; repeat the command to resume.
 
@@ -201,6 +211,7 @@ def run(
         max_seconds=max_seconds,
         max_step_seconds=max_step_seconds,
         scheduler=scheduler,
+        tensorboard=tensorboard,
         console=console,
     )
     if dry_run:

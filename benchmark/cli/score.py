@@ -81,7 +81,8 @@ def score(
     method: Annotated[str, typer.Option(help="disbench method to which a state dict belongs.")] = "",
     config: Annotated[str, typer.Option(help="Named config of --method (default: paper).")] = "",
     set_: Annotated[
-        list[str] | None, typer.Option("--set", help="Change a setting of --method: field=value. Repeatable.")
+        list[str] | None,
+        typer.Option("--set", metavar="FIELD=VALUE", help="Change a setting of --method. Repeatable."),
     ] = None,
     factory: Annotated[
         str, typer.Option(help="package.module:function that builds the module for a state dict.")
@@ -135,13 +136,18 @@ def score(
     """Score checkpoints, codes, or encoders that you trained yourself, or the generator of a model."""
     from rich.console import Console
 
+    from disbench.benchmark.scoring.files import check
+
+    # what a first look shows, before torch is imported
+    changed = settings_of(set_ or [], method)
+    for path in files:
+        check(path, dataset, factors is not None)
     from disbench.benchmark import api
     from disbench.benchmark.cli.generator import show, tabled
     from disbench.benchmark.scoring import sources
     from disbench.benchmark.scoring.judged import PICTURES
 
     kind = choose(format_, json_, out)
-    changed = settings_of(set_ or [], method)
     if generator:
         if kind not in ("terminal", "json") or (kind == "terminal" and out is not None):
             raise UsageError(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from disbench.errors import UsageError
 from disbench.texts import clean
@@ -27,6 +29,15 @@ DataDir = Annotated[
     Path | None,
     typer.Option(help="Folder of the data sets (default: $DISBENCH_DATA, or else the user's cache folder)."),
 ]
+
+
+class Plain(TyperCommand):
+    """A command whose help does not show the Python type of an argument that takes several values."""
+
+    def get_help(self, ctx: Any) -> str:
+        """As the base class, with spaces in place of `<list[Path]>`."""
+        return re.sub(r"<list\[\w+\]>", lambda kind: " " * len(kind[0]), super().get_help(ctx))
+
 
 # options whose names differ from those of the arguments
 SPELLED = {"settings": "set", "sources": "from", "others": "with"}

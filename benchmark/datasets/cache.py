@@ -28,7 +28,8 @@ import platformdirs
 from numpy.typing import NDArray
 
 from disbench import files
-from disbench.errors import UsageError
+from disbench.errors import UsageError, argument
+from disbench.texts import short
 
 if TYPE_CHECKING:
     # disbench.metrics takes long to load, and manifests need none of it
@@ -245,7 +246,7 @@ def replacing(path: Path) -> Iterator[Path]:
         with files.replacing(path) as temporary:
             yield temporary
     except OSError as error:
-        raise UsageError(f"cannot write {path}: {error}; {_elsewhere()}") from error
+        raise UsageError(f"cannot write {path}: {_why(error)}; {_elsewhere()}") from error
 
 
 @contextlib.contextmanager
@@ -266,15 +267,20 @@ def require_space(where: Path, n_bytes: int) -> None:
         )
 
 
+def _why(error: OSError) -> str:
+    """The words of the system, without a number and a temporary path; h5py has words of its own alone."""
+    return error.strerror or short(error)
+
+
 def _elsewhere() -> str:
-    return "free some space or choose another folder with DISBENCH_DATA or data_dir"
+    return f"free some space or choose another folder with DISBENCH_DATA or {argument('data_dir')}"
 
 
 def _make_folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(f"cannot make the data folder {path}: {error}; {_elsewhere()}") from error
+        raise UsageError(f"cannot make the data folder {path}: {_why(error)}; {_elsewhere()}") from error
 
 
 @contextlib.contextmanager
@@ -284,7 +290,7 @@ def _lock(path: Path) -> Iterator[None]:
         try:
             held.enter_context(files.locked(path.with_name(f"{path.name}.lock"), wait=True))
         except OSError as error:
-            raise UsageError(f"cannot write in {path.parent}: {error}; {_elsewhere()}") from error
+            raise UsageError(f"cannot write in {path.parent}: {_why(error)}; {_elsewhere()}") from error
         for stale in path.parent.glob(f".{path.name}.*"):
             if files.is_temporary(stale):
                 stale.unlink(missing_ok=True)

@@ -46,6 +46,16 @@ def processor() -> str:
     return f"{name}, {os.cpu_count()} threads"
 
 
+@functools.cache
+def packages() -> dict[str, str]:
+    """The versions of the packages that results may depend on; finding them takes milliseconds."""
+    names = ["disbench", "numpy", "scipy", "scikit-learn", "pandas", "h5py"]
+    if importlib.util.find_spec("numba") is not None:
+        # it grows the boosted trees of metrics if it is there
+        names.append("numba")
+    return {name: importlib.metadata.version(name) for name in names}
+
+
 def environment(device: str, precision: str, way: str) -> dict[str, str | None]:
     """Versions and hardware of a training, by name.
 
@@ -56,15 +66,11 @@ def environment(device: str, precision: str, way: str) -> dict[str, str | None]:
     """
     import torch
 
-    packages = ["disbench", "numpy", "scipy", "scikit-learn", "pandas", "h5py"]
-    if importlib.util.find_spec("numba") is not None:
-        # it grows the boosted trees of metrics if it is there
-        packages.append("numba")
     return {
         "python": platform.python_version(),
         # This version names the build too.
         "torch": str(torch.__version__),
-        **{name: importlib.metadata.version(name) for name in packages},
+        **packages(),
         "platform": platform.platform(),
         "device": processor() if device == "cpu" else torch.cuda.get_device_name(device),
         "precision": precision,

@@ -10,24 +10,26 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from disbench.benchmark.runs import findings, matrices, settings
+from disbench.benchmark.runs import findings, matrices, pictures, settings
 from disbench.benchmark.runs.rows import MOST_TOLD, gather, no_seeds
-from disbench.benchmark.runs.store import told
+from disbench.benchmark.runs.store import Record, told
 from disbench.benchmark.scoring.sources import SourceOptions
 from disbench.errors import UsageError, argument, unknown
-from disbench.leaderboards import aggregate, journals, labels, plots
+from disbench.leaderboards import aggregate, journals, labels, plots, sheets, titles
+from disbench.leaderboards.plots import Width
 
 RECONSTRUCTION = "loss.reconstruction"
 # by the names of their files, and sentences about what they do not show
 Drawn = tuple[dict[str, Figure], list[str]]
 
 
-def curves(runs: Sequence[Path], quantity: str) -> Drawn:
+def curves(runs: Sequence[Path], quantity: str, width: Width = "screen") -> Drawn:
     """Training curves by name of the picture: one per training, or one of a quantity for all.
 
     Args:
         runs: folders of runs.
         quantity: one logged quantity; "" for all of each training.
+        width: of the pictures.
 
     Raises:
         UsageError: nothing is logged yet, or there is no such quantity.
@@ -37,17 +39,27 @@ def curves(runs: Sequence[Path], quantity: str) -> Drawn:
         raise no_seeds(runs[0], odd, "logged steps")
     if not quantity:
         drawn = {
-            labels.folder(group["label"].iloc[0], group["cell"].iloc[0]): plots.curves(group, title)
+            labels.folder(group["label"].iloc[0], group["cell"].iloc[0]): plots.curves(
+                group, title, width=width
+            )
             for title, group in journals.trainings(frame)
         }
         return drawn, odd
     known = sorted(set(frame["quantity"]))
     if quantity not in known:
         raise unknown("quantity", quantity, known)
-    return {quantity: plots.compared(journals.named(frame), quantity)}, odd
+    return {quantity: plots.compared(journals.named(frame), quantity, width=width)}, odd
 
 
-def of_scores(runs: Sequence[Path], kind: str, field: str, metric: str, quantity: str = "") -> Drawn:
+def of_scores(
+    runs: Sequence[Path],
+    kind: str,
+    field: str,
+    metric: str,
+    quantity: str = "",
+    width: Width = "screen",
+    zoom: bool = False,
+) -> Drawn:
     """The pictures of scores of one kind, by their names.
 
     Args:
@@ -56,6 +68,8 @@ def of_scores(runs: Sequence[Path], kind: str, field: str, metric: str, quantity
         field: of a sweep, the setting; "" for the only one that varies.
         metric: the only metric that is drawn, or the one that picks the seeds of traversals.
         quantity: of a sweep and a frontier, the logged quantity that is drawn too.
+        width: of the pictures.
+        zoom: cut the axes of a strip, a sweep and a frontier to the scores.
 
     Raises:
         UsageError: results that are not comparable, or too few of them for this picture.
@@ -63,43 +77,64 @@ def of_scores(runs: Sequence[Path], kind: str, field: str, metric: str, quantity
     frame, notes = gather(runs)
     aggregate.check_comparable(frame)
     if kind == "traversals":
-        drawn, unreadable = _traversals(frame, metric)
+        drawn, unreadable = _traversals(frame, metric, width)
         return drawn, notes + unreadable
     if metric:
         name, preset = findings.judge(frame, metric)
         exact = (frame["metric"] == name) & ((frame["preset"] == preset) | (":" not in metric))
         frame = frame[exact].reset_index(drop=True)
     if kind == "strip":
-        return {"strip": plots.strip(frame, aggregate.leaderboard(frame))}, notes
+        return {"strip": plots.strip(frame, aggregate.leaderboard(frame), width=width, zoom=zoom)}, notes
     if kind == "sweep":
-        return _sweeps(runs, frame, field, quantity), notes
+        return _sweeps(runs, frame, field, quantity, width, zoom), notes
     if kind == "frontier":
-        return _frontiers(runs, frame, quantity), notes
-    return {"correlation": plots.correlation(frame)}, notes
+        return _frontiers(runs, frame, quantity, width, zoom), notes
+    return {"correlation": plots.correlation(frame, width=width)}, notes
 
 
-def _sweeps(runs: Sequence[Path], frame: pd.DataFrame, field: str, quantity: str) -> dict[str, Figure]:
+def _sweeps(
+    runs: Sequence[Path], frame: pd.DataFrame, field: str, quantity: str, width: Width, zoom: bool
+) -> dict[str, Figure]:
     """Scores against a setting, and a logged quantity against it where it is logged."""
     configs = settings.settings(runs)
     rows, field = settings.swept(frame, configs, field)
-    figures = {f"sweep-{field}": plots.sweep(rows, field)}
+    figures = {f"sweep-{field}": plots.sweep(rows, field, width=width, zoom=zoom)}
     logged = _logged(runs, quantity)
     if logged.empty:
         return figures
+    shown = quantity or RECONSTRUCTION
+    # a bound of the quantity is drawn into its panel
+    journal = _single(runs)
+    bounds = [bound for bound, home in plots.BOUNDS.items() if home == shown]
+    lines = [
+        _along(journals.last_values(journal, name), name, configs, field)
+        for name in (shown, *bounds)
+        if name in set(journal["quantity"])
+    ]
+    drawn = pd.concat(lines, ignore_index=True)
+    if len(lines) > 1:
+        drawn["name"] = drawn["name"] + ": " + drawn["metric"]
     # one panel for each method, as terms of losses may have units of their own
-    logged = logged.assign(
-        metric=quantity or RECONSTRUCTION,
-        preset="logged, " + logged["method"],
-        score=logged["value"],
-        higher_is_better=False,
-    )
-    lines, _ = settings.swept(logged, configs, field)
-    if lines["value"].map(str).nunique() > 1:
-        figures[f"sweep-{field}-{quantity or RECONSTRUCTION}"] = plots.sweep(lines, field, "value")
+    drawn["metric"] = titles.quantity(shown)[0]
+    if drawn["value"].map(str).nunique() > 1:
+        figures[f"sweep-{field}-{shown}"] = plots.sweep(drawn, field, shown, width=width)
     return figures
 
 
-def _frontiers(runs: Sequence[Path], frame: pd.DataFrame, quantity: str) -> dict[str, Figure]:
+def _along(logged: pd.DataFrame, quantity: str, configs: settings.Configs, field: str) -> pd.DataFrame:
+    """The last values of a quantity as rows for `plots.sweep`."""
+    rows = logged.assign(
+        metric=titles.quantity(quantity)[0],
+        preset=[f"logged, {titles.training(method, '')}" for method in logged["method"]],
+        score=logged["value"],
+        higher_is_better=False,
+    )
+    return settings.swept(rows, configs, field)[0]
+
+
+def _frontiers(
+    runs: Sequence[Path], frame: pd.DataFrame, quantity: str, width: Width, zoom: bool
+) -> dict[str, Figure]:
     """For each method of several settings, a logged quantity against the scores."""
     configs, logged = settings.settings(runs), _logged(runs, quantity)
     quantity = quantity or RECONSTRUCTION
@@ -116,7 +151,7 @@ def _frontiers(runs: Sequence[Path], frame: pd.DataFrame, quantity: str) -> dict
             f"{argument('grid')}."
         )
     return {
-        f"frontier-{label}": plots.frontier(group, quantity, str(label))
+        f"frontier-{label}": plots.frontier(group, quantity, str(label), width=width, zoom=zoom)
         for label, group in rows.groupby(labels.labels(rows), sort=False)
     }
 
@@ -127,9 +162,8 @@ def _logged(runs: Sequence[Path], quantity: str) -> pd.DataFrame:
     Raises:
         UsageError: another quantity, which is not logged, or has a value for each latent.
     """
-    frame, _ = findings.journals(runs)
-    single = [] if frame.empty else [values.shape[1] == 1 for values in frame["values"]]
-    known = set(frame[single]["quantity"]) if single else set()
+    frame = _single(runs)
+    known = set() if frame.empty else set(frame["quantity"])
     if quantity and quantity not in known:
         raise unknown("quantity", quantity, known)
     if (quantity or RECONSTRUCTION) not in known:
@@ -137,7 +171,13 @@ def _logged(runs: Sequence[Path], quantity: str) -> pd.DataFrame:
     return journals.last_values(frame, quantity or RECONSTRUCTION)
 
 
-def _traversals(frame: pd.DataFrame, metric: str) -> Drawn:
+def _single(runs: Sequence[Path]) -> pd.DataFrame:
+    """The logged quantities that have one value per step."""
+    frame, _ = findings.journals(runs)
+    return frame if frame.empty else frame[[values.shape[1] == 1 for values in frame["values"]]]
+
+
+def _traversals(frame: pd.DataFrame, metric: str, width: Width) -> Drawn:
     """The best, median and worst seed of each training beside each other."""
     name, preset = findings.judge(frame, metric)
     by_training = findings.traversals(frame, name, preset)
@@ -145,11 +185,14 @@ def _traversals(frame: pd.DataFrame, metric: str) -> Drawn:
         raise UsageError(
             "no seed with a score has a traversal.png; `disbench traverse CHECKPOINT` draws one."
         )
+    places = list(zip(frame["dataset"], frame["protocol"], strict=True))
+    named = frame.assign(name=labels.with_places(labels.names(frame), places))
+    title_of = dict(zip(named["name"], titles.rows(named), strict=True))
     figures, unreadable = {}, []
     for label, shown in by_training.items():
         pictures = []
         for one in shown:
-            picture, sentence = told(partial(findings.pixels, one.path), None)
+            picture, sentence = told(partial(sheets.read, one.path), None)
             if picture is not None:
                 pictures.append((f"{one.place}: seed {one.seed}, {one.score:.3f}", picture))
             unreadable += [sentence] if sentence else []
@@ -157,21 +200,55 @@ def _traversals(frame: pd.DataFrame, metric: str) -> Drawn:
             continue
         stem = re.sub(r"\W+", "-", label).strip("-")
         figures[f"traversals-{stem}"] = plots.side_by_side(
-            pictures, f"{label} by {labels.metric(name, preset)}"
+            pictures, f"{title_of[label]} by {titles.measure(name, preset)}", width=width
         )
     if not figures:
         raise UsageError(f"no traversal can be read: {' '.join(unreadable[:MOST_TOLD])}")
     return figures, unreadable
 
 
-def of_models(targets: Sequence[Path], kind: str, metric: str, options: SourceOptions) -> Drawn:
+def categories(targets: Sequence[Path], width: Width = "screen") -> dict[str, Figure]:
+    """The samples of each category of several models, side by side.
+
+    Args:
+        targets: folders of seeds, or their checkpoints.
+        width: of the picture.
+
+    Raises:
+        UsageError: a target is no seed's folder, has no such samples, or they cannot be read.
+    """
+    shown = []
+    for target in targets:
+        folder = target if target.is_dir() else target.parent
+        record = Record.read(folder)
+        if record is None:
+            raise UsageError(
+                f"{target} is neither a seed's folder nor its checkpoint; give some, such as "
+                "runs/first/elastic_infogan-*/seed-0."
+            )
+        cell = record.cell
+        path = folder / pictures.CATEGORIES
+        if not path.is_file():
+            raise UsageError(
+                f"{folder} has no {pictures.CATEGORIES}: {titles.training(cell.method, cell.variant)} has no "
+                "categorical code, or the run drew no pictures."
+            )
+        shown.append((f"{titles.training(cell.method, cell.variant)}, seed {cell.seed}", sheets.read(path)))
+    title = "Samples: a category per row, the same noise in each column"
+    return {"categories": plots.side_by_side(shown, title, width=width)}
+
+
+def of_models(
+    targets: Sequence[Path], kind: str, metric: str, options: SourceOptions, width: Width = "screen"
+) -> Drawn:
     """The matrix of one model, by the name of its picture, and what was assumed of it.
 
     Args:
         targets: one folder of a seed, or one file that `disbench score` takes.
-        kind: "mi" or "dci".
+        kind: "mi", "dci" or "differences".
         metric: another preset than that of the scores, such as "dci:ibgan".
         options: what the user said about the file.
+        width: of the picture.
 
     Raises:
         UsageError: several targets, or no matrix can be had of this one.
@@ -181,8 +258,8 @@ def of_models(targets: Sequence[Path], kind: str, metric: str, options: SourceOp
             f"{argument('kind')} {kind} draws one model at a time; give one of the {len(targets)} paths."
         )
     matrix, notes = matrices.matrix(targets[0], kind, metric, options)
-    draw = plots.information if kind == "mi" else plots.importance
+    draw, _ = plots.MATRICES[kind]
     # beside the pictures of a seed it has a name of its own anyway
     of_seed = targets[0].is_dir() or targets[0].name == matrices.CHECKPOINT
     stem = kind if of_seed else f"{targets[0].stem}-{kind}"
-    return {stem: draw(matrix.values, matrix.codes, matrix.factors, matrix.title)}, notes
+    return {stem: draw(matrix.values, matrix.codes, matrix.factors, matrix.title, width=width)}, notes

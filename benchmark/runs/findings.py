@@ -6,9 +6,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from disbench.benchmark import protocols
 from disbench.benchmark.runs import provenance
@@ -19,7 +17,7 @@ from disbench.benchmark.runs.store import Record, told
 from disbench.errors import UsageError, unknown
 from disbench.leaderboards import aggregate, labels, results
 from disbench.leaderboards.provenance import Provenance
-from disbench.leaderboards.report import Findings, Matrix, Traversal, opened
+from disbench.leaderboards.report import Findings, Matrix, Traversal
 
 
 def findings(runs: Sequence[Path], frame: pd.DataFrame, notes: Sequence[str], metric: str = "") -> Findings:
@@ -136,15 +134,6 @@ def _trainings(frame: pd.DataFrame, metric: str, preset: str) -> Iterator[tuple[
     mine = named[(named["metric"] == metric) & (named["preset"] == preset)]
     for name, group in mine.groupby("name", sort=False):
         yield str(name), group
-
-
-def pixels(path: Path) -> NDArray[np.uint8]:
-    """A picture as (h, w, 3).
-
-    Raises:
-        UsageError: it cannot be read.
-    """
-    return np.asarray(opened(path))
 
 
 def journals(runs: Sequence[Path]) -> tuple[pd.DataFrame, list[str]]:

@@ -1,4 +1,4 @@
-"""The matrices of codes and factors: mutual information, and DCI's importance."""
+"""The matrices of codes and factors: mutual information, DCI's importance, differences where one is held."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from disbench import models
+from disbench import metrics, models
 from disbench.benchmark.datasets import manifest
 from disbench.benchmark.protocols import MetricChoice, choose_metrics
 from disbench.benchmark.runs.store import Record
@@ -16,27 +16,34 @@ from disbench.benchmark.scoring import sources
 from disbench.benchmark.scoring.sources import SourceOptions
 from disbench.errors import UsageError, argument
 from disbench.files import LARGEST, not_linked
-from disbench.leaderboards import labels
+from disbench.leaderboards import titles
 from disbench.leaderboards.report import Matrix
 
 CODES, CHECKPOINT = "codes.npz", "checkpoint.pt"
 # Of each kind of matrix, the metric and the part of its score.
-PARTS = {"mi": ("mig", "mutual_information"), "dci": ("dci", "importance")}
+PARTS = {
+    "mi": ("mig", "mutual_information"),
+    "dci": ("dci", "importance"),
+    "differences": ("beta_vae", "differences"),
+}
 # The metric that is computed if no score holds the matrix.
-QUICK = {"mi": "mig", "dci": "dci:eastwood2018_forest"}
+QUICK = {"mi": "mig", "dci": "dci:eastwood2018_forest", "differences": "beta_vae"}
+# Votes of a metric that is measured for its matrix: means of 80 points of each of five factors are enough.
+VOTES = {"votes": 400, "eval_votes": 200}
 
 
 def matrix(
     target: Path, kind: str, metric: str = "", options: SourceOptions | None = None
 ) -> tuple[Matrix, list[str]]:
-    """The mutual information ("mi") or DCI's importance ("dci") of codes and factors.
+    """The mutual information ("mi") or DCI's importance ("dci") of codes and factors, or the mean difference
+    of each code in pairs of images that share a factor ("differences").
 
     The matrix of a seed is taken from its scores, or else computed from its codes.npz, or else from the
     trained model. Whatever else `disbench score` takes is opened and measured as it is there.
 
     Args:
         target: a seed's folder, or a file: checkpoint, codes, encoder or state dict.
-        kind: "mi" or "dci".
+        kind: "mi", "dci" or "differences".
         metric: the metric with another preset than that of the scores, such as "dci:ibgan".
         options: what the user said about the file.
 
@@ -54,6 +61,9 @@ def matrix(
             f"give {argument('metric')} {name}:PRESET or omit it."
         )
     said = options or SourceOptions()
+    if metrics.get(name).kind == "sampling":
+        # with votes enough for means, which its own preset has too many of
+        choice = choice.model_copy(update={"settings": {**choice.settings, **VOTES}})
     if target.is_dir() or (target.name == CHECKPOINT and said == SourceOptions(device=said.device)):
         folder = target if target.is_dir() else target.parent
         record = Record.read(folder)
@@ -63,9 +73,9 @@ def matrix(
     if not target.is_dir():
         title = target.parent.name if target.name in (CODES, CHECKPOINT) else target.name
         return _of_file(target, choice, part, said, title)
-    for name in (CODES, CHECKPOINT):
-        path = not_linked(target / name)
-        if path.exists():
+    for file in (CODES, CHECKPOINT):
+        path = not_linked(target / file)
+        if path.exists() and not (file == CODES and metrics.get(name).kind == "sampling"):
             return _of_file(path, choice, part, said, target.name)
     raise UsageError(
         f"{argument('kind')} {kind} draws one model; {target} is neither a seed's folder (such as "
@@ -94,7 +104,8 @@ def stored(record: Record, kind: str, metric: str = "") -> Matrix | None:
             if values.ndim != 2 or not np.isfinite(values).all() or np.abs(values).max() > LARGEST:
                 continue
             factors = _factor_names(cell.dataset.name, entry.dropped_factors)
-            title = f"{cell.label}, seed {cell.seed} ({entry.label})"
+            name_of = titles.training(cell.method, cell.variant)
+            title = f"{name_of}, seed {cell.seed} ({titles.preset(entry.label)})"
             return _labelled(values, factors, title)
     return None
 
@@ -110,9 +121,11 @@ def _of_file(
     about = opened.head
     if "checkpoint" in about:
         saved = models.load_checkpoint(path)
-        title = f"{labels.label(saved.method, saved.variant)}, seed {saved.seed}"
+        title = f"{titles.training(saved.method, saved.variant)}, seed {saved.seed}"
     factors = [n for i, n in enumerate(opened.data.factor_names) if i not in entry.dropped_factors]
-    found = _labelled(np.asarray(entry.parts[part], float), factors, f"{title} ({choice.preset})")
+    found = _labelled(
+        np.asarray(entry.parts[part], float), factors, f"{title} ({titles.preset(str(choice.preset))})"
+    )
     notes = [] if "checkpoint" in about else list(opened.notes)
     return found, [*notes, *(f"{entry.metric}: {warning}" for warning in entry.warnings)]
 

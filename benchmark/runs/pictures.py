@@ -1,15 +1,15 @@
-"""Latent traversals as PNG and GIF, and grids of images."""
+"""Latent traversals as PNG and GIF, and grids of images: which pictures a run has, and what they say."""
 
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
 from torch import Tensor
 
 from disbench.benchmark.datasets import Dataset
@@ -18,18 +18,20 @@ from disbench.benchmark.scoring.decoders import Walk
 from disbench.benchmark.scoring.generators import Generator
 from disbench.benchmark.training.seeds import stream
 from disbench.errors import UsageError, argument
-from disbench.files import write_atomically
-from disbench.models import Method
+from disbench.files import write_bytes
+from disbench.leaderboards import sheets
+from disbench.leaderboards.sheets import Sheet
+from disbench.metrics import live
+from disbench.models import Method, Noise
 
-# (h, w, 3).
-Pixels = NDArray[np.uint8]
-# Pixels between tiles, left of a row for its name, and of the side of the smallest tile.
-GAP, LABEL, TILE = 2, 64, 64
-# Height of a line under a tile, and samples in a row.
-LINE, COLUMNS = 11, 10
+# File of the samples of each category.
+CATEGORIES = "categories.png"
+# Samples in a row of a sheet.
+COLUMNS = 10
+# Images over which the KL of a code is averaged.
+IMAGES = 256
 # For each row and tile its lines.
 Captions = Sequence[Sequence[Sequence[str]]]
-PAPER, INK = 255, (40, 40, 40)
 
 
 def starting_row(data: Dataset) -> int:
@@ -47,8 +49,12 @@ def traversal(
     steps: int = 10,
     ends: tuple[float, float] | None = None,
     start: int | None = None,
-) -> tuple[list[str], Tensor]:
-    """Names of the codes, and pictures (rows, steps, c, h, w) in which one code at a time varies.
+    read: bool = False,
+) -> Sheet:
+    """A sheet in which one code at a time varies, below the image from which all start.
+
+    Above the tiles stand the values of the code. Codes that have collapsed come last and are in grey, where
+    the method has a posterior that says so.
 
     Args:
         method: the trained method, set to evaluation mode; or a stranger's decoder.
@@ -57,9 +63,10 @@ def traversal(
         steps: number of pictures per code.
         ends: first and last value of each real code; None for the method's own.
         start: row of the image to start from; None for `starting_row`.
+        read: whether what the oracle reads is written under each picture.
 
     Raises:
-        UsageError: `ends` for a method whose traversal takes none.
+        UsageError: `ends` for a method whose traversal takes none, or `read` of data without an oracle.
     """
     method.eval()
     image = data.images(np.array([starting_row(data) if start is None else start])).to(device)
@@ -70,40 +77,66 @@ def traversal(
             f"{type(method).__name__}.traverse takes no `ends`, so that its range cannot be chosen; omit "
             f"{argument('range')}."
         )
-    labels, pictures = method.traverse(image, method.noise(1, generator), steps, **given)
-    return labels, pictures.cpu()
+    noise = method.noise(1, generator)
+    # a decoder starts from latents, and perhaps from no image
+    seed = method.picture() if isinstance(method, Walk) else image
+    labels, pictures = method.traverse(image, noise, steps, **given)
+    sizes = sizes_of(method, noise, len(labels))
+    heads = values_of(sizes, steps, ends or method.span())
+    dead = collapsed(method, data, device)
+    if len(dead) != len(labels):
+        dead = np.zeros(len(labels), bool)
+    order = np.argsort(dead, kind="stable")
+    captions = captions_of(pictures.cpu(), data) if read else ()
+    return Sheet(
+        rows=sheets.enlarged(pictures.cpu().numpy())[order],
+        labels=[labels[i] for i in order],
+        heads=[heads[i] for i in order],
+        dim=[bool(dead[i]) for i in order] if dead.any() else (),
+        # samples of categories alone start from no image
+        start=sheets.enlarged(seed.cpu().numpy())[0] if 1 in sizes else None,
+        captions=[captions[i] for i in order] if captions else (),
+        note=f"grey: collapsed, KL below {live.KL:g} nats over {IMAGES} images" if dead.any() else "",
+    )
 
 
-def tiles(pictures: Tensor) -> Pixels:
-    """(..., c, h, w) in [0, 1] as (..., h', w', 3) bytes, enlarged to at least `TILE` x `TILE` pixels."""
-    scale = max(1, TILE // pictures.shape[-1])
-    bytes_ = (pictures.clamp(0, 1) * 255).round().byte().movedim(-3, -1).numpy()
-    colours = np.repeat(bytes_, 3, axis=-1) if bytes_.shape[-1] == 1 else bytes_
-    return colours.repeat(scale, axis=-3).repeat(scale, axis=-2)
-
-
-def sheet(rows: Pixels, labels: list[str], captions: Captions | None = None) -> Image.Image:
-    """Rows of tiles on one sheet, each row with its name at the left.
+def sizes_of(method: Method | Walk, noise: Noise, rows: int) -> list[int]:
+    """For each row of a traversal, the number of categories of its code; 1 for a real code.
 
     Args:
-        rows: (r, s, h, w, 3).
-        labels: names of the r rows.
-        captions: lines under each tile, as many for all.
+        method: says which of its codes are categories, in the order of the rows.
+        noise: of one image.
+        rows: number of rows; where the method speaks of other codes, all count as real.
     """
-    r, s, h, w, _ = rows.shape
-    lines = 0 if captions is None else max(len(each) for row in captions for each in row)
-    high = h + GAP + lines * LINE
-    page = Image.new("RGB", (LABEL + s * (w + GAP), r * high + GAP), (PAPER,) * 3)
-    draw = ImageDraw.Draw(page)
-    for i, (label, row) in enumerate(zip(labels, rows, strict=True)):
-        top = GAP + i * high
-        draw.text((4, top + h // 2 - 5), label, fill=INK)
-        for j, tile in enumerate(row):
-            left = LABEL + j * (w + GAP)
-            page.paste(Image.fromarray(tile), (left, top))
-            for k, text in enumerate(() if captions is None else captions[i][j]):
-                draw.text((left + 2, top + h + k * LINE), text, fill=INK)
-    return page
+    drawn = method.sample_latents(noise)
+    sizes = [len(code) for code in drawn[1]] if drawn is not None else []
+    return sizes if len(sizes) == rows else [1] * rows
+
+
+def values_of(sizes: Sequence[int], steps: int, ends: tuple[float, float]) -> list[list[str]]:
+    """What stands above each row of a traversal: the values of a real code, the categories of another.
+
+    Args:
+        sizes: categories of each row's code, see `sizes_of`.
+        steps: pictures per row.
+        ends: first and last value of a real code.
+    """
+    low, high = ends
+    # as many decimals as tell neighbours apart
+    decimals = max(0, math.ceil(-math.log10((high - low) / (steps - 1))))
+    # no minus before a zero
+    values = [f"{value:.{decimals}f}" for value in np.linspace(low, high, steps).round(decimals) + 0.0]
+    return [values if k == 1 else [str(i * k // steps) for i in range(steps)] for k in sizes]
+
+
+def collapsed(method: Method | Walk, data: Dataset, device: torch.device) -> NDArray[np.bool_]:
+    """(d,) Which codes have collapsed, by their KL over `IMAGES` images; (0,) without a posterior."""
+    rows = np.linspace(0, len(data) - 1, min(IMAGES, len(data))).astype(np.int64)
+    posterior = method.gaussians(data.images(rows).to(device))
+    if posterior is None:
+        return np.zeros(0, bool)
+    mean, logvar = (part.cpu().numpy() for part in posterior)
+    return np.asarray(live.kl_of_codes(mean, logvar) < live.KL)
 
 
 def captions_of(pictures: Tensor, data: Dataset) -> Captions:
@@ -119,7 +152,7 @@ def captions_of(pictures: Tensor, data: Dataset) -> Captions:
         wrong = f"{distance:.2f}" if of.oracle.stored.levels else f"{distance:.0f} of {white:.0f}"
         words = [str(value) for value in values]
         half = -(-len(words) // 2)
-        captions.append([" ".join(words[:half]), " ".join(words[half:]), wrong])
+        captions.append(["  ".join(words[:half]), "  ".join(words[half:]), wrong])
     s = pictures.shape[1]
     return [captions[i : i + s] for i in range(0, len(captions), s)]
 
@@ -130,29 +163,6 @@ def legend(data: Dataset) -> str:
     binary = not oracles.of_data(data).oracle.stored.levels
     wrong = "wrong pixels of white ones" if binary else "root of the mean squared difference"
     return f"under each picture: {', '.join(names)} of the nearest image, and {wrong}"
-
-
-def frames(rows: Pixels, labels: list[str]) -> list[Image.Image]:
-    """The same as an animation: all codes move at once, each in its own tile, forward and back.
-
-    Args:
-        rows: (r, s, h, w, 3).
-        labels: names of the r rows.
-    """
-    steps = [*range(rows.shape[1]), *range(rows.shape[1] - 2, 0, -1)]
-    columns = min(len(labels), 5)
-    h, w = rows.shape[2:4]
-    lines = -(-len(labels) // columns)
-    pages = []
-    for step in steps:
-        page = Image.new("RGB", (columns * (w + GAP) + GAP, lines * (h + 14 + GAP) + GAP), (PAPER,) * 3)
-        draw = ImageDraw.Draw(page)
-        for i, label in enumerate(labels):
-            x, y = GAP + (i % columns) * (w + GAP), GAP + (i // columns) * (h + 14 + GAP)
-            draw.text((x + 2, y), label, fill=INK)
-            page.paste(Image.fromarray(rows[i, step]), (x, y + 13))
-        pages.append(page)
-    return pages
 
 
 @torch.no_grad()
@@ -170,19 +180,17 @@ def write_all(method: Method, data: Dataset, device: torch.device, folder: Path)
     images = data.images(np.sort(rng.choice(len(data), min(10, len(data)), replace=False))).to(device)
     again = method.reconstruct(images)
     if again is not None:
-        write_sheet(
-            tiles(torch.stack([images, again]).cpu()), ["image", "again"], folder / "reconstructions.png"
-        )
+        both = sheets.enlarged(torch.stack([images, again]).cpu().numpy())
+        write_png(Sheet(both, ["image", "again"]), folder / "reconstructions.png")
     generator = torch.Generator(device).manual_seed(stream(0, "categories"))
     held = method.categories(method.noise(10, generator))
     if held is not None:
-        write_sheet(tiles(held[1].cpu()), held[0], folder / "categories.png")
+        write_png(Sheet(sheets.enlarged(held[1].cpu().numpy()), held[0]), folder / CATEGORIES)
 
 
-def write_sheet(rows: Pixels, labels: list[str], path: Path, captions: Captions | None = None) -> None:
-    """Writes a `sheet` as PNG, atomically."""
-    page = sheet(rows, labels, captions)
-    write_atomically(path, lambda temporary: page.save(temporary, format="PNG"))
+def write_png(sheet: Sheet, path: Path) -> None:
+    """Writes a sheet as PNG, atomically."""
+    write_bytes(path, sheets.png(sheet))
 
 
 def write_samples(generator: Generator, data: Dataset, path: Path, count: int, seed: int, read: bool) -> None:
@@ -203,14 +211,14 @@ def write_samples(generator: Generator, data: Dataset, path: Path, count: int, s
     columns = min(count, COLUMNS)
     # the last row is filled with white
     missing = -count % columns
-    captions = None
+    captions: Captions = ()
     if read:
         (written,) = captions_of(drawn[None], data)
         flat = [*written, *([[""] * len(written[0])] * missing)]
         captions = [flat[i : i + columns] for i in range(0, len(flat), columns)]
     shown = torch.cat([drawn, torch.ones(missing, *drawn.shape[1:])]).reshape(-1, columns, *drawn.shape[1:])
     labels = [f"{i * columns}" for i in range(len(shown))]
-    write_sheet(tiles(shown), labels, path, captions)
+    write_png(Sheet(sheets.enlarged(shown.numpy()), labels, captions=captions), path)
 
 
 def write_traversal(
@@ -222,7 +230,7 @@ def write_traversal(
     ends: tuple[float, float] | None = None,
     start: int | None = None,
     read: bool = False,
-) -> tuple[Path, Path]:
+) -> Sheet:
     """Writes a traversal as PNG and GIF.
 
     Args:
@@ -236,15 +244,9 @@ def write_traversal(
         read: whether what the oracle reads is written under each picture of the PNG.
 
     Returns:
-        The two paths.
+        The sheet.
     """
-    labels, pictures = traversal(method, data, device, steps, ends, start)
-    rows = tiles(pictures)
-    png, gif = stem.with_suffix(".png"), stem.with_suffix(".gif")
-    write_sheet(rows, labels, png, captions_of(pictures, data) if read else None)
-    first, *rest = frames(rows, labels)
-    write_atomically(
-        gif,
-        lambda path: first.save(path, format="GIF", save_all=True, append_images=rest, duration=120, loop=0),
-    )
-    return png, gif
+    sheet = traversal(method, data, device, steps, ends, start, read)
+    write_png(sheet, stem.with_suffix(".png"))
+    write_bytes(stem.with_suffix(".gif"), sheets.gif(sheet))
+    return sheet

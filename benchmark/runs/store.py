@@ -401,14 +401,22 @@ def open_run(path: Path) -> Path:
         check_free(path)
         if not (path / "run.json").exists():
             write_json(path / "run.json", {"kind": KIND, "format": FORMAT})
-        probe = path / ".writable"
+    except OSError as error:
+        raise unwritable(path, error) from None
+    check_writable(path)
+    return path
+
+
+def check_writable(run: Path) -> None:
+    """Raises UsageError if nothing can be written to a run's folder."""
+    probe = run / ".writable"
+    try:
         # Two processes may probe at once.
         with contextlib.suppress(FileExistsError):
             probe.touch(exist_ok=False)
             probe.unlink(missing_ok=True)
     except OSError as error:
-        raise unwritable(path, error) from None
-    return path
+        raise unwritable(run, error) from None
 
 
 def is_run(path: Path) -> bool:
@@ -683,10 +691,15 @@ def set_aside(path: Path, why: str) -> None:
     Args:
         path: the file; nothing happens if it does not exist.
         why: a sentence.
+
+    Raises:
+        UsageError: something else is in place of the folder.
     """
     if not os.path.lexists(path):
         return
     place = path.parent / DAMAGED
+    if not_linked(place).exists() and not place.is_dir():
+        raise UsageError(f"{place} is a file in place of a folder; move it away.")
     place.mkdir(exist_ok=True)
     number = 1
     while os.path.lexists(target := place / (f"{path.name}.{number}" if number > 1 else path.name)):
@@ -705,7 +718,7 @@ class Journal:
 
     def __init__(self, path: Path, step: int) -> None:
         self.path = path
-        lines = [line for line in read_lines(path) if line["step"] <= step]
+        lines = [line for line in read_lines(path, RETRY) if line["step"] <= step]
         with replacing(path) as temporary:
             temporary.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
 
@@ -715,13 +728,17 @@ class Journal:
             file.write(json.dumps(plain(line), allow_nan=False) + "\n")
 
 
-def read_lines(path: Path) -> list[Json]:
+def read_lines(path: Path, again: str = "delete the folder of this seed to train it again") -> list[Json]:
     """The lines of a metrics.jsonl, without a last one that a kill cut short; none if there is no such file.
+
+    Args:
+        path: of the file.
+        again: how to get a good file, the end of the sentence.
 
     Raises:
         UsageError: another line is damaged, or the file cannot be read.
     """
-    return list(_lines(path))
+    return list(_lines(path, again))
 
 
 def logged(path: Path) -> Mapping[str, Logged]:
@@ -751,8 +768,7 @@ def logged(path: Path) -> Mapping[str, Logged]:
     }
 
 
-def _lines(path: Path) -> Iterator[Json]:
-    again = "delete the folder of this seed to train it again"
+def _lines(path: Path, again: str) -> Iterator[Json]:
     text = read_text(path, again)
     for number, each in enumerate((text or "").split("\n")[:-1], start=1):
         line = parse_json(each)

@@ -32,6 +32,7 @@ from disbench.benchmark.scoring import wire
 from disbench.benchmark.scoring.encoders import Network, Other
 from disbench.benchmark.scoring.files import Kind
 from disbench.errors import UsageError
+from disbench.files import check_temporary
 from disbench.texts import short
 from disbench.units import memory
 
@@ -103,6 +104,7 @@ class Process:
     def __init__(self, path: Path, decodes: bool = False) -> None:
         self.path, self.decodes = path, decodes
         self._why: EndedError | None = None
+        check_temporary()
         self._channel, theirs = socket.socketpair()
         # what it says before its end that is no message
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115

@@ -238,6 +238,20 @@ class Walk:
         """A decoder draws nothing."""
         return {}
 
+    def sample_latents(self, noise: dict[str, Tensor]) -> None:
+        """Nothing: every latent is a real number."""
+
+    def gaussians(self, images: Tensor) -> None:
+        """Nothing: a decoder has no posterior."""
+
+    def span(self) -> tuple[float, float]:
+        """First and last value of a latent, as `Method.span`."""
+        return self.ends
+
+    def picture(self) -> Tensor:
+        """(1, c, h, w) The picture of the latents from which every row starts."""
+        return torch.from_numpy(self.generator.pictures(self.start)).reshape(1, *self.shape)
+
     def traverse(
         self, image: Tensor, noise: dict[str, Tensor], steps: int, ends: tuple[float, float] | None = None
     ) -> tuple[list[str], Tensor]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from disbench.benchmark.scoring import exports
-from disbench.errors import UsageError
+from disbench.errors import UsageError, argument
 from disbench.files import reading
 
 LIMIT = 2**31  # bytes that a file may hold or unpack to: 1.8 million codes of 150 numbers; any encoder here
@@ -34,6 +34,7 @@ Kind = Literal[
     "onnx",
 ]
 TENSORS: tuple[Kind, ...] = ("torch", "safetensors")  # named tensors: weights or codes
+ENCODERS: tuple[Kind, ...] = ("torchscript", "pt2", "onnx")
 
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -88,6 +89,48 @@ def recognise(path: Path) -> Kind:
         "(npz, npy, HDF5, MATLAB 5 to 7.3, CSV, Parquet, Arrow, .pt, safetensors) or an encoder "
         "(TorchScript, "
         "torch.export, ONNX, a state dict)."
+    )
+
+
+def check(path: Path, dataset: str, factors: bool) -> None:
+    """Refuses a file of which the first look shows that it cannot be scored, before torch is imported.
+
+    Args:
+        path: of the file.
+        dataset: the data set that the user named; "" for none.
+        factors: whether the user gave the factor values.
+
+    Raises:
+        UsageError: see `recognise`, or nothing says which images an encoder or codes are of.
+    """
+    kind = recognise(path)
+    if dataset:
+        return
+    if kind in ENCODERS:
+        raise without_images(path)
+    if factors:
+        return
+    if kind == "npy":
+        raise without_data(path)
+    if kind == "npz":
+        with open_zip(path) as archive:
+            names = {name.removesuffix(".npy").rpartition("/")[2] for name in archive.namelist()}
+        if not {"dataset", "factors"} & names:
+            raise without_data(path)
+
+
+def without_images(path: Path) -> UsageError:
+    """The sentence about an encoder of which nobody said what it encodes."""
+    return UsageError(
+        f"{path} does not say which images to encode; name the data set with {argument('dataset')}."
+    )
+
+
+def without_data(path: Path) -> UsageError:
+    """The sentence about codes of which nobody said what they are of."""
+    return UsageError(
+        f"{path} does not say which data its codes are of; name the data set with "
+        f"{argument('dataset')}, or give the factor values with {argument('factors')}."
     )
 
 

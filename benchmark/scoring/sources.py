@@ -363,9 +363,7 @@ def _named(path: Path, options: SourceOptions) -> tuple[str, tuple[str, ...]]:
         return options.dataset, ()
     usual = options.usual
     if usual is None:
-        raise UsageError(
-            f"{path} does not say which images to encode; name the data set with {argument('dataset')}."
-        )
+        raise files.without_images(path)
     return usual.name, (f"its data set is taken to be {usual.name}, {usual.of} ({argument('dataset')})",)
 
 

@@ -20,6 +20,7 @@ from disbench.benchmark.datasets import manifest
 from disbench.benchmark.datasets.dataset import Dataset, Pixels
 from disbench.benchmark.datasets.naming import is_own, split_name
 from disbench.benchmark.scoring.encoded import Encoded, Progress
+from disbench.benchmark.scoring.files import without_data
 from disbench.benchmark.scoring.formats import Content
 from disbench.errors import UsageError, argument
 from disbench.metrics import ContingencyTable
@@ -454,10 +455,7 @@ def place(
     named = dataset or table.dataset
     if named is None:
         if table.known is None:
-            raise UsageError(
-                f"{path} does not say which data its codes are of; name the data set with "
-                f"{argument('dataset')}, or give the factor values with {argument('factors')}."
-            )
+            raise without_data(path)
         return _own_factors(table, path)
     data = factors_of(named, size or table.size, data_dir)
     if table.sha256 and data.sha256 and table.sha256 != data.sha256:

@@ -19,6 +19,7 @@ import dataclasses
 import hashlib
 import importlib.metadata
 import logging
+import math
 import queue
 import secrets
 import shlex
@@ -45,6 +46,7 @@ from disbench.benchmark.training import portable
 from disbench.benchmark.training.gpu import choose_device, choose_tuning
 from disbench.errors import UnfinishedError, UsageError, argument
 from disbench.files import disk_is_full, unwritable, write_bytes
+from disbench.texts import short
 
 if TYPE_CHECKING:
     from distributed import Client, Future, Worker
@@ -54,6 +56,7 @@ SLICE = 300.0  # seconds that a task trains before it returns its files
 NEWS_EVERY = 1.0  # seconds between the status reports of a worker
 LOOK_EVERY = 0.1  # seconds between checks for finished tasks
 CONNECT_WITHIN = 10.0  # seconds
+QUIET = 30.0  # seconds without news, after which it is looked whether all workers have paused
 # files that are written last, in this order
 LAST = ("checkpoint.pt", "codes.npz", "scores.json", "status.json")
 
@@ -141,8 +144,9 @@ def work(task: Task) -> Results:
     from distributed import get_worker
 
     worker = get_worker()
-    if task.version != VERSION:
-        raise UsageError(f"the worker {worker.address} has disbench {VERSION}, expected {task.version}.")
+    # one that came after the last look at the workers
+    check_versions({worker.address: VERSION}, task.version)
+    key = str(worker.get_current_task())
     with _training, tempfile.TemporaryDirectory(prefix="disbench-") as temporary:
         run = store.open_run(Path(temporary) / "run")
         for cell, files in zip(task.cells, task.files, strict=True):
@@ -163,7 +167,9 @@ def work(task: Task) -> Results:
             plugins=tuple(_placed(Path(worker.local_directory), task.plugins)),
         )
         over = threading.Event()
-        attendant = threading.Thread(target=_attend, args=(task, run, stop_file, worker, over), daemon=True)
+        attendant = threading.Thread(
+            target=_attend, args=(task, key, run, stop_file, worker, over), daemon=True
+        )
         attendant.start()
         try:
             if task.sweep in _halted:
@@ -175,6 +181,25 @@ def work(task: Task) -> Results:
             over.set()
             attendant.join()
         return outcomes, [pack(run / cell.folder) for cell in task.cells]
+
+
+def check_versions(found: Mapping[str, object], expected: str) -> None:
+    """Checks that all workers have the disbench of this program.
+
+    Args:
+        found: address of each worker, with its version, or with the error of a look for it.
+        expected: the version.
+
+    Raises:
+        UsageError: one has another version, or none.
+    """
+    for address, version in found.items():
+        if version != expected:
+            has = f"disbench {version}" if isinstance(version, str) else "no disbench"
+            raise UsageError(
+                f"the worker {address} has {has}, and this program has disbench {expected}; install the same "
+                "version on all workers and start them again."
+            )
 
 
 def check_kernels(found: Mapping[str, str]) -> None:
@@ -204,11 +229,14 @@ def _placed(folder: Path, plugins: Sequence[tuple[str, bytes]]) -> Iterator[Path
         yield path
 
 
-def _attend(task: Task, run: Path, stop_file: Path, worker: Worker, over: threading.Event) -> None:
-    """Beside a task: reports the status of its cells, and stops it at the end of its slice or if asked to."""
+def _attend(task: Task, key: str, run: Path, stop_file: Path, worker: Worker, over: threading.Event) -> None:
+    """Beside a task: reports the status of its cells, and stops it at the end of its slice or if asked to.
+
+    It stops as well if nobody wants its result any more, as when the program that sent it was killed.
+    """
     started, reported = time.monotonic(), ""
     while not over.wait(min(NEWS_EVERY, task.seconds / 4)):
-        if task.sweep in _halted or time.monotonic() - started > task.seconds:
+        if task.sweep in _halted or time.monotonic() - started > task.seconds or not _wanted(worker, key):
             stop_file.touch()
         news: News = [(str(cell.folder), Status.read(run / cell.folder).plain()) for cell in task.cells]
         if repr(news) != reported:
@@ -216,9 +244,17 @@ def _attend(task: Task, run: Path, stop_file: Path, worker: Worker, over: thread
             worker.log_event(task.sweep, news)
 
 
-def halt(sweep: str) -> None:
-    """On a worker: stops every task of a sweep after its current step."""
+def _wanted(worker: Worker, key: str) -> bool:
+    """Whether the scheduler still waits for a task that this worker carries out."""
+    known = worker.state.tasks.get(key)
+    return known is not None and known.state == "executing"
+
+
+def halt(sweep: str, dask_worker: Worker) -> list[str]:
+    """On a worker: stops every task of a sweep after its current step; the keys of those begun here."""
     _halted.add(sweep)
+    begun = ("executing", "memory", "error")
+    return [str(key) for key, task in dask_worker.state.tasks.items() if task.state in begun]
 
 
 def _provide_data(task: Task, options: Options) -> None:
@@ -254,6 +290,8 @@ def connected(scheduler: str) -> Iterator[Client]:
     # its import sets the level of both
     for name in ("distributed", "distributed.client"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    if scheduler.startswith("tls:"):
+        check_certificates(scheduler)
     try:
         client = Client(scheduler, timeout=CONNECT_WITHIN, set_as_default=False)
     except (OSError, ValueError, TypeError) as error:
@@ -268,6 +306,25 @@ def connected(scheduler: str) -> Iterator[Client]:
         # a client without its scheduler has nobody to take leave of
         with contextlib.suppress(*lost_errors()):
             client.close(timeout=CONNECT_WITHIN)
+
+
+def check_certificates(scheduler: str) -> None:
+    """Raises UsageError where Dask's configuration has no certificates that can be read.
+
+    A client without them leaves a thread behind that ends with a traceback after a while.
+    """
+    from distributed.security import Security
+
+    why = "none are set"
+    try:
+        if Security().get_connection_args("client").get("ssl_context") is not None:
+            return
+    except (OSError, ValueError) as error:
+        why = short(error)
+    raise UsageError(
+        f"{scheduler} needs certificates, and Dask's configuration has none that can be read ({why}); set "
+        "ca-file, client.cert and client.key of distributed.comm.tls in it, see docs/slurm.md."
+    )
 
 
 def lost_errors() -> tuple[type[BaseException], ...]:
@@ -303,7 +360,7 @@ def sweep(
         seconds: length of a slice.
 
     Raises:
-        UsageError: no scheduler, or a worker lacks portable arithmetic.
+        UsageError: no scheduler, or a worker of another version or without portable arithmetic.
         UnfinishedError: the connection to the scheduler was lost.
     """
     with connected(scheduler) as client:
@@ -341,6 +398,10 @@ class _Sweep:
         self.cancelled: set[object] = set()
         # whether the connection to the scheduler was lost
         self.lost = False
+        # addresses of the workers whose version is right
+        self.right: set[str] = set()
+        # when something was last heard of the tasks; infinite once it is told that all workers have paused
+        self.heard = time.monotonic()
 
     def train(self, cells: Sequence[Cell], fuse: int) -> Iterator[tuple[Cell, str]]:
         """Trains the cells and yields each with its outcome.
@@ -354,11 +415,13 @@ class _Sweep:
             while self.waiting or self.sent:
                 if self.stopping:
                     yield from self.stop()
+                self.check_workers()
                 while self.waiting and len(self.sent) < self.capacity():
                     yield from self.send(self.waiting.popleft())
                 for future in [future for future in self.sent if future.done()]:
                     yield from self.receive(self.sent.pop(future), future)
                 self.write_news()
+                self.tell_paused()
                 time.sleep(LOOK_EVERY)
         finally:
             for batch in (*self.sent.values(), *self.waiting):
@@ -383,12 +446,45 @@ class _Sweep:
         self.waiting.clear()
         if self.lost or not self.sent:
             return
-        if self.client.nthreads():
-            # repeated, because workers come and go
-            self.client.run(halt, self.name, on_error="ignore")
-        else:
-            self.cancelled |= {future.key for future in self.sent}
-            self.client.cancel(list(self.sent))
+        # repeated, because workers come and go
+        told = self.client.run(halt, self.name, on_error="ignore")
+        begun = {key for keys in told.values() for key in keys}
+        # what no worker has begun is not waited for: all may have paused, or none may be left
+        idle = [future for future in self.sent if not future.done() and future.key not in begun]
+        self.cancelled |= {future.key for future in idle}
+        self.client.cancel(idle)
+
+    def check_workers(self) -> None:
+        """Checks the version of workers that have come.
+
+        Raises:
+            UsageError: one has another version of disbench, or none.
+        """
+        come = set() if self.lost else set(self.client.nthreads()) - self.right
+        if come:
+            # a function of Python itself, since nothing of ours may be there
+            found = self.client.run(
+                importlib.metadata.version, "disbench", workers=sorted(come), on_error="return"
+            )
+            missing = importlib.metadata.PackageNotFoundError
+            # a worker may leave at this moment, which is no answer
+            answers = {name: found[name] for name in found if isinstance(found[name], (str, missing))}
+            check_versions(answers, VERSION)
+            self.right |= set(answers)
+
+    def tell_paused(self) -> None:
+        """Warns, once, if nothing goes on since all workers have paused, which Dask tells only their logs."""
+        if self.lost or time.monotonic() - self.heard < QUIET:
+            return
+        self.heard = time.monotonic()
+        workers = self.client.scheduler_info(n_workers=-1)["workers"].values()
+        if workers and all(worker["status"] == "paused" for worker in workers):
+            self.heard = math.inf
+            warnings.warn(
+                "all workers have paused, since they have used most of the memory that Dask gives them, and "
+                "nothing goes on; start them again with more (`--memory-limit`).",
+                stacklevel=2,
+            )
 
     def capacity(self) -> int:
         """How many batches may be sent at a time: two per thread, so that no worker has to wait."""
@@ -499,6 +595,8 @@ class _Sweep:
         with contextlib.suppress(queue.Empty):
             while True:
                 latest |= dict(self.news.get_nowait())
+        if latest and self.heard < math.inf:
+            self.heard = time.monotonic()
         for name, values in latest.items():
             status = Status.of(values)
             if name in folders and status is not None and status.state == "running":

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-from disbench import plugins, units
+from disbench import html, plugins, units
 from disbench.benchmark import datasets
 from disbench.benchmark.protocols import Protocol
 from disbench.benchmark.runs import store
@@ -157,6 +157,10 @@ class Forecast:
     def seconds(self) -> float:
         """Wall time until all seeds are done."""
         return self.estimate.until_done(self.jobs, self.fuse)
+
+    def _repr_html_(self) -> str:
+        """The table with the sentences below it, for a notebook."""
+        return html.result("forecast", [self.shown()], self.sentences())
 
     def table(self) -> pd.DataFrame:
         """One row per method with its settings and data set.

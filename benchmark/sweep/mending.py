@@ -14,7 +14,7 @@ from pathlib import Path
 from disbench.benchmark.runs import store
 from disbench.benchmark.runs.codes import own_checkpoint
 from disbench.benchmark.runs.store import CellFile, Status, told
-from disbench.benchmark.sweep.saving import load_state
+from disbench.benchmark.sweep.saving import load_state, saved_step
 from disbench.errors import UsageError
 from disbench.files import not_linked
 
@@ -31,7 +31,9 @@ def renew(folder: Path) -> None:
     """
     for name, read in (("status.json", Status.load), ("scores.json", store.load_scores)):
         _aside_if(folder / name, lambda read=read: read(folder))  # type: ignore[misc]
-    for name in ("codes.npz", *PICTURES):
+    # beside a checkpoint a state is a left-over, which training removes
+    left_over = ("state.pt",) if _exists(folder / "checkpoint.pt") else ()
+    for name in ("codes.npz", *PICTURES, *left_over):
         _aside_if(folder / name, lambda name=name: _check_file(folder / name))  # type: ignore[misc]
 
 
@@ -50,6 +52,8 @@ def mend(folder: Path) -> None:
             _aside(folder, (*OF_STATE, *OF_CHECKPOINT), "it belongs to a checkpoint that cannot be used")
     elif _exists(state) and _aside_if(state, lambda: load_state(state)):
         _aside(folder, OF_STATE, "it belongs to a state that cannot be used")
+    elif why := told(lambda: saved_step(folder), 0)[1]:
+        _aside(folder, OF_STATE, why)
     elif _aside_if(journal, lambda: store.read_lines(journal)):
         _aside(folder, OF_STATE, "its steps are not in the journal")
 

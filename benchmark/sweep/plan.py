@@ -173,11 +173,12 @@ def plan(
 
 def groups(cells: Sequence[Cell], size: int) -> list[list[Cell]]:
     """Cells that may train fused, `size` at a time: those that differ in their seed alone."""
-    alike: dict[str, list[Cell]] = {}
-    for cell in cells:
-        alike.setdefault(cell.training, []).append(cell)
+    alike: dict[str, list[tuple[int, Cell]]] = {}
+    for place, cell in enumerate(cells):
+        alike.setdefault(cell.training, []).append((place, cell))
     parts = [seeds[i : i + size] for seeds in alike.values() for i in range(0, len(seeds), size)]
-    return sorted(parts, key=lambda group: cells.index(group[0]))
+    # in the order of their first cells
+    return [[cell for _, cell in part] for part in sorted(parts, key=lambda part: part[0][0])]
 
 
 def check_precision(run: Path, cells: Sequence[Cell], precision: str) -> None:

@@ -234,7 +234,7 @@ def tree(tally: Tally, elapsed: float, encoding: str) -> Tree:
     seeds = list(tally.seeds.values())
     n_done = sum(not seed.open for seed in seeds)
     root = Tree(
-        Text(f"{n_done} of {len(seeds)} seeds, {duration(elapsed)} so far, {left or '– left'}"),
+        Text(f"{n_done} of {len(seeds)} seeds, {duration(elapsed)} so far{f', {left}' if left else ''}"),
         guide_style="dim",
     )
     trainings = tally.trainings
@@ -246,8 +246,8 @@ def tree(tally: Tally, elapsed: float, encoding: str) -> Tree:
         n_done, taken = sum(not seed.open for seed in each), sum(seed.step for seed in each)
         line.append(" " * (longest - len(each)) + f"  {n_done}/{len(each)}")
         line.append(f"  {taken:,} of {sum(seed.steps for seed in each):,} steps", "dim")
-        if n_done < len(each):
-            line.append(f"  {duration(left.seconds[training] if left else None)}")
+        if n_done < len(each) and left:
+            line.append(f"  {duration(left.seconds[training])}")
         branch = root.add(line)
         running = [seed for seed in each if seed.state == "running"]
         for seed in running[:MOST_SHOWN]:
@@ -271,8 +271,11 @@ def counted(console: Console) -> Iterator[Callable[[str, int, int], None]]:
         started, before = begun.setdefault(work, (now, done))
         if now - last > LINE_EVERY:
             last = now
-            rest = "–" if done <= before else duration((now - started) * (total - done) / (done - before))
-            say(console, f"{work}: {done:,} of {total:,}, {rest} left")
+            rest = ""
+            # before anything is done, nothing is known of the time
+            if done > before:
+                rest = f", {duration((now - started) * (total - done) / (done - before))} left"
+            say(console, f"{work}: {done:,} of {total:,}{rest}")
 
     if not console.is_terminal:
         yield line
@@ -337,4 +340,5 @@ def as_line(tally: Tally, elapsed: float) -> str:
         f"{sum(seed.step for seed in each):,}/{sum(seed.steps for seed in each):,} steps"
         for name, each in groups.items()
     ]
-    return f"{elapsed:5.0f} s  {'; '.join(parts)}; {tally.left() or '– left'}"
+    left = tally.left()
+    return f"{elapsed:5.0f} s  {'; '.join([*parts, *([str(left)] if left else [])])}"

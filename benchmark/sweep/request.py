@@ -22,6 +22,7 @@ from disbench.benchmark.sweep import grid as grids
 from disbench.benchmark.sweep import plan
 from disbench.benchmark.training import gpu, portable
 from disbench.errors import UsageError, argument
+from disbench.files import check_temporary
 from disbench.texts import whole_numbers
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ class Request:
         max_step_seconds: a seed that takes no step and finishes no metric for this time fails, if it trains
             in a process of its own, as with several jobs or code of a plug-in (0: no limit).
         scheduler: address of a Dask scheduler whose workers train the seeds, such as "tcp://10.0.0.1:8786".
+        tensorboard: write the curves as event files for TensorBoard as well, in `tensorboard/` of the run.
         plugin: Python files with your own methods, metrics or data sets.
         console: rich console that shows the progress (default: nothing is printed).
 
@@ -110,6 +112,7 @@ class Request:
     max_seconds: float = 0.0
     max_step_seconds: float = plan.PATIENCE
     scheduler: str = ""
+    tensorboard: bool = False
     plugin: PathLike | Sequence[PathLike] = ()
     console: Console | None = field(default=None, repr=False, compare=False)
 
@@ -168,6 +171,7 @@ class Request:
         Raises:
             UsageError: an unknown name, a setting that does not fit, or data that are missing.
         """
+        check_temporary()
         for path in several(self.plugin):
             plugins.load(path)
         methods, seeds = names(self.methods, "methods"), seed_numbers(self.seeds)
@@ -317,7 +321,8 @@ def scored(
         raise UsageError(
             f"protocol {protocol.name} has no metric that is defined on these data: {'; '.join(sentences)}."
         )
-    if choices == protocol.unlabelled:
+    # metrics that were asked for are both
+    if choices == protocol.unlabelled != protocol.metrics:
         names = ", ".join(choice.shown for choice in defined)
         sentences.append(
             f"{data.name}: its seeds are scored by what needs no labels ({names}); three seeds or more of a "

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import joblib
 import torch
-from joblib.externals.loky.process_executor import ProcessPoolExecutor, TerminatedWorkerError
+from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from disbench import plugins
 from disbench.benchmark import protocols
@@ -28,7 +28,7 @@ from disbench.benchmark.scoring import sides
 from disbench.benchmark.scoring.encoded import Progress
 from disbench.benchmark.scoring.entries import ScoreEntry, answer, merged
 from disbench.benchmark.scoring.plans import BY_COST, chosen
-from disbench.benchmark.sweep.workers import THREADS
+from disbench.benchmark.sweep import workers
 from disbench.benchmark.training.gpu import choose_device
 from disbench.benchmark.training.trainer import use_one_core
 from disbench.errors import UsageError, argument
@@ -82,7 +82,7 @@ def rescore(
         How many seeds are "scored", "known" (there was nothing to do) or "busy" (another process has them).
 
     Raises:
-        UsageError: no seed is trained, or the data set of a seed is not here.
+        UsageError: no seed is trained, the data set of a seed is not here, or nothing can be written.
     """
     records = store.records(run)
     trained = [record for record in records if record.status.state == "done"]
@@ -90,6 +90,7 @@ def rescore(
         raise UsageError(f"{run} holds no trained seeds yet; train some with `disbench run --out {run}`.")
     for sentence in records.sentences:
         tell(sentence)
+    store.check_writable(run)
     if len(trained) < len(records):
         tell(f"{len(records) - len(trained)} seeds are not trained, and not scored")
     where = choose_device(device)
@@ -116,11 +117,10 @@ def _ended(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[Task, str, list[s
         for task in tasks:
             yield (task, *score_seed(task))
         return
-    pool = ProcessPoolExecutor(
-        max_workers=min(jobs, len(tasks)), timeout=None, env=dict.fromkeys(THREADS, "1")
-    )
+    pool = workers.pool(min(jobs, len(tasks)))
     try:
-        running = {pool.submit(score_seed, task): task for task in tasks}
+        with workers.starting():
+            running = {pool.submit(score_seed, task): task for task in tasks}
         for ended in as_completed(running):
             yield (running[ended], *ended.result())
     except TerminatedWorkerError:

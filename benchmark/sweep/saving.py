@@ -10,9 +10,10 @@ from pathlib import Path
 from torch import Tensor
 
 from disbench.benchmark.runs import store
-from disbench.benchmark.training.trainer import State
+from disbench.benchmark.runs.store import CellFile
+from disbench.benchmark.training.trainer import State, log_every
 from disbench.errors import UsageError
-from disbench.files import not_linked
+from disbench.files import flush, not_linked
 from disbench.models.checkpoint import load_tensors, save_tensors
 
 STATE_KIND = "disbench training state"
@@ -24,12 +25,42 @@ def saved_step(folder: Path) -> int:
     """The step of the saved state of a cell; 0 without one, and -1 if the cell is trained.
 
     Raises:
-        UsageError: as for `load_state`.
+        UsageError: as for `load_state` and `check_journal`.
     """
     if (folder / "checkpoint.pt").exists():
         return -1
-    path = not_linked(folder / "state.pt")
-    return load_state(path).step if path.exists() else 0
+    path = folder / "state.pt"
+    if not (path.exists() or path.is_symlink()):
+        return 0
+    step = load_state(path).step
+    check_journal(folder, step)
+    return step
+
+
+def check_journal(folder: Path, step: int) -> None:
+    """Checks that the journal of a cell has every line from before its saved state.
+
+    Training would go on without them, and its curves would begin in the middle.
+
+    Args:
+        folder: of the cell.
+        step: of the saved state.
+
+    Raises:
+        UsageError: it lacks some, or cannot be read.
+    """
+    path, file = folder / "metrics.jsonl", CellFile.read(folder)
+    if file is None:
+        return
+    every = log_every(file.cell.steps)
+    lacking = {*range(every, step + 1, every)} - {
+        line["step"] for line in store.read_lines(path, store.RETRY)
+    }
+    if lacking:
+        raise UsageError(
+            f"{path} lacks {len(lacking)} of the lines that were logged before step {step:,} of the saved "
+            f"state; {store.RETRY}."
+        )
 
 
 def load_state(path: Path) -> State:
@@ -39,7 +70,7 @@ def load_state(path: Path) -> State:
         UsageError: it is damaged, or another file.
     """
     try:
-        saved = load_tensors(path)
+        saved = load_tensors(not_linked(path))
     except UsageError as error:
         raise UsageError(f"{path} is no saved state that can be read ({error}); {store.RETRY}.") from None
     whole = (
@@ -102,6 +133,8 @@ class Saver:
     def _write(self, states: Mapping[int, State]) -> None:
         try:
             for i, state in states.items():
+                # what a state rests on must not be lost where the state is not
+                flush(self.paths[i].with_name("metrics.jsonl"))
                 save_tensors({"kind": STATE_KIND, **vars(state)}, self.paths[i])
         except BaseException as error:
             # raised again where the training waits

@@ -37,7 +37,8 @@ from disbench.benchmark.sweep.cell import StatusFile, is_whole, run_group
 from disbench.benchmark.sweep.plan import Options, groups
 from disbench.benchmark.training import portable
 from disbench.benchmark.training.gpu import PLAIN, is_gpu
-from disbench.errors import UsageError
+from disbench.errors import UsageError, argument
+from disbench.texts import short
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 # deaths of the process that trains a cell, after which the cell counts as failed
@@ -152,7 +153,8 @@ def in_workers(
             for stage, queue in waiting.items():
                 while queue and idle[stage]:
                     (worker, options), group = idle[stage].pop(), queue.popleft()
-                    task = worker.submit(run_in_worker, run, group, protocol, options)
+                    with starting():
+                        task = worker.submit(run_in_worker, run, group, protocol, options)
                     running[task] = worker, options, group
                     watches[task] = Watch([run / cell.folder for cell in group], options.patience)
             for ended in wait(running, LOOK_EVERY, return_when=FIRST_COMPLETED).done:
@@ -196,15 +198,47 @@ def start_tracker() -> None:
         return
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        resource_tracker.ensure_running()
+        with starting():
+            resource_tracker.ensure_running()
     finally:
         signal.signal(signal.SIGHUP, before)
 
 
 def new_worker(options: Options) -> ProcessPoolExecutor:
     """A process that starts with its first task and uses one thread in all its libraries."""
-    variables = {**dict.fromkeys(THREADS, "1"), **(portable.VARIABLES if options.portable else {})}
-    return ProcessPoolExecutor(max_workers=1, timeout=None, env=variables)
+    return pool(1, portable.VARIABLES if options.portable else {})
+
+
+def pool(processes: int, variables: Mapping[str, str] | None = None) -> ProcessPoolExecutor:
+    """Processes that start with their first task and use one thread each in all libraries.
+
+    Args:
+        processes: how many.
+        variables: of their environment, beside those of this process.
+
+    Raises:
+        UsageError: this machine refuses what processes share.
+    """
+    given = {**dict.fromkeys(THREADS, "1"), **(variables or {})}
+    with starting():
+        return ProcessPoolExecutor(max_workers=processes, timeout=None, env=given)
+
+
+@contextlib.contextmanager
+def starting() -> Iterator[None]:
+    """Turns what the system says of processes that cannot be started into a sentence.
+
+    Raises:
+        UsageError: they cannot.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(
+            f"further processes cannot be started: {error.strerror or short(error)}; give them shared memory "
+            f"(/dev/shm) and more open files (`ulimit -n`), or give fewer {argument('jobs')}: 1 needs none "
+            "unless code of a plug-in takes part."
+        ) from None
 
 
 def killed(error: BaseException) -> str:

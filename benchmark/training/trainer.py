@@ -53,6 +53,11 @@ class State:
     optimizers: Sequence[OptimizerState]
 
 
+def log_every(steps: int) -> int:
+    """Steps between two lines of the journal of a training of so many steps; the last step has one too."""
+    return max(1, steps // LOGGED_STEPS)
+
+
 def use_one_core() -> None:
     """Make this process train on one core, and keep the memory that a step frees for the next step.
 
@@ -251,7 +256,7 @@ class Trainer:
         Raises:
             StoppedError: `stop` said so; the states were saved.
         """
-        every = max(1, steps // LOGGED_STEPS)
+        every = log_every(steps)
         failed: dict[int, DivergedError] = {}
         unchecked: list[tuple[int, Tensor]] = []
         going = list(range(len(self.seeds)))

@@ -41,6 +41,20 @@ LEASE = 30.0
 # disks whose lack of locks was told
 _TOLD: set[int] = set()
 NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
+# a disk has also as many files as it may have, and a user as much as he may
+FULL = (errno.ENOSPC, errno.EDQUOT)
+ELSEWHERE = "give a folder that you may write to"
+# what a disk or the system may refuse beside space, and what helps
+ADVICE = {
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR), ELSEWHERE),
+    **dict.fromkeys((errno.EMFILE, errno.ENFILE), "allow more open files, `ulimit -n`"),
+    errno.EFBIG: "allow larger files, `ulimit -f`",
+    errno.ENAMETOOLONG: "give a shorter name",
+    **dict.fromkeys(
+        (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENXIO, errno.ENODEV),
+        "look whether the disk is sound and connected, and try again",
+    ),
+}
 
 
 def _temporary(path: Path) -> Path:
@@ -68,12 +82,20 @@ def replacing(path: Path, lasting: bool = True) -> Iterator[Path]:
     try:
         yield temporary
         if lasting:
-            with open(temporary, "rb") as whole:
-                os.fsync(whole.fileno())
+            flush(temporary)
         os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+    except BaseException as error:
+        # where nothing can be written nothing can be removed, and the first error says why
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        _rename(error, temporary, path)
         raise
+
+
+def flush(path: Path) -> None:
+    """Waits until the disk has a file."""
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
 
 
 @contextlib.contextmanager
@@ -81,8 +103,8 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     """A temporary folder beside `path` that takes its place at the end; on any error `path` stays."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _temporary(path)
-    temporary.mkdir()
     try:
+        temporary.mkdir()
         yield temporary
         if path.exists():
             before = _temporary(path)
@@ -95,8 +117,17 @@ def replacing_folder(path: Path) -> Iterator[Path]:
             shutil.rmtree(before)
         else:
             os.rename(temporary, path)
+    except OSError as error:
+        _rename(error, temporary, path)
+        raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _rename(error: BaseException, temporary: Path, path: Path) -> None:
+    """Names in an error what was to be written: nobody knows the temporary file or folder."""
+    if isinstance(error, OSError) and error.filename == str(temporary):
+        error.filename = str(path)
 
 
 def write_atomically(path: Path, write: Callable[[Path], object], lasting: bool = True) -> None:
@@ -366,15 +397,32 @@ def reading(
         ) from None
 
 
+def check_temporary() -> None:
+    """Raises UsageError where no folder for temporary files can be written, which torch needs as well."""
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError as error:
+        raise UsageError(
+            f"{str(error.strerror).lower()}; free some space in one of them, or set TMPDIR to a folder that "
+            "you may write to."
+        ) from None
+
+
 def disk_is_full(error: BaseException) -> bool:
-    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return isinstance(error, OSError) and error.errno in FULL
+
+
+def refused_by_system(error: OSError) -> bool:
+    """Whether it is a disk, a right or a limit of this machine, and no fault of disbench."""
+    return error.errno in (*FULL, *ADVICE)
 
 
 def unwritable(path: Path, error: OSError) -> UsageError:
     """The sentence for a path that cannot be written."""
     if disk_is_full(error):
         return UsageError(f"the disk that holds {path} is full; free some space and try again.")
-    return UsageError(f"cannot write to {path}: {error.strerror}; give a folder that you may write to.")
+    advice = ADVICE.get(error.errno or 0, ELSEWHERE)
+    return UsageError(f"cannot write to {path}: {error.strerror or short(error)}; {advice}.")
 
 
 def now() -> str:

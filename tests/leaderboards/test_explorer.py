@@ -58,7 +58,7 @@ def test_published_numbers_are_those_of_the_same_data_and_metric_with_their_own_
     assert "best of 32 runs" in peak["note"]
     unknown = [row for row in printed if row["preset"] == "not stated"]
     assert unknown
-    assert explorer.printed_rows(board_of([0.2], dataset="cars3d-64")) == []
+    assert explorer.printed_rows(board_of([0.2], dataset="digits-28")) == []
     assert explorer.printed_rows(board_of([0.2], metric="mine")) == []
 
 

@@ -102,7 +102,7 @@ def test_a_strip_has_a_line_for_each_training():
     frame = aggregate.scores(scored("low", 0.1) + scored("high", 0.8))
     (axis,) = plots.strip(frame, aggregate.leaderboard(frame)).axes
     shown = [label.get_text().split("\n")[0] for label in axis.get_yticklabels()]
-    assert sorted(shown) == ["vae (high)", "vae (low)"]
+    assert sorted(shown) == ["VAE (high)", "VAE (low)"]
 
 
 def test_training_curves_of_two_trainings_are_two_pictures():
@@ -119,7 +119,7 @@ def test_trainings_on_two_data_sets_are_two_pictures_and_two_lines():
         for row in logged.to_dict("records")
     ]
     (axis,) = plots.compared(journals.named(pd.DataFrame(values)), "kl").axes
-    assert [line.get_label() for line in axis.lines] == ["vae on dsprites-32", "vae on mnist-28"]
+    assert [line.get_label() for line in axis.lines] == ["VAE on dsprites-32", "VAE on mnist-28"]
 
 
 def test_places_are_in_a_name_only_where_they_differ():

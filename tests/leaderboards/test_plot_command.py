@@ -1,5 +1,6 @@
 import json
 import xml.etree.ElementTree as ElementTree
+from pathlib import Path
 
 import joblib
 import numpy as np
@@ -10,8 +11,9 @@ from PIL import Image
 from disbench.benchmark import datasets
 from disbench.benchmark.datasets.reference import DataRef
 from disbench.benchmark.runs import codes as kept
-from disbench.benchmark.runs import matrices
+from disbench.benchmark.runs import figures, matrices, store
 from disbench.benchmark.scoring.sources import SourceOptions
+from disbench.leaderboards import sheets
 
 
 @pytest.fixture
@@ -35,18 +37,20 @@ def plot(disbench):
         ("traversals", ["traversals-betavae-mini-beta-2-0", "traversals-betavae-mini", "traversals-ibgan"]),
     ],
 )
-def test_each_kind_of_a_run_is_drawn_twice(kind, names, made_run, plot, tmp_path):
+def test_each_kind_of_a_run_is_drawn_as_three_files(kind, names, made_run, plot, tmp_path):
     code, lines, error = plot(made_run, "--kind", kind, "--out", tmp_path / "p")
     assert (code, error) == (0, "")
-    assert len(lines) == 2 * (len(names) if names else 3)
+    assert len(lines) == 3 * (len(names) if names else 3)
     if names:
-        expected = {f"{name}.{ending}" for name in names for ending in ("png", "svg")}
+        expected = {f"{name}.{ending}" for name in names for ending in ("png", "svg", "pdf")}
         assert {path.name for path in (tmp_path / "p").iterdir()} == expected
     for line in lines:
         if line.endswith(".png"):
             Image.open(line).verify()
-        else:
+        elif line.endswith(".svg"):
             ElementTree.parse(line)
+        else:
+            assert Path(line).read_bytes().startswith(b"%PDF-")
 
 
 def test_mutual_information_that_the_scores_hold_is_drawn_without_the_model(maker, plot, tmp_path):
@@ -134,7 +138,7 @@ def test_codes_that_a_run_kept_need_no_model(maker, plot, tmp_path):
     assert found.values[1, 1] == pytest.approx(np.log(6), abs=0.01)
     assert np.delete(found.values.ravel(), 6).max() < 0.5
     code, lines, error = plot(folder, "--kind", "mi", "--out", tmp_path)
-    assert (code, len(lines)) == (0, 2)
+    assert (code, len(lines)) == (0, 3)
     assert "on 4,000 of the" in error or "rows" in error
     kept.write(folder / "codes.npz", DataRef("dsprites", 32, "0" * 64), rows, codes)
     code, _, error = plot(folder, "--kind", "mi")
@@ -151,6 +155,8 @@ def test_codes_that_a_run_kept_need_no_model(maker, plot, tmp_path):
         (["--kind", "strip", "--metric", "nonsense"], "nonsense"),
         (["--kind", "correlation", "--metric", "factor_vae"], "needs two metrics and three models"),
         (["--quantity", "nonsense"], "nonsense"),
+        (["--width", "colum"], "did you mean 'column'"),
+        (["--kind", "mi", "--zoom"], "no axis of scores"),
     ],
 )
 def test_what_cannot_be_drawn_is_one_sentence(arguments, sentence, made_run, plot):
@@ -181,3 +187,61 @@ def test_several_settings_that_vary_must_be_chosen_from(maker, plot):
     code, _, error = plot(maker.path, "--kind", "sweep")
     assert code == 2
     assert "beta, steps" in error
+
+
+def test_samples_of_each_category_of_several_models_are_side_by_side(maker, plot, tmp_path):
+    rng = np.random.default_rng(0)
+    folders = [
+        maker.done("elastic_infogan", 0, {"nmi": 0.5}, variant=v) for v in ("uniform", "gumbel", "elastic")
+    ]
+    for folder in folders:
+        rows = rng.integers(0, 256, (10, 4, 28, 28, 3), dtype=np.uint8)
+        sheet = sheets.Sheet(rows, [f"c = {i}" for i in range(10)])
+        (folder / "categories.png").write_bytes(sheets.png(sheet))
+    out = tmp_path / "p"
+    code, lines, error = plot(*folders, "--kind", "categories", "--width", "page", "--out", out)
+    assert (code, error) == (0, "")
+    assert [Path(line).name for line in lines] == [f"categories.{kind}" for kind in ("png", "svg", "pdf")]
+    # 6.9 inches at 300 pixels each
+    assert Image.open(out / "categories.png").width == 2070
+
+
+def test_a_model_without_categories_and_a_folder_that_is_none_are_sentences(maker, plot, tmp_path):
+    folder = maker.done("ibgan", 0, {"mig": 0.3})
+    code, _, error = plot(folder, "--kind", "categories")
+    assert code == 2
+    assert "IB-GAN has no categorical code" in error
+    code, _, error = plot(tmp_path, "--kind", "categories")
+    assert code == 2
+    assert "neither a seed's folder nor its checkpoint" in error
+
+
+def test_both_bounds_of_the_information_are_drawn_against_a_setting(maker):
+    """At beta 0.1 the bounds end at 1 and 3, at beta 0.2 at 1 and 2."""
+    for beta, upper in ((0.1, 3.0), (0.2, 2.0)):
+        folder = maker.done("ibgan", 0, {"mig": 0.3}, beta=beta)
+        (folder / "metrics.jsonl").unlink()
+        journal = store.Journal(folder / "metrics.jsonl", 0)
+        for step in (50, 100):
+            monitor = {"I_lower": step / 100, "I_upper": upper * step / 100}
+            journal.append({"step": step, "terms": {"loss.kl": 1.0}, "monitor": monitor})
+    drawn, _ = figures.of_scores([maker.path], "sweep", "beta", "", "I_lower")
+    (axis,) = drawn["sweep-beta-I_lower"].axes
+    lines = [line.get_xydata().tolist() for line in axis.lines if line.get_linestyle() != "None"]
+    assert lines == [[[0.1, 1.0], [0.2, 1.0]], [[0.1, 3.0], [0.2, 2.0]]]
+    entries = [text.get_text() for text in drawn["sweep-beta-I_lower"].legends[0].get_texts()]
+    assert entries[:2] == ["IB-GAN: lower bound Iᴸ", "IB-GAN: upper bound Iᵁ"]
+
+
+def test_differences_that_the_scores_hold_are_drawn_without_the_model_and_codes_alone_have_none(
+    maker, plot, tmp_path
+):
+    values = [[0.1, 1.0, 1.0, 1.0, 1.0], [1.0, 0.2, 1.0, 1.0, 1.0]]
+    folder = maker.done("betavae", 0, {"beta_vae": 0.9}, parts={"beta_vae": {"differences": values}})
+    code, lines, error = plot(folder, "--kind", "differences", "--out", tmp_path)
+    assert (code, error) == (0, "")
+    assert "differences.svg" in lines[1]
+    np.savez(tmp_path / "mine.npz", codes=np.zeros((9, 2)), factors=np.zeros((9, 2), int))
+    code, _, error = plot(tmp_path / "mine.npz", "--kind", "differences")
+    assert code == 2
+    assert "holds factors fixed" in error

@@ -4,6 +4,7 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.text import Text
 
 from disbench.benchmark.runs import settings
 from disbench.errors import UsageError
@@ -50,7 +51,8 @@ def test_a_bound_shares_the_panel_of_what_it_bounds():
     seen = [axis for axis in figure.axes if axis.get_visible()]
     assert len(seen) == 1
     assert len(seen[0].lines) == 2
-    assert "dashed: H_categorical" in seen[0].get_title()
+    assert "dashed: H(c)" in seen[0].get_title(loc="left")
+    assert seen[0].get_ylabel() == "nats"
 
 
 def test_the_line_is_the_median_and_the_band_reaches_from_least_to_most():
@@ -86,19 +88,25 @@ def scored(method, scores, metric="mig", higher=True, **other):
     ]
 
 
+def legend(figure):
+    return [text.get_text() for text in figure.legends[0].get_texts()]
+
+
 def texts(axis):
     return [label.get_text() for label in axis.get_yticklabels()]
 
 
 def test_every_seed_is_a_dot_and_failed_ones_are_counted_beside_the_name():
     frame = aggregate.scores(scored("vae", [0.1, None, 0.3]) + scored("gan", [0.2]))
-    (axis,) = plots.strip(frame, aggregate.leaderboard(frame)).axes
-    assert texts(axis) == ["gan\nn = 1", "vae\nn = 2, 1 failed"]
+    figure = plots.strip(frame, aggregate.leaderboard(frame))
+    (axis,) = figure.axes
+    assert texts(axis) == ["GAN\nn = 1", "VAE\nn = 2, 1 failed"]
     dots = [line.get_xdata().tolist() for line in axis.lines if line.get_marker() == "o"]
     means = [line.get_xdata().tolist() for line in axis.lines if line.get_marker() == "D"]
     assert dots == [[0.2], [0.1, 0.3]]
     assert means == [[0.2], [pytest.approx(0.2)]]
-    assert "95 %" not in axis.get_xlabel()  # too few seeds for an interval, so none is spoken of
+    # too few seeds for an interval, so none is spoken of
+    assert legend(figure) == ["a seed", "mean"]
 
 
 def test_a_training_has_the_name_that_its_page_gave_it():
@@ -106,7 +114,7 @@ def test_a_training_has_the_name_that_its_page_gave_it():
     frame = aggregate.scores(scored("vae", [0.1, 0.3]))
     board = aggregate.leaderboard(frame).assign(name="vae (mini)")
     (axis,) = plots.strip(frame.assign(name="vae (mini)"), board).axes
-    assert texts(axis) == ["vae (mini)\nn = 2"]
+    assert texts(axis) == ["VAE (mini)\nn = 2"]
 
 
 def test_the_bar_under_the_dots_is_the_interval_of_the_leaderboard():
@@ -120,14 +128,15 @@ def test_the_bar_under_the_dots_is_the_interval_of_the_leaderboard():
 
 def test_a_strip_has_the_spread_of_each_score_and_the_chance_of_each_row():
     frame = aggregate.scores(scored("vae", [0.5, 0.7], spread=0.1, chance=0.2, perfect=1.0))
-    (axis,) = plots.strip(frame, aggregate.leaderboard(frame)).axes
+    figure = plots.strip(frame, aggregate.leaderboard(frame))
+    (axis,) = figure.axes
     ends = sorted(
         (segment[:, 0].min(), segment[:, 0].max()) for segment in axis.collections[0].get_segments()
     )
     np.testing.assert_allclose(ends, [(0.4, 0.6), (0.6, 0.8)])
     assert [0.2, 0.2] in [list(line.get_xdata()) for line in axis.lines]
     assert axis.get_xlim()[0] < 0.2
-    assert "grey: chance" in axis.get_xlabel()
+    assert "chance" in legend(figure)
 
 
 def test_near_dots_stand_beside_each_other_and_never_on_each_other():
@@ -249,14 +258,16 @@ def test_best_median_and_worst_seed(scores, higher, expected):
     assert {what: row["seed"] for what, row in found} == expected
 
 
-def test_pictures_beside_each_other_keep_every_pixel():
+def test_pictures_beside_each_other_keep_their_shape():
     rng = np.random.default_rng(0)
     picture = rng.integers(0, 256, (40, 60, 3), dtype=np.uint8)
     figure = plots.side_by_side([("best", picture), ("worst", picture)], "vae")
-    figure.set_dpi(plots.DPI)
     boxes = [axis.get_window_extent() for axis in figure.axes]
-    assert [(round(b.width), round(b.height)) for b in boxes] == [(60, 40), (60, 40)]
+    assert [b.width / b.height for b in boxes] == pytest.approx([1.5, 1.5])
     assert boxes[0].x1 < boxes[1].x0
+    for axis in figure.axes:
+        (image,) = axis.get_images()
+        assert (image.get_array() == picture).all()
 
 
 @pytest.mark.parametrize("kind", ["png", "svg"])
@@ -311,3 +322,164 @@ def test_published_numbers_along_a_setting_are_those_that_set_nothing_else():
     ]  # fmt: skip
     assert published.along(["vae"], "gamma", "mig", "dsprites-32") == []
     assert published.along(["factorvae"], "gamma", "mig", "cars3d-32") == []
+
+
+@pytest.mark.parametrize(
+    ("values", "higher", "zoom", "low", "high"),
+    [
+        # all of [0, 1], with a margin of .02
+        ([0.31, 0.35], True, False, -0.02, 1.02),
+        # a score below chance is shown, too
+        ([-0.1, 0.5], True, False, -0.122, 1.022),
+        # a loss, and a count: from 0 on
+        ([50.0, 100.0], False, False, -2.0, 102.0),
+        ([3.0, 8.0], True, False, -0.16, 8.16),
+        # equal scores are not blown up: a tenth of the axis, and not below 0
+        ([0.5, 0.5], True, True, 0.444, 0.556),
+        ([0.01, 0.01], True, True, 0.0, 0.112),
+        ([0.2, 0.6], True, True, 0.176, 0.624),
+        ([100.0, 100.0], False, True, 94.4, 105.6),
+    ],
+)
+def test_an_axis_of_scores_shows_all_of_it_unless_it_is_zoomed(values, higher, zoom, low, high):
+    assert plots.limits(np.array(values), higher, zoom) == pytest.approx((low, high))
+
+
+def test_rows_are_by_score_best_first():
+    rows = scored("ibgan", [0.2, 0.2]) + scored("vae", [0.9, 0.8]) + scored("mine", [0.5, 0.5])
+    frame = aggregate.scores(rows)
+    (axis,) = plots.strip(frame, aggregate.leaderboard(frame)).axes
+    assert [text.partition("\n")[0] for text in texts(axis)] == ["VAE", "mine", "IB-GAN"]
+    low = frame.assign(higher_is_better=False)
+    (axis,) = plots.strip(low, aggregate.leaderboard(low)).axes
+    assert [text.partition("\n")[0] for text in texts(axis)] == ["IB-GAN", "mine", "VAE"]
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([1, 2, 4], True),
+        ([4500, 9000, 18000], True),
+        ([1, 2, 4, 6, 8, 16], True),
+        ([1, 2], False),
+        ([1, 2, 3, 4], False),
+        ([0, 1, 10, 100], False),
+        ([10, 11, 12.1], False),
+    ],
+)
+def test_values_that_go_by_equal_factors_have_an_axis_of_logarithms(values, expected):
+    assert plots.is_logarithmic(values) is expected
+
+
+@pytest.mark.parametrize(
+    ("n", "words"),
+    [
+        (1, "1 seed"),
+        (2, "mean of 2 seeds, band from the lowest to the highest"),
+        (3, "median of 3 seeds, band from the lowest to the highest"),
+    ],
+)
+def test_the_line_is_named_for_what_it_is(n, words):
+    figure = plots.curves(frame("loss", [[[float(seed)], [1.0]] for seed in range(n)]), "own")
+    assert figure.get_suptitle() == f"own: {words}"
+
+
+def test_neighbours_are_merged_until_their_means_are_apart():
+    """1.0 and .95 make .975, from which .9 is nearer than .1; the mean of the three is .95."""
+    assert plots.together(np.array([1.0, 0.95, 0.9, 0.5, 0.02, 0.0]), 0.1) == [(0, 2), (3, 3), (4, 5)]
+    assert plots.together(np.array([1.0]), 0.1) == [(0, 0)]
+
+
+@pytest.mark.parametrize(
+    ("places", "kept"),
+    [
+        ([0.0, 1.0, 2.0, 10.0], [0, 2, 3]),
+        ([0.0, 9.0, 9.5, 10.0], [0, 3]),
+        ([0.0, 5.0, 10.0], [0, 1, 2]),
+        ([1.0, 2.0], [0, 1]),
+    ],
+)
+def test_places_too_near_for_a_text_have_none(places, kept):
+    assert plots.readable(places, 0.15) == kept
+
+
+def of_kind(kind, width):
+    """A figure of each kind, with names as long as they come."""
+    metrics = ("mig", "factor_vae", "dci", "sap", "modularity")
+    rng = np.random.default_rng(0)
+    rows = []
+    for metric in metrics:
+        for method in ("elastic_infogan", "betavae", "ibgan", "of_a_stranger_with_a_long_name"):
+            rows += scored(method, rng.uniform(0.01, 0.9, 10).round(3), metric, chance=0.1, perfect=1.0)
+    scores = aggregate.scores(rows)
+    if kind == "strip":
+        return plots.strip(scores, aggregate.leaderboard(scores), width=width)
+    if kind == "correlation":
+        return plots.correlation(scores, width=width)
+    named = scores.assign(name=scores["method"], value=2.0 ** (scores["seed"] % 4))
+    if kind == "sweep":
+        return plots.sweep(named, "beta", width=width)
+    if kind == "frontier":
+        points = named.assign(quantity=named["score"] * 100, point="beta=" + named["value"].astype(str))
+        return plots.frontier(
+            points[points["method"] == "ibgan"], "loss.reconstruction", "ibgan", width=width
+        )
+    steps = np.linspace(1, 0, 20)[:, None] * np.linspace(1, 0, 10)
+    logged = [frame(q, [steps, steps + 0.1]) for q in ("kl_per_latent", "loss.reconstruction", "I_lower")]
+    logged.append(frame("I_upper", [steps + 1, steps + 2]))
+    both = pd.concat(logged).assign(method="ibgan", variant="", name="ibgan")
+    if kind == "curves":
+        return plots.curves(both, "ibgan (mini)", width=width)
+    single = both[both["quantity"] != "kl_per_latent"]
+    return plots.compared(single, "I_lower", width=width)
+
+
+@pytest.mark.parametrize("width", ["column", "page"])
+@pytest.mark.parametrize("kind", ["strip", "correlation", "sweep", "frontier", "curves", "compared"])
+def test_a_figure_for_a_paper_is_as_wide_as_asked_with_readable_type_and_nothing_cut(kind, width):
+    figure = of_kind(kind, width)
+    assert figure.get_figwidth() == plots.INCHES[width]
+    figure.draw_without_rendering()
+    drawn = figure.get_tightbbox()
+    high = figure.get_figheight()
+    assert min(drawn.x0, drawn.y0) > -0.01
+    assert drawn.x1 < plots.INCHES[width] + 0.01
+    assert drawn.y1 < high + 0.01
+    seen = [text for text in figure.findobj(Text) if text.get_text().strip()]
+    assert {7.0 <= text.get_fontsize() <= 8.0 for text in seen} == {True}
+
+
+def test_a_figure_is_a_pdf_without_a_date():
+    both = [plots.render(plots.curves(frame("kl", [[[1], [2]]]), "vae", width="column"), "pdf") for _ in "ab"]
+    assert both[0] == both[1]
+    assert both[0].startswith(b"%PDF-")
+    assert b"CreationDate" not in both[0]
+
+
+def test_a_sweep_and_a_frontier_have_the_chance_of_their_models():
+    rows = [
+        {**row, "name": "vae", "value": value, "chance": chance, "x": value}
+        for value, chance in ((1.0, 0.1), (4.0, 0.3))
+        for row in scored("vae", [0.5, 0.6])
+    ]
+    figure = plots.sweep(pd.DataFrame(rows), "beta")
+    lines = [line.get_xydata().tolist() for line in figure.axes[0].lines]
+    assert [[1.0, 0.1], [4.0, 0.3]] in lines
+    assert "chance" in legend(figure)
+    points = pd.DataFrame(rows).assign(
+        quantity=lambda f: f["value"] * 10, point=lambda f: f["value"].map(str)
+    )
+    figure = plots.frontier(points, "loss.kl", "vae")
+    assert [[10.0, 0.1], [40.0, 0.3]] in [line.get_xydata().tolist() for line in figure.axes[0].lines]
+    assert "chance" in legend(figure)
+
+
+def test_differences_are_over_the_mean_of_their_code_and_the_least_is_framed():
+    """Code 0 has 0 and 2, mean 1; code 1 has 3 and 1, mean 2; code 2 never moves, and counts as its mean."""
+    values = np.array([[0.0, 2.0], [3.0, 1.0], [0.0, 0.0]])
+    (axis,) = plots.differences(values, ["c0", "c1", "c2"], ["x", "y"], "vae").axes
+    shown = {(t.get_position()[1] - 0.5, t.get_position()[0] - 0.5): t.get_text() for t in axis.texts}
+    assert shown == {
+        (0, 0): "0.00", (0, 1): "2.00", (1, 0): "1.50", (1, 1): "0.50", (2, 0): "1.00", (2, 1): "1.00",
+    }  # fmt: skip
+    assert {(patch.get_y(), patch.get_x()) for patch in axis.patches} == {(0, 0), (1, 1)}

@@ -50,15 +50,18 @@ def test_the_odd_spread_is_kept_as_printed_with_a_note():
 def test_every_number_was_seen_and_says_where():
     assert NUMBERS
     for number in NUMBERS:
-        assert number.certainty == "seen"
-        assert any(word in number.source for word in ("image", "slides", "README")), number.source
+        assert any(word in number.source for word in ("image", "slides", "README", "text")), number.source
+        assert (number.certainty == "secondary") == number.source_id.startswith(
+            ("beta-vae/", "elastic-third")
+        )
+        assert number.link.startswith("https://")
         assert 0 <= number.value <= 1
         assert number.spread_kind in (None, "sd", "se", "range", "unknown")
         assert (number.spread is None) == (number.spread_kind is None)
 
 
 def test_numbers_of_papers_whose_tables_nobody_here_opened_are_absent():
-    assert {number.arxiv for number in NUMBERS} == {"1906.06034", "2510.20165"}
+    assert {number.arxiv for number in NUMBERS} == {"1906.06034", "2510.20165", "2412.04671", ""}
     # of IB-GAN's own paper, only the pair on the poster
     assert {n.printed for n in NUMBERS if n.source_id.startswith("ibgan/")} == {".826", ".74"}
 
@@ -80,6 +83,9 @@ def test_metrics_and_presets_are_ours():
         ('".10±.02"', '"about .1"', "neither a value nor value±spread"),
         ('row = "A"', 'row = "A"\nstatistic = "peak"', "statistic"),
         ('arxiv = "1906.06034"', 'arxiv = "?"', "arxiv"),
+        ('arxiv = "1906.06034"', "", "one of the two"),
+        ('arxiv = "1906.06034"', 'arxiv = "1906.06034"\nurl = "https://a.b"', "one of the two"),
+        ('arxiv = "1906.06034"', 'url = "http://a.b"', "url"),
         ("[[rows]]", "[[rows]", "not TOML"),
     ],
 )

@@ -88,3 +88,11 @@ def test_settings_that_make_no_sense_are_refused(table, rng, wrong):
         beta_vae(table, SIZES, rng=rng, **wrong)
     with pytest.raises(UsageError, match="unknown pairs of beta_vae 'mine'"):
         beta_vae(table, SIZES, rng=rng, pairs="mine")
+
+
+def test_the_mean_difference_of_a_code_is_zero_where_its_factor_is_held(rng):
+    """|a - b| of two independent uniform values 0, 1, 2 has mean 8 / 9, of 0 to 3 it has 5 / 4."""
+    grid = Grid((3, 4))
+    codes = grid.factors(np.arange(12)).astype(float)
+    found = beta_vae(codes, grid, rng=rng, votes=600, eval_votes=0).parts["differences"]
+    np.testing.assert_allclose(found, [[0.0, 8 / 9], [5 / 4, 0.0]], atol=0.02)

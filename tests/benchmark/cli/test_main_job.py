@@ -16,12 +16,12 @@ from PIL import Image
 
 from disbench.benchmark import protocols
 from disbench.benchmark.runs import store
-from disbench.benchmark.runs.pictures import tiles
 from disbench.benchmark.runs.store import Status
 from disbench.benchmark.scoring import sources
 from disbench.benchmark.sweep import plan
 from disbench.benchmark.sweep.cell import run_group
 from disbench.files import read_json, write_json
+from disbench.leaderboards import sheets
 from disbench.models import load_checkpoint
 
 QUICK = ["--protocol", "smoke", "--jobs", "1", "--set", "betavae.steps=6", "--set", "betavae.batch=4"]
@@ -179,6 +179,7 @@ def test_traverse_writes_a_png_and_a_gif_that_open(quick_run, disbench, tmp_path
     assert png.size[1] > 10 * 64  # ten codes
     assert gif.format == "GIF"
     assert gif.n_frames == 8  # five there, three back
+    assert gif.width >= 960
 
 
 def test_traverse_from_a_row_over_a_range(quick_run, disbench, tmp_path):
@@ -191,12 +192,13 @@ def test_traverse_from_a_row_over_a_range(quick_run, disbench, tmp_path):
     with torch.no_grad():
         latents = method.represent(data.images([7])).repeat(2, 1)
         latents[:, 1] = torch.tensor([-1.0, 4.0])
-        expected = tiles(method.generate(latents))
-    sheet = np.asarray(Image.open(out.with_suffix(".png")))
-    for column, tile in zip((0, 2), expected, strict=True):
-        h, w = tile.shape[:2]
-        left, top = 64 + column * (w + 2), 2 + (h + 2)
-        assert (sheet[top : top + h, left : left + w] == tile).all()
+        expected = sheets.enlarged(method.generate(latents).numpy())
+    sheet = sheets.read(out.with_suffix(".png"))
+    row = sheet.rows[list(sheet.labels).index("z1")]
+    # a collapsed code is in grey, which the eight bits of the file round
+    np.testing.assert_allclose(row[[0, 2]].astype(int), expected.astype(int), atol=1)
+    assert sheet.heads[0] == ["-1", "2", "4"]
+    assert (sheet.start == sheets.enlarged(data.images([7]).numpy())[0]).all()
 
 
 def test_list_names_everything(disbench):

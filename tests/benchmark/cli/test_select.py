@@ -150,13 +150,14 @@ def test_models_of_several_runs_are_one_pool(disbench, tmp_path):
     assert not [*one.glob("choice-*.json"), *two.glob("choice-*.json")]
 
 
-def test_a_run_that_may_not_be_written_is_one_sentence(disbench, tmp_path, monkeypatch):
+def test_a_run_that_may_not_be_written_is_ranked_and_that_is_said(disbench, tmp_path, monkeypatch):
     run = make_run(tmp_path / "r")
 
     def denied(*arguments, **options):
         raise PermissionError(errno.EACCES, "Permission denied", str(run))
 
     monkeypatch.setattr("disbench.files.os.replace", denied)
-    code, _, err = disbench("leaderboard", run, "--select", "udr")
-    assert code == 2
-    assert "cannot write" in err
+    code, out, err = disbench("leaderboard", run, "--select", "udr")
+    assert (code, err) == (0, "")
+    assert f"not written: cannot write to {run}: Permission denied" in " ".join(out.split())
+    assert not [*run.glob("choice-*.json")]

@@ -143,6 +143,8 @@ def test_numba_is_among_the_versions_where_it_is(monkeypatch, found):
     """Then it grows the boosted trees of the metrics."""
     monkeypatch.setattr(environment.importlib.util, "find_spec", lambda name: found)
     monkeypatch.setattr(environment.importlib.metadata, "version", lambda name: f"{name} 1")
+    # those of a process are looked up once
+    monkeypatch.setattr(environment, "packages", environment.packages.__wrapped__)
     versions = environment.environment("cpu", "float32", "alone")
     assert versions.get("numba") == (None if found is None else "numba 1")
     assert versions["numpy"] == "numpy 1"

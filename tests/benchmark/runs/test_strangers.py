@@ -16,7 +16,7 @@ from disbench.benchmark.datasets.reference import DataRef
 from disbench.benchmark.runs import store
 from disbench.benchmark.runs.store import Cell, CellFile, Status
 from disbench.errors import UsageError
-from disbench.leaderboards import report
+from disbench.leaderboards import sheets
 
 ESC = "\x1b]0;owned\x07\x1b[2J\x1b[31mred [bold red]rich[/] [link=http://evil]l[/link]"
 SCORE = {"metric": "mig", "preset": "dlib", "changed": {}, "score": 0.5, "label": "dlib", "reason": None}
@@ -347,9 +347,9 @@ def picture(path, width, height):
 
 def test_a_picture_that_is_a_link_or_a_bomb_is_refused(tmp_path):
     path = picture(tmp_path / "traversal.png", 16, 8)
-    assert report.opened(path).size == (16, 8)
+    assert sheets.opened(path).size == (16, 8)
     (tmp_path / "link.png").symlink_to(path)
     with pytest.raises(UsageError, match="symbolic link"):
-        report.opened(tmp_path / "link.png")
+        sheets.opened(tmp_path / "link.png")
     with pytest.raises(UsageError, match="13000 x 13000 pixels"):
-        report.opened(picture(tmp_path / "bomb.png", 13_000, 13_000))
+        sheets.opened(picture(tmp_path / "bomb.png", 13_000, 13_000))

@@ -9,6 +9,7 @@ from PIL import Image
 from torch import nn
 
 from disbench import datasets, models
+from disbench.benchmark import api
 from disbench.benchmark.datasets import dsprites
 from disbench.benchmark.datasets.dataset import ArrayStorage, Dataset
 from disbench.benchmark.datasets.derived import Styled
@@ -467,3 +468,12 @@ def test_the_program_refuses(disbench, decoder_files, arguments, sentence):
     code, _, error = disbench(*[file if word == "FILE" else word for word in arguments])
     assert code == 2
     assert sentence in error
+
+
+def test_what_was_judged_shows_itself_in_a_notebook(home, decoder_files):
+    grid = home / "grid.npz"
+    one = api.judge(decoder_files[0] / "free.pt2", dataset=str(grid), pictures=100, metrics="mig")
+    text = one._repr_html_()
+    assert "<th>metric of the generator</th>" in text
+    assert "<td>fidelity</td>" in text
+    assert f"{one.judged.grid.entries[0].score:.4f}" in text

@@ -1,13 +1,16 @@
 """A sweep on a Dask cluster of real processes, which share no disk with it, equals one on this machine."""
 
 import contextlib
+import importlib.metadata
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
+import warnings
 
 import pytest
 import torch
@@ -25,28 +28,25 @@ distributed = pytest.importorskip("distributed", reason="needs the extra disbenc
 STEPS = 100
 
 
-@pytest.fixture(scope="module")
-def scheduler(tmp_path_factory):
+@contextlib.contextmanager
+def cluster(folder, *options, **common):
     """Address of a scheduler on a free port, and a function that gives it workers with data of their own."""
-    folder = tmp_path_factory.mktemp("dask")
     started = []
 
     def start(*arguments, **environment):
         log = open(folder / f"log-{len(started)}", "wb")  # noqa: SIM115 - held by the process
         command = [sys.executable, "-m", *arguments, "--no-dashboard"]
-        process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, **environment})
+        process = subprocess.Popen(
+            command, stdout=log, stderr=log, env={**os.environ, **common, **environment}
+        )
         started.append(process)
         return process
 
     found = folder / "scheduler.json"
     start(
-        *("distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0"),
+        *("distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0", *options),
         *("--scheduler-file", str(found)),
     )
-    deadline = time.monotonic() + 300
-    while not found.exists() or not found.read_text():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
     def workers(number):
         """So many living workers; those that an earlier test left count."""
@@ -64,10 +64,22 @@ def scheduler(tmp_path_factory):
             )
         return living
 
-    yield json.loads(found.read_text())["address"], workers
-    for process in started:
-        process.kill()
-        process.wait()
+    try:
+        deadline = time.monotonic() + 300
+        while not found.exists() or not found.read_text():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        yield json.loads(found.read_text())["address"], workers
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture(scope="module")
+def scheduler(tmp_path_factory):
+    with cluster(tmp_path_factory.mktemp("dask")) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
@@ -172,13 +184,123 @@ def test_what_a_worker_cannot_do_fails_its_seed_with_the_reason(scheduler, plann
 
 
 def test_a_worker_of_another_version(scheduler, planned, tmp_path, monkeypatch):
+    """Nothing is sent to it; one that comes between two looks refuses the task itself."""
     address, workers = scheduler
     setting, cells, _ = planned
     workers(1)
     monkeypatch.setattr(dask, "VERSION", "0.0.0")
     run = store.open_run(tmp_path / "r")
+    with pytest.raises(
+        UsageError, match=r"the worker tcp://.* has disbench .*, and this program has disbench 0"
+    ):
+        list(dask.sweep(run, cells[:1], setting, plan.Options(), address))
+    assert list(store.cells(run)) == []
+    monkeypatch.setattr(dask._Sweep, "check_workers", lambda self: None)
     assert list(dask.sweep(run, cells[:1], setting, plan.Options(), address)) == [(cells[0], "failed")]
-    assert "expected 0.0.0" in Status.read(run / cells[0].folder).error.message
+    assert "this program has disbench 0.0.0" in Status.read(run / cells[0].folder).error.message
+    missing = importlib.metadata.PackageNotFoundError("disbench")
+    with pytest.raises(UsageError, match="the worker tcp://a:1 has no disbench"):
+        dask.check_versions({"tcp://a:1": missing}, "0.1.0")
+
+
+def test_a_worker_is_free_again_soon_after_the_program_that_used_it_is_gone(scheduler, planned, tmp_path):
+    """Long before the end of the slice: nobody waits for its result."""
+    address, workers = scheduler
+    setting, cells, local = planned
+    workers(1)
+    run = store.open_run(tmp_path / "r")
+    long = dask.dataclasses.replace(cells[0], config={**cells[0].config, "steps": 10**6})
+    began = time.monotonic()
+    with dask.connected(address) as client:
+        gone = dask._Sweep(run, setting, plan.Options(), client, 0, 600.0)
+        client.subscribe_topic(gone.name, lambda event: gone.news.put(event[1]))
+        # whatever trains, all workers have one
+        for seed in range(len(workers(1))):
+            batch = dask.Batch([dask.dataclasses.replace(long, seed=seed)])
+            assert list(gone.send(batch)) == []
+        while Status.read(run / long.folder).phase != "training":
+            gone.write_news()
+            time.sleep(0.05)
+            assert time.monotonic() < began + 300
+    for batch in gone.sent.values():
+        batch.locks.close()
+    assert dict(dask.sweep(run, cells[:1], setting, plan.Options(), address)) == {cells[0]: "done"}
+    assert time.monotonic() < began + 400
+    assert_equal(cells[:1], local, run)
+
+
+def test_workers_that_have_all_paused_are_told_once(monkeypatch, tmp_path):
+    """A real worker pauses at a share of its memory that depends on the machine."""
+
+    class Client:
+        status = "running"
+
+        def scheduler_info(self, n_workers):
+            return {"workers": {"a": {"status": "paused"}, "b": {"status": self.status}}}
+
+    client = Client()
+    sweep = dask._Sweep(tmp_path, protocols.get("smoke"), plan.Options(), client, 0, 1.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        sweep.tell_paused()
+        monkeypatch.setattr(dask, "QUIET", 0.0)
+        sweep.tell_paused()
+        client.status = "paused"
+    with pytest.warns(UserWarning, match=r"all workers have paused.*`--memory-limit`"):
+        sweep.tell_paused()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        sweep.tell_paused()
+
+
+OF_TLS = [f"{side}.{what}" for side in ("scheduler", "worker", "client") for what in ("cert", "key")]
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory):
+    """Dask's settings of an authority and of one certificate of it for 127.0.0.1, made by openssl."""
+    if shutil.which("openssl") is None:
+        pytest.skip("needs openssl")
+    folder = tmp_path_factory.mktemp("tls")
+    (folder / "names").write_text("subjectAltName=IP:127.0.0.1")
+    authority = ["-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial"]
+    new = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    for command in (
+        ["req", "-x509", *new, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=authority"],
+        ["req", *new, "-keyout", "key.pem", "-out", "asked.pem", "-subj", "/CN=127.0.0.1"],
+        ["x509", "-req", "-in", "asked.pem", *authority, "-extfile", "names", "-out", "cert.pem"],
+    ):
+        subprocess.run(["openssl", *command], cwd=folder, check=True, capture_output=True)
+    files = {"cert": folder / "cert.pem", "key": folder / "key.pem"}
+    settings = {name: str(files[name.split(".")[1]]) for name in OF_TLS}
+    return {"ca-file": str(folder / "ca.pem"), **settings}
+
+
+def test_a_cluster_with_tls(certificates, planned, tmp_path):
+    """Certificates come from Dask's configuration; whoever has none, or speaks plainly, is refused."""
+    from dask import config
+
+    setting, cells, local = planned
+    named = {f"distributed.comm.tls.{name}": value for name, value in certificates.items()}
+    variables = {f"DASK_{name.upper().replace('.', '__').replace('-', '_')}": named[name] for name in named}
+    run = store.open_run(tmp_path / "r")
+    with cluster(tmp_path, "--protocol", "tls", **variables) as (address, workers):
+        assert address.startswith("tls://127.0.0.1:")
+        workers(1)
+        with config.set(named):
+            outcomes = dict(dask.sweep(run, cells[:1], setting, plan.Options(), address))
+        assert outcomes == {cells[0]: "done"}
+        assert_equal(cells[:1], local, run)
+        with pytest.raises(
+            UsageError, match=r"needs certificates, and Dask's configuration has none.*none are set"
+        ):
+            list(dask.sweep(run, cells[1:], setting, plan.Options(), address))
+        gone = {**named, "distributed.comm.tls.client.cert": str(tmp_path / "gone.pem")}
+        with config.set(gone), pytest.raises(UsageError, match=r"has none that can be read .*No such file"):
+            list(dask.sweep(run, cells[1:], setting, plan.Options(), address))
+        plain = address.replace("tls:", "tcp:")
+        with pytest.raises(UsageError, match="no Dask scheduler answers"):
+            list(dask.sweep(run, cells[1:], setting, plan.Options(), plain))
 
 
 def test_no_scheduler(disbench, tmp_path, monkeypatch):

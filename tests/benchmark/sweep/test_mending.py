@@ -2,6 +2,7 @@
 
 import dataclasses
 import errno
+import os
 import shutil
 import warnings
 
@@ -44,6 +45,11 @@ def flipped(path):
         (path.parent / name).unlink()
 
 
+def cut_lines(folder):
+    path = folder / "metrics.jsonl"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:2]))
+
+
 def of_another(folder):
     shutil.copy(folder.parent / "seed-1" / "checkpoint.pt", folder)
     for name in ("codes.npz", "scores.json"):
@@ -68,7 +74,10 @@ DAMAGES = {
     "a folder as state": (lambda f: [untrained(f), (f / "state.pt").mkdir()], True),
     "a state of another kind": (lambda f: saved(f, step="x"), True),
     "a state that does not fit": (saved, True),
+    "a pipe as state": (lambda f: [untrained(f), os.mkfifo(f / "state.pt")], True),
     "a damaged journal": (damaged_journal, True),
+    "a journal that ends before the state": (lambda f: [saved(f, step=3), cut_lines(f)], True),
+    "a state without a journal": (lambda f: [saved(f), (f / "metrics.jsonl").unlink()], True),
     "a folder as cell": (lambda f: folder_in_place(f / "cell.json"), True),
     "a cell of a newer version": (lambda f: (f / "cell.json").write_text('{"format": 2}'), True),
     "a cell that is empty": (lambda f: (f / "cell.json").write_bytes(b""), True),
@@ -77,6 +86,10 @@ DAMAGES = {
     "a folder as scores": (lambda f: folder_in_place(f / "scores.json"), False),
     "cut scores": (lambda f: cut(f / "scores.json"), False),
     "cut scores and codes": (lambda f: [cut(f / "scores.json"), cut(f / "codes.npz")], False),
+    "a folder as state beside a checkpoint": (
+        lambda f: [(f / "scores.json").unlink(), (f / "state.pt").mkdir()],
+        False,
+    ),
     "a folder as codes": (lambda f: [(f / "scores.json").unlink(), folder_in_place(f / "codes.npz")], False),
     "a folder as picture": (
         lambda f: [(f / "scores.json").unlink(), folder_in_place(f / "traversal.png")],
@@ -157,6 +170,15 @@ def test_a_seed_folder_that_is_a_link_fails(trained, tmp_path):
     folder.rename(tmp_path / "elsewhere")
     folder.symlink_to(tmp_path / "elsewhere")
     assert outcomes(run, cells, setting, options) == ["failed", "done"]
+
+
+def test_a_file_in_place_of_the_folder_of_damaged_files_fails_the_seed(trained):
+    run, setting, cells, options = trained
+    folder = run / cells[0].folder
+    (folder / "scores.json").write_text("")
+    (folder / "damaged").write_text("")
+    assert outcomes(run, cells, setting, options) == ["failed", "done"]
+    assert "damaged is a file in place of a folder; move it away" in Status.read(folder).why
 
 
 def test_a_file_that_cannot_be_opened_is_not_taken_for_damaged(trained, monkeypatch):

@@ -19,6 +19,7 @@ def test_training_goes_on_while_states_are_written_and_less_often_the_longer_tha
 ):
     write, go = saving.save_tensors, threading.Event()
     monkeypatch.setattr(saving, "save_tensors", lambda *of: go.wait(5) and write(*of))
+    (tmp_path / "metrics.jsonl").touch()
     paths = [tmp_path / "a.pt", tmp_path / "b.pt"]
     saver = saving.Saver(paths, every=0.0)
     assert saver.due()
