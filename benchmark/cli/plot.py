@@ -67,25 +67,44 @@ def plot(
         Path | None, typer.Option(help="Folder for the pictures (default: that of the first target).")
     ] = None,
     dataset: Annotated[
-        str, typer.Option(help="With mi and dci: data set of codes or an encoder, unless the file names it.")
+        str,
+        typer.Option(
+            help="With mi, dci and differences: data set of codes or an encoder, unless the file names it."
+        ),
     ] = "",
-    size: Annotated[int | None, typer.Option(help="With mi and dci: image size in pixels.")] = None,
-    array: Annotated[str, typer.Option(help="With mi and dci: array or columns that hold the codes.")] = "",
-    factors: Annotated[
-        Path | None, typer.Option(help="With mi and dci: file of the factor values, for codes without.")
+    size: Annotated[
+        int | None, typer.Option(help="With mi, dci and differences: image size in pixels.")
     ] = None,
-    method: Annotated[str, typer.Option(help="With mi and dci: method of a state dict.")] = "",
-    config: Annotated[str, typer.Option(help="With mi and dci: named config of --method.")] = "",
+    array: Annotated[
+        str, typer.Option(help="With mi, dci and differences: array or columns that hold the codes.")
+    ] = "",
+    factors: Annotated[
+        Path | None,
+        typer.Option(help="With mi, dci and differences: file of the factor values, for codes without."),
+    ] = None,
+    method: Annotated[str, typer.Option(help="With mi, dci and differences: method of a state dict.")] = "",
+    config: Annotated[str, typer.Option(help="With mi, dci and differences: named config of --method.")] = "",
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", help="With mi and dci: setting of --method, field=value. Repeatable."),
+        typer.Option(
+            "--set", help="With mi, dci and differences: setting of --method, field=value. Repeatable."
+        ),
     ] = None,
     factory: Annotated[
-        str, typer.Option(help="With mi and dci: package.module:function that builds a state dict's module.")
+        str,
+        typer.Option(
+            help="With mi, dci and differences: package.module:function that builds a state dict's module."
+        ),
     ] = "",
-    input_range: Annotated[str, typer.Option(help="With mi and dci: pixel range of an encoder.")] = "",
-    layout: Annotated[str, typer.Option(help="With mi and dci: image layout of an encoder.")] = "",
-    output: Annotated[str, typer.Option(help="With mi and dci: output of an encoder that is the code.")] = "",
+    input_range: Annotated[
+        str, typer.Option(help="With mi, dci and differences: pixel range of an encoder.")
+    ] = "",
+    layout: Annotated[
+        str, typer.Option(help="With mi, dci and differences: image layout of an encoder.")
+    ] = "",
+    output: Annotated[
+        str, typer.Option(help="With mi, dci and differences: output of an encoder that is the code.")
+    ] = "",
     device: Device = "auto",
     data_dir: DataDir = None,
 ) -> None:

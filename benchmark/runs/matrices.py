@@ -12,7 +12,7 @@ from disbench import metrics, models
 from disbench.benchmark.datasets import manifest
 from disbench.benchmark.protocols import MetricChoice, choose_metrics
 from disbench.benchmark.runs.store import Record
-from disbench.benchmark.scoring import sources
+from disbench.benchmark.scoring import encoders, files, sources
 from disbench.benchmark.scoring.sources import SourceOptions
 from disbench.errors import UsageError, argument
 from disbench.files import LARGEST, not_linked
@@ -61,8 +61,14 @@ def matrix(
             f"give {argument('metric')} {name}:PRESET or omit it."
         )
     said = options or SourceOptions()
-    if metrics.get(name).kind == "sampling":
-        # with votes enough for means, which its own preset has too many of
+    holds = metrics.get(name).kind == "sampling"
+    if holds:
+        if target.is_file() and files.recognise(target) not in (*files.TENSORS, *encoders.FORMATS):
+            raise UsageError(
+                f"{argument('kind')} {kind} holds factors fixed, for which a file of codes has too few rows; "
+                "give a seed's folder, its checkpoint.pt, or an encoder."
+            )
+        # its own preset has more votes than a mean needs
         choice = choice.model_copy(update={"settings": {**choice.settings, **VOTES}})
     if target.is_dir() or (target.name == CHECKPOINT and said == SourceOptions(device=said.device)):
         folder = target if target.is_dir() else target.parent
@@ -75,7 +81,7 @@ def matrix(
         return _of_file(target, choice, part, said, title)
     for file in (CODES, CHECKPOINT):
         path = not_linked(target / file)
-        if path.exists() and not (file == CODES and metrics.get(name).kind == "sampling"):
+        if path.exists() and not (file == CODES and holds):
             return _of_file(path, choice, part, said, target.name)
     raise UsageError(
         f"{argument('kind')} {kind} draws one model; {target} is neither a seed's folder (such as "

@@ -117,7 +117,7 @@ def test_options_of_a_file_belong_to_plots_of_models(made_run, plot, grid):
     for option, value in (("--dataset", grid[0]), ("--size", 32), ("--factors", grid[0]), ("--array", "z*")):
         code, _, error = plot(made_run, "--kind", "strip", option, value)
         assert code == 2
-        assert f"{option} belongs to mi and dci, not to strip" in error
+        assert f"{option} belongs to mi, dci, differences, not to strip" in error
     np.save(grid[0].with_name("c.npy"), grid[1])
     code, _, error = plot(grid[0].with_name("c.npy"), "--kind", "mi")
     assert code == 2
