@@ -83,8 +83,9 @@ def _board(rows: pd.DataFrame, source: str) -> pd.DataFrame:
 
 
 def source_of(number: Number) -> str:
-    """Where a number was published: "infogan-cr, Table 1"."""
-    return f"{number.source_id.partition('/')[0]}, {number.table}"
+    """Where a number was published: "infogan-cr, Table 1"; and whether others only report it."""
+    reported = "" if number.certainty == "seen" else f", {number.certainty}"
+    return f"{number.source_id.partition('/')[0]}, {number.table}{reported}"
 
 
 def deviation(number: Number) -> tuple[float, str]:

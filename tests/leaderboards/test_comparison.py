@@ -47,6 +47,7 @@ def number(value=".50", spread=None, kind=None, n=None, **changed):
         "authors": "A",
         "venue": "V 2020",
         "arxiv": "1111.11111",
+        "url": "",
         "table": "Table 1",
         "row": "One",
         "dataset": "dsprites",
@@ -162,6 +163,11 @@ def test_the_paper_form_has_mine_the_others_and_the_published_in_one_ranking():
     assert "presets: dlib (MIG, SAP)" in caption
     assert "mine better than VAE (mini): MIG 1.00, SAP 0.00" in remarks
     assert r"$\mathbf{.70 \pm .1}$" in formats.latex(table, caption, remarks)
+
+
+def test_what_others_only_report_is_said_to_be():
+    found = comparison.compare(frame(rows("mine", [0.6])), frame(), [number(certainty="secondary")])
+    assert found.frame["from"].tolist()[1] == "x, Table 1, secondary"
 
 
 def test_several_rows_of_mine_have_pairs_of_their_own():
