@@ -185,7 +185,7 @@ def test_two_trainings_of_one_method_are_never_one(disbench, tmp_path, first, se
     is_right(aggregate.improvements(kept.scores(results / "two")))
     assert disbench("leaderboard", "--readme", "--results", results)[0] == 0
     rows = [
-        line for line in (tmp_path / "README.md").read_text("utf-8").split("\n") if line.startswith("| vae")
+        line for line in (tmp_path / "README.md").read_text("utf-8").split("\n") if line.startswith("| VAE")
     ]
     assert len(set(rows)) == 2
 
@@ -277,7 +277,7 @@ def test_a_kept_result_reads_back_and_fills_the_readme(disbench, tmp_path):
     assert disbench(*check)[0] == 0
     text = (tmp_path / "README.md").read_text("utf-8")
     assert "### mini-test" in text
-    assert "| vae" in text
+    assert "| VAE" in text
     assert "(leaderboards/results/mini-test/)" in text
     assert "(leaderboards/results/mini-test/strip.png)" in text
     assert text.startswith("# Title")
@@ -379,7 +379,8 @@ def test_the_readme_of_this_repository_is_current(disbench):
 def test_a_table_shows_theirs_without_any_result_of_ours(disbench, tmp_path):
     code, out, _ = disbench("table", "ibgan", "--results", tmp_path, "--format", "markdown")
     assert code == 0
-    assert "0.826" in out
+    assert "| IB-GAN | theirs | .80 ± .07 [" in re.sub(" +", " ", re.sub("</?ins>|[*]", "", out))
+    assert ".826" in out
     assert "no result of ibgan under the protocol tables-v1" in out
 
 
@@ -579,8 +580,8 @@ def test_the_readme_averages_over_the_splits_of_a_data_set_and_puts_the_best_fir
     assert "2.0 hours" in text
     rows = [line.split("|")[1:-1] for line in text.splitlines() if line.startswith("| ")][1:]
     assert [[cell.strip() for cell in cells] for cells in rows] == [
-        ["b", "2", "0", "0.150 ± 0.071"],  # less is better
-        ["a", "2", "0", "0.650 ± 0.071"],
+        ["b", "**.15 ± .07**"],  # less is better
+        ["a", "<ins>.65 ± .07</ins>"],
     ]
     frame[frame["dataset"] == "digits:imbalanced-1-28"].to_csv(folder / "scores.csv", index=False)
     assert "digits:imbalanced-1-28, 1 scores a row" in kept.readme(tmp_path)  # of one split, its name

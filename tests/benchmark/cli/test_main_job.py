@@ -59,7 +59,7 @@ def test_the_leaderboard_holds_every_method_and_metric_and_agrees_with_the_seeds
 def test_score_gives_the_numbers_of_the_leaderboard(quick_run, disbench):
     code, out, _ = disbench("score", one(quick_run) / "checkpoint.pt", "--json")
     assert code == 0
-    found = json.loads(out)["scores"]
+    found = json.loads(out)["details"][0]["scores"]
     stored = json.loads((one(quick_run) / "scores.json").read_text())
     for entry in (*found, *stored):
         entry.pop("seconds")
@@ -73,7 +73,7 @@ def test_score_takes_other_metrics_and_presets(quick_run, disbench):
         "score", one(quick_run) / "checkpoint.pt", "--metrics", "factor_vae:ibgan,mig", "--json"
     )
     assert code == 0
-    assert [(e["metric"], e["preset"]) for e in json.loads(out)["scores"]] == [
+    assert [(e["metric"], e["preset"]) for e in json.loads(out)["details"][0]["scores"]] == [
         ("factor_vae", "ibgan"),
         ("mig", "dlib"),
     ]
