@@ -18,6 +18,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+import formulas
+
 if TYPE_CHECKING:
     from mkdocs.config.defaults import MkDocsConfig
     from mkdocs.structure.files import Files
@@ -343,7 +345,9 @@ def method_page(name: str) -> str:
 
     module, method = _method_module(name), models.get(name)
     head, _, rest = doc(module).partition("\n\n")
-    text = [f"# {title(module)}\n", linked(" ".join(head.partition(":")[2].split())) + "\n", prose(rest)]
+    objective = formulas.placed(rest, formulas.known()["methods"].get(name, ()))
+    paper = linked(" ".join(head.partition(":")[2].split()))
+    text = [f"# {title(module)}\n", f"{paper}\n", "## Objective\n", prose(objective)]
     text.append("## Settings\n")
     text.append(
         f"Named configs of `{name}`; a protocol names one and may change it, and so does "
@@ -491,14 +495,16 @@ def metric_page(name: str) -> str:
         ["own cost", "–" if cost is None else f"{cost:g} CPU-s on 10 codes of dSprites' size"],
     ]
     of_file, of_function = sections(doc(module)), sections(doc(metric.fn))
-    head, _, rest = of_file[""].partition("\n\n")
-    text = [f"# {name}\n", f"{metric.summary}\n", table(["", ""], facts), "## Definition\n"]
+    definition = of_file[""]
     call = f"::: {metric.fn.__module__}.{name}\n"
     if shares_its_file(name):
-        text.append(related(prose(of_function[""].partition("\n")[2]), name))
+        own = of_function[""].partition("\n")[2].strip()
+        definition = f"{own}\n\n{definition}"
         # Shown above already.
         call += "    options:\n      show_docstring_description: false\n"
-    text += [linked(head) + "\n", related(prose(rest), name), "## Presets\n", presets(metric)]
+    definition = formulas.placed(definition, formulas.known()["metrics"].get(name, ()))
+    text = [f"# {name}\n", f"{metric.summary}\n", table(["", ""], facts), "## Definition\n"]
+    text += [related(prose(definition), name), "## Presets\n", presets(metric)]
     for section in ("Variants", "Traps"):
         for described in (of_file, of_function):
             if section in described:
