@@ -21,8 +21,7 @@ from latex2mathml.converter import convert
 
 FILE = Path(__file__).resolve().with_suffix(".toml")
 THIN = "0.167em"
-# Functions that the library gives as operators, with the space of a relation around them.
-OPERATORS = ("det", "max", "min")
+LIMITS = {"msub": "munder", "msubsup": "munderover"}
 
 
 @dataclass(frozen=True)
@@ -129,11 +128,9 @@ def _inline(text: str) -> str:
     def shown(part: str) -> str:
         if part.startswith("$"):
             return mathml(part[1:-1], "inline")
-        return (
-            f"<code>{html.escape(part[1:-1])}</code>"
-            if part.startswith("`")
-            else html.escape(part, quote=False)
-        )
+        if part.startswith("`"):
+            return f"<code>{html.escape(part[1:-1])}</code>"
+        return html.escape(part, quote=False)
 
     return "".join(shown(part) for part in re.split(r"(\$[^$]+\$|`[^`]+`)", text))
 
@@ -146,8 +143,8 @@ def mathml(latex: str, display: str) -> str:
         display: "block" or "inline".
 
     Raises:
-        ValueError: LaTeX that the library does not understand. Without a word, it leaves an unknown command,
-            an alignment or the star of `operatorname*` in its output.
+        ValueError: LaTeX that the library does not understand: without a word, it leaves unknown commands and
+            alignments in its output.
     """
     written = convert(latex, display=display).replace(' xmlns="http://www.w3.org/1998/Math/MathML"', "")
     try:
@@ -157,22 +154,26 @@ def mathml(latex: str, display: str) -> str:
     for element in root.iter():
         token = element.tag in ("mi", "mn", "mo")
         strange = re.search(r"[\\?&]", element.text or "") or (token and not element.text)
-        if strange or element.get("linebreak") or (element.tag == "mi" and element.text == "limits"):
+        if strange or element.get("linebreak"):
             raise ValueError(f"LaTeX that cannot be set: {latex} (at {element.text!r} in <{element.tag}>)")
     _mend(root)
     return ElementTree.tostring(root, encoding="unicode")
 
 
 def _mend(root: ElementTree.Element) -> None:
-    """What the library does not set as LaTeX does: spaces around names, limits below them, and `\\sim`."""
+    """What the library does not set as LaTeX does: names, limits, signs, primes, and `\\sim`."""
     for element in root.iter():
-        if element.tag == "mo" and element.text in OPERATORS:
-            element.set("lspace", "0")
-            element.set("rspace", "0")
-        if element.tag == "msub" and element[0].text in OPERATORS:
-            element.tag = "munder"
+        if element.tag == "mo" and _named(element):
+            element.attrib |= {"lspace": "0", "rspace": "0", "movablelimits": "true"}
+        if element.tag in LIMITS and element[0].tag == "mo":
+            if _named(element[0]) or element[0].text in ("∑", "∏"):
+                element.tag = LIMITS[element.tag]
         if element.tag == "mi" and element.text == "~":
             element.tag, element.text = "mo", "∼"
+        # a prime is small and high by itself, and is not to become smaller
+        if element.tag == "mi" and element.text == "′":
+            element.tag = "mo"
+            element.set("style", "font-size: 1.3em")
     for parent in root.iter():
         if parent.tag not in ("math", "mrow"):
             continue
@@ -180,15 +181,15 @@ def _mend(root: ElementTree.Element) -> None:
         for before, after in pairwise(children):
             if (_named(before) or _named(after)) and not (_spaces(before) or _spaces(after)):
                 parent.insert(list(parent).index(after), ElementTree.Element("mspace", {"width": THIN}))
+            if after.text == "−" and before.text in ("=", "≈"):
+                after.set("form", "prefix")
 
 
 def _named(element: ElementTree.Element) -> bool:
     """Whether an element is a function's name, such as log, or one with a limit or a base."""
     if element.tag in ("munder", "msub", "msup"):
         return _named(element[0])
-    if element.tag == "mo":
-        return element.text in OPERATORS
-    return element.tag == "mi" and len(element.text or "") > 1 and (element.text or "").isalpha()
+    return element.tag in ("mi", "mo") and len(element.text or "") > 1 and (element.text or "").isalpha()
 
 
 def _spaces(element: ElementTree.Element) -> bool:

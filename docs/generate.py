@@ -263,7 +263,9 @@ def prose(text: str) -> str:
         if part.startswith("Deviations:"):
             rest = part.removeprefix("Deviations:").strip()
             part = "## Deviations\n\n" + rest[0].upper() + rest[1:]
-        parts.append(symbols(part) if part.startswith("    ") else linked(part))
+        if not part.startswith("<"):  # a formula is HTML already
+            part = symbols(part) if part.startswith("    ") else linked(part)
+        parts.append(part)
     return "\n\n".join(parts) + "\n"
 
 
@@ -344,9 +346,8 @@ def method_page(name: str) -> str:
     from disbench import models
 
     module, method = _method_module(name), models.get(name)
-    head, _, rest = doc(module).partition("\n\n")
-    objective = formulas.placed(rest, formulas.known()["methods"].get(name, ()))
-    paper = linked(" ".join(head.partition(":")[2].split()))
+    paper = linked(" ".join(doc(module).partition("\n\n")[0].partition(":")[2].split()))
+    objective = formulas.placed(of_method(name), formulas.known()["methods"].get(name, ()))
     text = [f"# {title(module)}\n", f"{paper}\n", "## Objective\n", prose(objective)]
     text.append("## Settings\n")
     text.append(
@@ -378,6 +379,11 @@ def method_page(name: str) -> str:
     text.append(f'## The whole file\n\n??? quote "models/{name}.py"\n')
     text.append(textwrap.indent(f"```python\n{source}```\n", "    "))
     return "\n".join(text)
+
+
+def of_method(name: str) -> str:
+    """A method's docstring after its citation: the objective, the symbols and the deviations."""
+    return doc(_method_module(name)).partition("\n\n")[2]
 
 
 def numbers(name: str) -> str:
@@ -495,14 +501,11 @@ def metric_page(name: str) -> str:
         ["own cost", "–" if cost is None else f"{cost:g} CPU-s on 10 codes of dSprites' size"],
     ]
     of_file, of_function = sections(doc(module)), sections(doc(metric.fn))
-    definition = of_file[""]
     call = f"::: {metric.fn.__module__}.{name}\n"
     if shares_its_file(name):
-        own = of_function[""].partition("\n")[2].strip()
-        definition = f"{own}\n\n{definition}"
         # Shown above already.
         call += "    options:\n      show_docstring_description: false\n"
-    definition = formulas.placed(definition, formulas.known()["metrics"].get(name, ()))
+    definition = formulas.placed(of_metric(name), formulas.known()["metrics"].get(name, ()))
     text = [f"# {name}\n", f"{metric.summary}\n", table(["", ""], facts), "## Definition\n"]
     text += [related(prose(definition), name), "## Presets\n", presets(metric)]
     for section in ("Variants", "Traps"):
@@ -513,6 +516,17 @@ def metric_page(name: str) -> str:
         text += ["## Example\n", prose(of_file["Examples"])]
     text += ["## Call\n", call]
     return "\n".join(text)
+
+
+def of_metric(name: str) -> str:
+    """The definition of a metric: its file's docstring up to the sections, that of its function before it
+    where the file has several metrics."""
+    from disbench import metrics
+
+    function = metrics.get(name).fn
+    of_file = sections(doc(sys.modules[function.__module__]))[""]
+    own = sections(doc(function))[""].partition("\n")[2].strip() if shares_its_file(name) else ""
+    return f"{own}\n\n{of_file}" if own else of_file
 
 
 def shares_its_file(name: str) -> bool:
