@@ -21,6 +21,7 @@ from latex2mathml.converter import convert
 
 FILE = Path(__file__).resolve().with_suffix(".toml")
 THIN = "0.167em"
+SIGNS = {"~": "∼", ";": ";", ":": ":"}
 LIMITS = {"msub": "munder", "msubsup": "munderover"}
 
 
@@ -29,7 +30,7 @@ class Formula:
     """One formula of a page, as in docs/formulas.toml.
 
     Attributes:
-        latex: of the formula.
+        latex: of the formula, or of several with `\\qquad` between them.
         quotes: lines of the docstring that it stands for, spaces aside.
         note: stands beside it: the number of the equation, or what it is of.
         where: stands below it: symbols that the page does not explain elsewhere.
@@ -44,8 +45,10 @@ class Formula:
         """The formula as HTML, in one line, which Markdown leaves as it is."""
         note = f'<span class="note">{_inline(self.note)}</span>' if self.note else ""
         where = f'<p class="where">{_inline(self.where)}</p>' if self.where else ""
-        # a long formula scrolls by itself, with the keyboard as well
-        scrolls = f'<div class="set" tabindex="0">{mathml(self.latex, "block")}</div>'
+        # several equations of one line go below each other where there is no room
+        each = "".join(mathml(part, "block") for part in self.latex.split(r"\qquad"))
+        # a long one scrolls by itself, with the keyboard as well
+        scrolls = f'<div class="set" tabindex="0">{each}</div>'
         return f'<div class="formula">{scrolls}{note}{where}</div>'
 
 
@@ -161,15 +164,14 @@ def mathml(latex: str, display: str) -> str:
 
 
 def _mend(root: ElementTree.Element) -> None:
-    """What the library does not set as LaTeX does: names, limits, signs, primes, and `\\sim`."""
+    """What the library does not set as LaTeX does: names, limits, signs and primes."""
     for element in root.iter():
         if element.tag == "mo" and _named(element):
             element.attrib |= {"lspace": "0", "rspace": "0", "movablelimits": "true"}
-        if element.tag in LIMITS and element[0].tag == "mo":
-            if _named(element[0]) or element[0].text in ("∑", "∏"):
-                element.tag = LIMITS[element.tag]
-        if element.tag == "mi" and element.text == "~":
-            element.tag, element.text = "mo", "∼"
+        if element.tag in LIMITS and _takes_limits(element[0]):
+            element.tag = LIMITS[element.tag]
+        if element.tag == "mi" and element.text in SIGNS:
+            element.tag, element.text = "mo", SIGNS[element.text]
         # a prime is small and high by itself, and is not to become smaller
         if element.tag == "mi" and element.text == "′":
             element.tag = "mo"
@@ -183,6 +185,10 @@ def _mend(root: ElementTree.Element) -> None:
                 parent.insert(list(parent).index(after), ElementTree.Element("mspace", {"width": THIN}))
             if after.text == "−" and before.text in ("=", "≈"):
                 after.set("form", "prefix")
+
+
+def _takes_limits(element: ElementTree.Element) -> bool:
+    return element.tag == "mo" and (_named(element) or element.text in ("∑", "∏"))
 
 
 def _named(element: ElementTree.Element) -> bool:

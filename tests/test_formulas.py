@@ -116,6 +116,7 @@ def test_latex_that_the_library_does_not_understand_stops_the_build(latex):
         (r"\min_a \max_b", ["munder", "mspace", "munder"]),
         (r"\operatorname*{argmax}_k x", ["munder", "mspace", "mi"]),
         (r"c \sim Q", ["mi", "mo", "mi"]),
+        ("z; v : w", ["mi", "mo", "mi", "mo", "mi"]),
         (r"\log p \log q", ["mi", "mspace", "mi", "mspace", "mi", "mspace", "mi"]),
     ],
 )
