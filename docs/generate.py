@@ -263,7 +263,8 @@ def prose(text: str) -> str:
         if part.startswith("Deviations:"):
             rest = part.removeprefix("Deviations:").strip()
             part = "## Deviations\n\n" + rest[0].upper() + rest[1:]
-        if not part.startswith("<"):  # a formula is HTML already
+        # a formula is HTML already
+        if not part.startswith("<"):
             part = symbols(part) if part.startswith("    ") else linked(part)
         parts.append(part)
     return "\n\n".join(parts) + "\n"
