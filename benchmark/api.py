@@ -12,12 +12,15 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, ParamSpec, Protocol, TypeVar, cast, overload
+from typing import TYPE_CHECKING, ParamSpec, Protocol, TypeGuard, TypeVar, cast, overload
 
 from numpy.typing import ArrayLike
 
 from disbench import html, models, plugins
-from disbench.benchmark.runs import store
+from disbench.benchmark.protocols import MetricChoice
+from disbench.benchmark.runs import comparing, store
+from disbench.benchmark.runs.compared import Compared
+from disbench.benchmark.runs.compared import compare as compare_opened
 from disbench.benchmark.runs.rows import gather, score_rows
 from disbench.benchmark.scoring import decoders, judged, plans, sources
 from disbench.benchmark.scoring.encoding import one_thread
@@ -29,13 +32,27 @@ from disbench.benchmark.sweep.request import Names, PathLike, Request, several
 from disbench.benchmark.training import gpu
 from disbench.console import say
 from disbench.errors import UsageError, argument, spelled, unknown
+from disbench.leaderboards.comparison import MINE
 
 if TYPE_CHECKING:
     import pandas as pd
     import torch
     from rich.console import Console
 
-__all__ = ["Forecast", "Request", "Run", "Scored", "forecast", "judge", "load", "run", "score", "score_all"]
+__all__ = [
+    "Compared",
+    "Forecast",
+    "Request",
+    "Run",
+    "Scored",
+    "compare",
+    "forecast",
+    "judge",
+    "load",
+    "run",
+    "score",
+    "score_all",
+]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -460,14 +477,8 @@ def score(
         factors=factors,
         rows=rows,
     )
-    if isinstance(source, str | os.PathLike):
-        opened = sources.open_source(Path(source), options)
-    elif callable(source):
-        opened = sources.open_encoder(source, options)
-    else:
-        opened = sources.open_codes(source, options)
     return score_all(
-        [opened],
+        [_opened(source, options)],
         metrics=metrics,
         preset=preset,
         bins=bins,
@@ -478,10 +489,20 @@ def score(
     )[0]
 
 
+def _opened(source: object, options: sources.SourceOptions) -> sources.Opened:
+    """A file, codes in memory, or a function of images."""
+    if isinstance(source, str | os.PathLike):
+        return sources.open_source(Path(source), options)
+    if callable(source):
+        return sources.open_encoder(source, options)
+    return sources.open_codes(source, options)
+
+
 def score_all(
     opened: Sequence[sources.Opened],
     *,
     metrics: Names = "",
+    choices: Sequence[MetricChoice] = (),
     preset: str = "",
     bins: int | None = None,
     repeats: int | None = None,
@@ -489,13 +510,13 @@ def score_all(
     live: str = "",
     console: Console | None = None,
 ) -> list[Scored]:
-    """Scores several opened sources with the same metrics, see `score`."""
+    """Scores several opened sources with the same metrics, see `score`; `choices` are these, if given."""
     from rich.console import Console
 
     if repeats is not None and not 1 <= repeats <= 1000:
         raise UsageError(f"{argument('repeats')} {repeats} was given; give 1 to 1000.")
     opened = [sources.binned(one, bins) for one in opened]
-    choices = sources.choose(opened, ",".join(map(str, several(metrics))), preset)
+    choices = tuple(choices) or sources.choose(opened, ",".join(map(str, several(metrics))), preset)
     if quick:
         choices = tuple(map(plans.quick, choices))
 
@@ -518,6 +539,130 @@ def score_all(
             early=None if console is None else lambda e: say(console, f"{e.metric}: {e.number()}"),
         )
     return [Scored(one, tuple(entries)) for one, entries in zip(opened, scores, strict=True)]
+
+
+def compare(
+    mine: object,
+    others: Names,
+    *,
+    name: str = "",
+    metrics: Names = "",
+    dataset: str = "",
+    array: str = "",
+    factors: ArrayLike | PathLike | None = None,
+    method: str = "",
+    config: str = "",
+    settings: Mapping[str, object] | None = None,
+    factory: str = "",
+    input_range: str = "",
+    layout: str = "",
+    size: int | None = None,
+    output: str = "",
+    device: str = "auto",
+    data_dir: PathLike | None = None,
+    results: PathLike | None = None,
+    plugin: PathLike | Sequence[PathLike] = (),
+    console: Console | None = None,
+) -> Compared:
+    """Scores of one's own beside kept results, runs and published numbers that were measured alike.
+
+    Args:
+        mine: what `score` takes, or the folder of a run; of a list, each is a seed of one row. For several
+            rows a mapping from their names.
+        others: names of kept results ("mini"), protocols, published sources ("published" for all), or
+            folders of runs.
+        name: of the row; default "mine".
+        metrics: the metrics to compare by, optionally with a preset ("dci:ibgan"); default: all of `others`.
+        dataset: data set of the codes or the encoder; default: the file's, or else that of `others`.
+        array: array or columns that hold the codes, as in `score`.
+        factors: factor values of codes that bring none, as in `score`.
+        method: disbench method to which a state dict belongs.
+        config: named config of the method (default: paper).
+        settings: changes to the settings of the method.
+        factory: "package.module:function" that builds the module for a state dict.
+        input_range: pixel range that an encoder expects, as in `score`.
+        layout: image layout of an encoder, as in `score`.
+        size: image size in pixels; default: the file's, or else that of `others`.
+        output: output that is the code, as in `score`.
+        device: "auto", "cpu" or "cuda", for a checkpoint.
+        data_dir: folder of the data sets (default: $DISBENCH_DATA, or else the user's cache folder).
+        results: folder of the kept results (default: leaderboards/results of this disbench).
+        plugin: Python files with your own methods, metrics or data sets.
+        console: rich console that shows the progress (default: nothing is printed).
+
+    Raises:
+        UsageError: a source that cannot be read, an unknown name, or nothing that compares: other data, image
+            size, preset, settings or version of a metric. The sentence says what would compare.
+    """
+    for path in several(plugin):
+        plugins.load(path)
+    rows = _rows_of_mine(mine, name)
+    # a folder may have a comma in its name
+    wanted = [
+        each.strip()
+        for text in map(str, several(others))
+        for each in ([text] if Path(text).is_dir() else text.split(","))
+        if each.strip()
+    ]
+    found = comparing.others(wanted, None if results is None else Path(results))
+    options = sources.SourceOptions(
+        dataset=dataset,
+        method=method,
+        config=config,
+        changes=settings or {},
+        factory=factory,
+        wanted=sources.Wanted(input_range, layout, size, output),
+        device=device,
+        data_dir=None if data_dir is None else Path(data_dir),
+        array=array,
+        factors=factors,
+        usual=found.usual(),
+    )
+    opened: dict[str, list[sources.Opened | Path]] = {
+        row: [each if _is_folder(each) else _opened(each, options) for each in given]
+        for row, given in rows.items()
+    }
+
+    def score_these(
+        these: Sequence[sources.Opened], choices: Sequence[MetricChoice]
+    ) -> list[tuple[ScoreEntry, ...]]:
+        return [one.scores for one in score_all(these, choices=choices, console=console)]
+
+    text = ",".join(map(str, several(metrics)))
+    return compare_opened(opened, found, text, score_these, bool(name) or isinstance(mine, Mapping))
+
+
+def _is_folder(source: object) -> TypeGuard[Path]:
+    return isinstance(source, Path) and source.is_dir()
+
+
+def _rows_of_mine(mine: object, name: str) -> dict[str, list[object]]:
+    """The sources of each row; paths as such.
+
+    Raises:
+        UsageError: no source, a name beside a mapping, or one file twice.
+    """
+    if isinstance(mine, Mapping):
+        if name:
+            raise UsageError(f"{argument('name')} {name} names one row, and these have their names; omit it.")
+        rows = {str(row): given for row, given in mine.items()}
+    else:
+        rows = {name or MINE: mine}
+    listed = {row: list(given) if isinstance(given, list | tuple) else [given] for row, given in rows.items()}
+    paths: list[Path] = []
+    for row, given in listed.items():
+        if not given:
+            raise UsageError(f"the row {row} has no source; give codes, checkpoints, encoders or a run.")
+        for i, each in enumerate(given):
+            if isinstance(each, str | os.PathLike):
+                given[i] = Path(each)
+                paths.append(Path(each).resolve())
+    twice = [path for path, times in Counter(paths).items() if times > 1]
+    if twice:
+        raise UsageError(f"{twice[0]} was given twice, and a seed counts once; omit one of them.")
+    if not listed:
+        raise UsageError("there is nothing to compare; give codes, checkpoints, encoders or a run.")
+    return listed
 
 
 @dataclass(frozen=True)

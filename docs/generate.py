@@ -18,6 +18,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+import formulas
+
 if TYPE_CHECKING:
     from mkdocs.config.defaults import MkDocsConfig
     from mkdocs.structure.files import Files
@@ -106,7 +108,7 @@ def wide_result(name: str) -> str:
     """A saved result as papers print it."""
     from disbench.leaderboards import results
 
-    lines = results.readme((name,)).splitlines()
+    lines = results.readme([name]).splitlines()
     return "\n".join(line for line in lines if line.startswith("|"))
 
 
@@ -271,7 +273,10 @@ def prose(text: str) -> str:
         if part.startswith("Deviations:"):
             rest = part.removeprefix("Deviations:").strip()
             part = "## Deviations\n\n" + rest[0].upper() + rest[1:]
-        parts.append(symbols(part) if part.startswith("    ") else linked(part))
+        # a formula is HTML already
+        if not part.startswith("<"):
+            part = symbols(part) if part.startswith("    ") else linked(part)
+        parts.append(part)
     return "\n\n".join(parts) + "\n"
 
 
@@ -359,14 +364,15 @@ def method_page(name: str) -> str:
     from disbench import models
 
     module, method = _method_module(name), models.get(name)
-    head, _, rest = doc(module).partition("\n\n")
-    text = [f"# {title(module)}\n", linked(" ".join(head.partition(":")[2].split())) + "\n"]
+    paper = linked(" ".join(doc(module).partition("\n\n")[0].partition(":")[2].split()))
+    objective = formulas.placed(of_method(name), formulas.known()["methods"].get(name, ()))
+    text = [f"# {title(module)}\n", f"{paper}\n"]
     if traversal(name).is_file():
         text.append(
             f"![Traversal of {title(module)}](../results/{name}-traversal.png){{ width=420 }}\n\n"
             "*One code moves along each row, of one seed under the protocol `mini`, minutes on one core.*\n"
         )
-    text.append(prose(rest))
+    text += ["## Objective\n", prose(objective)]
     text.append("## Settings\n")
     text.append(
         f"Named configs of `{name}`; a protocol names one and may change it, and so does "
@@ -397,6 +403,11 @@ def method_page(name: str) -> str:
     text.append(f'## The whole file\n\n??? quote "models/{name}.py"\n')
     text.append(textwrap.indent(f"```python\n{source}```\n", "    "))
     return "\n".join(text)
+
+
+def of_method(name: str) -> str:
+    """A method's docstring after its citation: the objective, the symbols and the deviations."""
+    return doc(_method_module(name)).partition("\n\n")[2]
 
 
 def numbers(name: str) -> str:
@@ -514,14 +525,13 @@ def metric_page(name: str) -> str:
         ["own cost", "–" if cost is None else f"{cost:g} CPU-s on 10 codes of dSprites' size"],
     ]
     of_file, of_function = sections(doc(module)), sections(doc(metric.fn))
-    head, _, rest = of_file[""].partition("\n\n")
-    text = [f"# {name}\n", f"{metric.summary}\n", table(["", ""], facts), "## Definition\n"]
     call = f"::: {metric.fn.__module__}.{name}\n"
     if shares_its_file(name):
-        text.append(related(prose(of_function[""].partition("\n")[2]), name))
         # Shown above already.
         call += "    options:\n      show_docstring_description: false\n"
-    text += [linked(head) + "\n", related(prose(rest), name), "## Presets\n", presets(metric)]
+    definition = formulas.placed(of_metric(name), formulas.known()["metrics"].get(name, ()))
+    text = [f"# {name}\n", f"{metric.summary}\n", table(["", ""], facts), "## Definition\n"]
+    text += [related(prose(definition), name), "## Presets\n", presets(metric)]
     for section in ("Variants", "Traps"):
         for described in (of_file, of_function):
             if section in described:
@@ -530,6 +540,17 @@ def metric_page(name: str) -> str:
         text += ["## Example\n", prose(of_file["Examples"])]
     text += ["## Call\n", call]
     return "\n".join(text)
+
+
+def of_metric(name: str) -> str:
+    """The definition of a metric: its file's docstring up to the sections, that of its function before it
+    where the file has several metrics."""
+    from disbench import metrics
+
+    function = metrics.get(name).fn
+    of_file = sections(doc(sys.modules[function.__module__]))[""]
+    own = sections(doc(function))[""].partition("\n")[2].strip() if shares_its_file(name) else ""
+    return f"{own}\n\n{of_file}" if own else of_file
 
 
 def shares_its_file(name: str) -> bool:

@@ -16,6 +16,7 @@ from markupsafe import Markup
 
 from disbench.leaderboards import aggregate, labels, published, template, titles
 from disbench.leaderboards.published import Number
+from disbench.texts import clean_lines
 
 # Characters that end a script or an attribute, or that JavaScript takes for the end of a line.
 UNSAFE = {ord(c): f"\\u{ord(c):04x}" for c in "<>&'\u2028\u2029"}
@@ -122,8 +123,16 @@ def _plain(value: float) -> float | None:
 
 def data(rows: Sequence[Mapping[str, object]]) -> Markup:
     """Rows of `board_rows` and `printed_rows` as JSON that may stand within a page's script."""
-    text = json.dumps(rows, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    seen = [{name: _seen(value) for name, value in row.items()} for row in rows]
+    text = json.dumps(seen, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return Markup(text.translate(UNSAFE))
+
+
+def _seen(value: object) -> object:
+    """A value as people see it: texts of strangers without what is invisible."""
+    if isinstance(value, str):
+        return clean_lines(value)
+    return [_seen(each) for each in value] if isinstance(value, list) else value
 
 
 def page_part(rows: Sequence[Mapping[str, object]]) -> str:

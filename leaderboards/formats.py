@@ -1,17 +1,25 @@
-"""Tables of texts as Markdown, LaTeX (booktabs) and HTML, everything in them escaped."""
+"""Tables of texts as Markdown, LaTeX (booktabs) and HTML, all in them escaped; and as JSON for programs.
+
+A table of results comes as a `Wide`, whose best numbers are bold and whose second are underlined.
+"""
 
 from __future__ import annotations
 
 import html as html_escapes
-from collections.abc import Sequence
+import json as json_text
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from disbench.errors import UsageError, argument, unknown
+from disbench.files import plain
+from disbench.leaderboards.wide import BEST, SECOND, Wide
 from disbench.texts import cell, clean, clean_lines
 
-FORMATS = ("terminal", "csv", "parquet", "markdown", "latex", "html")
+FORMATS = ("terminal", "csv", "parquet", "markdown", "latex", "html", "json")
 SUFFIXES = {
     ".csv": "csv",
     ".parquet": "parquet",
@@ -19,6 +27,7 @@ SUFFIXES = {
     ".tex": "latex",
     ".html": "html",
     ".htm": "html",
+    ".json": "json",
     ".txt": "terminal",
 }
 LATEX = {
@@ -41,8 +50,13 @@ LATEX = {
     "λ": r"$\lambda$",
     "τ": r"$\tau$",
     "χ": r"$\chi$",
+    "↑": r"$\uparrow$",
+    "↓": r"$\downarrow$",
 }
 NUMERIC = frozenset("0123456789.+-−±–()[] ")
+# A number, perhaps with its spread, which LaTeX sets as one formula.
+MEASURED = re.compile(r"−?\d*\.?\d+(?: ± \d*\.?\d+)?")
+SCHEMA = "disbench-1"
 
 
 def choose(name: str, out: Path | None) -> str:
@@ -73,23 +87,32 @@ def choose(name: str, out: Path | None) -> str:
     return SUFFIXES[out.suffix.lower()]
 
 
-def render(kind: str, text: pd.DataFrame, title: str, notes: Sequence[str]) -> str:
-    """A table of texts as Markdown, LaTeX or HTML.
+def render(kind: str, table: pd.DataFrame | Wide, title: str, notes: Sequence[str]) -> str:
+    """A table as Markdown, LaTeX or HTML.
 
     Args:
         kind: "markdown", "latex" or "html".
-        text: the table.
+        table: of texts.
         title: its caption.
         notes: sentences below it.
     """
-    return {"markdown": markdown, "latex": latex, "html": html}[kind](text, title, notes)
+    return {"markdown": markdown, "latex": latex, "html": html}[kind](table, title, notes)
 
 
-def markdown(text: pd.DataFrame, title: str = "", notes: Sequence[str] = ()) -> str:
+def _parts(table: pd.DataFrame | Wide) -> tuple[pd.DataFrame, list[list[tuple[object, str, str]]]]:
+    """The texts, and for each row of each cell its text, its mark and what follows it."""
+    if isinstance(table, pd.DataFrame):
+        return table, [[(text, "", "") for text in row] for row in table.itertuples(index=False)]
+    frames = (table.text, table.marks, table.after)
+    rows = zip(*(frame.itertuples(index=False, name=None) for frame in frames), strict=True)
+    return table.text, [list(zip(*row, strict=True)) for row in rows]
+
+
+def markdown(table: pd.DataFrame | Wide, title: str = "", notes: Sequence[str] = ()) -> str:
     """A pipe table with its title in bold above and its notes as a list below.
 
     Args:
-        text: the table.
+        table: of texts; the best numbers of a `Wide` are bold, the second are underlined.
         title: its caption.
         notes: sentences below it.
     """
@@ -100,12 +123,21 @@ def markdown(text: pd.DataFrame, title: str = "", notes: Sequence[str] = ()) -> 
         escaped = escaped.replace("](", "]\\(").replace("][", "]\\[")
         return " ".join(escaped.split())
 
-    safe = text.map(shown).rename(columns=shown)
+    around = {BEST: ("**", "**"), SECOND: ("<ins>", "</ins>")}
+
+    def marked(text: object, mark: str, after: str) -> str:
+        before, behind = around.get(mark, ("", ""))
+        return f"{before}{shown(text)}{behind}{f' {shown(after)}' if after else ''}"
+
+    text, rows = _parts(table)
+    safe = pd.DataFrame(
+        [[marked(*part) for part in row] for row in rows], columns=[*map(shown, text.columns)]
+    )
     align = ["right" if _numeric(text[column]) else "left" for column in text]
-    table = str(safe.to_markdown(index=False, disable_numparse=True, colalign=align if len(text) else None))
+    drawn = str(safe.to_markdown(index=False, disable_numparse=True, colalign=align if len(text) else None))
     above = f"**{shown(title)}**\n\n" if title else ""
     below = "\n\n" + "\n".join(f"- {shown(note)}" for note in notes) if notes else ""
-    return above + table + below + "\n"
+    return above + drawn + below + "\n"
 
 
 def csv(frame: pd.DataFrame) -> str:
@@ -126,21 +158,22 @@ def escape_latex(text: object) -> str:
     return "".join(LATEX.get(c, c) for c in " ".join(clean(text).split()))
 
 
-def latex(text: pd.DataFrame, title: str = "", notes: Sequence[str] = ()) -> str:
+def latex(table: pd.DataFrame | Wide, title: str = "", notes: Sequence[str] = ()) -> str:
     """A table environment with booktabs rules, and its notes below in small print.
 
     Args:
-        text: the table.
+        table: of texts; the best numbers of a `Wide` are bold, the second are underlined.
         title: its caption.
         notes: sentences below it.
     """
+    text, rows = _parts(table)
     columns = "".join("r" if _numeric(text[column]) else "l" for column in text)
-    lines = [r"% needs \usepackage{booktabs}", r"\begin{table}", r"\centering"]
+    lines = [r"% needs \usepackage{booktabs}", r"\begin{table}", r"\centering", r"\small"]
     lines += [rf"\caption{{{escape_latex(title)}}}"] if title else []
     lines += [rf"\begin{{tabular}}{{{columns}}}", r"\toprule"]
     lines += [" & ".join(map(escape_latex, text.columns)) + r" \\", r"\midrule"]
-    for row in text.itertuples(index=False):
-        body = " & ".join(map(escape_latex, row))
+    for row in rows:
+        body = " & ".join(_latex_cell(*part) for part in row)
         # Otherwise it would be an argument of the line break before it.
         guard = "{}" if body.startswith(("[", "*")) else ""
         lines.append(guard + body + r" \\")
@@ -149,11 +182,30 @@ def latex(text: pd.DataFrame, title: str = "", notes: Sequence[str] = ()) -> str
     return "\n".join([*lines, r"\end{table}", ""])
 
 
-def html(text: pd.DataFrame, title: str = "", notes: Sequence[str] = ()) -> str:
+def _latex_cell(text: object, mark: str, after: str) -> str:
+    shown = escape_latex(text)
+    if MEASURED.fullmatch(str(text)) and (mark or "±" in str(text)):
+        formula = str(text).replace("±", r"\pm").replace("−", "-")
+        shown = rf"$\mathbf{{{formula}}}$" if mark == BEST else f"${formula}$"
+    elif mark == BEST:
+        shown = rf"\textbf{{{shown}}}"
+    shown = rf"\underline{{{shown}}}" if mark == SECOND else shown
+    return f"{shown} {escape_latex(after)}" if after else shown
+
+
+STYLE = (
+    ":root{color-scheme:light dark;font:16px/1.4 system-ui,sans-serif}body{margin:1.5rem}"
+    ".wide{overflow-x:auto}table{border-collapse:collapse;border-block:2px solid}"
+    "th{border-bottom:1px solid;text-align:left}th,td{padding:.25em .8em;white-space:nowrap}"
+    ".n{text-align:right;font-variant-numeric:tabular-nums}small{opacity:.8}"
+)
+
+
+def html(table: pd.DataFrame | Wide, title: str = "", notes: Sequence[str] = ()) -> str:
     """A page with one table.
 
     Args:
-        text: the table.
+        table: of texts; the best numbers of a `Wide` are bold, the second are underlined.
         title: its caption.
         notes: sentences below it.
     """
@@ -161,20 +213,77 @@ def html(text: pd.DataFrame, title: str = "", notes: Sequence[str] = ()) -> str:
     def escape(value: object) -> str:
         return html_escapes.escape(clean_lines(value))
 
-    align = [' style="text-align:right"' if _numeric(text[column]) else "" for column in text]
-    head = "".join(f"<th>{escape(column)}</th>" for column in text.columns)
+    around = {BEST: ("<b>", "</b>"), SECOND: ("<u>", "</u>")}
+
+    def marked(text: object, mark: str, after: str) -> str:
+        before, behind = around.get(mark, ("", ""))
+        return f"{before}{escape(text)}{behind}{f' <small>{escape(after)}</small>' if after else ''}"
+
+    text, rows = _parts(table)
+    align = [' class="n"' if _numeric(text[column]) else "" for column in text]
+    head = "".join(f"<th{a}>{escape(name)}</th>" for a, name in zip(align, text.columns, strict=True))
     body = "\n".join(
-        "<tr>"
-        + "".join(f"<td{a}>{escape(value)}</td>" for a, value in zip(align, row, strict=True))
-        + "</tr>"
-        for row in text.itertuples(index=False)
+        "<tr>" + "".join(f"<td{a}>{marked(*part)}</td>" for a, part in zip(align, row, strict=True)) + "</tr>"
+        for row in rows
     )
     below = "".join(f"<p><small>{escape(note)}</small></p>\n" for note in notes)
     return (
-        f'<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>{escape(title)}</title>\n'
-        f"<table>\n<caption>{escape(title)}</caption>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n"
-        f"</tbody>\n</table>\n{below}</html>\n"
+        f'<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n'
+        f'<meta name="viewport" content="width=device-width">\n<title>{escape(title)}</title>\n'
+        f"<style>{STYLE}</style>\n"
+        f'<p id="title">{escape(title)}</p>\n<div class="wide"><table aria-describedby="title">\n'
+        f"<thead><tr>{head}</tr></thead>\n"
+        f"<tbody>\n{body}\n</tbody>\n</table></div>\n{below}</html>\n"
     )
+
+
+@dataclass(frozen=True)
+class Tabled:
+    """A table for programs.
+
+    Attributes:
+        name: what it is, in one word, such as "leaderboard" or "pairs".
+        frame: its numbers and texts.
+        title: for people.
+        notes: sentences about it.
+    """
+
+    name: str
+    frame: pd.DataFrame
+    title: str = ""
+    notes: Sequence[str] = ()
+
+    def plain(self) -> dict[str, object]:
+        """As JSON: every row by the names of the columns; what is missing is null."""
+        columns = [str(column) for column in self.frame.columns]
+        return {
+            "name": self.name,
+            "title": self.title,
+            "columns": columns,
+            "rows": [dict(zip(columns, row, strict=True)) for row in _values(self.frame)],
+            "notes": list(self.notes),
+        }
+
+
+def _values(frame: pd.DataFrame) -> Iterator[list[object]]:
+    """The rows of a frame as plain values, null for NaN and infinities."""
+    for row in frame.astype(object).itertuples(index=False, name=None):
+        yield [None if value is pd.NA or value is pd.NaT else plain(value) for value in row]
+
+
+def json(command: str, tables: Sequence[Tabled], details: object = None) -> str:
+    """The tables of a command in the one schema of all commands, which docs/json.md describes.
+
+    Args:
+        command: that printed them, such as "leaderboard" or "bench data".
+        tables: in their order.
+        details: what a table cannot hold, of the commands that have some; None for nothing.
+    """
+    values: dict[str, object] = {"schema": SCHEMA, "command": command}
+    values["tables"] = [table.plain() for table in tables]
+    if details is not None:
+        values["details"] = plain(details)
+    return json_text.dumps(values, indent=1, allow_nan=False, default=list) + "\n"
 
 
 def _numeric(column: pd.Series[str]) -> bool:

@@ -10,21 +10,26 @@ results/<name>/leaderboard.csv, leaderboard.md    one row per method and metric
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
-from disbench.errors import UsageError
+from disbench.errors import UsageError, unknown
 from disbench.files import not_linked, parse_json
-from disbench.leaderboards import aggregate, formats, labels
+from disbench.leaderboards import aggregate, formats, labels, wide
 from disbench.leaderboards.provenance import FILE, Provenance
 from disbench.texts import clean, from_cell, short
 
 FOLDER = Path(str(files("disbench.leaderboards") / "results"))
 PICTURE = "strip.png"
-BEGIN = "<!-- leaderboards: begin; written by `disbench leaderboard --readme` -->"
+# The README's section, of all saved results or of those that its first line names.
+BEGIN = re.compile(
+    r"<!-- leaderboards: begin(?P<names>( [a-z0-9][a-z0-9.-]*)*); "
+    r"written by `disbench leaderboard --readme` -->"
+)
 END = "<!-- leaderboards: end -->"
 
 
@@ -118,14 +123,24 @@ def provenance(path: Path) -> Provenance:
     return Provenance.read(path)
 
 
-def readme(folder: Path = FOLDER, link: str = "leaderboards/results") -> str:
+def readme(
+    chosen: Sequence[str] = (), folder: Path = FOLDER, link: str = "leaderboards/results"
+) -> str:
     """The README's section of saved results, a table for each.
 
     Args:
+        chosen: names of the results; none for all.
         folder: the folder of the saved results.
         link: the path of this folder, relative to the README.
+
+    Raises:
+        UsageError: there is no such result.
     """
-    parts = [_section(folder / name, f"{link}/{name}") for name in names(folder)]
+    known = names(folder)
+    for name in chosen:
+        if name not in known:
+            raise unknown("saved result of the README", name, known)
+    parts = [_section(folder / name, f"{link}/{name}") for name in chosen or known]
     return "\n".join(parts) or "No results are saved yet.\n"
 
 
@@ -133,6 +148,7 @@ def _section(path: Path, link: str) -> str:
     frame, source = scores(path), provenance(path)
     board = aggregate.leaderboard(labels.over_splits(frame))
     n = f"{board['n'].min()} to {board['n'].max()}" if board["n"].nunique() > 1 else f"{board['n'].max()}"
+    table, numbers = wide.of_board(board)
     protocols = "; ".join(f"{name} ({fields['summary']})" for name, fields in source.protocols.items())
     devices = dict.fromkeys(str(each.versions.get("device")) for each in source.environments)
     picture = [f"![Every seed's scores]({link}/{PICTURE})", ""] if (path / PICTURE).is_file() else []
@@ -141,10 +157,10 @@ def _section(path: Path, link: str) -> str:
         "",
         f"{', '.join(dict.fromkeys(board['dataset']))}, {n} scores a row, protocol {protocols}. "
         f"{source.seconds.total / 3600:.1f} hours, summed over seeds, on {' and '.join(devices)}. "
-        "Mean ± standard deviation (divided by n - 1), in brackets the 95 % interval of the mean (BCa "
-        f"bootstrap). Seeds, settings and provenance: [{path.name}]({link}/).",
+        f"{numbers[0].upper()}{numbers[1:]}; {wide.presets(board)}. "
+        f"Intervals, seeds, settings and provenance: [{path.name}]({link}/).",
         "",
-        formats.markdown(wide(board)),
+        formats.markdown(table),
         *picture,
         "```sh",
         *map(clean, source.commands),
@@ -154,47 +170,23 @@ def _section(path: Path, link: str) -> str:
     return "\n".join(lines)
 
 
-def wide(board: pd.DataFrame) -> pd.DataFrame:
-    """A leaderboard as texts: a row per method and setting, the best first, a column per metric."""
-    several = [c for c in ("dataset", "protocol") if board[c].nunique() > 1]
-    keys, needless = [*several, "method", "variant", "settings", "cell"], labels.needless(board)
-    first = board.drop_duplicates(["metric", "preset"])
-    rows: dict[tuple[object, ...], dict[str, object]] = {}
-    for _, cell in board.iterrows():
-        head = {name: cell[name] for name in several}
-        head |= {"method": labels.label(cell["method"], cell["variant"])}
-        head |= {name: cell[name] for name in ("settings", "cell") if name not in needless}
-        row = rows.setdefault(tuple(cell[name] for name in keys), {**head, "n": 0, "failed": cell["failed"]})
-        row["n"] = max(int(str(row["n"])), int(cell["n"]))
-        row[f"{cell['metric']} ({cell['preset']})"] = _value(cell)
-        if (cell["metric"], cell["preset"]) == (first["metric"].iloc[0], first["preset"].iloc[0]):
-            mean = cell["mean"] if np.isfinite(cell["mean"]) else -np.inf
-            row["order"] = -mean if cell["higher_is_better"] else mean
-    text = pd.DataFrame(list(rows.values()))
-    text = text.sort_values([*several, "order"], kind="stable", ignore_index=True).drop(columns="order")
-    return text.fillna("–").astype(str)
-
-
-def _value(cell: pd.Series) -> str:
-    if not np.isfinite(cell["mean"]):
-        return "–"
-    spread = f" ± {cell['std']:.3f}" if np.isfinite(cell["std"]) else ""
-    ends = f" ({cell['mean_low']:.3f} to {cell['mean_high']:.3f})" if np.isfinite(cell["mean_low"]) else ""
-    return f"{cell['mean']:.3f}{spread}{ends}"
-
-
-def placed(text: str, section: str) -> str:
-    """A README with a section put between its markers.
+def placed(text: str, folder: Path, link: str) -> str:
+    """A README with the section of saved results between its markers.
 
     Args:
         text: the README.
-        section: the new section.
+        folder: the folder of the saved results.
+        link: the path of this folder, relative to the README.
 
     Raises:
-        UsageError: it does not have both markers, once each and in order.
+        UsageError: it does not have both markers, once each and in order, or names a result that is not there.
     """
-    head, begin, rest = text.partition(BEGIN)
-    _, end, tail = rest.partition(END)
-    if not (begin and end) or BEGIN in rest or END in tail:
-        raise UsageError(f"the README needs one line {BEGIN!r} and after it one line {END!r}.")
-    return f"{head}{BEGIN}\n\n{section}\n{END}{tail}"
+    begins = list(BEGIN.finditer(text))
+    if len(begins) != 1 or text.count(END) != 1 or text.index(END) < begins[0].end():
+        raise UsageError(
+            "the README needs one line '<!-- leaderboards: begin; written by `disbench leaderboard --readme` "
+            f"-->' and after it one line {END!r}; behind 'begin' it may name results."
+        )
+    (begin,) = begins
+    section = readme(begin["names"].split(), folder, link)
+    return f"{text[: begin.end()]}\n\n{section}\n{text[text.index(END) :]}"

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from disbench.errors import UsageError, argument
-from disbench.leaderboards import labels, statistics
+from disbench.leaderboards import labels, statistics, wide
 from disbench.leaderboards.aggregate import BY, DDOF, Repeated
 
 
@@ -64,13 +64,8 @@ def intervals(low: Iterable[float], high: Iterable[float]) -> list[str]:
     return [f"{a:.3f} to {b:.3f}" if np.isfinite(a) else "–" for a, b in ends]
 
 
-def notes(frame: pd.DataFrame, board: pd.DataFrame) -> list[str]:
-    """The sentences below a leaderboard: definitions, failed seeds, missing scores.
-
-    Args:
-        frame: per-seed rows.
-        board: the leaderboard of these rows.
-    """
+def definitions(board: pd.DataFrame) -> list[str]:
+    """What the columns of a leaderboard are, and why one is empty."""
     sentences = [f"std is divided by n - {DDOF}"]
     if board["iqm"].notna().any():
         sentences.append("iqm is the mean without the lowest and the highest quarter")
@@ -90,8 +85,32 @@ def notes(frame: pd.DataFrame, board: pd.DataFrame) -> list[str]:
             "other codes is the mean score where some codes have collapsed: without them if the metric "
             "counts them, with them if it does not; in brackets, how many codes count there"
         )
+    return sentences + list(dict.fromkeys(reason for reason in board["reason"] if reason))
+
+
+def caption(title: str, frame: pd.DataFrame, board: pd.DataFrame, numbers: str) -> str:
+    """The caption of a leaderboard in a paper: title, protocol, data set, what the numbers are, presets.
+
+    Args:
+        title: its first words.
+        frame: per-seed rows.
+        board: the leaderboard of these rows.
+        numbers: what they are, of `wide.of_board`.
+    """
+    places = [("protocol", "Protocol"), ("dataset", "on")]
+    where = " ".join(f"{word} {', '.join(dict.fromkeys(frame[name]))}" for name, word in places)
+    return f"{title}. {where}; {numbers}; {wide.presets(board)}"
+
+
+def notes(frame: pd.DataFrame, board: pd.DataFrame) -> list[str]:
+    """The sentences below a leaderboard: definitions, failed seeds, missing scores.
+
+    Args:
+        frame: per-seed rows.
+        board: the leaderboard of these rows.
+    """
+    sentences = definitions(board)
     sentences += kernels(frame)
-    sentences += [f"{reason}" for reason in dict.fromkeys(board["reason"]) if reason]
     named = frame.assign(name=labels.names(frame))
     missing = named[named["score"].isna()].astype({"reason": object})
     missing = missing.fillna({"reason": "no reason was recorded"})

@@ -137,6 +137,56 @@ def improvement_interval(pairs: Sequence[tuple[Floats, Floats]], resamples: int 
     return _bootstrap([np.asarray(v, float) for pair in pairs for v in pair], statistic, resamples)
 
 
+def improvement_on_normal(values: Floats, mean: float, std: float) -> float:
+    """P(X > Y) for a run of X and a run of Y, of which only mean and standard deviation are known.
+
+    Y is taken to be normal. Without a spread it is one number, and equal values count one half.
+
+    Args:
+        values: scores of X (n,), higher is better.
+        mean: of Y.
+        std: of Y, 0 or more.
+    """
+    return float(_above_normal(np.asarray(values, float), np.asarray(mean), np.asarray(std)))
+
+
+def _above_normal(values: Floats, mean: Floats, std: Floats) -> Floats:
+    """(..., n), (...,), (...,) -> (...): the mean of Phi((x - mean) / std)."""
+    gap = values - mean[..., None]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        z = gap / std[..., None]
+    above: Floats = np.where(gap == 0, 0.5, stats.norm.cdf(z)).mean(-1)
+    return above
+
+
+def improvement_on_normal_interval(
+    values: Floats, mean: float, std: float, n: int, resamples: int = RESAMPLES
+) -> Interval:
+    """95 % interval of `improvement_on_normal`.
+
+    In each resampling the scores of X are drawn again with replacement, and mean and standard deviation of Y
+    as n normal scores with the printed ones leave them uncertain: std sqrt((n - 1) / chi2_{n-1}), and around
+    the mean with that divided by sqrt(n).
+
+    Args:
+        values: scores of X (m,), higher is better.
+        mean: of Y.
+        std: of Y.
+        n: number of scores of Y.
+        resamples: number of resamplings.
+    """
+    if len(values) < LEAST:
+        return Interval(reason=f"no interval below {LEAST} seeds")
+    if n < 2 or std <= 0:
+        return Interval(reason="no interval of a published number without a spread over two runs or more")
+    rng = np.random.default_rng(0)
+    drawn = rng.choice(np.sort(np.asarray(values, float)), (resamples, len(values)))
+    stds = std * np.sqrt((n - 1) / rng.chisquare(n - 1, resamples))
+    means = rng.normal(mean, stds / np.sqrt(n))
+    low, high = np.quantile(_above_normal(drawn, means, stds), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Interval(float(low), float(high))
+
+
 def holm(p: Sequence[float]) -> list[float]:
     """Holm's adjusted p-values, in the given order.
 

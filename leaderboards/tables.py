@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from disbench.leaderboards import labels, published
+from disbench.leaderboards import labels, published, wide
 from disbench.leaderboards.aggregate import leaderboard
 from disbench.leaderboards.published import Number, Text
 from disbench.strict import Folder, Strict
@@ -404,25 +404,41 @@ def _aggregate(rows: pd.DataFrame, table: Table, row: Row) -> _Ours:
     return _Ours(ours, [], "; ".join(notes))
 
 
+class _Numbered:
+    """The notes of a table, in the order in which cells refer to them."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def mark(self, note: str) -> str:
+        """What refers to a note, such as "[2]"; "" for none."""
+        if note and note not in self.notes:
+            self.notes.append(note)
+        return f"[{self.notes.index(note) + 1}]" if note else ""
+
+    def lines(self) -> list[str]:
+        """All of them with their numbers."""
+        return [f"[{number}] {note}" for number, note in enumerate(self.notes, start=1)]
+
+
+def _digits(table: Table) -> dict[str, int]:
+    return {column.name: 3 if column.scale == 1 else 1 for column in table.columns}
+
+
 def shown(table: Table, entries: Sequence[TableEntry]) -> tuple[pd.DataFrame, list[str]]:
     """A table as texts, and its notes: each row has a line for theirs, for ours and for the difference.
 
     A number in square brackets behind a cell refers to a note. A difference in round brackets is between two
     numbers that were measured differently; the others say whether theirs lies in our interval.
     """
-    notes: list[str] = []
+    numbered, digits = _Numbered(), _digits(table)
 
     def marked(text: str, note: str) -> str:
-        if not note:
-            return text
-        if note not in notes:
-            notes.append(note)
-        return f"{text} [{notes.index(note) + 1}]"
+        return f"{text} {numbered.mark(note)}".rstrip()
 
     lines = []
     for row in table.rows:
         cells = [entry for entry in entries if entry.row == row.name]
-        digits = {column.name: 3 if column.scale == 1 else 1 for column in table.columns}
         lines.append(
             {"method": row.name, "": "theirs"}
             | {e.column: marked(_theirs_text(e, digits[e.column]), e.theirs_note) for e in cells}
@@ -436,8 +452,60 @@ def shown(table: Table, entries: Sequence[TableEntry]) -> tuple[pd.DataFrame, li
                 {"method": "", "": "difference"} | {e.column: _difference(e, digits[e.column]) for e in cells}
             )
     text = pd.DataFrame(lines, columns=["method", "", *(column.name for column in table.columns)])
-    numbered = [f"[{number}] {note}" for number, note in enumerate(notes, start=1)]
-    return text, [*_legend(entries), *numbered]
+    return text, [*_legend(entries), *numbered.lines()]
+
+
+def paper(
+    table: Table, entries: Sequence[TableEntry], better: Mapping[str, bool]
+) -> tuple[wide.Wide, list[str]]:
+    """A table as papers print it, and its notes: a line for theirs and one for ours, each ranked on its own.
+
+    Lines without a number are left out, and said to be.
+
+    Args:
+        table: the table.
+        entries: its cells, see `fill`.
+        better: by metric, whether high is good.
+    """
+    numbered, digits = _Numbered(), _digits(table)
+    columns = [
+        # a scaled number, such as a percentage, has one decimal everywhere
+        wide.Column(c.name, better[c.metric], None if c.scale == 1 else digits[c.name])
+        for c in table.columns
+    ]
+    lines = []
+    for row in table.rows:
+        cells = [entry for entry in entries if entry.row == row.name]
+        if any(entry.theirs is not None for entry in cells):
+            theirs = {e.column: _theirs_cell(e, digits[e.column], numbered) for e in cells}
+            lines.append(wide.Line({"method": row.name, "": "theirs"}, theirs, "theirs"))
+        if any(entry.ours is not None for entry in cells):
+            ours = {e.column: _ours_cell(e, numbered) for e in cells}
+            lines.append(wide.Line({"method": row.name, "": "ours"}, ours, "ours"))
+    left_out = [row.name for row in table.rows if not any(line.heads["method"] == row.name for line in lines)]
+    missing = [f"without a number, theirs or ours: {', '.join(left_out)}"] if left_out else []
+    whole = {row.name for row in table.rows} - {
+        line.heads["method"] for line in lines if line.group == "ours"
+    }
+    why = dict.fromkeys(entry.ours_note for entry in entries if entry.row in whole and entry.ours_note)
+    missing += [f"ours is missing: {'; '.join(why)}"] if why else []
+    legend = [sentence for sentence in _legend(entries) if sentence.startswith("ours:")]
+    return wide.wide(columns, lines), [*legend, *missing, *numbered.lines()]
+
+
+def _theirs_cell(entry: TableEntry, digits: int, numbered: _Numbered) -> wide.Cell:
+    if entry.theirs is None:
+        return wide.Cell(after=numbered.mark(entry.theirs_note))
+    printed = entry.theirs_text or "" if digits == 3 else _theirs_text(entry, digits)
+    return wide.Cell(entry.theirs, printed=printed, after=numbered.mark(entry.theirs_note))
+
+
+def _ours_cell(entry: TableEntry, numbered: _Numbered) -> wide.Cell:
+    std = math.nan if entry.ours_std is None else entry.ours_std
+    if entry.ours is None:
+        return wide.Cell(after=numbered.mark(entry.ours_note))
+    after = f"({entry.ours_n}) {numbered.mark(entry.ours_note)}".rstrip()
+    return wide.Cell(entry.ours, std, after=after)
 
 
 def _legend(entries: Sequence[TableEntry]) -> list[str]:

@@ -1,8 +1,8 @@
 """Interventional robustness score: Suter, Miladinovic, Scholkopf & Bauer 2019, arXiv:1811.00007.
 
-    symbol   here            shape     meaning
-    PIDA     deviation       (d, k)    mean over values of v_k of the largest |z_j - E[z_j | v_k]| in its rows
-    EMPIDA   largest         (d,)      largest |z_j - E[z_j]|
+    symbol      here         shape     meaning
+    EMPIDA_jk   deviation    (d, k)    mean over values of v_k of the largest |z_j - E[z_j | v_k]| in its rows
+    EMPIDA_j    largest      (d,)      the same with no factor held: the largest |z_j - E[z_j]|
 
     IRS_j = max_k 1 - deviation_jk / largest_j,    IRS = sum_j largest_j IRS_j / sum_j largest_j
 
@@ -14,8 +14,8 @@ perhaps by mistake; factors of fewer values keep each value, where that library 
 
 Variants:
 
-`dlib` takes the .99 quantile for "largest" and bins factors of more than 20 values; `suter2019` takes the
-maximum.
+In EMPIDA_jk `dlib` takes the .99 quantile instead of the largest, and bins factors of more than 20 values;
+`suter2019` takes the largest.
 
 Traps:
 

@@ -87,7 +87,9 @@ def test_an_installed_package_is_trained_scored_and_ranked(installed):
     )  # fmt: skip
     assert "factor_vae" in told
     (checkpoint,) = (installed.folder / "r").glob("wae-*/seed-0/checkpoint.pt")
-    scored = json.loads(installed.disbench("score", checkpoint, "--metrics=rank_gap,mig", "--json"))
+    (scored,) = json.loads(installed.disbench("score", checkpoint, "--metrics=rank_gap,mig", "--json"))[
+        "details"
+    ]
     scores = {entry["metric"]: entry["score"] for entry in scored["scores"]}
     assert 0 <= scores["rank_gap"] <= 1
     assert 0 <= scores["mig"] <= 1

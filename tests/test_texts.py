@@ -163,7 +163,9 @@ def test_a_table_of_every_format_holds_nothing_invisible(kind, text):
     if kind == "html":
         assert "<script" not in rendered.replace("&lt;", "")
         inside = re.sub(
-            r"</?(html|meta|title|table|caption|thead|tbody|tr|t[hd]|p|small|!doctype)\b[^<>]*>", "", rendered
+            r"</?(html|meta|title|style|div|table|caption|thead|tbody|tr|t[hd]|p|small|!doctype)\b[^<>]*>",
+            "",
+            rendered,
         )
         assert not set("<>") & set(inside)
     if kind == "markdown":

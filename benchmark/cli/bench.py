@@ -2,13 +2,55 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
+from disbench.benchmark.cli.deliver import Json, print_json
 from disbench.benchmark.cli.terminal import DataDir, Device, Precision
 from disbench.errors import UsageError
 from disbench.units import MIB
+
+
+class _Measured:
+    """The table of a measurement: lines as they come, or all of it as JSON in the end.
+
+    Args:
+        command: of `disbench bench`.
+        columns: of the JSON.
+        as_json: whether it is that.
+    """
+
+    def __init__(self, command: str, columns: Sequence[str], as_json: bool) -> None:
+        self.command, self.columns, self.as_json = command, columns, as_json
+        self.notes: list[str] = []
+        self.rows: list[tuple[object, ...]] = []
+
+    def head(self, *lines: str) -> None:
+        """Lines before the table; the last one has its columns."""
+        self.notes += lines[:-1]
+        if not self.as_json:
+            print(*lines, sep="\n", flush=True)
+
+    def row(self, text: str, *values: object, end: str = "\n") -> None:
+        """One row, as a line and as values; without values the beginning of a line."""
+        if not self.as_json:
+            print(text, end=end, flush=True)
+        if values:
+            self.rows.append(values)
+
+    def last(self, line: str) -> None:
+        """A line below the table."""
+        self.notes.append(line)
+        if not self.as_json:
+            print(line)
+
+    def end(self) -> None:
+        """Prints the JSON, if it is that."""
+        if self.as_json:
+            print_json(f"bench {self.command}", self.command, self.rows, self.columns, self.notes)
+
 
 app = typer.Typer(help="Measure speed: training steps, metrics, data.", no_args_is_help=True)
 
@@ -28,6 +70,7 @@ def train(
     device: Device = "auto",
     precision: Precision = "float32",
     data_dir: DataDir = None,
+    json_: Json = False,
 ) -> None:
     """Compare a hand-written training loop, `disbench run`, and S seeds together in each strategy.
 
@@ -61,11 +104,13 @@ def train(
     bandwidth = speed.bandwidth(where)
     time_of = "CPU time" if where.type == "cpu" else "wall time"
     pixels = f"{data.shape[1]}x{data.shape[2]}"
-    print(f"{where}, {data.name} {pixels}, config {config}, {precision}; ratios are of {time_of}")
-    print(f"copying within memory: {bandwidth / 1e9:,.1f} GB/s")
-    print(
+    columns = ("method", "way", "seeds", "steps_per_second", "seed_steps_per_second", "ms_per_seed_step")
+    shown = _Measured("train", [*columns, "x_plain", "of_floor", "reason"], json_)
+    shown.head(
+        f"{where}, {data.name} {pixels}, config {config}, {precision}; ratios are of {time_of}",
+        f"copying within memory: {bandwidth / 1e9:,.1f} GB/s",
         f"{'method':<16} {'way':<21} {'S':>3} {'steps/s':>8} {'seed-steps/s':>12} "
-        f"{'ms/seed-step':>12} {'x plain':>7} {'of floor':>8}"
+        f"{'ms/seed-step':>12} {'x plain':>7} {'of floor':>8}",
     )
     names = methods.split(",")
     for i, name in enumerate(names):
@@ -77,16 +122,19 @@ def train(
         recipes = speed.recipes(name, settings, data, counts, where, tuning.precision)
         for measured in speed.measure(recipes, until, where):
             before = f"{name:<16} {measured.recipe.name:<21} {measured.recipe.seeds:>3} "
+            head = (name, measured.recipe.name, measured.recipe.seeds)
             way, plain = measured.way, measured.plain
             if way is None or plain is None:
-                print(f"{before}not measured: {measured.why}", flush=True)
+                shown.row(f"{before}not measured: {measured.why}", *head, *[None] * 5, measured.why)
                 continue
             cost = way.cost(where)
-            print(
+            shown.row(
                 f"{before}{1 / way.seconds:>8.2f} {way.seeds / way.seconds:>12.1f} {1000 * cost:>12.3f} "
                 f"{plain.cost(where) / cost:>7.2f} {floor / cost:>8.1%}",
-                flush=True,
+                *(*head, 1 / way.seconds, way.seeds / way.seconds, 1000 * cost),
+                *(plain.cost(where) / cost, floor / cost, ""),
             )
+    shown.end()
 
 
 @app.command()
@@ -101,6 +149,7 @@ def host(
     seconds: Annotated[float, typer.Option(help="Length of each measurement, three per method.")] = 1.0,
     device: Device = "cpu",
     data_dir: DataDir = None,
+    json_: Json = False,
 ) -> None:
     """CPU milliseconds that Python takes for a step of many seeds, with the arithmetic left out.
 
@@ -119,16 +168,20 @@ def host(
     where = torch.device(choose_device(device))
     data = datasets.load(dataset, size=size or usual_size(dataset, 64), data_dir=data_dir)
     pixels = f"{data.shape[1]}x{data.shape[2]}"
-    print(f"{where}, {data.name} {pixels}, config {config}, {seeds} seeds, batches of {speed.BATCH}")
-    print("method              begin  bookkeeping  recorded    noise    eager  (ms a step)")
+    shown = _Measured("host", ["method", "begin", "bookkeeping", "recorded", "noise", "eager"], json_)
+    shown.head(
+        f"{where}, {data.name} {pixels}, config {config}, {seeds} seeds, batches of {speed.BATCH}; ms a step",
+        "method              begin  bookkeeping  recorded    noise    eager  (ms a step)",
+    )
     for name in methods.split(","):
         cost = speed.host(name, config, data, seeds, where, seconds)
         recorded = cost.begin + cost.books
-        print(
+        shown.row(
             f"{name:<16} {cost.begin:>8.3f} {cost.books:>12.3f} {recorded:>9.3f} {cost.noise:>8.3f} "
             f"{recorded + cost.noise:>8.3f}",
-            flush=True,
+            *(name, cost.begin, cost.books, recorded, cost.noise, recorded + cost.noise),
         )
+    shown.end()
 
 
 @app.command()
@@ -139,6 +192,7 @@ def cores(
     seconds: Annotated[float, typer.Option(help="Length of each measurement.")] = 20.0,
     count: Annotated[int, typer.Option("--cores", help="Number of cores (0: all of this machine).")] = 0,
     data_dir: DataDir = None,
+    json_: Json = False,
 ) -> None:
     """Seeds per hour with one single-threaded process per core, compared with one process on all cores."""
     import joblib
@@ -147,15 +201,20 @@ def cores(
     from disbench.benchmark.training import speed
 
     count = count or joblib.cpu_count()
-    print(f"{count} cores, dsprites {size}x{size}, config {config}; seeds an hour, training alone")
-    print(f"{'method':<16} {'process per core':>16} {'one process':>12} {'ratio':>6}")
+    shown = _Measured("cores", ["method", "process_per_core", "one_process", "ratio"], json_)
+    shown.head(
+        f"{count} cores, dsprites {size}x{size}, config {config}; seeds an hour, training alone",
+        f"{'method':<16} {'process per core':>16} {'one process':>12} {'ratio':>6}",
+    )
     for name in methods.split(","):
         steps = models.configure(name, config).steps
         apart, together = speed.cores(name, config, size, seconds, count, data_dir)
         hour = 3600 / steps
-        print(
-            f"{name:<16} {apart * hour:>16.1f} {together * hour:>12.1f} {apart / together:>6.2f}", flush=True
+        shown.row(
+            f"{name:<16} {apart * hour:>16.1f} {together * hour:>12.1f} {apart / together:>6.2f}",
+            *(name, apart * hour, together * hour, apart / together),
         )
+    shown.end()
 
 
 @app.command()
@@ -167,6 +226,7 @@ def kernels(
     seeds: Annotated[int, typer.Option(help="Number of seeds that train together.", min=1)] = 2,
     device: Device = "auto",
     data_dir: DataDir = None,
+    json_: Json = False,
 ) -> None:
     """Count the kernels of a training step, and the bytes that they move, for each strategy.
 
@@ -186,17 +246,21 @@ def kernels(
     where = torch.device(choose_device(device))
     configs = {name: models.configure(name, config) for name in methods.split(",")}
     data = datasets.load(dataset, size=size or usual_size(dataset, 32), data_dir=data_dir)
-    print(f"a step of one seed on {where}; {data.name} {data.shape[1]}x{data.shape[2]}, config {config}")
-    print(f"{'method':<16} {'strategy':<9} {'S':>3} {'kernels':>9} {'MB':>9} {'least MB':>9}")
+    shown = _Measured("kernels", ["method", "strategy", "seeds", "kernels", "bytes", "least_bytes"], json_)
+    shown.head(
+        f"a step of one seed on {where}; {data.name} {data.shape[1]}x{data.shape[2]}, config {config}",
+        f"{'method':<16} {'strategy':<9} {'S':>3} {'kernels':>9} {'MB':>9} {'least MB':>9}",
+    )
     for name, settings in configs.items():
         least = speed.traffic(models.build(name, settings, data.info, stream(0, "weights")), data)
         for strategy in STRATEGIES if seeds > 1 else STRATEGIES[:1]:
             counted = count(name, settings, data, strategy, seeds, where)
-            print(
+            shown.row(
                 f"{name:<16} {strategy:<9} {counted.seeds:>3} {counted.kernels:>9,.1f} "
                 f"{counted.moved / 1e6:>9,.1f} {least / 1e6:>9,.1f}",
-                flush=True,
+                *(name, strategy, counted.seeds, counted.kernels, counted.moved, least),
             )
+    shown.end()
 
 
 @app.command()
@@ -208,6 +272,7 @@ def metrics(
         float, typer.Option(help="CPU seconds; a metric that is known to take more is not run.", min=0)
     ] = 60.0,
     max_memory: Annotated[str, typer.Option(help="Most memory of a metric's process.")] = "12G",
+    json_: Json = False,
 ) -> None:
     """CPU seconds and peak memory of the metrics on given codes of the size of dSprites.
 
@@ -227,9 +292,11 @@ def metrics(
     widths = _counts("codes", codes, 1, 100_000)
     lengths = _counts("rows", rows, speed.FEWEST, most)
     memory = units.parse_memory(max_memory, "max_memory")
-    print(f"the grid {speed.SIZES}; one thread; two thirds of the rows to fit on, where that is done")
-    print(
-        "metric                       preset        codes     rows    CPU-s   peak MiB    score", flush=True
+    columns = ("metric", "preset", "codes", "rows", "cpu_seconds", "expected_seconds", "peak_bytes", "score")
+    shown = _Measured("metrics", [*columns, "reason"], json_)
+    shown.head(
+        f"the grid {speed.SIZES}; one thread; two thirds of the rows to fit on, where that is done",
+        "metric                       preset        codes     rows    CPU-s   peak MiB    score",
     )
     total = 0.0
     measured: set[tuple[str, speed.Size]] = set()
@@ -242,19 +309,25 @@ def metrics(
                 measured.add((name, size))
                 preset = library.get(name).default_preset
                 n, d = (f"{number:,}" if number else "–" for number in (size.rows, size.codes))
-                print(f"{name:<28} {preset:<12} {d:>6} {n:>8}", end=" ", flush=True)
-                expected = speed.expected(name, size)
+                shown.row(f"{name:<28} {preset:<12} {d:>6} {n:>8}", end=" ")
+                expected, about = speed.expected(name, size), (name, preset, size.codes, size.rows)
                 if expected > limit:
-                    print(f"{expected:>8,.0f} expected, not run", flush=True)
+                    why = "not run"
+                    shown.row(f"{expected:>8,.0f} expected, {why}", *about, None, expected, None, None, why)
                     continue
                 cost = speed.measure(name, size, memory)
                 if cost is None:
-                    print(f"{'–':>8} needs more than {max_memory} of memory", flush=True)
+                    why = f"needs more than {max_memory} of memory"
+                    shown.row(f"{'–':>8} {why}", *about, None, expected, None, None, why)
                     continue
                 total += cost.seconds
                 peak = "–" if cost.peak is None else f"{cost.peak / MIB:,.1f}"
-                print(f"{cost.seconds:>8.2f} {peak:>10} {cost.score:>8.3f}", flush=True)
-    print(f"together {total:.1f} CPU-s")
+                shown.row(
+                    f"{cost.seconds:>8.2f} {peak:>10} {cost.score:>8.3f}",
+                    *(*about, cost.seconds, expected, cost.peak, cost.score, ""),
+                )
+    shown.last(f"together {total:.1f} CPU-s")
+    shown.end()
 
 
 def _counts(option: str, text: str, least: int, most: int) -> list[int]:
@@ -281,15 +354,21 @@ def data(
     size: Annotated[int, typer.Option(help="Image size in pixels.")] = 32,
     batch: Annotated[int, typer.Option(help="Images per batch.")] = 64,
     data_dir: DataDir = None,
+    json_: Json = False,
 ) -> None:
     """Batches per second from each storage, relative to a beta-VAE training step at the same image size."""
     from disbench.benchmark.datasets.speed import bench
     from disbench.benchmark.training.speed import step_milliseconds
 
-    print("data set          storage             size   batches/s   ms a batch   share of a step")
+    columns = ("dataset", "storage", "size", "batches_per_second", "ms_per_batch", "share_of_a_step")
+    shown = _Measured("data", columns, json_)
+    shown.head("data set          storage             size   batches/s   ms a batch   share of a step")
     for speed in bench(names.split(","), size=size, batch=batch, data_dir=data_dir):
         step = step_milliseconds(speed.data, speed.size, data_dir)
-        print(
+        shown.row(
             f"{speed.data:<17} {speed.storage:<18} {speed.size:>5} {speed.batches_per_second:>11,.0f} "
-            f"{speed.milliseconds:>12.3f} {speed.milliseconds / step:>16.1%}"
+            f"{speed.milliseconds:>12.3f} {speed.milliseconds / step:>16.1%}",
+            *(speed.data, speed.storage, speed.size, speed.batches_per_second),
+            *(speed.milliseconds, speed.milliseconds / step),
         )
+    shown.end()

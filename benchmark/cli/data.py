@@ -8,6 +8,7 @@ from typing import Annotated, Self
 
 import typer
 
+from disbench.benchmark.cli.deliver import Json, print_json
 from disbench.benchmark.cli.terminal import DataDir, Plain, terminal
 from disbench.benchmark.datasets.naming import is_own, split_name
 from disbench.console import say
@@ -22,7 +23,7 @@ Size = Annotated[
 
 
 @app.command("list")
-def list_(data_dir: DataDir = None) -> None:
+def list_(data_dir: DataDir = None, json_: Json = False) -> None:
     """List all data sets with their contents and state."""
     from rich.console import Console
     from rich.table import Column, Table
@@ -32,6 +33,22 @@ def list_(data_dir: DataDir = None) -> None:
     folder = cache.folder(data_dir)
     table = Table(Column("name", no_wrap=True), "images", "sizes", "channels", "factors or classes", "state")
     usable, unusable = manifest.usable()
+    if json_:
+        rows = [
+            (
+                facts.name,
+                facts.count or None,
+                list(facts.sizes),
+                facts.channels,
+                dict(facts.factors),
+                len(facts.classes) or None,
+                inventory.state(facts, folder),
+            )
+            for facts in usable
+        ]
+        columns = ["name", "images", "sizes", "channels", "factors", "classes", "state"]
+        print_json("data list", "datasets", rows, columns, [*unusable, f"data folder: {folder}"])
+        return
     for facts in usable:
         known = " x ".join(map(str, facts.factors.values())) or f"{len(facts.classes)} classes"
         table.add_row(
@@ -136,17 +153,25 @@ def verify(
         list[str] | None, typer.Argument(help="Data sets to verify (default: all that are present).")
     ] = None,
     data_dir: DataDir = None,
+    json_: Json = False,
 ) -> None:
     """Verify the checksums of all files present. Exit code 1 if any file is damaged."""
     from disbench.benchmark.datasets import cache, inventory, manifest
 
     console, folder = terminal(), cache.folder(data_dir)
     chosen, unusable = ([manifest.read(name) for name in names], []) if names else manifest.usable()
-    damaged = []
+    damaged, rows = [], []
     for facts in chosen:
         for verdict in inventory.verify(facts, folder):
-            say(console, verdict.sentence)
+            if not json_:
+                say(console, verdict.sentence)
+            rows.append((facts.name, verdict.damaged, verdict.sentence))
             damaged.append(verdict.damaged)
+    if json_:
+        print_json("data verify", "files", rows, ["dataset", "damaged", "verdict"], unusable)
+        if any(damaged):
+            raise typer.Exit(1)
+        return
     say(console, *unusable, f"{len(damaged)} files looked at, {sum(damaged)} damaged")
     if any(damaged):
         raise typer.Exit(1)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from disbench.benchmark.cli.deliver import Shown
 from disbench.benchmark.cli.plot import WIDTHS, write
-from disbench.benchmark.cli.terminal import DataDir, Device, line, option, table, terminal
+from disbench.benchmark.cli.terminal import DataDir, Device, line, option, settings_of, table, terminal
 from disbench.console import say
 from disbench.errors import UsageError, spelled, unknown
 from disbench.files import unwritable
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from disbench.benchmark.api import JudgedGenerator
+    from disbench.benchmark.datasets.dataset import Dataset
     from disbench.benchmark.scoring.judged import ByFeatures, OnGrid
     from disbench.leaderboards.plots import Width
     from disbench.metrics.followed import Followed
@@ -35,6 +38,37 @@ WORDS = {
     "duplicates": "pictures that repeat another",
 }
 FULL = 100  # samples of a sheet
+
+
+def tabled(judged: Sequence[JudgedGenerator]) -> list[Shown]:
+    """The numbers of generators as tables for programs; `JudgedGenerator.plain` has everything."""
+    import pandas as pd
+
+    quality, scores, distances = [], [], []
+    for one in judged:
+        head = {"model": str(one.opened.path), "dataset": one.opened.data.name}
+        if (grid := one.judged.grid) is not None:
+            shares, real = grid.quality.shares, grid.quality.real
+            quality += [
+                {**head, "quality": name, "pictures": shares[name], "real": real.get(name)} for name in WORDS
+            ]
+            scores += [
+                {
+                    **head,
+                    "metric": e.metric,
+                    "preset": e.label,
+                    "score": e.score,
+                    "reason": e.why(option) or "",
+                }
+                for e in grid.entries
+            ]
+        if (found := one.judged.features) is not None:
+            distances += [
+                {**head, "distance": name, "mean": draws.mean, "std": draws.std}
+                for name, draws in found.values.items()
+            ]
+    named = {"quality": quality, "scores": scores, "distances": distances}
+    return [Shown(name, pd.DataFrame(rows), pd.DataFrame(rows)) for name, rows in named.items() if rows]
 
 
 def show(console: Console, one: JudgedGenerator) -> None:
@@ -218,20 +252,51 @@ def samples(
 
 
 def traverse(
-    checkpoint: Annotated[Path, typer.Argument(help="checkpoint.pt that `disbench run` wrote.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="checkpoint.pt of a run, a state dict with --method, or a decoder (pt2, TorchScript, ONNX)."
+        ),
+    ],
     out: Out = None,
     steps: Annotated[int, typer.Option(help="Pictures per code.")] = 10,
     range_: Annotated[
         str,
         typer.Option(
-            "--range", help="First and last value of each code, such as -2,2 (default: the method's)."
+            "--range",
+            help="First and last value of each code, such as -2,2 (default: the method's; of a decoder, two "
+            "standard deviations of its prior, or all of a uniform one).",
         ),
     ] = "",
     start: Annotated[
         int | None,
-        typer.Option(help="Row of the data set to start from (default: the middle of the grid)."),
+        typer.Option(
+            help="Row of the data set to start from (default: the middle of the grid); for a decoder with "
+            "--encoder."
+        ),
     ] = None,
     read: Read = False,
+    encoder: Annotated[
+        Path | None,
+        typer.Option(
+            help="Encoder of a decoder, or its codes: every row starts from the code of --start (default: "
+            "from the middle of the prior)."
+        ),
+    ] = None,
+    dataset: Annotated[str, typer.Option(help="Data set of a decoder's pictures, or of a state dict.")] = "",
+    size: Annotated[int | None, typer.Option(help="Image size of a decoder's pictures.")] = None,
+    latents: Annotated[
+        int | None, typer.Option(help="Latents that a decoder takes, unless its file says so.")
+    ] = None,
+    prior: Annotated[
+        str, typer.Option(help="Prior of a decoder's latents: normal (default) or uniform in [-1, 1].")
+    ] = "",
+    output: Annotated[str, typer.Option(help="Output of a decoder that is the pictures.")] = "",
+    method: Annotated[str, typer.Option(help="disbench method to which a state dict belongs.")] = "",
+    config: Annotated[str, typer.Option(help="Named config of --method (default: paper).")] = "",
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="Change a setting of --method: field=value. Repeatable.")
+    ] = None,
     width: Annotated[
         str,
         typer.Option(
@@ -242,35 +307,87 @@ def traverse(
     device: Device = "auto",
     data_dir: DataDir = None,
 ) -> None:
-    """Draw latent traversals as PNG and GIF."""
+    """Draw latent traversals as PNG and GIF, of a checkpoint or of a decoder of your own."""
     from disbench import models
     from disbench.benchmark.runs import pictures
-    from disbench.benchmark.scoring import sources
+    from disbench.benchmark.scoring import decoders, encoders, files, sources
+    from disbench.benchmark.scoring.trained import Trained
+    from disbench.leaderboards import titles
 
     if not 2 <= steps <= 100:
         raise UsageError(f"--steps {steps} was given; give 2 to 100 pictures per code.")
-    ends = _ends(range_)
+    ends, console = _ends(range_), terminal()
     if width not in ("", *WIDTHS):
         raise unknown("width", width, WIDTHS)
-    saved, stem = models.load_checkpoint(checkpoint), out or checkpoint.with_name("traversal")
-    method, data, where = sources.revive(saved, device, data_dir)
-    if start is not None and not 0 <= start < len(data):
-        raise UsageError(f"--start {start} was given; {data.name} has the rows 0 to {len(data) - 1:,}.")
+    title = file.name
+    options = sources.SourceOptions(
+        dataset=dataset,
+        method=method,
+        config=config,
+        changes=settings_of(set_ or [], method),
+        wanted=sources.Wanted(size=size, output=output),
+        device=device,
+        data_dir=data_dir,
+    )
+    kind = files.recognise(file)
+    if kind in encoders.FORMATS:
+        if start is not None and encoder is None:
+            raise UsageError("--start is the row whose code --encoder gives; give both or neither.")
+        opened = decoders.open_generator(file, options, decoders.Latents(latents, prior or "normal"))
+        walked: models.Method | decoders.Walk
+        data, where = opened.data, opened.generator.device
+        _check_row(start, data)
+        code = None
+        if encoder is not None:
+            encodes = sources.open_source(encoder, replace(options, wanted=sources.Wanted(size=size)))
+            row = pictures.starting_row(data) if start is None else start
+            code = decoders.start_of(encodes, row)
+            say(console, *(spelled(note, option) for note in encodes.notes))
+        walked = decoders.Walk(opened, prior or "normal", code)
+        say(console, *(spelled(note, option) for note in opened.notes))
+    else:
+        for name, given in (("encoder", encoder), ("latents", latents), ("prior", prior), ("output", output)):
+            if given:
+                raise UsageError(f"--{name} belongs to a decoder, and {file} is none; omit it.")
+        if kind not in files.TENSORS:
+            raise UsageError(
+                f"{file} draws no pictures; give a checkpoint.pt of a run, a state dict with --method, or a "
+                "decoder as torch.export (pt2), TorchScript or ONNX."
+            )
+        if method:
+            loaded = sources.open_source(file, options).source
+            # of a state dict with a method, the source is that
+            assert isinstance(loaded, Trained)
+            walked, data, where = loaded.method, loaded.data, loaded.device
+        else:
+            if dataset or size:
+                raise UsageError(
+                    f"{file} names its data set, if it is a checkpoint; omit --dataset and --size, or give "
+                    "--method for a state dict."
+                )
+            saved = models.load_checkpoint(file)
+            walked, data, where = sources.revive(saved, device, data_dir)
+            title = f"{titles.training(saved.method, saved.variant)} on {data.name}, seed {saved.seed}"
+        _check_row(start, data)
+    stem = out or file.with_name("traversal")
     try:
-        sheet = pictures.write_traversal(method, data, where, stem, steps, ends, start, read)
+        sheet = pictures.write_traversal(walked, data, where, stem, steps, ends, start, read)
     except OSError as error:
         raise unwritable(stem.parent, error) from None
     if read:
-        say(terminal(), pictures.legend(data))
+        say(console, pictures.legend(data))
     line(stem.with_suffix(".png"))
     line(stem.with_suffix(".gif"))
     if width:
-        from disbench.leaderboards import plots, titles
+        from disbench.leaderboards import plots
 
-        title = f"{titles.training(saved.method, saved.variant)} on {data.name}, seed {saved.seed}"
-        wide = cast("Width", width)
-        figure = plots.side_by_side([("", sheet)], title, width=wide)
+        figure = plots.side_by_side([("", sheet)], title, width=cast("Width", width))
         write({f"{stem.name}-{width}": figure}, stem.parent)
+
+
+def _check_row(start: int | None, data: Dataset) -> None:
+    if start is not None and not 0 <= start < len(data):
+        raise UsageError(f"--start {start} was given; {data.name} has the rows 0 to {len(data) - 1:,}.")
 
 
 def _ends(text: str) -> tuple[float, float] | None:

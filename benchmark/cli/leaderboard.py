@@ -8,21 +8,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from disbench.benchmark.cli.terminal import DataDir, Device, Mixed, table, terminal
+from disbench.benchmark.cli.deliver import Format, Json, Shown, choose, deliver, talk
+from disbench.benchmark.cli.terminal import DataDir, Device, Mixed, terminal
 from disbench.console import say
 from disbench.errors import UsageError
-from disbench.files import refused_by_system, replacing, unwritable, write_text
+from disbench.files import refused_by_system, unwritable
 
 if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
 
+    from disbench.benchmark.runs.selection import Selected
 
 Runs = Annotated[
     list[Path] | None,
     typer.Argument(help="Run folders written by `disbench run --out`, or saved results."),
 ]
-Format = Annotated[str, typer.Option("--format", help="terminal, csv, parquet, markdown, latex or html.")]
 Out = Annotated[
     Path | None,
     typer.Option(help="File to write; the per-seed scores are written beside it as STEM-scores."),
@@ -69,6 +70,7 @@ def leaderboard(
     ] = "",
     device: Device = "auto",
     format_: Format = "",
+    json_: Json = False,
     out: Out = None,
     keep: Annotated[
         str,
@@ -91,7 +93,7 @@ def leaderboard(
     from disbench.benchmark.runs.rows import gather, warnings
     from disbench.benchmark.runs.settings import settings, with_settings
     from disbench.benchmark.sweep.request import names
-    from disbench.leaderboards import aggregate, formats, shown
+    from disbench.leaderboards import aggregate, shown, wide
 
     if check and not readme:
         raise UsageError("--check belongs to --readme; give both or neither.")
@@ -108,16 +110,19 @@ def leaderboard(
     if device != "auto" and not select:
         raise UsageError("--device belongs to --select; give both or neither.")
     if readme:
-        if runs or keep:
-            raise UsageError("--readme reads the saved results; give it without runs and --keep.")
+        if runs or keep or format_ or json_ or out is not None:
+            raise UsageError(
+                "--readme reads the saved results and writes the README; give it without runs, --keep, "
+                "--format, --json and --out."
+            )
         say(terminal(), update(results, check))
         return
     if not runs:
         raise UsageError("no run was given; give the folders that `disbench run --out` wrote, or --readme.")
-    kind = formats.choose(format_, out)
-    console = terminal()
+    kind = choose(format_, json_, out)
+    console = talk(kind, out)
     if select:
-        show_selection(runs, conditions(where or []), mixed, select, device, kind, out, console)
+        show_selection(runs, conditions(where or []), mixed, select, device, kind, out)
         return
     frame, notes = gather(runs)
     frame = aggregate.chosen(frame, conditions(where or []))
@@ -128,37 +133,44 @@ def leaderboard(
     if adjusted:
         frame = aggregate.adjusted(frame)
     columns = names(by, "by") if by else list(aggregate.BY)
-    wide = with_settings(frame, settings(runs)) if by else frame
-    board = aggregate.leaderboard(wide, columns)
-    notes += shown.pooled(wide, columns) + shown.notes(frame, board) + warnings(frame)
+    rows = with_settings(frame, settings(runs)) if by else frame
+    board = aggregate.leaderboard(rows, columns)
+    notes += shown.pooled(rows, columns) + shown.notes(frame, board) + warnings(frame)
     whole = len(runs) == 1 and not (by or where or adjusted) and store.is_run(runs[0])
     if whole and kind == "terminal" and out is None:
         notes.append(keep_beside(runs[0], frame, board, notes))
     title = f"Leaderboard of {', '.join(run.name for run in runs)}"
-    deliver(kind, out, console, shown.leaderboard(board), board, title, notes, {"scores": frame})
-    if compare:
-        show_comparison(frame, kind, out, console)
+    paper, numbers = wide.of_board(board)
+    tables = [
+        Shown(
+            "leaderboard",
+            shown.leaderboard(board),
+            board,
+            title,
+            notes,
+            paper,
+            shown.caption(title, frame, board, numbers),
+            [note for note in notes if note not in shown.definitions(board)],
+            {"scores": frame},
+        )
+    ]
+    tables += comparison(frame) if compare else []
+    deliver("leaderboard", tables, kind, out)
     if keep:
-        kept = keep_results(
+        paths = keep_results(
             keep, runs, frame, results, data_dir, tell=lambda sentence: say(console, sentence)
         )
-        say(console, *(f"kept: {path}" for path in kept))
+        say(console, *(f"kept: {path}" for path in paths))
         say(console, "Run `disbench leaderboard --readme` to update the README's tables.")
 
 
-def show_selection(
-    runs: Sequence[Path],
-    where: dict[str, str],
-    mixed: bool,
-    select: str,
-    device: str,
-    kind: str,
-    out: Path | None,
-    console: Console,
-) -> None:
+def selection(
+    runs: Sequence[Path], where: dict[str, str], mixed: bool, select: str, device: str
+) -> tuple[list[Shown], list[Selected]]:
     """The models of each method, ranked without labels, and what the choices score beside all.
 
-    The choice is kept in the run if that is shown as a whole on the terminal.
+    Returns:
+        The tables, and the rankings, which `show_selection` keeps.
     """
     import pandas as pd
     from rich.console import Console as Other
@@ -177,25 +189,45 @@ def show_selection(
     notes += [warning for each in selected for warning in each.warnings] + further
     title = f"Models of {', '.join(run.name for run in runs)}, ranked by {selected[0].by}"
     pairs = pd.concat([each.pairs() for each in selected], ignore_index=True)
-    text = selection.shown(models, selected[0].by)
-    deliver(kind, out, console, text, models.assign(by=selected[0].by), title, notes, {"pairs": pairs})
+    text, numbers = selection.shown(models, selected[0].by), models.assign(by=selected[0].by)
+    tables = [Shown("models", text, numbers, title, notes, beside={"pairs": pairs})]
     if not chosen.empty:
-        place = None if out is None else out.with_name(f"{out.stem}-chosen{out.suffix}")
         title = f"What the choice by {selected[0].by} scores"
         below = selection.notes_on_comparison(chosen)
-        separate(kind, out)
-        deliver(kind, place, console, selection.shown_comparison(chosen), chosen, title, below, {})
+        tables.append(Shown("chosen", selection.shown_comparison(chosen), chosen, title, below))
+    return tables, selected
+
+
+def show_selection(
+    runs: Sequence[Path],
+    where: dict[str, str],
+    mixed: bool,
+    select: str,
+    device: str,
+    kind: str,
+    out: Path | None,
+) -> None:
+    """Shows a `selection`; the choice is kept in the run if that is shown as a whole on the terminal."""
+    tables, selected = selection(runs, where, mixed, select, device)
+    deliver("leaderboard", tables, kind, out)
     if len(runs) == 1 and kind == "terminal" and out is None:
-        try:
-            written = [ranking.keep(runs[0], each) for each in selected]
-        except OSError as error:
-            say(console, not_written(runs[0], error))
-        else:
-            say(console, *(f"written: {path}" for path in written if path is not None))
+        kept(runs[0], selected, terminal())
 
 
-def show_leaderboard(path: Path, console: Console) -> None:
-    """Prints the leaderboard of a run and writes it with the per-seed scores into its folder."""
+def kept(run: Path, selected: Sequence[Selected], console: Console) -> None:
+    """Keeps choices in the folder of their run, if that may be written."""
+    from disbench.benchmark.runs import selection as ranking
+
+    try:
+        written = [ranking.keep(run, each) for each in selected]
+    except OSError as error:
+        say(console, not_written(run, error))
+    else:
+        say(console, *(f"written: {path}" for path in written if path is not None))
+
+
+def written_leaderboard(path: Path) -> Shown:
+    """The leaderboard of a run, which is written with the per-seed scores into its folder."""
     from disbench.benchmark.runs.rows import gather, warnings
     from disbench.leaderboards import aggregate, shown
 
@@ -203,9 +235,8 @@ def show_leaderboard(path: Path, console: Console) -> None:
     board = aggregate.leaderboard(frame)
     notes = [f"not comparable: {difference}" for difference in aggregate.differences(frame)]
     notes += shown.notes(frame, board) + warnings(frame)
-    written = keep_beside(path, frame, board, notes)
-    console.print(table(shown.leaderboard(board)))
-    say(console, *notes, written)
+    notes.append(keep_beside(path, frame, board, notes))
+    return Shown("leaderboard", shown.leaderboard(board), board, f"Leaderboard of {path.name}", notes)
 
 
 def keep_beside(run: Path, frame: pd.DataFrame, board: pd.DataFrame, notes: Sequence[str]) -> str:
@@ -241,75 +272,7 @@ def conditions(texts: Sequence[str]) -> dict[str, str]:
     return values
 
 
-def deliver(
-    kind: str,
-    out: Path | None,
-    console: Console,
-    text: pd.DataFrame,
-    numbers: pd.DataFrame,
-    title: str,
-    notes: Sequence[str],
-    beside: dict[str, pd.DataFrame],
-) -> None:
-    """Shows a table on the terminal, or writes it to a file with other frames beside it.
-
-    Args:
-        kind: the format.
-        out: file to write; None for standard output.
-        console: the terminal.
-        text: the table for people.
-        numbers: the table for programs.
-        title: title of the table.
-        notes: sentences below the table.
-        beside: frames written next to `out` as STEM-<name>, as Parquet if that is the format, or else as CSV.
-    """
-    import io
-
-    from rich.console import Console as Writer
-
-    from disbench.leaderboards import formats
-
-    if out is None and kind == "terminal":
-        console.print(table(text))
-        say(console, *notes)
-        return
-    if kind == "csv":
-        content = formats.csv(numbers)
-    elif kind == "terminal":
-        plain = Writer(file=io.StringIO(), width=200)
-        plain.print(table(text))
-        say(plain, *notes)
-        assert isinstance(plain.file, io.StringIO)
-        content = plain.file.getvalue()
-    elif kind != "parquet":
-        content = formats.render(kind, text, title, notes)
-    if out is None:
-        print(content, end="")
-        return
-    written = [out]
-    if kind == "parquet":
-        with replacing(out) as temporary:
-            numbers.to_parquet(temporary, index=False)
-    else:
-        write_text(out, content)
-    for name, frame in beside.items():
-        path = out.with_name(f"{out.stem}-{name}.{'parquet' if kind == 'parquet' else 'csv'}")
-        if kind == "parquet":
-            with replacing(path) as temporary:
-                frame.to_parquet(temporary, index=False)
-        else:
-            write_text(path, formats.csv(frame))
-        written.append(path)
-    say(console, f"written: {', '.join(map(str, written))}")
-
-
-def separate(kind: str, out: Path | None) -> None:
-    """An empty line between two tables on standard output, so that Markdown does not take them for one."""
-    if out is None and kind != "terminal":
-        print()
-
-
-def show_comparison(frame: pd.DataFrame, kind: str, out: Path | None, console: Console) -> None:
+def comparison(frame: pd.DataFrame) -> list[Shown]:
     """The probability that one method scores higher than another, and the ranks of methods over data sets."""
     import pandas as pd
 
@@ -317,18 +280,14 @@ def show_comparison(frame: pd.DataFrame, kind: str, out: Path | None, console: C
 
     pairs = aggregate.improvements(frame)
     text, notes = shown.improvements(pairs)
-    title = "Which method beats which"
-    place = None if out is None else out.with_name(f"{out.stem}-pairs{out.suffix}")
-    separate(kind, out)
-    deliver(kind, place, console, text, pairs, title, notes, {})
+    tables = [Shown("pairs", text, pairs, "Which method beats which", notes)]
     for name, ranking, missing in aggregate.ranks(frame):
         ranked, notes = shown.ranks(ranking, missing)
         listed = ranking.mean.sort_values()
         stem = "-".join(name.replace("/", "-").split())
-        place = None if out is None else out.with_name(f"{out.stem}-ranks-{stem}{out.suffix}")
         numbers = pd.DataFrame({"method": listed.index, "mean_rank": listed.to_numpy()})
-        separate(kind, out)
-        deliver(kind, place, console, ranked, numbers, f"Ranks: {name}", notes, {})
+        tables.append(Shown(f"ranks-{stem}", ranked, numbers, f"Ranks: {name}", notes))
+    return tables
 
 
 def table_(
@@ -339,22 +298,26 @@ def table_(
         typer.Option("--plan", help="Only print the commands that produce the results for this table."),
     ] = False,
     format_: Format = "",
+    json_: Json = False,
     out: Out = None,
     results: Results = None,
 ) -> None:
     """Reproduce a paper's comparison table: published numbers beside ours, from runs or the saved results."""
+    from disbench import metrics
     from disbench.benchmark.runs import commands
     from disbench.benchmark.runs.keep import saved
     from disbench.benchmark.runs.rows import gather
-    from disbench.leaderboards import aggregate, formats, tables
+    from disbench.leaderboards import aggregate, tables
 
     spec = tables.read(name)
     if plan:
+        if format_ or json_ or out is not None:
+            raise UsageError("--plan prints commands and no table; omit --format, --json and --out.")
         folder = f"runs/{name}"
         lines = [commands.cost_of_table(spec), *commands.of_table(spec, folder)]
         print("\n".join([*lines, f"disbench table {name} {folder}"]))
         return
-    kind = formats.choose(format_, out)
+    kind = choose(format_, json_, out)
     if runs and results is not None:
         raise UsageError("--results names the saved results, and runs were given; omit one of them.")
     sources = runs or saved(results)
@@ -363,5 +326,17 @@ def table_(
         overlaps.append(f"ours: {', '.join(path.name for path in sources) or 'nothing is kept yet'}")
     entries = tables.fill(spec, frame)
     text, notes = tables.shown(spec, entries)
-    numbers = tables.frame_of(entries)
-    deliver(kind, out, terminal(), text, numbers, spec.title, [*notes, *overlaps], {"scores": frame})
+    better = {column.metric: metrics.get(column.metric).higher_is_better for column in spec.columns}
+    paper, remarks = tables.paper(spec, entries, better)
+    one = Shown(
+        name,
+        text,
+        tables.frame_of(entries),
+        spec.title,
+        [*notes, *overlaps],
+        paper,
+        f"{spec.title}; mean ± spread{paper.legend}",
+        [*remarks, *overlaps],
+        {"scores": frame},
+    )
+    deliver("table", [one], kind, out)

@@ -13,9 +13,10 @@ from typer.core import TyperCommand, TyperGroup
 
 import disbench
 from disbench import plugins
-from disbench.benchmark.cli import generator, leaderboard, plot, report, rescore, run, score
+from disbench.benchmark.cli import compare, generator, leaderboard, plot, report, rescore, run, score
 from disbench.benchmark.cli.bench import app as bench_app
 from disbench.benchmark.cli.data import app as data_app
+from disbench.benchmark.cli.deliver import Json, print_json
 from disbench.benchmark.cli.terminal import Plain, line, option
 from disbench.errors import UnfinishedError, UsageError, unknown
 from disbench.files import check_temporary, refused_by_system, unwritable
@@ -92,6 +93,7 @@ def root(
 for command in (
     run.run,
     score.score,
+    compare.compare,
     run.status,
     rescore.rescore,
     leaderboard.leaderboard,
@@ -118,11 +120,16 @@ LISTS = {
 @app.command("list")
 def list_(
     what: Annotated[str, typer.Argument(help=f"{', '.join(LISTS)}; without it, what each of these is.")] = "",
+    json_: Json = False,
 ) -> None:
     """List the available names, one per line."""
     if what and what not in LISTS:
         raise unknown("list", what, LISTS)
-    for name, description in _listed(what) if what else LISTS.items():
+    rows = _listed(what) if what else list(LISTS.items())
+    if json_:
+        print_json("list", what or "lists", rows, ["name", "description"])
+        return
+    for name, description in rows:
         line(f"{name:<24} {description}")
 
 

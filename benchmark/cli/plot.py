@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from disbench.benchmark.cli.terminal import DataDir, Device, line
-from disbench.errors import UsageError, unknown
+from disbench.benchmark.cli.terminal import DataDir, Device, line, option, settings_of
+from disbench.errors import UsageError, spelled, unknown
 from disbench.files import unwritable, write_bytes
 from disbench.texts import clean
 
@@ -31,8 +31,9 @@ def plot(
     targets: Annotated[
         list[Path],
         typer.Argument(
-            help="Run folders written by `disbench run --out`; for mi, dci and differences, a seed's folder "
-            "(or an .npz, but for differences); for categories, folders of seeds."
+            help="Run folders written by `disbench run --out`; for mi, dci and differences, a seed's folder; "
+            "for mi and dci also codes or an encoder, whatever `disbench score` takes; for categories, "
+            "folders of seeds."
         ),
     ],
     kind: Annotated[str, typer.Option(help=f"{', '.join(KINDS)}.")] = "curves",
@@ -65,6 +66,45 @@ def plot(
     out: Annotated[
         Path | None, typer.Option(help="Folder for the pictures (default: that of the first target).")
     ] = None,
+    dataset: Annotated[
+        str,
+        typer.Option(
+            help="With mi, dci and differences: data set of codes or an encoder, unless the file names it."
+        ),
+    ] = "",
+    size: Annotated[
+        int | None, typer.Option(help="With mi, dci and differences: image size in pixels.")
+    ] = None,
+    array: Annotated[
+        str, typer.Option(help="With mi, dci and differences: array or columns that hold the codes.")
+    ] = "",
+    factors: Annotated[
+        Path | None,
+        typer.Option(help="With mi, dci and differences: file of the factor values, for codes without."),
+    ] = None,
+    method: Annotated[str, typer.Option(help="With mi, dci and differences: method of a state dict.")] = "",
+    config: Annotated[str, typer.Option(help="With mi, dci and differences: named config of --method.")] = "",
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", help="With mi, dci and differences: setting of --method, field=value. Repeatable."
+        ),
+    ] = None,
+    factory: Annotated[
+        str,
+        typer.Option(
+            help="With mi, dci and differences: package.module:function that builds a state dict's module."
+        ),
+    ] = "",
+    input_range: Annotated[
+        str, typer.Option(help="With mi, dci and differences: pixel range of an encoder.")
+    ] = "",
+    layout: Annotated[
+        str, typer.Option(help="With mi, dci and differences: image layout of an encoder.")
+    ] = "",
+    output: Annotated[
+        str, typer.Option(help="With mi, dci and differences: output of an encoder that is the code.")
+    ] = "",
     device: Device = "auto",
     data_dir: DataDir = None,
 ) -> None:
@@ -81,10 +121,29 @@ def plot(
         raise UsageError(f"--zoom was given with --kind {kind}, which has no axis of scores; omit it.")
     from disbench.benchmark.runs import figures as draw
 
+    of_source: dict[str, object] = {"dataset": dataset, "size": size, "array": array, "factors": factors}
+    of_source |= {"method": method, "config": config, "set": set_, "factory": factory}
+    of_source |= {"input-range": input_range, "layout": layout, "output": output}
+    if kind not in OF_MODELS and (stray := [name for name, given in of_source.items() if given]):
+        raise UsageError(f"--{stray[0]} belongs to {', '.join(OF_MODELS)}, not to {kind}; omit it.")
     wide = cast("Width", width)
     notes: list[str] = []
     if kind in OF_MODELS:
-        figures = draw.of_models(targets, kind, metric, device, data_dir, wide)
+        from disbench.benchmark.scoring.sources import SourceOptions, Wanted
+
+        options = SourceOptions(
+            dataset=dataset,
+            method=method,
+            config=config,
+            changes=settings_of(set_ or [], method),
+            factory=factory,
+            wanted=Wanted(input_range, layout, size, output),
+            device=device,
+            data_dir=data_dir,
+            array=array,
+            factors=factors,
+        )
+        figures, notes = draw.of_models(targets, kind, metric, options, wide)
     elif kind in OF_SEEDS:
         figures = draw.categories(targets, wide)
     elif kind == "curves":
@@ -93,7 +152,7 @@ def plot(
         figures, notes = draw.of_scores(targets, kind, field, metric, quantity, wide, zoom)
     # standard output has the paths
     for note in notes:
-        print(clean(note), file=sys.stderr)
+        print(clean(spelled(note, option)), file=sys.stderr)
     folder = out or (targets[0] if targets[0].is_dir() else targets[0].parent)
     write(figures, folder)
 

@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from disbench.benchmark.cli.leaderboard import show_leaderboard
+from disbench.benchmark.cli.deliver import Json, deliver, talk
+from disbench.benchmark.cli.leaderboard import written_leaderboard
 from disbench.benchmark.cli.run import HELD
-from disbench.benchmark.cli.terminal import DataDir, Device, terminal
+from disbench.benchmark.cli.terminal import DataDir, Device
 from disbench.console import say
 from disbench.errors import UsageError, argument
 
@@ -28,6 +29,7 @@ def rescore(
     jobs: Annotated[int, typer.Option(help="Number of seeds scored in parallel (0: one per core).")] = 0,
     device: Device = "cpu",
     data_dir: DataDir = None,
+    json_: Json = False,
 ) -> None:
     """Score trained seeds by further metrics, from their saved codes; models are needed only without codes.
 
@@ -44,7 +46,8 @@ def rescore(
     if jobs < 0:
         raise UsageError(f"{argument('jobs')} {jobs} was given; give 1 or more, or 0 for one per core.")
     choices = of_one_model(metrics) if metrics else ()
-    console = terminal()
+    kind = "json" if json_ else "terminal"
+    console = talk(kind)
     # nothing is scored before all of them can be
     for run in runs:
         if not results.is_kept(run):
@@ -53,7 +56,7 @@ def rescore(
             raise UsageError(
                 f"{run} is a saved result, which has the scores of its protocol; give {argument('metrics')}."
             )
-    busy = 0
+    busy, tables = 0, []
     for run in runs:
         if results.is_kept(run):
             say(console, *keep.rescore(run, choices, data_dir))
@@ -62,9 +65,13 @@ def rescore(
             done = score_run(
                 run, choices, jobs, device, data_dir, lambda sentence: say(console, sentence), count
             )
-        show_leaderboard(run, console)
+        tables.append(written_leaderboard(run))
+        if kind == "terminal":
+            deliver("rescore", [tables.pop()], kind)
         say(console, f"{run}: {done['scored']} seeds scored, {done['known']} had these scores already")
         busy += done["busy"]
+    if kind == "json":
+        deliver("rescore", tables, kind)
     if busy:
         say(
             console, f"{busy} seeds are held by another disbench process; repeat the command when it is done."

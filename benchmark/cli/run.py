@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from disbench.benchmark.cli.leaderboard import show_leaderboard
-from disbench.benchmark.cli.terminal import DataDir, Precision, option, table, terminal
+from disbench.benchmark.cli.deliver import Json, Shown, deliver, talk
+from disbench.benchmark.cli.leaderboard import kept, selection, written_leaderboard
+from disbench.benchmark.cli.terminal import DataDir, Precision, option
 from disbench.console import say
 from disbench.errors import UsageError
 from disbench.units import duration
@@ -162,6 +163,7 @@ def run(
     scheduler: Annotated[
         str, typer.Option(help="Address of a Dask scheduler (tcp://HOST:PORT) whose workers train the seeds.")
     ] = "",
+    json_: Json = False,
     tensorboard: Annotated[
         bool,
         typer.Option(
@@ -179,7 +181,8 @@ def run(
     from disbench.benchmark import api
     from disbench.benchmark.sweep.request import Request
 
-    console = terminal()
+    kind = "json" if json_ else "terminal"
+    console = talk(kind)
     request = Request(
         methods,
         seeds=seeds,
@@ -213,22 +216,28 @@ def run(
     )
     if dry_run:
         expected = api.forecast(request)
-        console.print(table(expected.shown()))
-        say(console, *expected.sentences())
+        deliver(
+            "run", [Shown("forecast", expected.shown(), expected.table(), "", expected.sentences())], kind
+        )
     else:
-        show_end(api.run(request), console)
+        show_end(api.run(request), kind, console)
 
 
-def show_end(run: Run, console: Console) -> None:
+def show_end(run: Run, kind: str, console: Console) -> None:
     """Prints leaderboard and outcomes of a run; exits with the code that says what is still to do."""
     from disbench.benchmark.sweep import stop
 
     outcomes, failed = run.outcomes, run.outcomes["failed"] + run.outcomes["full"]
+    tables: list[Shown] = []
     # a run that was stopped at once has no seeds yet
     if len(run.status()):
-        show_leaderboard(run.path, console)
+        tables.append(written_leaderboard(run.path))
+        if kind == "terminal":
+            deliver("run", [tables.pop()], kind)
         if not outcomes["stopped"]:
-            show_label_free(run.path, console)
+            tables += label_free(run.path, kind, console)
+    if kind == "json":
+        deliver("run", tables, kind, details={"outcomes": outcomes})
     pictures = sorted(run.path.glob("*/seed-*/traversal.png"))
     if pictures:
         what = f"{len(pictures)} traversals (PNG and GIF) and other images"
@@ -250,22 +259,30 @@ def show_end(run: Run, console: Console) -> None:
         raise typer.Exit(HELD)
 
 
-def show_label_free(run: Path, console: Console) -> None:
-    """Prints the seeds on data without labels, ranked by how well they agree."""
-    from disbench.benchmark.cli.leaderboard import show_selection
-    from disbench.benchmark.runs import selection
+def label_free(run: Path, kind: str, console: Console) -> list[Shown]:
+    """The seeds on data without labels, ranked by how well they agree; the choices are kept in the run."""
+    from disbench.benchmark.runs import selection as ranking
 
-    for dataset in selection.without_labels(run):
+    tables: list[Shown] = []
+    for dataset in ranking.without_labels(run):
         say(console, f"{dataset}: no labels, so the seeds of each method are ranked by their agreement (udr)")
         try:
-            show_selection([run], {"dataset": dataset}, False, "udr", "auto", "terminal", None, console)
+            found, selected = selection([run], {"dataset": dataset}, False, "udr", "auto")
         except UsageError as error:
             # the seeds are trained and scored
             say(console, f"no ranking: {error.told(option)}")
+            continue
+        if kind == "terminal":
+            deliver("run", found, kind)
+        else:
+            tables += found
+        kept(run, selected, console)
+    return tables
 
 
 def status(
     run: Annotated[Path, typer.Argument(help="Folder that `disbench run --out` wrote.")],
+    json_: Json = False,
 ) -> None:
     """Show the progress of a run per method: seeds done, running, stopped and failed, time left, errors."""
     import pandas as pd
@@ -274,20 +291,25 @@ def status(
     from disbench.benchmark.sweep import progress
     from disbench.leaderboards.labels import by_value
 
-    console = terminal()
+    kind = "json" if json_ else "terminal"
+    console = talk(kind)
     records = store.records(run)
     seeds = progress.of_records(records)
     running = sum(seed.state == "running" for seed in seeds)
     left = progress.remaining(seeds, running) if running else None
-    rows = []
+    rows, numbers = [], []
     trainings = progress.by_training(seeds).items()
     for training, alike in sorted(trainings, key=lambda each: by_value(each[1][0].name)):
-        counts = {state: str(sum(seed.state == state for seed in alike)) for state in STATES}
+        counts = {state: sum(seed.state == state for seed in alike) for state in STATES}
         unfinished = any(seed.open for seed in alike)
-        about = duration(left.seconds[training] if left else None) if unfinished else ""
+        seconds = left.seconds[training] if left else None
+        about = duration(seconds) if unfinished else ""
         signs = progress.strip(alike, console.encoding).plain
-        rows.append({"method": alike[0].name, "seeds": signs, **counts, "left": about})
-    console.print(table(pd.DataFrame(rows, columns=["method", "seeds", *STATES, "left"])))
+        shown = {state: str(count) for state, count in counts.items()}
+        rows.append({"method": alike[0].name, "seeds": signs, **shown, "left": about})
+        numbers.append({"method": alike[0].name, **counts, "seconds_left": seconds if unfinished else 0.0})
     failed = [seed for seed in seeds if seed.state == "failed"]
-    say(console, *sorted(f"{seed.name} seed {seed.cell.seed} failed: {seed.error}" for seed in failed))
-    say(console, *records.sentences)
+    sentences = sorted(f"{seed.name} seed {seed.cell.seed} failed: {seed.error}" for seed in failed)
+    text = pd.DataFrame(rows, columns=["method", "seeds", *STATES, "left"])
+    figures = pd.DataFrame(numbers, columns=["method", *STATES, "seconds_left"])
+    deliver("status", [Shown("status", text, figures, "", [*sentences, *records.sentences])], kind)

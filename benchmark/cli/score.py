@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from disbench.benchmark.cli.terminal import DataDir, Device, option, table, terminal
+from disbench.benchmark.cli.deliver import Format, Json, Shown, choose, deliver
+from disbench.benchmark.cli.terminal import DataDir, Device, option, settings_of, table, terminal
 from disbench.console import say
 from disbench.errors import UsageError, spelled
 
@@ -126,27 +127,33 @@ def score(
     prior: Annotated[
         str, typer.Option(help="Prior of a decoder's latents: normal (default) or uniform in [-1, 1].")
     ] = "",
-    json_: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+    format_: Format = "",
+    json_: Json = False,
+    out: Annotated[Path | None, typer.Option(help="File to write.")] = None,
     device: Device = "auto",
     data_dir: DataDir = None,
 ) -> None:
     """Score checkpoints, codes, or encoders that you trained yourself, or the generator of a model."""
-    import json
-
     from rich.console import Console
 
     from disbench.benchmark.scoring.files import check
 
     # what a first look shows, before torch is imported
-    changes = _changes(set_ or [], method)
+    changed = settings_of(set_ or [], method)
     for path in files:
         check(path, dataset, factors is not None)
     from disbench.benchmark import api
-    from disbench.benchmark.cli.generator import show
+    from disbench.benchmark.cli.generator import show, tabled
     from disbench.benchmark.scoring import sources
     from disbench.benchmark.scoring.judged import PICTURES
 
+    kind = choose(format_, json_, out)
     if generator:
+        if kind not in ("terminal", "json") or (kind == "terminal" and out is not None):
+            raise UsageError(
+                "--generator has tables of several shapes, which fit no single one; give --json, or omit "
+                "--format and --out."
+            )
         # what belongs to codes alone, and was given
         others = {"preset": preset, "array": array, "factors": factors, "bins": bins, "repeats": repeats}
         others |= {"quick": quick, "adjusted": adjusted, "live": live, "factory": factory}
@@ -164,7 +171,7 @@ def score(
                 prior=prior or "normal",
                 method=method,
                 config=config,
-                settings=changes,
+                settings=changed,
                 size=size,
                 output=output,
                 device=device,
@@ -173,9 +180,9 @@ def score(
             )
             for path in files
         ]
-        if json_:
-            found = [one.plain(option) for one in judged]
-            print(json.dumps(found[0] if len(found) == 1 else found, indent=1, default=list))
+        if kind == "json":
+            details = [one.plain(option) for one in judged]
+            deliver("score", tabled(judged), kind, out, details)
         else:
             for one in judged:
                 show(terminal(), one)
@@ -192,7 +199,7 @@ def score(
         dataset=dataset,
         method=method,
         config=config,
-        changes=changes,
+        changes=changed,
         factory=factory,
         wanted=sources.Wanted(input_range, layout, size, output),
         device=device,
@@ -215,26 +222,16 @@ def score(
         console=progress,
     )
     opened, scores = [one.opened for one in scored], [one.scores for one in scored]
-    if json_:
-        whole = [sources.as_json(one, entries, option) for one, entries in zip(opened, scores, strict=True)]
-        print(json.dumps(whole[0] if len(whole) == 1 else whole, indent=1, default=list))
-    elif len(opened) == 1:
-        _show_one(terminal(), opened[0], scores[0], adjusted)
+    if kind == "terminal" and out is None:
+        if len(opened) == 1:
+            _show_one(terminal(), opened[0], scores[0], adjusted)
+        else:
+            _show_several(terminal(), opened, scores, adjusted)
     else:
-        _show_several(terminal(), opened, scores, adjusted)
+        details = [sources.as_json(one, entries, option) for one, entries in zip(opened, scores, strict=True)]
+        deliver("score", [_tabled(opened, scores, adjusted)], kind, out, details)
     if any(all(entry.score is None for entry in entries) for entries in scores):
         raise typer.Exit(1)
-
-
-def _changes(given: list[str], method: str) -> dict[str, str]:
-    """`codes=10` as {"codes": "10"}."""
-    if given and not method:
-        raise UsageError("--set changes the config of --method, which was not given.")
-    pairs = [text.partition("=") for text in given]
-    for text, (name, equals, _) in zip(given, pairs, strict=True):
-        if not (name and equals):
-            raise UsageError(f"--set {text!r} must be field=value, such as --set codes=10.")
-    return {name.removeprefix(f"{method}."): value for name, _, value in pairs}
 
 
 def _number(entry: ScoreEntry, adjusted: bool = False) -> str:
@@ -250,6 +247,72 @@ def _range(entry: ScoreEntry) -> str:
     """The range of several draws."""
     draws = entry.draws
     return f"{draws.min:.4f} to {draws.max:.4f}" if draws is not None and draws.min is not None else "–"
+
+
+def _tabled(opened: Sequence[Opened], scores: Sequence[Sequence[ScoreEntry]], adjusted: bool) -> Shown:
+    """The scores as one table in every form: in that of papers, a row for each model."""
+    import pandas as pd
+
+    from disbench.benchmark.runs.rows import measured
+    from disbench.leaderboards import wide
+
+    rows = [
+        {
+            "model": str(one.path),
+            "is": one.title,
+            "dataset": one.data.name,
+            "metric": entry.metric,
+            "preset": entry.label,
+            "score": entry.headline,
+            **measured(entry),
+            "adjusted": entry.adjusted,
+            "higher_is_better": entry.higher_is_better,
+            "reason": entry.why(option) or "",
+        }
+        for one, entries in zip(opened, scores, strict=True)
+        for entry in entries
+    ]
+    frame = pd.DataFrame(rows)
+    named = wide.headings(frame)
+    value = "adjusted" if adjusted else "score"
+    lines = []
+    for model, group in frame.groupby("model", sort=False):
+        spreads = [math.nan if adjusted else each for each in group["spread"].astype(float)]
+        numbers = group[value].astype(float)
+        cells = {
+            named[metric, preset]: wide.Cell(mean, std)
+            for metric, preset, mean, std in zip(
+                group["metric"], group["preset"], numbers, spreads, strict=True
+            )
+        }
+        lines.append(wide.Line({"model": str(model)}, cells))
+    chances = (
+        frame.assign(chance=frame["chance"].astype(float)).groupby(["metric", "preset"])["chance"].mean()
+    )
+    if chances.notna().any() and not adjusted:
+        cells = {
+            named[metric, preset]: wide.Cell(mean)
+            for metric, preset, mean in chances.reset_index().itertuples(index=False)
+        }
+        lines.append(wide.Line({"model": "by chance"}, cells, ranked=False))
+    paper = wide.wide(wide.columns_of(frame), lines)
+    numbers_are = (
+        "(score - chance) / (perfect - chance)" if adjusted else "score ± spread over draws of the metric"
+    )
+    title = (
+        f"{len(opened)} models on {opened[0].data.name}"
+        if len(opened) > 1
+        else (f"{opened[0].title} on {opened[0].data.name}")
+    )
+    told = [spelled(note, option) for one in opened for note in one.notes]
+    told += [f"{e.metric}: {text}" for entries in scores for e in entries for text in e.warnings]
+    missing = [
+        f"{e.metric}: no score: {e.why(option)}" for entries in scores for e in entries if e.score is None
+    ]
+    caption = f"{title}; {numbers_are}{paper.legend}; {wide.presets(frame)}"
+    text = paper.text.astype(str)
+    notes = list(dict.fromkeys([*told, *missing]))
+    return Shown("scores", text, frame, title, notes, paper, caption, list(dict.fromkeys(missing)))
 
 
 def _show_one(console: Console, one: Opened, entries: Sequence[ScoreEntry], adjusted: bool) -> None:

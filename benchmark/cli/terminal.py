@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from disbench.errors import UsageError
 from disbench.texts import clean
 
 if TYPE_CHECKING:
@@ -39,12 +40,23 @@ class Plain(TyperCommand):
 
 
 # options whose names differ from those of the arguments
-SPELLED = {"settings": "set", "sources": "from"}
+SPELLED = {"settings": "set", "sources": "from", "others": "with"}
 
 
 def option(argument: str) -> str:
     """An argument of the library as the command line spells it."""
     return f"--{SPELLED.get(argument, argument.replace('_', '-'))}"
+
+
+def settings_of(given: list[str], method: str) -> dict[str, str]:
+    """What `--set` gives for the method of a state dict: `codes=10` as {"codes": "10"}."""
+    if given and not method:
+        raise UsageError("--set changes the config of --method, which was not given.")
+    pairs = [text.partition("=") for text in given]
+    for text, (name, equals, _) in zip(given, pairs, strict=True):
+        if not (name and equals):
+            raise UsageError(f"--set {text!r} must be field=value, such as --set codes=10.")
+    return {name.removeprefix(f"{method}."): value for name, _, value in pairs}
 
 
 def terminal() -> Console:

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from disbench.benchmark.runs import findings, matrices, pictures, settings
 from disbench.benchmark.runs.rows import MOST_TOLD, gather, no_seeds
 from disbench.benchmark.runs.store import Record, told
+from disbench.benchmark.scoring.sources import SourceOptions
 from disbench.errors import UsageError, argument, unknown
 from disbench.leaderboards import aggregate, journals, labels, plots, sheets, titles
 from disbench.leaderboards.plots import Width
@@ -238,21 +239,15 @@ def categories(targets: Sequence[Path], width: Width = "screen") -> dict[str, Fi
 
 
 def of_models(
-    targets: Sequence[Path],
-    kind: str,
-    metric: str,
-    device: str,
-    data_dir: Path | None,
-    width: Width = "screen",
-) -> dict[str, Figure]:
-    """The matrix of one model, by the name of its picture.
+    targets: Sequence[Path], kind: str, metric: str, options: SourceOptions, width: Width = "screen"
+) -> Drawn:
+    """The matrix of one model, by the name of its picture, and what was assumed of it.
 
     Args:
-        targets: one folder of a seed, or one .npz.
+        targets: one folder of a seed, or one file that `disbench score` takes.
         kind: "mi", "dci" or "differences".
         metric: another preset than that of the scores, such as "dci:ibgan".
-        device: "auto", "cpu" or "cuda".
-        data_dir: folder of the data sets; None for the default.
+        options: what the user said about the file.
         width: of the picture.
 
     Raises:
@@ -262,7 +257,9 @@ def of_models(
         raise UsageError(
             f"{argument('kind')} {kind} draws one model at a time; give one of the {len(targets)} paths."
         )
-    matrix = matrices.matrix(targets[0], kind, metric, device, data_dir)
+    matrix, notes = matrices.matrix(targets[0], kind, metric, options)
     draw, _ = plots.MATRICES[kind]
-    stem = f"{targets[0].stem}-{kind}" if targets[0].suffix == ".npz" else kind
-    return {stem: draw(matrix.values, matrix.codes, matrix.factors, matrix.title, width=width)}
+    # beside the pictures of a seed it has a name of its own anyway
+    of_seed = targets[0].is_dir() or targets[0].name == matrices.CHECKPOINT
+    stem = kind if of_seed else f"{targets[0].stem}-{kind}"
+    return {stem: draw(matrix.values, matrix.codes, matrix.factors, matrix.title, width=width)}, notes

@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from disbench import metrics
-from disbench.benchmark import datasets
-from disbench.benchmark.datasets import Dataset, manifest
-from disbench.benchmark.datasets.reference import DataRef
+from disbench import metrics, models
+from disbench.benchmark.datasets import manifest
 from disbench.benchmark.protocols import MetricChoice, choose_metrics
 from disbench.benchmark.runs.store import Record
-from disbench.benchmark.scoring import draws
-from disbench.benchmark.scoring.encoded import Codes
-from disbench.benchmark.scoring.trained import Trained
+from disbench.benchmark.scoring import encoders, files, sources
+from disbench.benchmark.scoring.sources import SourceOptions
 from disbench.errors import UsageError, argument
 from disbench.files import LARGEST, not_linked
 from disbench.leaderboards import titles
 from disbench.leaderboards.report import Matrix
-from disbench.metrics.arrays import Array, Floats, Ints, Split
-from disbench.metrics.factors import Factors
 
+CODES, CHECKPOINT = "codes.npz", "checkpoint.pt"
 # Of each kind of matrix, the metric and the part of its score.
 PARTS = {
     "mi": ("mig", "mutual_information"),
@@ -38,56 +33,60 @@ VOTES = {"votes": 400, "eval_votes": 200}
 
 
 def matrix(
-    target: Path, kind: str, metric: str = "", device: str = "auto", data_dir: Path | None = None
-) -> Matrix:
+    target: Path, kind: str, metric: str = "", options: SourceOptions | None = None
+) -> tuple[Matrix, list[str]]:
     """The mutual information ("mi") or DCI's importance ("dci") of codes and factors, or the mean difference
     of each code in pairs of images that share a factor ("differences").
 
     The matrix of a seed is taken from its scores, or else computed from its codes.npz, or else from the
-    trained model.
+    trained model. Whatever else `disbench score` takes is opened and measured as it is there.
 
     Args:
-        target: a seed's folder or its checkpoint.pt, or an .npz with `codes` (n, d) and `factors` (n, k).
+        target: a seed's folder, or a file: checkpoint, codes, encoder or state dict.
         kind: "mi", "dci" or "differences".
         metric: the metric with another preset than that of the scores, such as "dci:ibgan".
-        device: "auto", "cpu" or "cuda", for a model.
-        data_dir: folder of the data sets.
+        options: what the user said about the file.
+
+    Returns:
+        The matrix, and sentences about what was assumed, before their arguments are spelled.
 
     Raises:
         UsageError: the target is of no such kind, or codes and factors have no such matrix.
     """
     name, part = PARTS[kind]
     choice = choose_metrics(metric or QUICK[kind])[0]
-    if choice.name != name:
+    if choice.name != name or choice.pictures:
         raise UsageError(
             f"{argument('kind')} {kind} draws a part of {name}; "
             f"give {argument('metric')} {name}:PRESET or omit it."
         )
+    said = options or SourceOptions()
     holds = metrics.get(name).kind == "sampling"
-    if target.suffix == ".npz":
-        if holds:
+    if holds:
+        if target.is_file() and files.recognise(target) not in (*files.TENSORS, *encoders.FORMATS):
             raise UsageError(
                 f"{argument('kind')} {kind} holds factors fixed, for which a file of codes has too few rows; "
-                "give a seed's folder or its checkpoint.pt."
+                "give a seed's folder, its checkpoint.pt, or an encoder."
             )
-        return _of_file(target, choice, part, data_dir)
-    folder = target if target.is_dir() else target.parent
-    record = Record.read(folder)
-    scored = None if record is None else stored(record, kind, metric)
-    if scored is not None:
-        return scored
-    codes, checkpoint = folder / "codes.npz", folder / "checkpoint.pt"
-    if target.is_dir():
-        not_linked(codes)
-        not_linked(checkpoint)
-    if codes.exists() and not holds:
-        return _of_file(codes, choice, part, data_dir)
-    if not checkpoint.exists():
-        raise UsageError(
-            f"{argument('kind')} {kind} draws one trained model; {target} is neither a seed's folder "
-            "(such as RUN/betavae-1a2b3c4d/seed-0) nor an .npz with codes and factors."
-        )
-    return _of_model(checkpoint, choice, part, device, data_dir)
+        # its own preset has more votes than a mean needs
+        choice = choice.model_copy(update={"settings": {**choice.settings, **VOTES}})
+    if target.is_dir() or (target.name == CHECKPOINT and said == SourceOptions(device=said.device)):
+        folder = target if target.is_dir() else target.parent
+        record = Record.read(folder)
+        scored = None if record is None else stored(record, kind, metric)
+        if scored is not None:
+            return scored, []
+    if not target.is_dir():
+        title = target.parent.name if target.name in (CODES, CHECKPOINT) else target.name
+        return _of_file(target, choice, part, said, title)
+    for file in (CODES, CHECKPOINT):
+        path = not_linked(target / file)
+        if path.exists() and not (file == CODES and holds):
+            return _of_file(path, choice, part, said, target.name)
+    raise UsageError(
+        f"{argument('kind')} {kind} draws one model; {target} is neither a seed's folder (such as "
+        "RUN/betavae-1a2b3c4d/seed-0) nor a file that `disbench score` takes."
+    )
 
 
 def stored(record: Record, kind: str, metric: str = "") -> Matrix | None:
@@ -117,94 +116,24 @@ def stored(record: Record, kind: str, metric: str = "") -> Matrix | None:
     return None
 
 
-def _of_file(path: Path, choice: MetricChoice, part: str, data_dir: Path | None) -> Matrix:
-    """From an .npz of codes with factors, or of codes with rows of a data set, as in `codes.npz`."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            codes = file["codes"]
-            factors = file["factors"] if "factors" in file.files else None
-            if factors is None:
-                rows, about = file["rows"], DataRef(*(file[n].item() for n in ("dataset", "size", "sha256")))
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise UsageError(f"{path} is not an .npz with arrays codes (n, d), factors (n, k): {error}") from None
-    title = f"{path.parent.name if path.name == 'codes.npz' else path.name} ({choice.preset})"
-    if factors is not None:
-        return _measured(choice, part, codes, factors, (), title)
-    data = datasets.load(about.name, size=about.size, data_dir=data_dir)
-    if about.sha256 != data.sha256:
-        raise UsageError(
-            f"{path} holds codes of another {about.name} (sha256 {about.sha256[:12]}...) than the one here "
-            f"({data.sha256[:12]}...); use the same data set."
-        )
-    order = np.argsort(rows)
-    rows, codes = rows[order], codes[order]
-    return _of_rows(data, rows, codes, choice, part, title)
-
-
-def _of_model(
-    checkpoint: Path, choice: MetricChoice, part: str, device: str, data_dir: Path | None
-) -> Matrix:
-    import torch
-
-    from disbench import models
-    from disbench.benchmark.scoring import sources
-
-    loaded = models.load_checkpoint(checkpoint)
-    method, data, where = sources.revive(loaded, device, data_dir)
-    if where.type == "cpu":
-        torch.set_num_threads(1)
-    name = titles.training(loaded.method, loaded.variant)
-    preset = titles.preset(choice.preset or metrics.get(choice.name).default_preset)
-    title = f"{name}, seed {loaded.seed} ({preset})"
-    trained = Trained(method, data, where, data_dir)
-    if metrics.get(choice.name).kind == "sampling":
-        return _of_pairs(data, trained, choice, part, title)
-    rows = draws.every_table(data)
-    codes = trained.codes(rows)
-    return _of_rows(data, rows, codes, choice, part, title)
-
-
-def _of_pairs(data: Dataset, trained: Trained, choice: MetricChoice, part: str, title: str) -> Matrix:
-    """Of a metric that holds factors, with a few votes; each image that it asks for is encoded once."""
-    metric, grid, changed = metrics.get(choice.name), data.grid, {**choice.settings, **VOTES}
-    rows = np.unique(metric.rows(grid, draws.generator(choice), choice.preset, **changed))
-    codes = Codes(rows, trained.codes(rows), len(data))
-    score = metric(codes, grid, rng=draws.generator(choice), preset=choice.preset, **changed)
-    names = [name for i, name in enumerate(data.factor_names) if i not in score.dropped_factors]
-    return _labelled(np.asarray(score.parts[part], float), names, title)
-
-
-def _of_rows(
-    data: Dataset,
-    rows: Ints,
-    codes: Floats,
-    choice: MetricChoice,
-    part: str,
-    title: str,
-) -> Matrix:
-    """Measured on the rows of a table metric; `codes` (m, d) are those of `rows` (m,), ascending."""
-    wanted = draws.table_rows(data, having=rows, held_out=draws.holds_out(choice))
-    looked_up = Codes(rows, codes, len(data))(wanted)
-    split = draws.split(len(wanted))
-    return _measured(choice, part, looked_up, data.factor_values(wanted), data.factor_names, title, split)
-
-
-def _measured(
-    choice: MetricChoice,
-    part: str,
-    codes: Floats,
-    factors: Factors | Array,
-    names: Sequence[str],
-    title: str,
-    split: Split | None = None,
-) -> Matrix:
-    metric = metrics.get(choice.name)
-    extra: dict[str, object] = {"rng": draws.generator(choice)} if metric.takes("rng") else {}
-    if metric.takes("split"):
-        extra["split"] = split
-    score = metric(codes, factors, preset=choice.preset, **choice.settings, **extra)
-    names = [name for i, name in enumerate(names) if i not in score.dropped_factors]
-    return _labelled(np.asarray(score.parts[part], float), names, title)
+def _of_file(
+    path: Path, choice: MetricChoice, part: str, options: SourceOptions, title: str
+) -> tuple[Matrix, list[str]]:
+    """Measured as `disbench score` does, on the rows of a table metric."""
+    opened = sources.open_source(path, options)
+    ((entry,),) = sources.score([opened], [choice])
+    if entry.score is None and not entry.parts.get(part):
+        raise UsageError(f"{path}: {entry.reason}")
+    about = opened.head
+    if "checkpoint" in about:
+        saved = models.load_checkpoint(path)
+        title = f"{titles.training(saved.method, saved.variant)}, seed {saved.seed}"
+    factors = [n for i, n in enumerate(opened.data.factor_names) if i not in entry.dropped_factors]
+    found = _labelled(
+        np.asarray(entry.parts[part], float), factors, f"{title} ({titles.preset(str(choice.preset))})"
+    )
+    notes = [] if "checkpoint" in about else list(opened.notes)
+    return found, [*notes, *(f"{entry.metric}: {warning}" for warning in entry.warnings)]
 
 
 def _labelled(values: NDArray[np.float64], factors: Sequence[str], title: str) -> Matrix:

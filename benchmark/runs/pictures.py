@@ -14,6 +14,7 @@ from torch import Tensor
 
 from disbench.benchmark.datasets import Dataset
 from disbench.benchmark.scoring import generators, oracles
+from disbench.benchmark.scoring.decoders import Walk
 from disbench.benchmark.scoring.generators import Generator
 from disbench.benchmark.training.seeds import stream
 from disbench.errors import UsageError, argument
@@ -42,7 +43,7 @@ def starting_row(data: Dataset) -> int:
 
 @torch.no_grad()
 def traversal(
-    method: Method,
+    method: Method | Walk,
     data: Dataset,
     device: torch.device,
     steps: int = 10,
@@ -56,7 +57,7 @@ def traversal(
     the method has a posterior that says so.
 
     Args:
-        method: the trained method; set to evaluation mode.
+        method: the trained method, set to evaluation mode; or a stranger's decoder.
         data: the data set that it was trained on.
         device: of the method.
         steps: number of pictures per code.
@@ -77,6 +78,8 @@ def traversal(
             f"{argument('range')}."
         )
     noise = method.noise(1, generator)
+    # a decoder starts from latents, and perhaps from no image
+    seed = method.picture() if isinstance(method, Walk) else image
     labels, pictures = method.traverse(image, noise, steps, **given)
     sizes = sizes_of(method, noise, len(labels))
     heads = values_of(sizes, steps, ends or method.span())
@@ -91,13 +94,13 @@ def traversal(
         heads=[heads[i] for i in order],
         dim=[bool(dead[i]) for i in order] if dead.any() else (),
         # samples of categories alone start from no image
-        start=sheets.enlarged(image.cpu().numpy())[0] if 1 in sizes else None,
+        start=sheets.enlarged(seed.cpu().numpy())[0] if 1 in sizes else None,
         captions=[captions[i] for i in order] if captions else (),
         note=f"grey: collapsed, KL below {live.KL:g} nats over {IMAGES} images" if dead.any() else "",
     )
 
 
-def sizes_of(method: Method, noise: Noise, rows: int) -> list[int]:
+def sizes_of(method: Method | Walk, noise: Noise, rows: int) -> list[int]:
     """For each row of a traversal, the number of categories of its code; 1 for a real code.
 
     Args:
@@ -126,7 +129,7 @@ def values_of(sizes: Sequence[int], steps: int, ends: tuple[float, float]) -> li
     return [values if k == 1 else [str(i * k // steps) for i in range(steps)] for k in sizes]
 
 
-def collapsed(method: Method, data: Dataset, device: torch.device) -> NDArray[np.bool_]:
+def collapsed(method: Method | Walk, data: Dataset, device: torch.device) -> NDArray[np.bool_]:
     """(d,) Which codes have collapsed, by their KL over `IMAGES` images; (0,) without a posterior."""
     rows = np.linspace(0, len(data) - 1, min(IMAGES, len(data))).astype(np.int64)
     posterior = method.gaussians(data.images(rows).to(device))
@@ -219,7 +222,7 @@ def write_samples(generator: Generator, data: Dataset, path: Path, count: int, s
 
 
 def write_traversal(
-    method: Method,
+    method: Method | Walk,
     data: Dataset,
     device: torch.device,
     stem: Path,

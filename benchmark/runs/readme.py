@@ -33,7 +33,7 @@ def update(results_in: Path | None = None, check: bool = False) -> str:
     if not path.is_file():
         raise UsageError(f"there is no README.md in {root}, two folders above the results.")
     before, names = path.read_text("utf-8"), ", ".join(results.names(folder))
-    after = results.placed(before, results.readme(folder, folder.resolve().relative_to(root).as_posix()))
+    after = results.placed(before, folder, folder.resolve().relative_to(root).as_posix())
     if before == after:
         return f"{path} is current: {names or 'no results are saved yet'}"
     if check:

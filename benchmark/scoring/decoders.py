@@ -11,18 +11,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from disbench.benchmark import datasets
 from disbench.benchmark.datasets.dataset import Dataset
-from disbench.benchmark.scoring import apart, encoders, files, generators, sources
+from disbench.benchmark.scoring import apart, encoders, files, generators, interface, sources
 from disbench.benchmark.scoring.encoders import Network
 from disbench.benchmark.scoring.generators import Generator
 from disbench.benchmark.scoring.sources import SourceOptions
 from disbench.benchmark.scoring.trained import Trained
 from disbench.errors import UsageError, argument, unknown
-from disbench.models.method import Method
+from disbench.models.method import Method, traversal_rows
 from disbench.texts import short
 
 PRIORS = ("normal", "uniform")
@@ -205,6 +206,87 @@ def fit(network: Network, data: Dataset, latents: Latents, output: str) -> tuple
     )
     codes = [range(j, j + 1) for j in range(count)]
     return Generator(str(network.path), draw, codes, generate, None, torch.device("cpu")), notes
+
+
+class Walk:
+    """A stranger's decoder as what a traversal takes: one latent at a time moves, the others stay.
+
+    Args:
+        opened: the decoder.
+        prior: of its latents, one of `PRIORS`; it gives the usual ends.
+        start: (1, l) latents from which every row starts; None for the middle of the prior, zeros.
+
+    Raises:
+        UsageError: a start of another number of latents.
+    """
+
+    def __init__(self, opened: OpenedGenerator, prior: str, start: Tensor | None = None) -> None:
+        self.generator, self.shape = opened.generator, opened.data.shape
+        self.ends = (-2.0, 2.0) if prior == "normal" else (-1.0, 1.0)
+        count = len(opened.generator.codes)
+        if start is not None and start.shape[1] != count:
+            raise UsageError(
+                f"{opened.path} takes {count} latents, and {argument('encoder')} gives {start.shape[1]} "
+                "codes; give the encoder that it was trained with."
+            )
+        self.start = torch.zeros(1, count) if start is None else start.float()
+
+    def eval(self) -> None:
+        """A decoder is in evaluation mode."""
+
+    def noise(self, batch: int, generator: torch.Generator) -> dict[str, Tensor]:
+        """A decoder draws nothing."""
+        return {}
+
+    def sample_latents(self, noise: dict[str, Tensor]) -> None:
+        """Nothing: every latent is a real number."""
+
+    def gaussians(self, images: Tensor) -> None:
+        """Nothing: a decoder has no posterior."""
+
+    def span(self) -> tuple[float, float]:
+        """First and last value of a latent, as `Method.span`."""
+        return self.ends
+
+    def picture(self) -> Tensor:
+        """(1, c, h, w) The picture of the latents from which every row starts."""
+        return torch.from_numpy(self.generator.pictures(self.start)).reshape(1, *self.shape)
+
+    def traverse(
+        self, image: Tensor, noise: dict[str, Tensor], steps: int, ends: tuple[float, float] | None = None
+    ) -> tuple[list[str], Tensor]:
+        """Row labels and pictures (rows, steps, c, h, w) in [0, 1], as `Method.traverse`.
+
+        Args:
+            image: not looked at; the start is that of the walk.
+            noise: not looked at.
+            steps: pictures per row.
+            ends: first and last value of a latent; None for two standard deviations of a normal prior, or
+                all of a uniform one.
+        """
+        count = self.start.shape[1]
+        latents = traversal_rows(self.start, range(count), *(ends or self.ends), steps)
+        drawn = torch.from_numpy(self.generator.pictures(latents))
+        return [f"z{j}" for j in range(count)], drawn.reshape(count, steps, *self.shape)
+
+
+def start_of(opened: sources.Opened, row: int) -> Tensor:
+    """The code (1, d) of one row of a data set, from what encodes it.
+
+    Args:
+        opened: an encoder, a checkpoint, or codes with that row.
+        row: number of the row.
+
+    Raises:
+        UsageError: it has no code of this row.
+    """
+    source = opened.source
+    if isinstance(source, interface.Encoder):
+        with torch.no_grad():
+            return source.represent(opened.data.images(np.array([row])))
+    if source.rows is not None and row not in source.rows:
+        raise UsageError(f"{opened.path} has no code of row {row:,}; give another {argument('start')}.")
+    return torch.from_numpy(source.encoded(np.array([row])).codes)
 
 
 def _count(network: Network, given: int | None) -> tuple[int, tuple[int, ...]]:

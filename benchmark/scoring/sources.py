@@ -46,6 +46,21 @@ STANDARD = "beta_vae,factor_vae,mig,sap,modularity"  # quick ones, for what come
 
 
 @dataclass(frozen=True)
+class Usual:
+    """The data that a source is taken to be of where neither its file nor the user says so.
+
+    Attributes:
+        name: of the data set.
+        size: of its images, in pixels.
+        of: whose data they are, in words.
+    """
+
+    name: str
+    size: int
+    of: str
+
+
+@dataclass(frozen=True)
 class SourceOptions:
     """What the user said about a file, array or module that is to be scored; "" or None for nothing.
 
@@ -61,6 +76,7 @@ class SourceOptions:
         array: the array of a file that holds the codes, or the columns of a table, as names or patterns.
         factors: factor values of codes that bring none: a file, or anything that holds numbers.
         rows: row numbers of codes that bring none.
+        usual: the data that are assumed, and said to be; None for an error instead.
     """
 
     dataset: str = ""
@@ -74,6 +90,7 @@ class SourceOptions:
     array: str = ""
     factors: object = None
     rows: object = None
+    usual: Usual | None = None
 
 
 @dataclass(frozen=True)
@@ -188,7 +205,7 @@ def open_encoder(encoder: Callable[[Tensor], object], options: SourceOptions) ->
     _refuse_of_codes(path, options)
     if isinstance(encoder, Method):
         data = datasets.load(
-            _named(path, options),
+            _named(path, options)[0],
             size=options.wanted.size or encoder.data.shape[1],
             data_dir=options.data_dir,
         )
@@ -234,12 +251,22 @@ def revive(saved: Checkpoint, device: str, data_dir: Path | None) -> tuple[Metho
 
 def _codes(content: formats.Content, path: Path, kind: str, options: SourceOptions) -> Opened:
     names: tuple[str, ...] = ()
-    if content.columns and options.dataset:
-        names = tables.factors_of(options.dataset, options.wanted.size, options.data_dir).factor_names
+    usual, named = options.usual, options.dataset
+    looked_up = named or (usual.name if usual is not None else "")
+    if content.columns and looked_up:
+        names = tables.factors_of(looked_up, options.wanted.size, options.data_dir).factor_names
     table = tables.of_content(content, path, options.array, names)
     table = tables.checked(_completed(table, path, options), path)
+    said: tuple[str, ...] = ()
     size = options.wanted.size or table.size
-    source, data, assumed = tables.place(table, path, options.dataset, size, options.data_dir)
+    if usual is not None and not named and table.dataset is None:
+        named = usual.name
+        said = (f"its data set is taken to be {usual.name}, {usual.of} ({argument('dataset')})",)
+    if usual is not None and size is None and (named or table.dataset) == usual.name:
+        size = usual.size
+        said = (*said, f"its image size is taken to be {size}, {usual.of} ({argument('size')})")
+    source, data, assumed = tables.place(table, path, named, size, options.data_dir)
+    assumed = (*said, *assumed)
     n, d = table.codes.shape
     return Opened(
         path,
@@ -305,9 +332,19 @@ def binned(one: Opened, bins: int | None) -> Opened:
 
 
 def _encoder(network: encoders.Network, kind: str, title: str, options: SourceOptions) -> Opened:
-    dataset = _named(network.path, options)
-    encoder, assumed = interface.fit(network, options.wanted, dataset, options.data_dir)
-    return _of_images(network.path, title, encoder, encoder.data, kind, assumed)
+    dataset, said = _named(network.path, options)
+    wanted, usual = options.wanted, options.usual
+    if usual is not None and dataset == usual.name and wanted.size is None:
+        # one that takes images of any size sees those of the usual size
+        try:
+            encoder, assumed = interface.fit(
+                network, replace(wanted, size=usual.size), dataset, options.data_dir
+            )
+        except UsageError:
+            encoder, assumed = interface.fit(network, wanted, dataset, options.data_dir)
+    else:
+        encoder, assumed = interface.fit(network, wanted, dataset, options.data_dir)
+    return _of_images(network.path, title, encoder, encoder.data, kind, (*said, *assumed))
 
 
 def _of_images(
@@ -320,10 +357,14 @@ def _of_images(
     return Opened(path, title, source, data, {"file": str(path), "kind": kind}, about, "", notes)
 
 
-def _named(path: Path, options: SourceOptions) -> str:
-    if not options.dataset:
+def _named(path: Path, options: SourceOptions) -> tuple[str, tuple[str, ...]]:
+    """The data set whose images are encoded, and a sentence if it is assumed."""
+    if options.dataset:
+        return options.dataset, ()
+    usual = options.usual
+    if usual is None:
         raise files.without_images(path)
-    return options.dataset
+    return usual.name, (f"its data set is taken to be {usual.name}, {usual.of} ({argument('dataset')})",)
 
 
 def _state_dict(path: Path, options: SourceOptions) -> Opened:
@@ -335,7 +376,9 @@ def _state_dict(path: Path, options: SourceOptions) -> Opened:
             f"belong to with {argument('factory')} package.module:function or {argument('method')} NAME, or "
             f"which of them holds codes with {argument('array')} NAME."
         )
-    dataset, size = _named(path, options), options.wanted.size
+    (dataset, said), size = _named(path, options), options.wanted.size
+    if size is None and options.usual is not None and dataset == options.usual.name:
+        size = options.usual.size
     if options.factory:
         channels, sizes = interface.offered(dataset, size, options.data_dir)
         network = encoders.from_factory(path, options.factory, (channels, *sizes[0]))
@@ -351,7 +394,7 @@ def _state_dict(path: Path, options: SourceOptions) -> Opened:
         f"({argument('config')}, {argument('settings')}, {argument('size')})"
     )
     title = f"{options.method} with a state dict"
-    return _of_images(path, title, source, data, "state dict", (*assumed, *notes, note))
+    return _of_images(path, title, source, data, "state dict", (*said, *assumed, *notes, note))
 
 
 # --- Scoring what was opened ---

@@ -482,7 +482,7 @@ class _Sweep:
             self.heard = math.inf
             warnings.warn(
                 "all workers have paused, since they have used most of the memory that Dask gives them, and "
-                "nothing goes on; start them again with more (`--memory-limit`).",
+                "nothing goes on; start them again with a larger memory limit.",
                 stacklevel=2,
             )
 

@@ -321,8 +321,7 @@ def scored(
         raise UsageError(
             f"protocol {protocol.name} has no metric that is defined on these data: {'; '.join(sentences)}."
         )
-    # metrics that were asked for are both
-    if choices == protocol.unlabelled != protocol.metrics:
+    if all(choice.name in protocols.LABEL_FREE for choice in defined):
         names = ", ".join(choice.shown for choice in defined)
         sentences.append(
             f"{data.name}: its seeds are scored by what needs no labels ({names}); three seeds or more of a "

@@ -3,6 +3,7 @@
     disbench.run(["vae", "betavae"], seeds=10, out="runs/first").leaderboard()
     disbench.forecast(["vae", "betavae"], seeds=10, out="runs/first").table()
     disbench.score("codes.npz", dataset="dsprites")["mig"]
+    disbench.compare("codes.npz", "mini").table()
     disbench.judge("runs/first/vae-0a1b2c3d/seed-0/checkpoint.pt").judged.grid.quality.shares
     disbench.load("runs/first/vae-0a1b2c3d/seed-0/checkpoint.pt").represent(images)
     disbench.datasets.load("dsprites")
@@ -17,17 +18,31 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from disbench import datasets, metrics, models, plugins
-    from disbench.benchmark.api import Forecast, Request, Run, Scored, forecast, judge, load, run, score
+    from disbench.benchmark.api import (
+        Compared,
+        Forecast,
+        Request,
+        Run,
+        Scored,
+        compare,
+        forecast,
+        judge,
+        load,
+        run,
+        score,
+    )
     from disbench.errors import UsageError
 
 __version__ = "0.1.0"
 __all__ = [
+    "Compared",
     "Forecast",
     "Request",
     "Run",
     "Scored",
     "UsageError",
     "__version__",
+    "compare",
     "datasets",
     "forecast",
     "judge",
@@ -41,11 +56,13 @@ __all__ = [
 
 _MODULES = ("datasets", "metrics", "models", "plugins")
 _HOMES = {
+    "Compared": "disbench.benchmark.api",
     "Forecast": "disbench.benchmark.api",
     "Request": "disbench.benchmark.api",
     "Run": "disbench.benchmark.api",
     "Scored": "disbench.benchmark.api",
     "UsageError": "disbench.errors",
+    "compare": "disbench.benchmark.api",
     "forecast": "disbench.benchmark.api",
     "judge": "disbench.benchmark.api",
     "load": "disbench.benchmark.api",

@@ -1,8 +1,10 @@
+import json
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import joblib
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -10,6 +12,7 @@ from disbench.benchmark import datasets
 from disbench.benchmark.datasets.reference import DataRef
 from disbench.benchmark.runs import codes as kept
 from disbench.benchmark.runs import figures, matrices, store
+from disbench.benchmark.scoring.sources import SourceOptions
 from disbench.leaderboards import sheets
 
 
@@ -65,8 +68,60 @@ def test_codes_of_anyone(kind, plot, tmp_path):
     np.savez(tmp_path / "mine.npz", codes=factors + rng.normal(0, 0.1, factors.shape), factors=factors)
     with joblib.parallel_config(backend="threading"):  # no processes for so little
         code, lines, error = plot(tmp_path / "mine.npz", "--kind", kind)
-    assert (code, error) == (0, "")
+    assert code == 0, error
     assert lines[0] == str(tmp_path / f"mine-{kind}.png")
+
+
+@pytest.fixture
+def grid(tmp_path):
+    """A small grid of images of the user's own, and its factors."""
+    factors = np.stack(np.unravel_index(np.arange(60), (3, 4, 5)), axis=1)
+    images = np.zeros((60, 8, 8), np.uint8)
+    images[:, 0, 0] = np.arange(60) * 4
+    np.savez(tmp_path / "grid.npz", images=images, factors=factors, factor_names=["shape", "scale", "x"])
+    return tmp_path / "grid.npz", factors
+
+
+@pytest.mark.parametrize("form", ["npy", "npz", "csv"])
+def test_codes_of_rows_of_a_named_data_set_in_every_form(form, grid, plot, tmp_path):
+    """Codes are the factors: each knows log 3, log 4 and log 5 nats of its own and nothing of the others."""
+    data, factors = grid
+    file = tmp_path / f"codes.{form}"
+    if form == "npy":
+        np.save(file, factors.astype(float))
+    elif form == "npz":
+        np.savez(file, codes=factors[::-1].astype(float), rows=np.arange(60)[::-1])
+    else:
+        pd.DataFrame(factors, columns=["z0", "z1", "z2"]).assign(row=range(60)).to_csv(file, index=False)
+    said = SourceOptions(dataset=str(data))
+    found, notes = matrices.matrix(file, "mi", "", said)
+    assert found.factors == ["shape", "scale", "x"]
+    np.testing.assert_allclose(found.values, np.diag(np.log([3, 4, 5])), atol=1e-9)
+    code, lines, error = plot(file, "--kind", "mi", "--dataset", data)
+    assert code == 0, error
+    assert lines[0] == str(tmp_path / "codes-mi.png")
+    assert notes
+
+
+def test_a_matrix_is_the_one_that_score_prints(grid, plot, tmp_path, disbench):
+    data, factors = grid
+    codes = np.random.default_rng(0).normal(size=(60, 2)) + factors[:, :2]
+    np.save(tmp_path / "c.npy", codes)
+    found, _ = matrices.matrix(tmp_path / "c.npy", "mi", "", SourceOptions(dataset=str(data)))
+    printed = disbench("score", tmp_path / "c.npy", "--dataset", data, "--metrics", "mig", "--json")[1]
+    (entry,) = json.loads(printed)["details"][0]["scores"]
+    np.testing.assert_allclose(found.values, entry["parts"]["mutual_information"])
+
+
+def test_options_of_a_file_belong_to_plots_of_models(made_run, plot, grid):
+    for option, value in (("--dataset", grid[0]), ("--size", 32), ("--factors", grid[0]), ("--array", "z*")):
+        code, _, error = plot(made_run, "--kind", "strip", option, value)
+        assert code == 2
+        assert f"{option} belongs to mi, dci, differences, not to strip" in error
+    np.save(grid[0].with_name("c.npy"), grid[1])
+    code, _, error = plot(grid[0].with_name("c.npy"), "--kind", "mi")
+    assert code == 2
+    assert "name the data set with --dataset" in error
 
 
 def test_codes_that_a_run_kept_need_no_model(maker, plot, tmp_path):
@@ -78,16 +133,17 @@ def test_codes_that_a_run_kept_need_no_model(maker, plot, tmp_path):
     codes = rng.normal(size=(len(rows), 3)).astype(np.float32)
     codes[:, 1] = data.factors(rows)[:, list(data.factor_names).index("scale")]
     kept.write(folder / "codes.npz", DataRef("dsprites", 32, data.sha256), rows, codes)
-    found = matrices.matrix(folder, "mi")
+    found, _ = matrices.matrix(folder, "mi")
     assert found.factors == ["shape", "scale", "orientation", "posX", "posY"]
     assert found.values[1, 1] == pytest.approx(np.log(6), abs=0.01)
     assert np.delete(found.values.ravel(), 6).max() < 0.5
     code, lines, error = plot(folder, "--kind", "mi", "--out", tmp_path)
-    assert (code, error, len(lines)) == (0, "", 3)
+    assert (code, len(lines)) == (0, 3)
+    assert "on 4,000 of the" in error or "rows" in error
     kept.write(folder / "codes.npz", DataRef("dsprites", 32, "0" * 64), rows, codes)
     code, _, error = plot(folder, "--kind", "mi")
     assert code == 2
-    assert "codes of another dsprites" in error
+    assert "codes of dsprites with sha256 000000000" in error
 
 
 @pytest.mark.parametrize(

@@ -171,3 +171,39 @@ def test_of_many_scores_the_interval_is_that_of_the_central_limit():
     half = 1.96 * values.std() / np.sqrt(len(values))
     assert found.low == pytest.approx(values.mean() - half, abs=0.1 * half)
     assert found.high == pytest.approx(values.mean() + half, abs=0.1 * half)
+
+
+def test_improvement_on_a_published_row_is_that_on_a_normal_one():
+    # Phi(0) = 1/2; one standard deviation above: Phi(1); below: 1 - Phi(1)
+    one = 0.8413447460685429
+    assert statistics.improvement_on_normal(np.array([0.5]), 0.5, 0.1) == 0.5
+    assert statistics.improvement_on_normal(np.array([0.6]), 0.5, 0.1) == pytest.approx(one)
+    assert statistics.improvement_on_normal(np.array([0.4, 0.6, 0.7]), 0.5, 0.1) == pytest.approx(
+        (1 - one + one + 0.9772498680518208) / 3
+    )
+    # without a spread it is one number
+    assert statistics.improvement_on_normal(np.array([0.4, 0.5, 0.6]), 0.5, 0.0) == 0.5
+
+
+def test_the_interval_on_a_published_row_is_as_wide_as_its_runs_leave_it():
+    values = np.full(20, 0.6)  # no doubt about ours
+    many = statistics.improvement_on_normal_interval(values, 0.5, 0.1, 1_000_000)
+    assert many.low == pytest.approx(0.8413, abs=0.002)
+    assert many.high == pytest.approx(0.8413, abs=0.002)
+    few = statistics.improvement_on_normal_interval(values, 0.5, 0.1, 5)
+    # five runs: mean ± t_4 sd / sqrt(5) alone reaches from 0.376 to 0.624
+    assert few.low < 0.55
+    assert few.high > 0.95
+    assert statistics.improvement_on_normal_interval(values[:9], 0.5, 0.1, 5).reason.startswith("no interval")
+    assert statistics.improvement_on_normal_interval(values, 0.5, 0.1, 1).reason.startswith("no interval")
+    assert statistics.improvement_on_normal_interval(values, 0.5, 0.0, 5).reason.startswith("no interval")
+
+
+def test_the_interval_on_a_published_row_holds_the_truth_as_often_as_it_says():
+    """X ~ N(1, 1) and Y ~ N(0, 1), known by mean and deviation of 12 runs: P(X > Y) = Phi(1 / sqrt(2))."""
+    truth, rng, held = stats.norm.cdf(1 / np.sqrt(2)), np.random.default_rng(3), 0
+    for _ in range(200):
+        x, y = rng.normal(1, 1, 15), rng.normal(0, 1, 12)
+        found = statistics.improvement_on_normal_interval(x, y.mean(), y.std(ddof=1), 12, resamples=500)
+        held += found.low <= truth <= found.high
+    assert 0.88 <= held / 200 <= 0.99

@@ -185,7 +185,7 @@ def test_two_trainings_of_one_method_are_never_one(disbench, tmp_path, first, se
     is_right(aggregate.improvements(kept.scores(results / "two")))
     assert disbench("leaderboard", "--readme", "--results", results)[0] == 0
     rows = [
-        line for line in (tmp_path / "README.md").read_text("utf-8").split("\n") if line.startswith("| vae")
+        line for line in (tmp_path / "README.md").read_text("utf-8").split("\n") if line.startswith("| VAE")
     ]
     assert len(set(rows)) == 2
 
@@ -235,8 +235,11 @@ def test_bad_input_is_one_sentence(disbench, tmp_path, arguments, told):
     assert len(err.strip().splitlines()) == 1
 
 
+BEGIN = "<!-- leaderboards: begin; written by `disbench leaderboard --readme` -->"
+
+
 def readme(path, section=""):
-    path.write_text(f"# Title\n\n{kept.BEGIN}\n{section}{kept.END}\n\nrest\n", "utf-8")
+    path.write_text(f"# Title\n\n{BEGIN}\n{section}{kept.END}\n\nrest\n", "utf-8")
 
 
 def test_a_kept_result_reads_back_and_fills_the_readme(disbench, tmp_path):
@@ -277,7 +280,7 @@ def test_a_kept_result_reads_back_and_fills_the_readme(disbench, tmp_path):
     assert disbench(*check)[0] == 0
     text = (tmp_path / "README.md").read_text("utf-8")
     assert "### mini-test" in text
-    assert "| vae" in text
+    assert "| VAE" in text
     assert "(leaderboards/results/mini-test/)" in text
     assert "(leaderboards/results/mini-test/strip.png)" in text
     assert text.startswith("# Title")
@@ -288,7 +291,7 @@ def test_a_run_without_any_score_is_kept_without_a_picture(disbench, tmp_path):
     run, results = make_run(tmp_path / "r", seeds=range(2), failed=[0, 1]), tmp_path / "results"
     code, out, err = disbench("leaderboard", run, "--keep", "x", "--results", results)
     assert code == 0, err
-    assert "strip.png" not in out + kept.readme(results)
+    assert "strip.png" not in out + kept.readme(folder=results)
 
 
 def test_keeping_again_replaces_the_folder_as_a_whole(disbench, tmp_path):
@@ -364,7 +367,7 @@ def test_a_kept_result_is_a_run_to_the_other_commands(disbench, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ["no markers", f"{kept.END} {kept.BEGIN}", f"{kept.BEGIN}{kept.BEGIN}{kept.END}"]
+    "text", ["no markers", f"{kept.END} {BEGIN}", f"{BEGIN}{BEGIN}{kept.END}"]
 )
 def test_a_readme_without_its_markers_is_refused(text):
     with pytest.raises(ValueError, match="needs one line"):
@@ -379,7 +382,8 @@ def test_the_readme_of_this_repository_is_current(disbench):
 def test_a_table_shows_theirs_without_any_result_of_ours(disbench, tmp_path):
     code, out, _ = disbench("table", "ibgan", "--results", tmp_path, "--format", "markdown")
     assert code == 0
-    assert "0.826" in out
+    assert "| IB-GAN | theirs | .80 ± .07 [" in re.sub(" +", " ", re.sub("</?ins>|[*]", "", out))
+    assert ".826" in out
     assert "no result of ibgan under the protocol tables-v1" in out
 
 
@@ -574,16 +578,16 @@ def test_the_readme_averages_over_the_splits_of_a_data_set_and_puts_the_best_fir
     frame.to_csv(folder / "scores.csv", index=False)
     facts = {"commands": ["disbench run"], "protocols": {}, "seconds": {"total": 7200}, "environments": []}
     (folder / "provenance.json").write_text(json.dumps(facts))
-    text = kept.readme(tmp_path)
+    text = kept.readme(folder=tmp_path)
     assert "digits:imbalanced-*-28, 2 scores a row" in text
     assert "2.0 hours" in text
     rows = [line.split("|")[1:-1] for line in text.splitlines() if line.startswith("| ")][1:]
     assert [[cell.strip() for cell in cells] for cells in rows] == [
-        ["b", "2", "0", "0.150 ± 0.071"],  # less is better
-        ["a", "2", "0", "0.650 ± 0.071"],
+        ["b", "**.15 ± .07**"],  # less is better
+        ["a", "<ins>.65 ± .07</ins>"],
     ]
     frame[frame["dataset"] == "digits:imbalanced-1-28"].to_csv(folder / "scores.csv", index=False)
-    assert "digits:imbalanced-1-28, 1 scores a row" in kept.readme(tmp_path)  # of one split, its name
+    assert "digits:imbalanced-1-28, 1 scores a row" in kept.readme(folder=tmp_path)  # of one split, its name
 
 
 def test_status_and_progress_tell_two_trainings_of_one_method_apart(disbench, tmp_path):

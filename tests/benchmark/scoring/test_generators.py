@@ -343,7 +343,7 @@ def test_the_program_judges_and_draws_a_decoder(disbench, home, decoder_files, t
     code, out, _ = disbench(
         "score", file, "--generator", "--dataset", grid, "--pictures", 120, "--metrics", "mig", "--json"
     )
-    found = json.loads(out)
+    found = json.loads(out)["details"][0]
     assert found["generator"]["pictures"] == 120
     assert found["generator"]["scores"][0]["metric"] == "mig"
     code, out, _ = disbench(
@@ -353,6 +353,102 @@ def test_the_program_judges_and_draws_a_decoder(disbench, home, decoder_files, t
     assert "shape, scale, x of the nearest image" in out
     # two rows of ten, the second with three
     assert Image.open(tmp_path / "s.png").size == (64 + 10 * 66, 2 * (64 + 2 + 3 * 11) + 2)
+
+
+def walked(decoder_files, grid, prior="normal", start=None):
+    file, made = decoder_files[0] / "free.pt2", decoder_files[1]
+    opened = decoders.open_generator(
+        file, sources.SourceOptions(dataset=str(grid)), decoders.Latents(None, prior)
+    )
+    return decoders.Walk(opened, prior, start), made
+
+
+@pytest.mark.parametrize(("prior", "ends"), [("normal", 2.0), ("uniform", 1.0)])
+def test_a_walk_moves_one_latent_of_a_decoder_at_a_time(home, decoder_files, prior, ends):
+    walk, made = walked(decoder_files, home / "grid.npz", prior)
+    labels, drawn = walk.traverse(torch.zeros(1), {}, 5)
+    assert labels == ["z0", "z1", "z2"]
+    latents = torch.zeros(3, 5, 3)
+    for j in range(3):
+        latents[j, :, j] = torch.linspace(-ends, ends, 5)
+    with torch.no_grad():
+        torch.testing.assert_close(drawn, made(latents.reshape(15, 3)).reshape(3, 5, 1, 16, 16))
+    _, narrow = walk.traverse(torch.zeros(1), {}, 3, (0.0, 0.5))
+    with torch.no_grad():
+        torch.testing.assert_close(narrow[1, 2], made(torch.tensor([[0.0, 0.5, 0.0]]))[0])
+
+
+def test_a_walk_starts_from_the_code_of_an_image(home, decoder_files):
+    code = torch.tensor([[0.3, -0.2, 0.7]])
+    walk, made = walked(decoder_files, home / "grid.npz", start=code)
+    _, drawn = walk.traverse(torch.zeros(1), {}, 3)
+    moved = code.clone()
+    moved[0, 1] = -2.0
+    with torch.no_grad():
+        torch.testing.assert_close(drawn[1, 0], made(moved)[0])
+    with pytest.raises(UsageError, match="takes 3 latents, and encoder gives 2 codes"):
+        walked(decoder_files, home / "grid.npz", start=torch.zeros(1, 2))
+
+
+@pytest.mark.parametrize("encoder", ["free.pt2", "rows.npz", "order.npy"])
+def test_a_traversal_of_a_strangers_decoder_and_encoder(home, decoder_files, disbench, tmp_path, encoder):
+    given = (
+        "traverse",
+        decoder_files[0] / "free.pt2",
+        "--dataset",
+        home / "grid.npz",
+        "--out",
+        tmp_path / "t",
+    )
+    code, out, err = disbench(*given, "--encoder", home / encoder, "--start", 7, "--steps", 4, "--read")
+    assert code == 0, err
+    assert out.strip().splitlines()[-2:] == [str(tmp_path / "t.png"), str(tmp_path / "t.gif")]
+    made = decoder_files[1]
+    start = torch.from_numpy(np.load(home / "order.npy")[7:8])
+    walk, _ = walked(decoder_files, home / "grid.npz", start=start)
+    _, drawn = walk.traverse(torch.zeros(1), {}, 4)
+    latents = start.clone()
+    latents[0, 2] = 2.0
+    with torch.no_grad():
+        torch.testing.assert_close(drawn[2, -1], made(latents)[0], atol=1e-4, rtol=1e-4)
+    page = np.asarray(Image.open(tmp_path / "t.png").convert("L"))
+    assert page.std() > 0
+    assert disbench(*given, "--range=-1,1", "--steps", 2)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["DECODER"], "--dataset"),
+        (["DECODER", "--dataset", "GRID", "--start", "3"], "--start is the row whose code --encoder gives"),
+        (["DECODER", "--dataset", "GRID", "--encoder", "CODES", "--start", "60"], "the rows 0 to 59"),
+        (["DECODER", "--dataset", "GRID", "--prior", "gauss"], "--prior"),
+        (["DECODER", "--dataset", "GRID", "--method", "vae"], "--method"),
+        (["CODES"], "draws no pictures; give a checkpoint"),
+        (["STATE", "--dataset", "GRID"], "omit --dataset"),
+        (["STATE"], "not a disbench checkpoint"),
+        (["CODES", "--prior", "uniform"], "--prior belongs to a decoder"),
+        (["CODES", "--encoder", "CODES"], "--encoder belongs to a decoder"),
+    ],
+)
+def test_refused_traversals(home, decoder_files, disbench, arguments, sentence):
+    named = {"DECODER": decoder_files[0] / "free.pt2", "GRID": home / "grid.npz", "CODES": home / "order.npy"}
+    named["STATE"] = home / "state.pt"
+    code, _, err = disbench("traverse", *(named.get(each, each) for each in arguments))
+    assert code == 2
+    assert sentence in err
+    assert "Traceback" not in err
+
+
+def test_a_state_dict_of_a_method_is_traversed_as_its_checkpoint(quick_run, disbench, tmp_path):
+    (checkpoint,) = quick_run.glob("betavae-*/seed-0/checkpoint.pt")
+    torch.save(models.load_checkpoint(checkpoint).build("cpu").state_dict(), tmp_path / "state.pt")
+    changed = ("--method", "betavae", "--config", "mini", "--dataset", "dsprites", "--size", "32")
+    for arguments, stem in (((checkpoint,), "a"), ((tmp_path / "state.pt", *changed), "b")):
+        code, _, err = disbench("traverse", *arguments, "--out", tmp_path / stem, "--steps", 3)
+        assert code == 0, err
+    one, other = (np.asarray(Image.open(tmp_path / f"{stem}.png")) for stem in "ab")
+    assert (one == other).all()
 
 
 @pytest.mark.parametrize(

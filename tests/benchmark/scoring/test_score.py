@@ -3,10 +3,12 @@
 import dataclasses
 import io
 import json
+import re
 import zipfile
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
@@ -19,6 +21,7 @@ from disbench.benchmark.scoring.interface import Interface
 from disbench.benchmark.scoring.sources import SourceOptions as Options
 from disbench.benchmark.scoring.sources import Wanted, choose, open_source
 from disbench.errors import UsageError
+from disbench.leaderboards import wide
 from disbench.metrics import Grid, registry
 
 SIZES = (3, 4, 5)
@@ -36,7 +39,7 @@ def score(disbench, home, tmp_path_factory, monkeypatch):
         data = ["--dataset", home / dataset] if dataset else []
         code, out, err = disbench("score", *arguments, *data, "--data-dir", home / "cache", "--json")
         assert code == 0, err
-        return json.loads(out)
+        return json.loads(out)["details"][0]
 
     return call
 
@@ -197,7 +200,7 @@ def test_some_of_the_rows_score_what_they_can(disbench, home, tmp_path):
         "--metrics", "factor_vae,mig", "--json",
     )  # fmt: skip
     assert code == 0, err
-    voting, table = json.loads(out)["scores"]
+    voting, table = json.loads(out)["details"][0]["scores"]
     assert voting["score"] is None
     assert "have no code" in voting["reason"]
     assert table["score"] == pytest.approx(metrics.mig(codes[rows], FACTORS[rows]).score)
@@ -236,7 +239,47 @@ def test_several_make_a_table(disbench, home, direct, quick_run):
     assert "traced.pt" in out
     assert out.count(f"{direct[2]:.4f}") == 2
     code, out, _ = disbench("score", home / "order.npy", home / "traced.pt", *arguments, "--json")
-    assert [found["file"].split("/")[-1] for found in json.loads(out)] == ["order.npy", "traced.pt"]
+    assert [found["file"].split("/")[-1] for found in json.loads(out)["details"]] == [
+        "order.npy",
+        "traced.pt",
+    ]
+
+
+@pytest.mark.parametrize("ending", ["tex", "md", "html", "csv", "json", "txt"])
+def test_scores_are_written_in_every_form_with_the_same_numbers(disbench, home, tmp_path, ending):
+    out = tmp_path / f"t.{ending}"
+    given = ("score", home / "order.npy", home / "columns.npy", "--dataset", home / "grid.npz")
+    code, _, err = disbench(*given, "--metrics", "mig,sap", "--out", out)
+    assert code == 0, err
+    (one, _) = json.loads(disbench(*given, "--metrics", "mig,sap", "--json")[1])["details"]
+    mig, sap = one["scores"]
+    text = out.read_text("utf-8")
+    if ending == "csv":
+        frame = pd.read_csv(out)
+        assert frame["score"].tolist() == pytest.approx([mig["score"], sap["score"]] * 2)
+        assert frame["chance"].tolist()[:2] == pytest.approx(
+            [mig["shuffled"]["mean"], sap["shuffled"]["mean"]]
+        )
+    elif ending == "json":
+        rows = json.loads(text)["tables"][0]["rows"]
+        assert [row["score"] for row in rows] == [mig["score"], sap["score"]] * 2
+    else:
+        # equal codes print alike, and so both are best
+        # nothing is drawn for the MIG of a whole grid, so that it has no spread
+        cell = wide.Cell(mig["score"])
+        either = "|".join(wide.number(cell, places).replace(" ± ", ".{1,6}") for places in (2, 3))
+        assert len(re.findall(either, text)) == 2
+        assert "by chance" in text
+        marks = {"tex": "mathbf|textbf", "md": r"\*\*[.\d]", "html": "<b>", "txt": "model"}
+        assert re.search(marks[ending], text)
+
+
+def test_a_generator_has_no_single_table_for_a_paper(disbench, quick_run):
+    (checkpoint,) = quick_run.glob("betavae-*/seed-0/checkpoint.pt")
+    for extra in (["--format", "latex"], ["--out", "x.csv"], ["--out", "x.txt"]):
+        code, _, err = disbench("score", checkpoint, "--generator", *extra)
+        assert code == 2
+        assert "give --json" in err
 
 
 def test_checkpoints_of_one_run_make_a_table_by_their_protocol(disbench, quick_run):
@@ -245,7 +288,10 @@ def test_checkpoints_of_one_run_make_a_table_by_their_protocol(disbench, quick_r
     assert choose(opened) == protocols.get("smoke").metrics
     code, out, err = disbench("score", *checkpoints, "--metrics", "mig", "--json")
     assert code == 0, err
-    assert [(one["method"], one["seed"]) for one in json.loads(out)] == [("betavae", 0), ("betavae", 1)]
+    assert [(one["method"], one["seed"]) for one in json.loads(out)["details"]] == [
+        ("betavae", 0),
+        ("betavae", 1),
+    ]
 
 
 def test_a_method_of_disbench_from_its_state_dict(disbench, quick_run, tmp_path):
@@ -254,13 +300,13 @@ def test_a_method_of_disbench_from_its_state_dict(disbench, quick_run, tmp_path)
     saved = torch.load(checkpoint, weights_only=True)
     torch.save(saved["weights"], tmp_path / "state.pt")
     options = ["--metrics", "mig", "--json"]
-    expected = json.loads(disbench("score", checkpoint, *options)[1])
+    expected = json.loads(disbench("score", checkpoint, *options)[1])["details"][0]
     code, out, err = disbench(
         "score", tmp_path / "state.pt", "--method", "betavae", "--config", "mini", "--dataset", "dsprites",
         "--size", "32", *options,
     )  # fmt: skip
     assert code == 0, err
-    assert scores(json.loads(out)) == scores(expected)
+    assert scores(json.loads(out)["details"][0]) == scores(expected)
 
 
 class Upside(nn.Module):
@@ -339,7 +385,7 @@ def test_a_run_s_own_codes_file(disbench, home, tmp_path):
     )
     assert code == 0, err
     expected = metrics.factor_vae(codes, data.grid, rng=draws.generator(choice)).score
-    assert scores(json.loads(out)) == [expected]
+    assert scores(json.loads(out)["details"][0]) == [expected]
 
 
 class Rows(nn.Module):
@@ -388,6 +434,6 @@ def test_a_metric_that_fails_is_told_in_a_sentence(disbench, home, monkeypatch, 
     assert "Traceback" not in out + err
     code, out, _ = disbench(*arguments, "--json")
     assert code == expected
-    failed, *others = json.loads(out)["scores"]
+    failed, *others = json.loads(out)["details"][0]["scores"]
     assert failed["traceback"].startswith("Traceback")
     assert all(entry["score"] is not None for entry in others)

@@ -246,7 +246,7 @@ def test_workers_that_have_all_paused_are_told_once(monkeypatch, tmp_path):
         monkeypatch.setattr(dask, "QUIET", 0.0)
         sweep.tell_paused()
         client.status = "paused"
-    with pytest.warns(UserWarning, match=r"all workers have paused.*`--memory-limit`"):
+    with pytest.warns(UserWarning, match=r"all workers have paused.*a larger memory limit"):
         sweep.tell_paused()
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from disbench import __main__ as start
 from disbench.benchmark.runs import store
 from disbench.benchmark.runs.store import Status
 from disbench.benchmark.sweep import plan, workers
@@ -207,3 +209,19 @@ def test_no_folder_for_temporary_files(disbench, home, tmp_path, monkeypatch, co
     assert "no usable temporary directory found in ['/nowhere']; free some space" in sentence
     assert "TMPDIR" in sentence
     assert not (tmp_path / "r").exists()
+
+
+def test_ctrl_c_while_the_program_is_loaded_is_a_sentence(monkeypatch, capsys):
+    """Its modules take a second."""
+
+    class Interrupting:
+        def find_spec(self, name, path=None, target=None):
+            if name == "disbench.benchmark.cli.main":
+                raise KeyboardInterrupt
+
+    monkeypatch.delitem(sys.modules, "disbench.benchmark.cli.main")
+    monkeypatch.setattr(sys, "meta_path", [Interrupting(), *sys.meta_path])
+    with pytest.raises(SystemExit) as end:
+        start.main()
+    assert end.value.code == 130
+    assert capsys.readouterr().err == "disbench: interrupted\n"
