@@ -123,9 +123,7 @@ def provenance(path: Path) -> Provenance:
     return Provenance.read(path)
 
 
-def readme(
-    chosen: Sequence[str] = (), folder: Path = FOLDER, link: str = "leaderboards/results"
-) -> str:
+def readme(chosen: Sequence[str] = (), folder: Path = FOLDER, link: str = "leaderboards/results") -> str:
     """The README's section of saved results, a table for each.
 
     Args:
@@ -179,7 +177,7 @@ def placed(text: str, folder: Path, link: str) -> str:
         link: the path of this folder, relative to the README.
 
     Raises:
-        UsageError: it does not have both markers, once each and in order, or names a result that is not there.
+        UsageError: it does not have both markers, once each and in order, or names an unknown result.
     """
     begins = list(BEGIN.finditer(text))
     if len(begins) != 1 or text.count(END) != 1 or text.index(END) < begins[0].end():

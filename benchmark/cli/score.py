@@ -138,15 +138,6 @@ def score(
 
     from disbench.benchmark.scoring.files import check
 
-    # what a first look shows, before torch is imported
-    changed = settings_of(set_ or [], method)
-    for path in files:
-        check(path, dataset, factors is not None)
-    from disbench.benchmark import api
-    from disbench.benchmark.cli.generator import show, tabled
-    from disbench.benchmark.scoring import sources
-    from disbench.benchmark.scoring.judged import PICTURES
-
     kind = choose(format_, json_, out)
     if generator:
         if kind not in ("terminal", "json") or (kind == "terminal" and out is not None):
@@ -160,6 +151,20 @@ def score(
         others |= {"input-range": input_range, "layout": layout}
         if stray := [name for name, value in others.items() if value not in (None, "", False)]:
             raise UsageError(f"--{stray[0]} is of codes, and --generator judges pictures; omit one of them.")
+    else:
+        alone = {"pictures": pictures, "features": features, "latents": latents, "prior": prior or None}
+        if stray := [name for name, value in alone.items() if value is not None]:
+            raise UsageError(f"--{stray[0]} belongs to --generator; give both or neither.")
+    # what a first look shows, before torch is imported
+    changed = settings_of(set_ or [], method)
+    for path in files:
+        check(path, dataset, factors is not None)
+    from disbench.benchmark import api
+    from disbench.benchmark.cli.generator import show, tabled
+    from disbench.benchmark.scoring import sources
+    from disbench.benchmark.scoring.judged import PICTURES
+
+    if generator:
         judged = [
             api.judge(
                 path,
@@ -187,14 +192,6 @@ def score(
             for one in judged:
                 show(terminal(), one)
         return
-    for name, given in (
-        ("pictures", pictures),
-        ("features", features),
-        ("latents", latents),
-        ("prior", prior or None),
-    ):
-        if given is not None:
-            raise UsageError(f"--{name} belongs to --generator; give both or neither.")
     options = sources.SourceOptions(
         dataset=dataset,
         method=method,

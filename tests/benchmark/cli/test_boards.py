@@ -366,12 +366,10 @@ def test_a_kept_result_is_a_run_to_the_other_commands(disbench, tmp_path):
     assert disbench("leaderboard", results / "x", "--keep", "y", "--results", results)[0] == 2
 
 
-@pytest.mark.parametrize(
-    "text", ["no markers", f"{kept.END} {BEGIN}", f"{BEGIN}{BEGIN}{kept.END}"]
-)
-def test_a_readme_without_its_markers_is_refused(text):
+@pytest.mark.parametrize("text", ["no markers", f"{kept.END} {BEGIN}", f"{BEGIN}{BEGIN}{kept.END}"])
+def test_a_readme_without_its_markers_is_refused(text, tmp_path):
     with pytest.raises(ValueError, match="needs one line"):
-        kept.placed(text, "section")
+        kept.placed(text, tmp_path, "results")
 
 
 def test_the_readme_of_this_repository_is_current(disbench):

@@ -352,7 +352,7 @@ def test_the_program_judges_and_draws_a_decoder(disbench, home, decoder_files, t
     assert code == 0
     assert "shape, scale, x of the nearest image" in out
     # two rows of ten, the second with three
-    assert Image.open(tmp_path / "s.png").size == (64 + 10 * 66, 2 * (64 + 2 + 3 * 11) + 2)
+    assert Image.open(tmp_path / "s.png").size == (32 + 10 * 66, 2 * (64 + 2 + 3 * 13) + 2)
 
 
 def walked(decoder_files, grid, prior="normal", start=None):
