@@ -452,13 +452,13 @@ def _ranks(frame: pd.DataFrame) -> list[NotedTable]:
 
 
 def _published(frame: pd.DataFrame) -> list[NotedTable]:
-    """The papers' tables that have a number of ours, with the rows that have one."""
+    """The papers' tables that have a number of theirs and of ours, with the rows that have one of ours."""
     noted = []
     for name in tables.names():
         spec = tables.read(name)
         entries = tables.fill(spec, frame)
         ours = {entry.row for entry in entries if entry.ours is not None}
-        if not ours:
+        if not ours or all(entry.theirs is None for entry in entries):
             continue
         part = spec.model_copy(update={"rows": tuple(row for row in spec.rows if row.name in ours)})
         text, notes = tables.shown(part, [entry for entry in entries if entry.row in ours])

@@ -5,7 +5,7 @@ settings) and the sources of the published numbers. Ours come from the per-seed 
 
 Two numbers are compared only if ours was measured under the table's protocol, on its data set, with the
 settings of its row and with the metric preset of the published number. Otherwise a note says what differs,
-and the difference is in brackets and without a verdict.
+and there is neither a difference nor a verdict.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ class TableEntry:
         ours_settings: settings of our method.
         ours_note: remarks about our number.
         comparable: whether both were measured in the same way.
-        difference: ours minus theirs.
+        difference: ours minus theirs, where both were measured alike.
         inside: whether theirs lies in our interval.
     """
 
@@ -245,7 +245,9 @@ def _compared(entry: TableEntry, comparable: bool) -> TableEntry:
     inside = None
     if comparable and entry.ours_low is not None and entry.ours_high is not None:
         inside = entry.ours_low <= entry.theirs <= entry.ours_high
-    return replace(entry, difference=entry.ours - entry.theirs, comparable=comparable, inside=inside)
+    # whoever reads a difference takes it for one of the methods
+    difference = entry.ours - entry.theirs if comparable else None
+    return replace(entry, difference=difference, comparable=comparable, inside=inside)
 
 
 def _with_theirs(entry: TableEntry, number: Number, column: Column) -> TableEntry:
@@ -428,8 +430,8 @@ def _digits(table: Table) -> dict[str, int]:
 def shown(table: Table, entries: Sequence[TableEntry]) -> tuple[pd.DataFrame, list[str]]:
     """A table as texts, and its notes: each row has a line for theirs, for ours and for the difference.
 
-    A number in square brackets behind a cell refers to a note. A difference in round brackets is between two
-    numbers that were measured differently; the others say whether theirs lies in our interval.
+    A number in square brackets behind a cell refers to a note. A difference is of numbers that were measured
+    alike, and says whether theirs lies in our interval.
     """
     numbered, digits = _Numbered(), _digits(table)
 
@@ -517,8 +519,6 @@ def _legend(entries: Sequence[TableEntry]) -> list[str]:
             "inside, outside: whether the published number lies in our 95 % interval of the mean "
             "(BCa bootstrap)"
         )
-    if any(entry.difference is not None and not entry.comparable for entry in entries):
-        sentences.append("(difference): the two numbers were measured differently")
     return sentences
 
 
@@ -545,8 +545,6 @@ def _difference(entry: TableEntry, digits: int) -> str:
     if entry.difference is None:
         return "–"
     text = f"{entry.difference:+.{digits}f}".replace("-", "−")
-    if not entry.comparable:
-        return f"({text})"
     if entry.inside is None:
         return text
     return f"{text}, {'inside' if entry.inside else 'outside'}"
