@@ -9,7 +9,9 @@ over informative codes i, j. The score of model b is the median of UDR_ab over t
 coefficient| or |Spearman correlation|. The headline is the mean over models; `parts` has the score of each.
 
 Deviations: without KLs, a code is informative if its standard deviation reaches `std`. A code without any
-link contributes 0; the published Spearman form then returns 0 for the whole pair.
+link contributes 0; the published Spearman form then returns 0 for the whole pair. As in the authors' code,
+each direction is a mean over its own codes; one sum of both over the number of all codes would differ where
+one model has more informative codes than the other.
 
 Traps:
 
