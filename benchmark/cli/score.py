@@ -138,13 +138,7 @@ def score(
 
     from disbench.benchmark.scoring.files import check
 
-    kind = choose(format_, json_, out)
     if generator:
-        if kind not in ("terminal", "json") or (kind == "terminal" and out is not None):
-            raise UsageError(
-                "--generator has tables of several shapes, which fit no single one; give --json, or omit "
-                "--format and --out."
-            )
         # what belongs to codes alone, and was given
         others = {"preset": preset, "array": array, "factors": factors, "bins": bins, "repeats": repeats}
         others |= {"quick": quick, "adjusted": adjusted, "live": live, "factory": factory}
@@ -159,6 +153,12 @@ def score(
     changed = settings_of(set_ or [], method)
     for path in files:
         check(path, dataset, factors is not None)
+    kind = choose(format_, json_, out)
+    if generator and (kind not in ("terminal", "json") or (kind == "terminal" and out is not None)):
+        raise UsageError(
+            "--generator has tables of several shapes, which fit no single one; give --json, or omit "
+            "--format and --out."
+        )
     from disbench.benchmark import api
     from disbench.benchmark.cli.generator import show, tabled
     from disbench.benchmark.scoring import sources

@@ -163,7 +163,7 @@ def test_the_arguments_of_a_run_are_those_of_a_request():
 def test_the_command_can_ask_for_all_that_python_can_and_for_no_more():
     """The options of `disbench run` are the arguments of a request, but for what only one of them needs."""
     asked = set(inspect.signature(disbench.Request).parameters)
-    options = {program.option(name) for name in asked - {"console"}} | {"--dry-run"}
+    options = {program.option(name) for name in asked - {"console"}} | {"--dry-run", "--json"}
     command = typer.main.get_command(program.app).commands["run"]
     assert {name for p in command.params for name in p.opts} == options
 

@@ -275,7 +275,7 @@ def test_the_healthy_seeds_of_an_odd_run_are_shown_and_the_others_named(disbench
     assert all(part in out for part in named)
     code, out, _ = shown(disbench, "leaderboard", run, "--format", "markdown")
     assert code == 0
-    assert all(part in out for part in [*named, "|   2 |"])
+    assert all(part in out for part in [*named, "over n = 2"])
     code, _, err = shown(disbench, "plot", run, "--out", tmp_path)
     assert code == 0
     assert all(part in err for part in [*named, *lines])
@@ -293,7 +293,7 @@ def test_a_training_that_this_version_does_not_know_is_left_out(disbench, made):
     assert code == 0
     assert "the seeds of later-" in out
     assert "unknown method 'later'" in out
-    assert "|   1 |" in out
+    assert "over n = 1" in out
 
 
 def test_a_seed_of_a_copy_is_shown_once(made):

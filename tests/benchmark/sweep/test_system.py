@@ -154,10 +154,10 @@ def test_a_run_that_cannot_be_written_is_shown(disbench, quick_run, tmp_path, re
     assert advice in err
 
 
-def test_an_error_that_is_no_refusal_keeps_its_traceback(disbench, quick_run, tmp_path, refusing):
-    refusing(errno.ENOENT, "x.csv")
+def test_an_error_that_is_no_refusal_keeps_its_traceback(disbench, quick_run, refusing):
+    refusing(errno.ENOENT, "leaderboard.csv")
     with pytest.raises(FileNotFoundError):
-        disbench("leaderboard", quick_run, "--out", tmp_path / "x.csv")
+        disbench("leaderboard", quick_run)
 
 
 def test_a_machine_without_shared_memory_is_told_what_to_do(disbench, quick_run, tmp_path, monkeypatch):
