@@ -91,7 +91,12 @@ def _quality(of: oracles.DataOracle, pictures: oracles.Pictures, reading: Readin
 
 
 def look(
-    generator: Generator, data: Dataset, n: int, draw: int = 0, progress: Progress | None = None
+    generator: Generator,
+    data: Dataset,
+    n: int,
+    draw: int = 0,
+    progress: Progress | None = None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Seen:
     """Draws n pictures and has an oracle read them.
 
@@ -101,13 +106,21 @@ def look(
         n: number of pictures.
         draw: number of the draw; each has other pictures.
         progress: called while they are read.
+        stop: is called every few seconds.
 
     Raises:
+        StoppedError: `stop` returned True.
         UsageError: the data set is no grid, its pictures cannot be read, or the model has diverged.
     """
+
+    def told(done: int, total: int) -> None:
+        if stop():
+            raise StoppedError
+        if progress is not None:
+            progress("reading", done, total)
+
     of = oracles.of_data(data)
     samples = generators.draw(generator, n, f"samples/again-{draw}" if draw else "samples")
-    told = None if progress is None else functools.partial(progress, "reading")
     reading = of.read(samples.pictures, progress=told)
     name = f"again-{draw}" if draw else ""
     return Seen(of, samples, reading, _quality(of, samples.pictures, reading, name), data.name)
@@ -251,9 +264,11 @@ def _drawn(
     if isinstance(generator, str):
         raise UsageError(generator)
     if draws == BY_COST:
-        return of_pictures(look(generator, data, n, 0, progress), choices, progress, jobs, BY_COST, stop)
+        return of_pictures(
+            look(generator, data, n, 0, progress, stop), choices, progress, jobs, BY_COST, stop
+        )
     several = [
-        of_pictures(look(generator, data, n, draw, progress), choices, progress, jobs, 1, stop)
+        of_pictures(look(generator, data, n, draw, progress, stop), choices, progress, jobs, 1, stop)
         for draw in range(draws)
     ]
     first = several[0]

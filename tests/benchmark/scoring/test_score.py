@@ -68,7 +68,6 @@ def scores(found):
     "form",
     [
         ("free.pt2",),
-        ("fixed.pt2",),
         ("traced.pt",),
         ("scripted.pt",),
         ("state.pt", "--factory", "stranger:make"),

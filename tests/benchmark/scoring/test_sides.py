@@ -11,6 +11,7 @@ from disbench.benchmark.scoring import judged, plans, scoring, sides, tables
 from disbench.benchmark.scoring.encoded import Encoded
 from disbench.benchmark.scoring.entries import ScoreEntry, answer, merged, read_entries
 from disbench.benchmark.scoring.plans import BY_COST
+from disbench.benchmark.training.seeds import StoppedError
 from disbench.errors import UsageError
 
 from .drawing import renderer
@@ -90,6 +91,14 @@ def test_what_has_no_generator_says_so_and_the_others_stand(sprites):
     needs_grid, fine = sides.score(model, sprites, asked("z_max_var@generator,sample_quality"))
     assert "pictures that differ in chosen factors alone" in needs_grid.reason
     assert fine.score == 1.0
+
+
+def test_a_stop_is_asked_for_while_pictures_are_read(sprites):
+    with pytest.raises(StoppedError):
+        sides.look(renderer(sprites), sprites, FEW, stop=lambda: True)
+    heard = []
+    sides.look(renderer(sprites), sprites, 1100, progress=lambda *words: heard.append(words))
+    assert heard == [("reading", 1024, 1100), ("reading", 1100, 1100)]
 
 
 def test_a_generator_asks_for_no_codes(sprites):
