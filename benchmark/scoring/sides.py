@@ -204,33 +204,25 @@ def score(
         found.update(zip((i for i, c in enumerate(choices) if c.pictures is None), entries, strict=True))
     for n in sorted({choice.pictures for choice in choices if choice.pictures}):
         asked = {i: choice for i, choice in enumerate(choices) if choice.pictures == n}
-        found.update(
-            zip(
-                asked,
-                _of_generator(source, data, list(asked.values()), n, progress, jobs, draws, stop),
-                strict=True,
-            )
+        draw = functools.partial(
+            _drawn, source, data, n=n, progress=progress, jobs=jobs, draws=draws, stop=stop
         )
+        found.update(zip(asked, _of_generator(data, list(asked.values()), draw), strict=True))
     return [found[i] for i in range(len(choices))]
 
 
 def _of_generator(
-    source: Source,
     data: Dataset,
     choices: Sequence[MetricChoice],
-    n: int,
-    progress: Progress | None,
-    jobs: int,
-    draws: int,
-    stop: Callable[[], bool],
+    draw: Callable[[Sequence[MetricChoice]], list[ScoreEntry]],
 ) -> list[ScoreEntry]:
-    """The entries of metrics that ask for n pictures; where there can be none, each has the reason."""
+    """The entries of metrics that ask for pictures; where there can be none, each has the reason."""
     failed = {i: error for i, choice in enumerate(choices) if (error := _undefined(choice, data))}
     left = [choice for i, choice in enumerate(choices) if i not in failed]
     entries: list[ScoreEntry] = []
     if left:
         try:
-            entries = _drawn(source, data, left, n, progress, jobs, draws, stop)
+            entries = draw(left)
         except (Exception, SystemExit) as error:
             if ends_all(error):
                 raise
