@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 export OMP_NUM_THREADS := 1
 
-.PHONY: help demo test lint types docs wheel clean
+.PHONY: help demo test slow lint types docs wheel clean
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -26,7 +26,10 @@ demo: $(VENV)/installed  ## set up, train three methods with two seeds each, pri
 	$(BIN)/disbench run --methods ibgan,infogan,betavae --seeds 2 --protocol demo --out demo-run
 
 test: $(VENV)/ready  ## set up and run the tests
-	$(BIN)/pytest -n 2 --dist worksteal -q
+	$(BIN)/pytest -n 2 --dist worksteal -q -m "not slow"
+
+slow: $(VENV)/ready  ## the tests that take minutes, such as thousands of forged files
+	$(BIN)/pytest -n 2 --dist worksteal -q -m slow
 
 lint: $(VENV)/ready  ## ruff: rules and formatting
 	$(BIN)/ruff check .

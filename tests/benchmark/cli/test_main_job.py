@@ -213,6 +213,7 @@ def test_every_protocol_resolves():
         assert protocols.get(name).metrics
 
 
+@pytest.mark.slow
 def test_a_killed_worker_loses_nothing(tmp_path):
     """SIGKILL to one of two workers while it trains: every seed is done in the end, and is the same."""
     run, few = tmp_path / "r", tmp_path / "few.npz"
