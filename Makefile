@@ -22,7 +22,7 @@ $(VENV)/ready: $(VENV)/installed
 	$(INSTALL) ".[dev]"
 	touch $@
 
-demo: $(VENV)/installed  ## set up, train three methods with two seeds each, print the leaderboard (two and a half minutes)
+demo: $(VENV)/installed  ## set up, train three methods with two seeds each, print the leaderboard (two minutes)
 	$(BIN)/disbench run --methods ibgan,infogan,betavae --seeds 2 --protocol demo --out demo-run
 
 test: $(VENV)/ready  ## set up and run the tests
