@@ -356,8 +356,10 @@ class Scored:
     scores: tuple[ScoreEntry, ...]
 
     def __getitem__(self, metric: str) -> float | None:
-        """The score of a metric; None if it cannot be computed."""
-        scores = {entry.metric: entry.score for entry in self.scores}
+        """The score of a metric, `mig@generator` of the generator; None if it cannot be computed."""
+        alone = Counter(entry.metric for entry in self.scores)
+        scores = {entry.name: entry.score for entry in self.scores}
+        scores |= {entry.metric: entry.score for entry in self.scores if alone[entry.metric] == 1}
         if metric not in scores:
             raise unknown("metric of this score", metric, scores)
         return scores[metric]
@@ -380,8 +382,8 @@ class Scored:
         columns |= {"score": [e.number() for e in self.scores]}
         if any(entry.shuffled for entry in self.scores):
             columns["by chance"] = [e.by_chance for e in self.scores]
-        missing = [f"{e.metric}: no score: {e.why()}" for e in self.scores if e.score is None]
-        warned = [f"{e.metric}: {warning}" for e in self.scores for warning in e.warnings]
+        missing = [f"{e.name}: no score: {e.why()}" for e in self.scores if e.score is None]
+        warned = [f"{e.name}: {warning}" for e in self.scores for warning in e.warnings]
         title = f"{self.opened.title} on {self.opened.data.name}"
         return html.result(title, [pd.DataFrame(columns)], [*self.assumed, *warned, *missing])
 
@@ -536,7 +538,7 @@ def score_all(
             jobs=-1,
             tell=tell,
             live=live,
-            early=None if console is None else lambda e: say(console, f"{e.metric}: {e.number()}"),
+            early=None if console is None else lambda e: say(console, f"{e.name}: {e.number()}"),
         )
     return [Scored(one, tuple(entries)) for one, entries in zip(opened, scores, strict=True)]
 

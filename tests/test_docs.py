@@ -49,6 +49,12 @@ def test_every_metric_answers_one_question():
     assert all(index.count(f"[`{name}`]({name}.md)") == 1 for name in listed)
 
 
+@pytest.mark.parametrize("page", ["README.md", "docs/index.md"])
+def test_the_first_sentence_counts_right(page):
+    assert len(models.names()) == 12
+    assert f"twelve methods, {len(metrics.names())} metrics" in (ROOT / page).read_text("utf-8")
+
+
 def test_no_cost_is_of_a_metric_that_is_gone():
     assert set(generate.costs()["cpu_seconds"]) <= set(metrics.names())
 

@@ -302,9 +302,9 @@ def _tabled(opened: Sequence[Opened], scores: Sequence[Sequence[ScoreEntry]], ad
         else (f"{opened[0].title} on {opened[0].data.name}")
     )
     told = [spelled(note, option) for one in opened for note in one.notes]
-    told += [f"{e.metric}: {text}" for entries in scores for e in entries for text in e.warnings]
+    told += [f"{e.name}: {text}" for entries in scores for e in entries for text in e.warnings]
     missing = [
-        f"{e.metric}: no score: {e.why(option)}" for entries in scores for e in entries if e.score is None
+        f"{e.name}: no score: {e.why(option)}" for entries in scores for e in entries if e.score is None
     ]
     caption = f"{title}; {numbers_are}{paper.legend}; {wide.presets(frame)}"
     text = paper.text.astype(str)
@@ -339,8 +339,11 @@ def _show_several(
     """One row per model, one column per metric, and a row of what chance scores."""
     import pandas as pd
 
-    names = [entry.metric for entry in scores[0]]
-    columns = [e.metric if names.count(e.metric) == 1 else f"{e.metric}:{e.preset}" for e in scores[0]]
+    names = [entry.name for entry in scores[0]]
+    columns = [
+        e.name if names.count(e.name) == 1 else f"{e.metric}:{e.preset}{e.name.removeprefix(e.metric)}"
+        for e in scores[0]
+    ]
     rows = [
         {
             "model": str(one.path),
@@ -412,11 +415,11 @@ def _show_codes(console: Console, entries: Sequence[ScoreEntry], before: str = "
 def _show_settings(console: Console, entry: ScoreEntry) -> None:
     if entry.settings:
         used = ", ".join(f"{name}={value}" for name, value in entry.settings.items())
-        say(console, f"{entry.metric}: {used}")
+        say(console, f"{entry.name}: {used}")
 
 
 def _show_warnings(console: Console, entry: ScoreEntry, before: str = "") -> None:
-    say(console, *(f"{before}{entry.metric}: {warning}" for warning in entry.warnings))
+    say(console, *(f"{before}{entry.name}: {warning}" for warning in entry.warnings))
     if entry.score is None:
         where = "; its traceback is in what --json prints" if entry.traceback else ""
-        say(console, f"{before}{entry.metric}: no score: {entry.why(option)}{where}")
+        say(console, f"{before}{entry.name}: no score: {entry.why(option)}{where}")

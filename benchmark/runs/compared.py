@@ -124,7 +124,7 @@ def compare(
             frames.append(aggregate.scores(comparing.rows_of(name, own, label, sha256)))
         told = [(each.path, note) for _, each in opened for note in each.notes]
         for (_, each), entries in zip(opened, scores, strict=True):
-            told += [(each.path, f"{e.metric}: {warning}") for e in entries for warning in e.warnings]
+            told += [(each.path, f"{e.name}: {warning}") for e in entries for warning in e.warnings]
         notes += _grouped(told, len(opened))
     mine = pd.concat(frames, ignore_index=True)
     wanted = {(choice.name, preset) for choice, preset in chosen}

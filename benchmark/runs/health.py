@@ -74,7 +74,8 @@ def verdicts(logged: Mapping[str, object], entries: Sequence[ScoreEntry]) -> lis
         found.append(f"{dead} of {len(kl)} codes have collapsed: KL below {KL:g} nats")
     for entry in entries:
         if entry.live is not None and not any(entry.live):
-            found.append(f"{entry.metric}:{entry.preset} sees no code")
+            side = " of the generator" if entry.pictures else ""
+            found.append(f"{entry.metric}:{entry.preset}{side} sees no code")
     found += _shared(entries)
     trained, unseen = _numbers(logged.get("d_real")), _numbers(logged.get("d_unseen"))
     if trained and unseen and trained[0] - unseen[0] > APART:

@@ -101,7 +101,9 @@ def stored(record: Record, kind: str, metric: str = "") -> Matrix | None:
     preset = choose_metrics(metric)[0].preset if metric else None
     cell = record.cell
     for entry in record.entries or ():
-        wanted = preset is None or (entry.preset, entry.changed) == (preset, {})
+        # of the encoder: a generator's codes are others
+        wanted = entry.pictures is None
+        wanted &= preset is None or (entry.preset, entry.changed) == (preset, {})
         if entry.metric == name and wanted and entry.parts.get(part):
             try:
                 values = np.array(entry.parts[part], float)

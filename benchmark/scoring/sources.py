@@ -439,7 +439,7 @@ def choose(opened: Sequence[Opened], text: str = "", preset: str = "") -> tuple[
         known = {name for choice in choices for name in metrics.get(choice.name).presets}
         raise unknown("preset of these metrics", preset, known)
     return tuple(
-        MetricChoice(name=choice.name, preset=preset).resolved() if has else choice
+        choice.model_copy(update={"preset": preset, "settings": {}}).resolved() if has else choice
         for choice, has in zip(choices, having, strict=True)
     )
 

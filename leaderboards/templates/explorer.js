@@ -147,7 +147,9 @@
       const columns = ["source", "dataset", "protocol", "method", "title", "settings", "metric", "preset", "n", "failed",
         "mean", "std", "low", "high", "spread", "chance", "note"];
       const field = (value) => {
-        const text = value === null ? "" : String(value);
+        let text = value === null ? "" : String(value);
+        // a text that a spreadsheet would compute begins with an apostrophe, as in all CSV files of disbench
+        if (typeof value === "string" && /^\s*[=+\-@＝＋－＠]/.test(text)) text = "'" + text;
         return /[",\n]/.test(text) ? '"' + text.replaceAll('"', '""') + '"' : text;
       };
       const lines = shown().map((row) => columns.map((column) => field(row[column])).join(","));

@@ -248,7 +248,7 @@ def browsed(tmp_path_factory):
                             "protocol": "p",
                             "method": method,
                             "variant": "",
-                            "settings": "mini",
+                            "settings": "=1+1",
                             "cell": method + dataset,
                             "metric": metric,
                             "preset": preset,
@@ -315,6 +315,8 @@ def test_rows_are_saved_as_csv(browsed, visit):
     lines = download.value.path().read_text("utf-8").splitlines()
     assert lines[0].startswith("source,dataset,protocol,method,title")
     assert sum(",IB-GAN," in line and ",p,ibgan," in line for line in lines) == 2
+    # no spreadsheet computes a setting's text
+    assert any(",'=1+1," in line for line in lines)
     # a published row's remark has commas and is still one field
     assert len(list(csv.reader(lines))[-1]) == len(lines[0].split(","))
 

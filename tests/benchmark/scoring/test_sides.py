@@ -1,13 +1,16 @@
 """Scores of both sides of a model, asked for together."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
-from disbench.benchmark import protocols
+from disbench.benchmark import api, protocols
 from disbench.benchmark.datasets.dataset import Dataset
 from disbench.benchmark.protocols import choose_metrics, digests
-from disbench.benchmark.runs import rows
-from disbench.benchmark.scoring import judged, plans, scoring, sides, tables
+from disbench.benchmark.runs import health, matrices, rows
+from disbench.benchmark.scoring import judged, plans, scoring, sides, sources, tables
 from disbench.benchmark.scoring.encoded import Encoded
 from disbench.benchmark.scoring.entries import ScoreEntry, answer, merged, read_entries
 from disbench.benchmark.scoring.plans import BY_COST
@@ -143,6 +146,28 @@ def test_the_sides_of_a_metric_are_kept_apart(sprites):
 def test_the_newest_mini_scores_both_sides_and_an_older_one_did_not():
     assert any(choice.pictures for choice in protocols.get("mini").metrics)
     assert not any(choice.pictures for choice in protocols.get("mini-v2").metrics)
+
+
+def test_no_score_of_a_side_is_taken_for_that_of_the_other(sprites):
+    """By name, in the sentences about a model, and in the matrices that a seed's scores hold."""
+    model = Model(sprites, renderer(sprites))
+    entries = sides.score(model, sprites, asked("mig@generator,mig,sample_quality"))
+    scored = api.Scored(None, tuple(entries))
+    assert scored["mig@generator"] == entries[0].score
+    assert scored["mig"] == entries[1].score != entries[0].score
+    assert scored["sample_quality"] == scored["sample_quality@generator"] == 1.0
+    drawn = replace(entries[0], live=[False] * 4)
+    assert health.verdicts({}, [drawn]) == ["mig:dlib of the generator sees no code"]
+    cell = SimpleNamespace(method="vae", variant="", seed=0, dataset=SimpleNamespace(name="dsprites"))
+    assert matrices.stored(SimpleNamespace(cell=cell, entries=[entries[0]]), "mi") is None
+    found = matrices.stored(SimpleNamespace(cell=cell, entries=entries), "mi")
+    assert found.values.tolist() == entries[1].parts["mutual_information"]
+
+
+def test_a_preset_for_all_keeps_the_side(sprites):
+    one = SimpleNamespace(data=sprites, protocol="")
+    chosen = sources.choose([one], "mig,factor_vae@generator", "ibgan")
+    assert [choice.shown for choice in chosen] == ["mig", "factor_vae:ibgan@generator"]
 
 
 def test_pending_and_failed_entries_say_their_side():
