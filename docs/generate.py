@@ -446,8 +446,7 @@ def _printed(number: Number) -> list[object]:
     kind = {"sd": "standard deviation", "se": "standard error"}.get(str(number.spread_kind))
     what = number.statistic if number.spread is None or kind is None else f"mean, {kind}"
     paper = f"[{number.authors}, {number.venue}]({number.link})"
-    if number.certainty == "secondary":
-        paper += " (reported by others)"
+    paper += f" ({number.reported})" if number.reported else ""
     preset = f"`{number.preset}`" if number.preset else "not stated"
     data = f"{number.dataset}-{number.size}"
     cells = ["paper", number.printed, what, number.n or "–", data, preset]

@@ -85,7 +85,7 @@ def _printed(number: Number, higher: bool) -> dict[str, object]:
     kind = {"sd": "standard deviation", "se": "standard error"}.get(str(number.spread_kind), "unknown")
     spread = None if number.spread is None else float(number.spread)
     words = [f"{number.authors}, {number.venue}, {number.table}", f"printed {number.printed}"]
-    words += ["reported by others, not seen in the paper"] if number.certainty == "secondary" else []
+    words += [number.reported] if number.reported else []
     words += [f"{number.statistic} of {number.n} runs" if number.n else number.statistic]
     words += [f"± is of kind: {kind}"] if spread is not None else []
     return {

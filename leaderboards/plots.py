@@ -578,7 +578,8 @@ def _published(
             look |= {"markersize": 1.5 * float(mpl.rcParams["lines.markersize"])}
             look |= {"markerfacecolor": INK if alike else "none"}
             axis.plot([number.settings[field]], [float(number.value)], **look)
-            label = _wrapped(source + ("" if alike else ", measured otherwise"), wrap, 4)
+            remarks = [number.reported, "" if alike else "measured otherwise"]
+            label = _wrapped(", ".join([source, *filter(None, remarks)]), wrap, 5)
             handles.setdefault(label, Line2D([], [], **look, label=label))
     return list(handles.values())
 

@@ -76,6 +76,11 @@ class Number(Strict):
     note: str
 
     @property
+    def reported(self) -> str:
+        """What must stand beside the number where the paper was not seen; "" where it was."""
+        return "reported by others, the paper was not seen" if self.certainty == "secondary" else ""
+
+    @property
     def link(self) -> str:
         """Address of the paper."""
         return self.url or f"https://arxiv.org/abs/{self.arxiv}"

@@ -254,8 +254,8 @@ def _with_theirs(entry: TableEntry, number: Number, column: Column) -> TableEntr
     spread = None if number.spread is None else float(number.spread)
     kind = {"sd": "standard deviation", "se": "standard error", "range": "range"}
     remarks = [f"{number.paper.partition(':')[0]}, {number.table}", number.note]
-    if number.certainty == "secondary":
-        remarks.insert(1, "reported by others, the paper was not seen")
+    if number.reported:
+        remarks.insert(1, number.reported)
     if spread is not None and number.spread_kind in kind:
         remarks.append(f"± is the {kind[number.spread_kind]}")
     return replace(

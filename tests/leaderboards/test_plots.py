@@ -227,6 +227,18 @@ def test_a_setting_against_the_score_joins_medians():
         plots.sweep(pd.DataFrame(rows[:3]), "beta")
 
 
+def test_a_star_that_others_report_says_so():
+    rows = [
+        {**row, "name": "betavae", "value": value, "dataset": "dsprites-32"}
+        for value in (1.0, 4.0)
+        for row in scored("betavae", [0.5], "beta_vae")
+    ]
+    figure = plots.sweep(pd.DataFrame(rows), "beta")
+    texts = [" ".join(text.get_text().split()) for text in figure.legends[0].get_texts()]
+    (star,) = [text for text in texts if "Figure 6" in text]
+    assert star.endswith("reported by others, the paper was not seen, measured otherwise")
+
+
 def test_settings_that_are_words_are_drawn_side_by_side():
     rows = scored("v", [0.1], name="v", value="sgd") + scored("v", [0.3], name="v", value=True)
     (axis,) = plots.sweep(pd.DataFrame(rows), "optimizer").axes
