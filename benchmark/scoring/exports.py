@@ -6,8 +6,10 @@ they need, and two lines export it.
 
 from __future__ import annotations
 
+import io
+import pickletools
 import zipfile
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from disbench.errors import UsageError
@@ -16,6 +18,10 @@ from disbench.texts import short
 # The word with its length before it, as pickles write a key; modules have `_state_dict_hooks`.
 STATE_DICT = (b"\x0a\x00\x00\x00state_dict", b"\x8c\x0astate_dict")
 SEEN = 2**22  # bytes of a pickle that are searched for the names of classes
+# All that torch's reader of tensors and plain values takes lies in these, and no module of a network does.
+# Pickles of protocol 2 have Python 2's name of the built-ins.
+OUTERMOST = ("torch", "collections", "builtins", "__builtin__", "_codecs")
+MODULES = "torch.nn.modules"
 ENCODE = "on the images of disbench.datasets.load(NAME).images(rows)"
 
 
@@ -50,6 +56,36 @@ def pickled(path: Path) -> UsageError:
         "trust it, export it: "
         f"{lines}"
     )
+
+
+def holds_objects(path: Path) -> bool:
+    """Whether a pickle names a class that torch's reader of tensors is certain to refuse.
+
+    Nothing is unpickled. False says nothing: that reader has the last word.
+    """
+    for module in _modules_in(_pickle_in(path)):
+        if module.partition(".")[0] not in OUTERMOST or f"{module}.".startswith(f"{MODULES}."):
+            return True
+    return False
+
+
+def _modules_in(content: bytes) -> Iterator[str]:
+    """The modules of the classes and functions that pickles, one behind another, name outright."""
+    stream = io.BytesIO(content)
+    try:
+        while stream.tell() < len(content):
+            said: list[str] = []
+            for operation, argument, _ in pickletools.genops(stream):
+                if operation.name == "GLOBAL":
+                    yield str(argument).partition(" ")[0]
+                elif operation.name == "STACK_GLOBAL" and len(said) > 1:
+                    yield said[-2]
+                if operation.name != "MEMOIZE":
+                    # a string from the memo is not known here, and neither is what it stands for
+                    said = [*said[-1:], argument] if isinstance(argument, str) else []
+    except ValueError:
+        # behind the last pickle come the numbers of tensors, and a pickle may be cut short
+        return
 
 
 def _pickle_in(path: Path) -> bytes:

@@ -101,9 +101,11 @@ def check(path: Path, dataset: str, factors: bool) -> None:
         factors: whether the user gave the factor values.
 
     Raises:
-        UsageError: see `recognise`, or nothing says which images an encoder or codes are of.
+        UsageError: see `recognise`, pickled objects, or nothing says which images an encoder or codes are of.
     """
     kind = recognise(path)
+    if kind == "torch" and exports.holds_objects(path):
+        raise exports.pickled(path)
     if dataset:
         return
     if kind in ENCODERS:

@@ -1,5 +1,6 @@
 """Bad files and options for `disbench score`: each is refused in one sentence, and nothing of it is run."""
 
+import contextlib
 import io
 import json
 import os
@@ -15,6 +16,8 @@ import pandas as pd
 import pytest
 import torch
 from torch import nn
+
+from disbench.benchmark.scoring import exports
 
 N = 60  # images of the grid
 
@@ -608,6 +611,42 @@ def test_what_onnx_does_not_understand_is_not_handed_on(home, tmp_path):
     assert unknown in read.SerializeToString()
     checked = onnx_reader._checked(tmp_path / "m.onnx", read)
     assert checked == plain
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize(
+    ("content", "refused"),
+    [
+        (nn.Linear(2, 2), True),
+        ({"model": nn.Linear(2, 2)}, True),
+        ({"w": Hostile()}, True),
+        ({"mean": np.float64(1)}, True),
+        (nn.Linear(2, 2).state_dict(), False),
+        ({"a": nn.Parameter(torch.zeros(2)), "b": torch.Size([2]), "c": {1, 2j}, "d": torch.float16}, False),
+    ],
+    ids=["module", "within", "hostile", "numpy", "weights", "plain"],
+)
+def test_objects_are_seen_before_torch_is_imported(tmp_path, content, refused, zipped):
+    """What is refused is what torch's own reader refuses."""
+    torch.save(content, tmp_path / "c.pt", _use_new_zipfile_serialization=zipped)
+    assert exports.holds_objects(tmp_path / "c.pt") is refused
+    reading = pytest.raises(pickle.UnpicklingError) if refused else contextlib.nullcontext()
+    with reading:
+        torch.load(tmp_path / "c.pt", weights_only=True)
+
+
+@pytest.mark.parametrize("protocol", range(2, 6))
+def test_objects_are_seen_in_every_version_of_pickle(tmp_path, protocol):
+    (tmp_path / "c.pkl").write_bytes(pickle.dumps([1, Hostile()], protocol))
+    assert exports.holds_objects(tmp_path / "c.pkl")
+
+
+def test_no_class_that_torch_reads_is_seen_as_an_object():
+    """Torch's list is none of its interface, so that it is only asked for the modules in it."""
+    for name in torch._weights_only_unpickler._get_allowed_globals():
+        module = name.rpartition(".")[0]
+        assert module.partition(".")[0] in exports.OUTERMOST
+        assert not module.startswith(exports.MODULES)
 
 
 def test_the_hostile_files_would_have_run(tmp_path, monkeypatch):
