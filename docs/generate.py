@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import functools
 import inspect
 import io
 import re
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from mkdocs.config.defaults import MkDocsConfig
     from mkdocs.structure.files import Files
     from mkdocs.structure.pages import Page
+    from pandas import DataFrame
 
     from disbench.leaderboards.published import Number
     from disbench.metrics.registry import Metric
@@ -412,7 +414,7 @@ def of_method(name: str) -> str:
 
 def numbers(name: str) -> str:
     """Published numbers and ours, metric by metric."""
-    from disbench.leaderboards import aggregate, published, results
+    from disbench.leaderboards import published, results
 
     known = [
         _printed(number)
@@ -421,7 +423,7 @@ def numbers(name: str) -> str:
         if number.method == name
     ]
     for result in results.names():
-        board = aggregate.leaderboard(results.scores(results.FOLDER / result))
+        _, board = _kept(result)
         for _, row in board[board["method"] == name].iterrows():
             ours = f"**{row['mean']:.3f}±{row['std']:.3f}**"
             cells = ["ours", ours, "mean, standard deviation", row["n"], row["dataset"]]
@@ -653,15 +655,21 @@ def results_page() -> str:
 
 def _kept_rows() -> list[dict[str, object]]:
     """The rows of all saved results, and the published numbers beside them."""
-    from disbench.leaderboards import aggregate, explorer, labels, results
+    from disbench.leaderboards import explorer, results
 
-    rows = []
-    for name in results.names():
-        frame = results.scores(results.FOLDER / name)
-        frame = frame.assign(name=labels.names(frame))
-        board = aggregate.leaderboard(frame)
-        rows += explorer.board_rows(frame, board.assign(name=labels.names(board, of=frame)), name)
+    rows = [row for name in results.names() for row in explorer.board_rows(*_kept(name), name)]
     return rows + explorer.printed_rows(rows)
+
+
+@functools.cache
+def _kept(name: str) -> tuple[DataFrame, DataFrame]:
+    """A saved result's scores and its leaderboard, both with the methods' names for people."""
+    from disbench.leaderboards import aggregate, labels, results
+
+    frame = results.scores(results.FOLDER / name)
+    frame = frame.assign(name=labels.names(frame))
+    board = aggregate.leaderboard(frame)
+    return frame, board.assign(name=labels.names(board, of=frame))
 
 
 def datasets_page() -> str:

@@ -17,13 +17,16 @@ sys.path.insert(0, str(ROOT / "docs"))
 import generate  # noqa: E402  docs/generate.py, which mkdocs calls
 import measure  # noqa: E402
 
-GENERATED = generate.pages()
+
+@pytest.fixture(scope="module")
+def generated():
+    return generate.pages()
 
 
 @pytest.mark.parametrize("name", metrics.names())
-def test_every_metric_has_its_page_with_its_traps(name):
+def test_every_metric_has_its_page_with_its_traps(name, generated):
     """The traps are in the docstring of its file or function, under "Traps:" on a line of its own."""
-    page = GENERATED[f"metrics/{name}.md"]
+    page = generated[f"metrics/{name}.md"]
     for heading in ("## Definition", "## Presets", "## Traps", "## Call"):
         assert page.count(f"\n{heading}\n") == 1
     assert all(preset in page for preset in metrics.get(name).presets)
@@ -38,14 +41,14 @@ def test_every_metric_has_its_page_with_its_traps(name):
         ("nmi", "| continuous factors | – |"),
     ],
 )
-def test_a_metrics_page_says_whether_it_takes_continuous_factors(name, words):
-    assert words in GENERATED[f"metrics/{name}.md"]
+def test_a_metrics_page_says_whether_it_takes_continuous_factors(name, words, generated):
+    assert words in generated[f"metrics/{name}.md"]
 
 
-def test_every_metric_answers_one_question():
+def test_every_metric_answers_one_question(generated):
     listed = [name for names in generate.QUESTIONS.values() for name in names]
     assert sorted(listed) == sorted(generate.metric_names())
-    index = GENERATED["metrics/index.md"]
+    index = generated["metrics/index.md"]
     assert all(index.count(f"[`{name}`]({name}.md)") == 1 for name in listed)
 
 
@@ -80,8 +83,8 @@ def test_a_metrics_page_links_to_the_others_that_it_names():
 
 
 @pytest.mark.parametrize("name", models.names())
-def test_every_method_has_its_page_with_settings_and_deviations(name):
-    page = GENERATED[f"methods/{name}.md"]
+def test_every_method_has_its_page_with_settings_and_deviations(name, generated):
+    page = generated[f"methods/{name}.md"]
     assert "\n## Deviations\n" in page
     for field in models.get(name).CONFIGS["paper"].__dataclass_fields__:
         assert f"| `{field}` |" in page
@@ -89,14 +92,14 @@ def test_every_method_has_its_page_with_settings_and_deviations(name):
     assert "| at least 2 |" in page
 
 
-def test_a_methods_page_says_which_values_are_allowed():
-    page = GENERATED["methods/infogan.md"]
+def test_a_methods_page_says_which_values_are_allowed(generated):
+    page = generated["methods/infogan.md"]
     assert re.search(r"^\| `channels` .* \| each at least 1 \| of the trunk", page, re.MULTILINE)
     assert re.search(r"^\| `lr_d` .* \| above 0 \|", page, re.MULTILINE)
     assert re.search(r"^\| `prior` .* \| uniform, normal \|", page, re.MULTILINE)
     assert re.search(r"^\| `inform_generator` .* \| true, false \|", page, re.MULTILINE)
     assert "Between settings: At least one code;" in page
-    assert "Between settings" not in GENERATED["methods/vae.md"]
+    assert "Between settings" not in generated["methods/vae.md"]
 
 
 def test_a_settings_comment_is_its_own_and_not_that_of_the_default_it_replaces():
@@ -105,17 +108,17 @@ def test_a_settings_comment_is_its_own_and_not_that_of_the_default_it_replaces()
     assert "Kim & Mnih 2018" in generate.comments(type(models.get("betavae").CONFIGS["paper"]))["batch"]
 
 
-def test_every_command_option_data_set_and_protocol_is_in_its_page():
+def test_every_command_option_data_set_and_protocol_is_in_its_page(generated):
     assert {"run", "score", "leaderboard", "data fetch"} <= set(
-        re.findall(r"^## disbench (.+)$", GENERATED["cli.md"], re.M)
+        re.findall(r"^## disbench (.+)$", generated["cli.md"], re.M)
     )
-    assert "`--retry-failed`" in GENERATED["cli.md"]
-    assert all(f"## {name}\n" in GENERATED["datasets.md"] for name in datasets.names())
-    assert all(f"## {name}\n" in GENERATED["protocols.md"] for name in protocols.names())
+    assert "`--retry-failed`" in generated["cli.md"]
+    assert all(f"## {name}\n" in generated["datasets.md"] for name in datasets.names())
+    assert all(f"## {name}\n" in generated["protocols.md"] for name in protocols.names())
 
 
-def test_every_kept_result_is_on_its_page_with_its_commands_and_its_picture():
-    page, drawn = GENERATED["results.md"], generate.pictures()
+def test_every_kept_result_is_on_its_page_with_its_commands_and_its_picture(generated):
+    page, drawn = generated["results.md"], generate.pictures()
     assert kept.names()
     for name in kept.names():
         assert f"\n## {name}\n" in page
