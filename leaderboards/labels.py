@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 # What tells two trainings apart: rows that agree in all of these may differ in the seed alone.
 TRAINING = ("dataset", "protocol", "method", "variant", "settings", "cell")
 SPLIT = ":imbalanced-"
+# What follows a metric's name, or its preset in a row, for a score of the generator.
+OF_GENERATOR = "@generator"
 # Between the hash of a training and a digest, where the scores of one training have several.
 APART = "/"
 NUMBER = re.compile(r"\d+(?:\.\d+)?(?:e[-+]\d+)?")
@@ -40,6 +42,12 @@ def labels(frame: pd.DataFrame) -> list[str]:
 def metric(name: object, preset: object) -> str:
     """A metric under a preset: "mig · dlib"."""
     return f"{name} · {preset}"
+
+
+def side_of(preset: str) -> tuple[str, bool]:
+    """The preset in the label of a row, and whether it is a score of the generator: `dlib@generator, ...`."""
+    base = preset.partition(",")[0].strip()
+    return base.removesuffix(OF_GENERATOR), base.endswith(OF_GENERATOR)
 
 
 def folder(label: str, cell: str) -> str:

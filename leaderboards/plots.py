@@ -30,7 +30,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 from numpy.typing import NDArray
 
 from disbench.errors import UsageError
-from disbench.leaderboards import aggregate, journals, labels, published, titles
+from disbench.leaderboards import aggregate, journals, labels, published, sides, titles
 from disbench.leaderboards.sheets import Pixels, Sheet
 from disbench.texts import clean, clean_lines
 
@@ -663,6 +663,84 @@ def frontier(
         handles += [Line2D([], [], linestyle="none", label=f"{i}: {point}") for point, i in numbers.items()]
     _below(figure, handles, {"column": 1 if max(map(len, numbers)) > 20 else 2}.get(width, 3))
     return figure
+
+
+@_styled
+def two_sides(frame: pd.DataFrame, *, width: Width = "screen", zoom: bool = False) -> Figure:
+    """Scores of the generator against those of the encoder; a panel for each metric that has both.
+
+    A small mark is a seed, a large one the mean of its row. On the line both sides have the same score. In a
+    panel stands Spearman's rank correlation, of the means and of all seeds.
+
+    Args:
+        frame: per-seed rows.
+        width: of the figure.
+        zoom: cut the axes to the scores.
+
+    Raises:
+        UsageError: no model has scores of both sides.
+    """
+    pairs = sides.paired(frame.assign(name=labels.names(frame)))
+    if pairs.empty:
+        raise UsageError(
+            "no model has a metric's scores of both sides; add them, for example with "
+            "`disbench rescore RUN --metrics mig,mig@generator`."
+        )
+    panels = _groups(pairs)
+    columns = min(1 if width == "column" else 3, len(panels))
+    side = 3.9 if width == "screen" else 0.9 * INCHES[width] / columns + 0.3
+    figure = _figure(width, 3.9 * columns, side * math.ceil(len(panels) / columns) + 0.8)
+    told = "Both sides of the models: large marks are means, small ones seeds"
+    figure.suptitle(_wrapped(told, 40 if width == "column" else 110))
+    # narrow panels have narrow titles
+    named_panels = _titles(panels, "column" if width == "page" else width)
+    size = float(mpl.rcParams["lines.markersize"])
+    named = pairs.drop_duplicates("name")
+    looks = {name: _style(i) for i, name in enumerate(named["name"])}
+    for axis, group, title in zip(
+        _grid(figure, len(panels), columns), panels.values(), named_panels, strict=True
+    ):
+        both = group[list(sides.SIDES)].to_numpy(float)
+        ends = limits(both.ravel(), bool(group["higher_is_better"].iloc[0]), zoom)
+        axis.plot(ends, ends, color=QUIET, linewidth=0.8, zorder=1)
+        for name, seeds in group.groupby("name", sort=False):
+            look = looks[str(name)]
+            x, y = (seeds[each].to_numpy(float) for each in sides.SIDES)
+            dot: Any = {"color": look.color, "linestyle": "none", "markeredgewidth": 0}
+            axis.plot(x, y, look.marker, **dot, markersize=0.6 * size, alpha=0.45)
+            axis.plot(x.mean(), y.mean(), look.marker, **dot, markersize=1.25 * size, zorder=3)
+        axis.set_title(title, loc="left")
+        axis.text(
+            0.03, 0.97, _ranks(sides.agreement(group)), va="top", fontsize=_small(), transform=axis.transAxes
+        )
+        axis.set_xlabel("encoder")
+        axis.set_ylabel("generator")
+        axis.set_xlim(*ends)
+        axis.set_ylim(*ends)
+        axis.set_aspect("equal")
+        axis.xaxis.set_major_locator(MaxNLocator(5))
+        axis.yaxis.set_major_locator(MaxNLocator(5))
+        axis.grid()
+    handles = [
+        Line2D([], [], color=look.color, marker=look.marker, linestyle="none", label=title)
+        for look, title in zip(looks.values(), titles.rows(named), strict=True)
+    ]
+    handles.append(Line2D([], [], color=QUIET, linewidth=0.8, label="both sides equal"))
+    _below(figure, handles, {"column": 2, "page": 4}.get(width, 4))
+    return figure
+
+
+def _ranks(found: sides.Agreement) -> str:
+    """Rank correlations in words."""
+    told = [
+        f"{rho:.2f} of {n} {what}"
+        for rho, n, what in (
+            (found.trainings, found.n_trainings, "means"),
+            (found.models, found.n_models, "seeds"),
+        )
+        if np.isfinite(rho)
+    ]
+    return "\n".join(["rank correlation", *told]) if told else ""
 
 
 def undominated(points: Floats, higher: bool) -> NDArray[np.bool_]:

@@ -32,6 +32,7 @@ from disbench.leaderboards import (
     plots,
     sheets,
     shown,
+    sides,
     tables,
     template,
 )
@@ -301,6 +302,9 @@ def render(findings: Findings) -> str:
         "correlation": draw(
             partial(plots.correlation, frame), "Rank correlation of each two metrics over trained models."
         ),
+        "sides": None
+        if sides.paired(frame).empty
+        else draw(partial(plots.two_sides, frame), "Scores of the generator against those of the encoder."),
         "judge": labels.metric(*findings.judge) if findings.judge else "",
         "pictures": _pictures(findings),
         "matrices": _matrices(findings, draw),

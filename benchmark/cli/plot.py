@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
     from disbench.leaderboards.plots import Kind, Width
 
-OF_RUNS = ("curves", "strip", "sweep", "frontier", "correlation", "traversals")
+OF_RUNS = ("curves", "strip", "sweep", "frontier", "sides", "correlation", "traversals")
 OF_MODELS = ("mi", "dci", "differences")
 OF_SEEDS = ("categories",)
 KINDS = (*OF_RUNS, *OF_MODELS, *OF_SEEDS)
 WIDTHS = ("screen", "column", "page")
 # Kinds with an axis of scores.
-ZOOMED = ("strip", "sweep", "frontier")
+ZOOMED = ("strip", "sweep", "frontier", "sides")
 
 
 def plot(

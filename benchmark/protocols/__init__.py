@@ -20,14 +20,13 @@ from pydantic import Field
 
 from disbench import metrics
 from disbench.errors import UsageError, unknown
+from disbench.leaderboards.labels import OF_GENERATOR
 from disbench.metrics.registry import Scalar, Setting
 from disbench.strict import Folder, Strict
 
 VERSIONED = re.compile(r"(.+)-v([1-9]\d*)")
 # Pictures that a generator draws for a score, unless it says otherwise, and the fewest of which one is known.
 PICTURES, FEWEST_PICTURES = 10_000, 100
-# What follows a metric's name for a score of the generator.
-OF_GENERATOR = "@generator"
 
 
 class MetricChoice(Strict):

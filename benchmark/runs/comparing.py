@@ -269,7 +269,7 @@ def choice_of(metric: str, preset: str, settings: Mapping[str, object]) -> Metri
     """
     if metric not in metrics.names():
         return f"{metric} is not among the metrics here; load the plug-in that it comes from"
-    found, base = metrics.get(metric), side_of(preset)[0]
+    found, base = metrics.get(metric), labels.side_of(preset)[0]
     if base not in found.presets:
         return f"{metric} has no preset {base} here"
     if (then := int(str(settings.get("version", 1)))) != found.version:
@@ -292,15 +292,9 @@ def choice_of(metric: str, preset: str, settings: Mapping[str, object]) -> Metri
     return MetricChoice.model_validate({"name": metric, "preset": base, "settings": changed, **drawn})
 
 
-def side_of(preset: str) -> tuple[str, bool]:
-    """The preset in the label of a row, and whether it is a score of the generator: `dlib@generator, ...`."""
-    base = preset.partition(",")[0].strip()
-    return base.removesuffix(protocols.OF_GENERATOR), base.endswith(protocols.OF_GENERATOR)
-
-
 def _is_asked(pair: tuple[str, str], choice: MetricChoice, named: bool) -> bool:
     """Whether a row has a metric that the user named, with any preset where that was not named."""
-    base, drawn = side_of(pair[1])
+    base, drawn = labels.side_of(pair[1])
     return pair[0] == choice.name and drawn == bool(choice.pictures) and (not named or base == choice.preset)
 
 
@@ -342,7 +336,7 @@ def judged(found: Others, label: str, text: str = "") -> tuple[list[tuple[Metric
             if not any(_is_asked(pair, choice, named) for pair in known):
                 have = ", ".join(f"{metric}:{preset}" for metric, preset in known)
                 asked_for = f"{choice.name}:{choice.preset}" if named else choice.name
-                asked_for += protocols.OF_GENERATOR if choice.pictures else ""
+                asked_for += labels.OF_GENERATOR if choice.pictures else ""
                 raise UsageError(
                     f"{found.named} has no {asked_for} on {label}, so nothing would stand beside it; it has "
                     f"{have or 'no score'}."

@@ -64,12 +64,12 @@ def of_scores(
 
     Args:
         runs: folders of runs or of saved results.
-        kind: "strip", "sweep", "frontier", "correlation" or "traversals".
+        kind: "strip", "sweep", "frontier", "sides", "correlation" or "traversals".
         field: of a sweep, the setting; "" for the only one that varies.
         metric: the only metric that is drawn, or the one that picks the seeds of traversals.
         quantity: of a sweep and a frontier, the logged quantity that is drawn too.
         width: of the pictures.
-        zoom: cut the axes of a strip, a sweep and a frontier to the scores.
+        zoom: cut the axes of a strip, a sweep, a frontier and sides to the scores.
 
     Raises:
         UsageError: results that are not comparable, or too few of them for this picture.
@@ -80,8 +80,10 @@ def of_scores(
         drawn, unreadable = _traversals(frame, metric, width)
         return drawn, notes + unreadable
     if metric:
-        name, preset = findings.judge(frame, metric)
-        exact = (frame["metric"] == name) & ((frame["preset"] == preset) | (":" not in metric))
+        # refuses what no row has
+        findings.judge(frame, metric)
+        pairs = zip(frame["metric"], frame["preset"], strict=True)
+        exact = [findings.is_meant(name, preset, metric) for name, preset in pairs]
         frame = frame[exact].reset_index(drop=True)
     if kind == "strip":
         return {"strip": plots.strip(frame, aggregate.leaderboard(frame), width=width, zoom=zoom)}, notes
@@ -89,6 +91,8 @@ def of_scores(
         return _sweeps(runs, frame, field, quantity, width, zoom), notes
     if kind == "frontier":
         return _frontiers(runs, frame, quantity, width, zoom), notes
+    if kind == "sides":
+        return {"sides": plots.two_sides(frame, width=width, zoom=zoom)}, notes
     return {"correlation": plots.correlation(frame, width=width)}, notes
 
 

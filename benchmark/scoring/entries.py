@@ -14,6 +14,7 @@ import numpy as np
 from disbench import plugins
 from disbench.errors import UsageError, spelled
 from disbench.files import fits, plain
+from disbench.leaderboards.labels import OF_GENERATOR
 from disbench.texts import short
 
 if TYPE_CHECKING:
@@ -262,8 +263,6 @@ class ScoreEntry:
     @property
     def name(self) -> str:
         """The metric and, of a score of the generator, its side: `mig@generator`."""
-        from disbench.benchmark.protocols import OF_GENERATOR
-
         return self.metric + (OF_GENERATOR if self.pictures else "")
 
     def of_generator(self, choice: MetricChoice) -> ScoreEntry:
@@ -336,7 +335,7 @@ class ScoreEntry:
 def _of_side(label: str, choice: MetricChoice) -> str:
     """A label with the side that it is of after the preset: `ibgan@generator, votes=100`."""
     # here, so that reading scores loads no metric
-    from disbench.benchmark.protocols import OF_GENERATOR, PICTURES
+    from disbench.benchmark.protocols import PICTURES
 
     if choice.pictures is None:
         return label

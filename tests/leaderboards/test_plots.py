@@ -428,6 +428,9 @@ def of_kind(kind, width):
         return plots.strip(scores, aggregate.leaderboard(scores), width=width)
     if kind == "correlation":
         return plots.correlation(scores, width=width)
+    if kind == "sides":
+        drawn = scores.assign(preset="dlib@generator", score=scores["score"] ** 2)
+        return plots.two_sides(pd.concat([scores, drawn]), width=width)
     named = scores.assign(name=scores["method"], value=2.0 ** (scores["seed"] % 4))
     if kind == "sweep":
         return plots.sweep(named, "beta", width=width)
@@ -447,7 +450,7 @@ def of_kind(kind, width):
 
 
 @pytest.mark.parametrize("width", ["column", "page"])
-@pytest.mark.parametrize("kind", ["strip", "correlation", "sweep", "frontier", "curves", "compared"])
+@pytest.mark.parametrize("kind", ["strip", "correlation", "sweep", "frontier", "sides", "curves", "compared"])
 def test_a_figure_for_a_paper_is_as_wide_as_asked_with_readable_type_and_nothing_cut(kind, width):
     figure = of_kind(kind, width)
     assert figure.get_figwidth() == plots.INCHES[width]
