@@ -183,7 +183,7 @@ def pictures() -> dict[str, bytes]:
     from disbench.leaderboards import results
 
     paths = {name: results.FOLDER / name / results.PICTURE for name in results.names()}
-    paths |= {f"{name}-traversal": traversal(name) for name in method_names()}
+    paths |= {f"{name}-learned": learned(name)[0] for name in method_names()}
     kept = {f"results/{name}.png": path.read_bytes() for name, path in paths.items() if path.is_file()}
     return {**kept, **certainty()}
 
@@ -355,11 +355,19 @@ def methods_index() -> str:
     )
 
 
-def traversal(name: str) -> Path:
-    """Where the traversal of a method lies, if there is one."""
+# Methods whose codes are categories alone.
+CATEGORICAL = {"elastic_infogan": "elastic-mini"}
+
+
+def learned(name: str) -> tuple[Path, str]:
+    """Where the picture of what a method learned lies, if there is one, and what it shows."""
     from disbench.leaderboards import results
 
-    return results.FOLDER / f"{name}-mini-traversal.png"
+    if (protocol := CATEGORICAL.get(name)) is not None:
+        told = f"Each row has samples of one category, of one seed under the protocol `{protocol}`."
+        return results.FOLDER / f"{protocol}-categories.png", told
+    told = "One code moves along each row, of one seed under the protocol `mini`, minutes on one core."
+    return results.FOLDER / f"{name}-mini-traversal.png", told
 
 
 def method_page(name: str) -> str:
@@ -369,10 +377,10 @@ def method_page(name: str) -> str:
     paper = linked(" ".join(doc(module).partition("\n\n")[0].partition(":")[2].split()))
     objective = formulas.placed(of_method(name), formulas.known()["methods"].get(name, ()))
     text = [f"# {title(module)}\n", f"{paper}\n"]
-    if traversal(name).is_file():
+    picture, told = learned(name)
+    if picture.is_file():
         text.append(
-            f"![Traversal of {title(module)}](../results/{name}-traversal.png){{ width=420 }}\n\n"
-            "*One code moves along each row, of one seed under the protocol `mini`, minutes on one core.*\n"
+            f"![What {title(module)} learned](../results/{name}-learned.png){{ width=420 }}\n\n*{told}*\n"
         )
     text += ["## Objective\n", prose(objective)]
     text.append("## Settings\n")
