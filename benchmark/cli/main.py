@@ -19,7 +19,7 @@ from disbench.benchmark.cli.data import app as data_app
 from disbench.benchmark.cli.deliver import Json, print_json
 from disbench.benchmark.cli.terminal import Plain, line, option
 from disbench.errors import UnfinishedError, UsageError, unknown
-from disbench.files import check_temporary, refused_by_system, unwritable
+from disbench.files import check_temporary, no_thread, refused_by_system, unwritable
 from disbench.texts import clean
 
 
@@ -187,6 +187,10 @@ def main() -> None:
         raise SystemExit(1) from None
     except OSError as error:
         fail(refusal(error))
+    except RuntimeError as error:
+        if (sentence := no_thread(error)) is None:
+            raise
+        fail(sentence.told(option))
 
 
 def refusal(error: OSError) -> str:

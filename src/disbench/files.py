@@ -27,7 +27,7 @@ from typing import Any
 
 import filelock
 
-from disbench.errors import UsageError
+from disbench.errors import UsageError, argument
 from disbench.texts import short
 
 # An object as JSON reads it.
@@ -415,6 +415,17 @@ def disk_is_full(error: BaseException) -> bool:
 def refused_by_system(error: OSError) -> bool:
     """Whether it is a disk, a right or a limit of this machine, and no fault of disbench."""
     return error.errno in (*FULL, *ADVICE)
+
+
+def no_thread(error: BaseException) -> UsageError | None:
+    """The sentence for a thread that the system did not start; None for any other error."""
+    # Python has no type of its own for it
+    if not (isinstance(error, RuntimeError) and "can't start new thread" in str(error)):
+        return None
+    return UsageError(
+        "the system starts no further threads or processes for this user; allow more (`ulimit -u`), end "
+        f"other programs, or give fewer {argument('jobs')}."
+    )
 
 
 def unwritable(path: Path, error: OSError) -> UsageError:

@@ -5,6 +5,7 @@ import os
 import shutil
 import sys
 import tempfile
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -225,3 +226,44 @@ def test_ctrl_c_while_the_program_is_loaded_is_a_sentence(monkeypatch, capsys):
         start.main()
     assert end.value.code == 130
     assert capsys.readouterr().err == "disbench: interrupted\n"
+
+
+@pytest.fixture
+def no_thread(monkeypatch):
+    """The n-th thread that a process starts is refused, as `ulimit -u` does; so are all after it."""
+
+    def set_up(started):
+        left, real = [started], threading.Thread.start
+
+        def begin(thread):
+            if not left[0]:
+                raise RuntimeError("can't start new thread")
+            left[0] -= 1
+            real(thread)
+
+        monkeypatch.setattr(threading.Thread, "start", begin)
+
+    return set_up
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_a_program_that_may_start_no_thread_says_so(disbench, tmp_path, no_thread, jobs):
+    no_thread(0)
+    words = ("--methods", "betavae", "--out", tmp_path / "r", "--jobs", jobs, *QUICK)
+    code, _, err = disbench("run", *words)
+    assert code == 2
+    *_, sentence = err.strip().splitlines()
+    assert sentence.startswith("disbench: the system starts no further threads or processes")
+    assert "give fewer --jobs" in sentence
+    assert not list((tmp_path / "r").rglob("checkpoint.pt"))
+
+
+def test_a_seed_whose_process_may_start_no_thread_fails_alone(tiny_plan, tmp_path, no_thread, monkeypatch):
+    setting, cells = tiny_plan(range(1))
+    no_thread(0)
+    options = plan.Options(data_dir=tmp_path / "data", retry_failed=True)
+    folder = tmp_path / "r" / cells[0].folder
+    assert run_group(tmp_path / "r", cells, setting, options) == ["failed"]
+    assert "the system starts no further threads" in str(Status.read(folder).error)
+    monkeypatch.undo()
+    assert run_group(tmp_path / "r", cells, setting, options) == ["done"]
