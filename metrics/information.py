@@ -12,6 +12,7 @@ from disbench.metrics.arrays import Array, Floats, Ints
 def histogram(codes: Floats, bins: int, binning: str = "width") -> Ints:
     """Bin number of each entry of codes (n, d), column by column; same shape, values in 0..bins-1.
 
+    They have the smallest integer type that holds them, since they may be a copy of very many codes.
     Codes in single precision have the bins of the same numbers in double precision.
 
     Args:
@@ -25,7 +26,7 @@ def histogram(codes: Floats, bins: int, binning: str = "width") -> Ints:
         raise unknown("binning", binning, ("width", "quantile"))
     shares = np.linspace(0, 1, bins + 1)
     # columns are counted one by one, and so lie together
-    binned = np.empty(codes.shape, dtype=np.intp, order="F")
+    binned = np.empty(codes.shape, dtype=np.min_scalar_type(bins - 1), order="F")
     for column, code in zip(binned.T, codes.T, strict=True):
         # one by one, since they are copied
         z = arrays.conditioned(code[:, None])[0][:, 0]
@@ -48,16 +49,17 @@ def entropy_of_counts(counts: Array) -> float:
 
 def entropy(columns: Ints) -> Floats:
     """(d,) Entropy of each column of a table (n, d) of integers, in nats."""
-    return np.array([entropy_of_counts(np.bincount(column)) for column in arrays.relabel(columns).T])
+    return np.array([entropy_of_counts(np.bincount(arrays.rank_of(column))) for column in columns.T])
 
 
 def joint_entropy(a: Ints, b: Ints) -> Floats:
     """(d, k) H(a_j, b_k) in nats of integer tables a (n, d) and b (n, k)."""
     same = a is b
-    a = arrays.relabel(a)
-    b = a if same else arrays.relabel(b)
+    b = arrays.relabel(b)
     h = np.zeros((a.shape[1], b.shape[1]))
-    for j, x in enumerate(a.T):
+    for j in range(a.shape[1]):
+        # one at a time: a copy of wide tables would be large
+        x = b[:, j] if same else arrays.rank_of(a[:, j])
         # each pair of columns of one table is counted once
         for k in range(j if same else 0, b.shape[1]):
             h[j, k] = entropy_of_counts(joint_counts(x, b[:, k]))

@@ -85,3 +85,9 @@ def test_ranks_are_those_of_sorting():
         [0, 0, 1],
         [2, 0, 1],
     ]
+
+
+def test_ranks_of_small_integers_do_not_overflow():
+    """127 - (-128) is 255, which is no int8."""
+    column = np.array([[127], [-128], [0]] * 100, np.int8)
+    assert arrays.relabel(column)[:3, 0].tolist() == [2, 0, 1]

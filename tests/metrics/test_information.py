@@ -92,10 +92,13 @@ def test_two_columns_share_no_more_than_either_has(rng):
     assert (np.diag(mi) / h <= 1).all()
 
 
-def test_bins_take_their_own_room_twice_and_a_column_of_codes():
-    codes = np.random.default_rng(0).normal(size=(10_000, 20)).astype(np.float32)
+def test_the_information_of_many_codes_takes_the_room_of_a_few_columns_beside_them():
+    """Bins have a byte each; ranks in eight bytes are made of one column at a time."""
+    rng = np.random.default_rng(0)
+    codes = rng.normal(size=(10_000, 100)).astype(np.float32)
+    factors = rng.integers(0, 5, (10_000, 2))
     tracemalloc.start()
-    information.histogram(codes, 20)
+    information.mutual_information(information.histogram(codes, 20), factors)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 2.2 * codes.size * 8
+    assert peak < codes.size + 15 * len(codes) * 8
