@@ -149,5 +149,5 @@ def test_a_day_is_lived_in_its_folder_and_counted(tmp_path):
     assert [row[-1] for row in rows] == ["a.txt, 5 bytes, b c.txt, 7 bytes", "done"]
     assert all(float(row[3]) >= 0.3 for row in rows)
     failing = first_day.Step("fail", "python make.py nowhere/d.txt")
-    with pytest.raises(first_day.StuckError, match="ended with 1, not 0: .*FileNotFoundError"):
+    with pytest.raises(first_day.StuckError, match=r"ended with 1, not 0: .*FileNotFoundError"):
         first_day.live(first_day.Day("Eve", {"make.py": made}, (failing,)), tmp_path)
