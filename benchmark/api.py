@@ -294,6 +294,7 @@ def run(request: Request) -> Run:
     at_a_time = f"{min(jobs, len(cells))} at a time" if jobs else "as many at a time as they take"
     say(console, f"{prepared.title}, {at_a_time}, in {out}", *prepared.advice)
     outcomes: Counter[str] = Counter()
+    busy: list[store.Cell] = []
     curves = tensorboard.mirrored(out, cells, console) if request.tensorboard else contextlib.nullcontext()
     with curves, stop.stoppable(out, request.max_seconds) as (stop_file, stopped):
         options = dataclasses.replace(prepared.options, stop_file=stop_file)
@@ -305,6 +306,7 @@ def run(request: Request) -> Run:
                 ended = workers.sweep(*work, jobs, fuse, prepared.devices)
             for cell, outcome in ended:
                 outcomes[outcome] += 1
+                busy += [cell] if outcome == "busy" else []
                 tally.end(cell, outcome)
                 if outcome in ("failed", "full"):
                     why = store.why_failed(out / cell.folder, outcome == "full")
@@ -314,6 +316,10 @@ def run(request: Request) -> Run:
                         console, f"{tally.seeds[cell].name} seed {cell.seed}, without a score: {entry.reason}"
                     )
         reason = stopped()
+    for cell in busy:
+        # what another process had at its turn may have ended since
+        outcomes["busy"] -= 1
+        outcomes[store.ended_elsewhere(out / cell.folder, prepared.protocol)] += 1
     if outcomes["full"] and not outcomes["done"]:
         raise UsageError(
             f"the disk that holds {out} is full; free some space and run again with "

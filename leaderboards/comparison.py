@@ -256,14 +256,23 @@ def remarks(found: Comparison) -> list[str]:
     if (pairs["assumption"] != "").any():
         sentences.append(f"beside a published row, it is as if {NORMAL}")
     for reason, group in pairs[pairs["reason"] != ""].groupby("reason", sort=False):
-        of = ", ".join(dict.fromkeys(group["other"]))
+        rows = _few(group) if reason == statistics.TOO_FEW else list(group["other"])
+        of = ", ".join(dict.fromkeys(rows))
         # a reason why there is no interval begins with these words
         what = "no probability, " if group["probability"].isna().any() else ""
         sentences.append(f"{what}{reason}: {of}")
-    rows = found.scores.assign(name=labels.names(found.scores))
-    for name, group in rows[rows["state"] == "failed"].groupby("name", sort=False):
+    scores = found.scores.assign(name=labels.names(found.scores))
+    for name, group in scores[scores["state"] == "failed"].groupby("name", sort=False):
         sentences.append(f"{name}: {group['seed'].nunique()} failed seeds are in no average")
     return sentences
+
+
+def _few(pairs: pd.DataFrame) -> list[str]:
+    """The rows of these pairs that have too few seeds for an interval."""
+    mine = pairs["mine"][pairs["n_mine"] < statistics.LEAST]
+    # of a published row the spread is known, however few its runs
+    measured = pairs[pairs["assumption"] == ""]
+    return [*mine, *measured["other"][measured["n_other"] < statistics.LEAST]]
 
 
 def paper(found: Comparison) -> tuple[wide.Wide, str, list[str]]:

@@ -43,6 +43,18 @@ def names(folder: Path = FOLDER) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if is_kept(path)) if folder.is_dir() else []
 
 
+def named(path: Path) -> Path:
+    """The folder of a saved result that is called by its name alone; any other path is left as it is."""
+    return FOLDER / path if not path.exists() and str(path) in names() else path
+
+
+def summary(name: str) -> str:
+    """A saved result in words: its methods, number of seeds, data set and protocol."""
+    frame = scores(FOLDER / name)
+    methods, data, protocols = (", ".join(dict.fromkeys(frame[c])) for c in ("method", "dataset", "protocol"))
+    return f"{methods} with {frame['seed'].nunique()} seeds on {data}, protocol {protocols}"
+
+
 def scores(path: Path) -> pd.DataFrame:
     """The per-seed frame of a saved result, equal to the one that was saved.
 

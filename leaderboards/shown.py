@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,11 @@ from disbench.leaderboards.aggregate import BY, DDOF, Repeated
 
 
 def leaderboard(board: pd.DataFrame) -> pd.DataFrame:
-    """A leaderboard as texts: three decimals, "–" for a missing number, uninformative columns left out."""
+    """A leaderboard as texts: three decimals, "–" for a missing number.
+
+    Uninformative columns are left out, and metrics without any score, which `notes` names.
+    """
+    board = wide.with_scores(board)
     text = pd.DataFrame(index=board.index)
     # the columns that were grouped by come first
     for column in board.columns[: board.columns.get_loc("n")]:
@@ -99,7 +103,7 @@ def caption(title: str, frame: pd.DataFrame, board: pd.DataFrame, numbers: str) 
     """
     places = [("protocol", "Protocol"), ("dataset", "on")]
     where = " ".join(f"{word} {', '.join(dict.fromkeys(frame[name]))}" for name, word in places)
-    return f"{title}. {where}; {numbers}; {wide.presets(board)}"
+    return f"{title}. {where}; {numbers}; {wide.presets(wide.with_scores(board))}"
 
 
 def notes(frame: pd.DataFrame, board: pd.DataFrame) -> list[str]:
@@ -114,16 +118,38 @@ def notes(frame: pd.DataFrame, board: pd.DataFrame) -> list[str]:
     named = frame.assign(name=labels.names(frame))
     missing = named[named["score"].isna()].astype({"reason": object})
     missing = missing.fillna({"reason": "no reason was recorded"})
+    absent: dict[tuple[str, str], list[str]] = {}
     for (state, reason), group in missing.groupby(["state", "reason"], sort=False):
         cells = group.drop_duplicates(["dataset", "protocol", "cell", "seed"])
         if state == "failed":
             for name, seeds in cells.groupby("name", sort=False):
                 sentences.append(f"{name} failed with seed {_listed(seeds['seed'])}: {reason}")
         elif state == "done":
-            metrics = ", ".join(dict.fromkeys(group["metric"]))
             names = ", ".join(dict.fromkeys(cells["name"]))
-            sentences.append(f"{metrics} missing for {names}: {reason}")
+            for what, why in _reasons(frame, group, str(reason)):
+                absent.setdefault((names, why), []).append(what)
+    for (names, why), metrics in absent.items():
+        sentences.append(f"{', '.join(dict.fromkeys(metrics))} missing for {names}: {why}")
     return sentences + _ways(named) + health(named)
+
+
+def _reasons(frame: pd.DataFrame, group: pd.DataFrame, reason: str) -> Iterator[tuple[str, str]]:
+    """Each metric that has no score in a group of rows, and why.
+
+    A reason may begin with what it is of, such as "mig@generator: "; equal ones are then told once. The
+    preset is named where the metric has several.
+
+    Args:
+        frame: per-seed rows.
+        group: those without a score, for this reason.
+        reason: of the group.
+    """
+    named, _, why = reason.partition(": ")
+    for metric, preset in group[["metric", "preset"]].drop_duplicates().itertuples(index=False):
+        several = frame["preset"][frame["metric"] == metric].nunique() > 1
+        begins = bool(why) and re.split("[:@]", named)[0] == metric
+        what = f"{metric}:{preset}" if several else named if begins else str(metric)
+        yield what, why if begins else reason
 
 
 def health(named: pd.DataFrame) -> list[str]:
@@ -167,10 +193,14 @@ def kernels(frame: pd.DataFrame) -> list[str]:
 
 
 def repeated(seeds: Iterable[Repeated]) -> list[str]:
-    """A sentence for each training that several runs hold."""
+    """A sentence for the trainings that the same runs hold, with the same seeds."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for each in seeds:
+        found.setdefault((each.runs, _listed(each.seeds)), []).append(each.name)
     return [
-        f"{each.name} appears in {each.runs} with equal scores; counted once: seed {_listed(each.seeds)}"
-        for each in seeds
+        f"{', '.join(names)} {'appear' if len(names) > 1 else 'appears'} in {runs} with equal scores; "
+        f"counted once: seed {listed}"
+        for (runs, listed), names in found.items()
     ]
 
 

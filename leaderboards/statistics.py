@@ -26,6 +26,7 @@ Floats = NDArray[np.float64]
 Statistic = Callable[..., Any]
 # Scores that an interval needs; with five, a 95 % interval covers some 85 %, whatever the method.
 LEAST = 10
+TOO_FEW = f"no interval below {LEAST} seeds"
 LEVEL = 0.95
 RESAMPLES = 9_999
 # Of more scores, the percentile interval of `FEWER` resamplings: BCa leaves out each score in turn, which
@@ -94,7 +95,7 @@ def interval(values: Floats, statistic: Statistic = np.mean, resamples: int = RE
         width would claim a certainty that n seeds cannot give.
     """
     if len(values) < LEAST:
-        return Interval(reason=f"no interval below {LEAST} seeds")
+        return Interval(reason=TOO_FEW)
     if np.ptp(values) == 0:
         return Interval(reason=f"all {len(values)} scores are equal")
     return _bootstrap([np.asarray(values, float)], statistic, resamples)
@@ -125,7 +126,7 @@ def improvement_interval(pairs: Sequence[tuple[Floats, Floats]], resamples: int 
     """
     fewest = min(min(len(x), len(y)) for x, y in pairs)
     if fewest < LEAST:
-        return Interval(reason=f"no interval below {LEAST} seeds")
+        return Interval(reason=TOO_FEW)
 
     def statistic(*samples: Floats, axis: int = -1) -> Floats:
         wins = [_wins(samples[i], samples[i + 1]) for i in range(0, len(samples), 2)]
@@ -176,7 +177,7 @@ def improvement_on_normal_interval(
         resamples: number of resamplings.
     """
     if len(values) < LEAST:
-        return Interval(reason=f"no interval below {LEAST} seeds")
+        return Interval(reason=TOO_FEW)
     if n < 2 or std <= 0:
         return Interval(reason="no interval of a published number without a spread over two runs or more")
     rng = np.random.default_rng(0)

@@ -165,16 +165,33 @@ def ranks(texts: Sequence[str], higher_is_better: bool) -> list[str]:
     return [places.get(each, "") for each in values]
 
 
+def with_scores(board: pd.DataFrame) -> pd.DataFrame:
+    """A leaderboard without the metrics that no trained seed has a score of; whole if there are no others.
+
+    Rows with failed seeds stay.
+
+    Args:
+        board: of `aggregate.leaderboard`.
+    """
+    if not {"metric", "preset"} <= set(board):
+        return board
+    told = board["n"] + board["failed"] > 0
+    known = told.groupby([board["metric"], board["preset"]]).transform("any")
+    return board[known].reset_index(drop=True) if known.any() else board
+
+
 def of_board(board: pd.DataFrame) -> tuple[Wide, str]:
     """A leaderboard in this form, the best row first, and what its caption says of the numbers.
 
     Rows are what the leaderboard was grouped by beside metric and preset; what tells no two rows apart is
     left out, and rows of one data set under one protocol are ranked among each other. A column n is there
-    where the rows have different numbers of scores, and failed or unscored where some have.
+    where the rows have different numbers of scores, and failed or unscored where some have. Metrics without
+    any score are left out, as in `shown.leaderboard`.
 
     Args:
         board: of `aggregate.leaderboard`.
     """
+    board = with_scores(board)
     by = [str(column) for column in board.columns[: board.columns.get_loc("n")]]
     keys = [column for column in by if column not in ("metric", "preset")]
     columns, named = columns_of(board), headings(board)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from disbench.benchmark.cli.deliver import Format, Json, Shown, choose, deliver, talk
-from disbench.benchmark.cli.terminal import DataDir, Device, Mixed, terminal
+from disbench.benchmark.cli.terminal import DataDir, Device, Mixed, named, terminal
 from disbench.console import say
 from disbench.errors import UsageError
 from disbench.files import refused_by_system, unwritable
@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 Runs = Annotated[
     list[Path] | None,
-    typer.Argument(help="Run folders written by `disbench run --out`, or saved results."),
+    typer.Argument(
+        help="Run folders written by `disbench run --out`, or saved results, by their name too: mini.",
+        callback=named,
+    ),
 ]
 Out = Annotated[
     Path | None,
@@ -308,6 +311,7 @@ def table_(
     from disbench.benchmark.runs.keep import saved
     from disbench.benchmark.runs.rows import gather
     from disbench.leaderboards import aggregate, tables
+    from disbench.leaderboards import results as kept_results
 
     spec = tables.read(name)
     if plan:
@@ -320,10 +324,13 @@ def table_(
     kind = choose(format_, json_, out)
     if runs and results is not None:
         raise UsageError("--results names the saved results, and runs were given; omit one of them.")
-    sources = runs or saved(results)
+    methods = {row.method for row in spec.rows}
+    # what has none of the table's methods says nothing about it
+    sources = runs or [path for path in saved(results) if methods & set(kept_results.scores(path)["method"])]
     frame, overlaps = gather(sources) if sources else (aggregate.scores([]), [])
     if not runs:
-        overlaps.append(f"ours: {', '.join(path.name for path in sources) or 'nothing is kept yet'}")
+        ours = ", ".join(path.name for path in sources)
+        overlaps.append(f"ours: {ours or 'no saved result has a method of this table'}")
     entries = tables.fill(spec, frame)
     text, notes = tables.shown(spec, entries)
     better = {column.metric: metrics.get(column.metric).higher_is_better for column in spec.columns}

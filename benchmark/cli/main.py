@@ -114,6 +114,7 @@ LISTS = {
     "datasets": "what is trained and scored on",
     "protocols": "what a leaderboard fixes: data, budget, nets, metric settings",
     "tables": "tables of papers, with published numbers",
+    "results": "kept leaderboards, to show and to compare with",
 }
 
 
@@ -152,6 +153,10 @@ def _listed(what: str) -> list[tuple[str, str]]:
         from disbench.leaderboards import tables
 
         return [(name, tables.read(name).title) for name in tables.names()]
+    if what == "results":
+        from disbench.leaderboards import results
+
+        return [(name, _line(results.summary, name)) for name in results.names()]
     from disbench.benchmark.datasets import manifest
 
     return [(name, _line(lambda n: manifest.read(n).title, name)) for name in manifest.names()]

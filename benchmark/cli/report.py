@@ -7,13 +7,17 @@ from typing import Annotated
 
 import typer
 
-from disbench.benchmark.cli.terminal import Mixed, line
+from disbench.benchmark.cli.terminal import Mixed, line, named
 from disbench.files import unwritable, write_text
 
 
 def report(
     runs: Annotated[
-        list[Path], typer.Argument(help="Run folders written by `disbench run --out`, or saved results.")
+        list[Path],
+        typer.Argument(
+            help="Run folders written by `disbench run --out`, or saved results, by their name too: mini.",
+            callback=named,
+        ),
     ],
     out: Annotated[
         Path | None, typer.Option(help="File to write (default: report.html in the run's folder).")

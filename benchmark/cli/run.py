@@ -243,7 +243,8 @@ def show_end(run: Run, kind: str, console: Console) -> None:
         what = f"{len(pictures)} traversals (PNG and GIF) and other images"
         say(console, f"pictures: {what}; the first is {pictures[0]}")
     if outcomes["busy"]:
-        say(console, f"{outcomes['busy']} seeds are being trained by another disbench process.")
+        seeds = "1 seed is" if outcomes["busy"] == 1 else f"{outcomes['busy']} seeds are"
+        say(console, f"{seeds} being trained by another disbench process.")
     if failed:
         say(console, f"{failed} seeds failed; --retry-failed trains them again.")
     if outcomes["stopped"]:

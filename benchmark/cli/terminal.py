@@ -31,6 +31,15 @@ DataDir = Annotated[
 ]
 
 
+def named(runs: list[Path] | None) -> list[Path] | None:
+    """Folders of runs as a user names them: a saved result by its name alone, too."""
+    if not runs or all(run.exists() for run in runs):
+        return runs
+    from disbench.leaderboards import results
+
+    return [results.named(run) for run in runs]
+
+
 class Plain(TyperCommand):
     """A command whose help does not show the Python type of an argument that takes several values."""
 
@@ -101,15 +110,35 @@ NUMBERS = (
 )
 
 
-def table(frame: pd.DataFrame) -> Table:
-    """A frame of texts as a table, columns of `NUMBERS` at the right; nothing in them is markup."""
+# Columns of names, which are read and typed again: not broken where the others keep their longest words, or
+# so many letters of them.
+NAMES, LETTERS = ("method", "metric"), 8
+
+
+def table(frame: pd.DataFrame, width: int | None = None) -> Table:
+    """A frame of texts as a table, columns of `NUMBERS` at the right; nothing in them is markup.
+
+    Args:
+        frame: its cells are texts.
+        width: columns of the terminal; None for those of `terminal`.
+    """
     from rich.table import Table
     from rich.text import Text
 
+    # every column has a frame of three, and the table one more
+    needed = 1 + 3 * len(frame.columns)
+    for column in frame.columns:
+        texts = [clean(column), *map(clean, frame[column])]
+        broken = max(len(word) for text in texts for word in text.split() or [""])
+        needed += max(map(len, texts)) if column in NAMES else min(broken, LETTERS)
+    room = needed <= (width or terminal().width)
     drawn = Table()
     for column in frame.columns:
         drawn.add_column(
-            Text(clean(column)), justify="right" if column in NUMBERS else "left", overflow="fold"
+            Text(clean(column)),
+            justify="right" if column in NUMBERS else "left",
+            overflow="fold",
+            no_wrap=room and column in NAMES,
         )
     for row in frame.itertuples(index=False):
         drawn.add_row(*(Text(clean(cell)) for cell in row))

@@ -638,6 +638,17 @@ def is_done(folder: Path, protocol: Protocol, retry_failed: bool = False) -> boo
     return answered and not (retry_failed and failures(entries))
 
 
+def ended_elsewhere(folder: Path, protocol: Protocol) -> str:
+    """How a cell ended that another process had: "done" or "failed"; "busy" if it has not.
+
+    Args:
+        folder: of the cell.
+        protocol: its protocol.
+    """
+    state = Status.read(folder).state
+    return state if state == "failed" or (state == "done" and is_done(folder, protocol)) else "busy"
+
+
 def check_checkpoint(folder: Path) -> None:
     """Raises UsageError where a cell's checkpoint, if it has one, is cut short; only its end is read."""
     path = not_linked(folder / "checkpoint.pt")

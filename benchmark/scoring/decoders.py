@@ -109,8 +109,9 @@ def open_generator(path: Path, options: SourceOptions, latents: Latents) -> Open
                 f"{path} does not say what its pictures should show; name the data set with "
                 f"{argument('dataset')}."
             )
-        data = datasets.load(options.dataset, size=options.wanted.size, data_dir=options.data_dir)
         network = apart.network(path, kind, decodes=True)
+        side = options.wanted.size or _side(network, options.dataset, latents, options.data_dir)
+        data = datasets.load(options.dataset, size=side, data_dir=options.data_dir)
         generator, notes = fit(network, data, latents, options.wanted.output)
         title = encoders.FORMATS[kind][0].replace("encoder", "decoder")
         return OpenedGenerator(path, title, generator, data, {"file": str(path), "kind": kind}, "", notes)
@@ -152,9 +153,7 @@ def fit(network: Network, data: Dataset, latents: Latents, output: str) -> tuple
     Raises:
         UsageError: the number of latents is not known, or its pictures are not those of the data set.
     """
-    count, tail = _count(network, latents.count)
-    batch = network.shape[0] if network.shape is not None else None
-    dtype = network.dtype or torch.float32
+    count, _ = _count(network, latents.count)
 
     def draw(n: int, numbers: torch.Generator) -> Tensor:
         if latents.prior == "normal":
@@ -162,19 +161,11 @@ def fit(network: Network, data: Dataset, latents: Latents, output: str) -> tuple
         return 2 * torch.rand(n, count, generator=numbers) - 1
 
     def run(some: Tensor) -> Tensor:
-        step, drawn = batch or len(some), []
+        step, drawn = _batch(network) or len(some), []
         for start in range(0, len(some), step):
             part = some[start : start + step]
             filled = torch.cat([part, part[-1:].expand(step - len(part), count)])
-            try:
-                returned = network.run(filled.reshape(step, count, *tail).to(dtype))
-            except UsageError:
-                raise
-            except Exception as error:
-                # whatever a stranger's network raises
-                raise UsageError(
-                    f"{network.path} fails on latents {(step, count, *tail)}: {short(error)}"
-                ) from None
+            returned = _returned(network, filled, latents.count)
             drawn.append(_chosen(network, returned, data, output, step)[: len(part)].float())
         return torch.cat(drawn)
 
@@ -201,6 +192,7 @@ def fit(network: Network, data: Dataset, latents: Latents, output: str) -> tuple
     prior = "N(0, 1)" if latents.prior == "normal" else "U(-1, 1)"
     notes = (
         *network.assumed,
+        f"its pictures are {data.shape[2]}x{data.shape[1]} pixels, as those of {data.name}",
         f"{count} latents from {prior} ({argument('latents')}, {argument('prior')}), each of them a code",
         f"its pixels are in {'[-1, 1]' if signed else '[0, 1]'}",
     )
@@ -317,15 +309,54 @@ def _count(network: Network, given: int | None) -> tuple[int, tuple[int, ...]]:
     return count, (1,) * (len(sizes) - 2)
 
 
+def _batch(network: Network) -> int | None:
+    """The number of latents that a network takes at a time; None for any."""
+    return network.shape[0] if network.shape is not None else None
+
+
+def _returned(network: Network, some: Tensor, given: int | None) -> object:
+    """What a network gives for latents (b, l); `given` is what the user said of their number."""
+    count, tail = _count(network, given)
+    try:
+        return network.run(some.reshape(len(some), count, *tail).to(network.dtype or torch.float32))
+    except UsageError:
+        raise
+    except Exception as error:
+        # whatever a stranger's network raises
+        raise UsageError(
+            f"{network.path} fails on latents {(len(some), count, *tail)}: {short(error)}"
+        ) from None
+
+
+def _side(network: Network, dataset: str, latents: Latents, data_dir: Path | None) -> int | None:
+    """The first size of a data set's images at which a network draws; None for the data set's own."""
+    channels, sizes = interface.offered(dataset, None, data_dir)
+    if len(sizes) < 2:
+        return None
+    count, _ = _count(network, latents.count)
+    # more than one, since a program may be made for two or more
+    some = torch.zeros(_batch(network) or TRIED, count)
+    named = encoders.outputs(_returned(network, some, latents.count))
+    for height, width in sizes:
+        if any(_picture(value, len(some), (channels, height, width)) is not None for _, value in named):
+            return height
+    return None
+
+
+def _picture(value: object, batch: int, shape: tuple[int, int, int]) -> Tensor | None:
+    """An output as pictures (b, ...) of this shape (c, h, w), channels last or flat as well; None if not."""
+    c, h, w = shape
+    picture = encoders.as_pictures(value, batch)
+    allowed = ((c, h, w), (h, w, c), (c * h * w,), *(((h, w),) if c == 1 else ()))
+    return picture if picture is not None and tuple(picture.shape[1:]) in allowed else None
+
+
 def _chosen(network: Network, returned: object, data: Dataset, output: str, batch: int) -> Tensor:
     """The pictures (b, c, h, w) among what a decoder returned."""
     named = encoders.outputs(returned)
     c, h, w = data.shape
     fitting = {
-        name: picture
-        for name, value in named
-        if (picture := encoders.as_pictures(value, batch)) is not None
-        and tuple(picture.shape[1:]) in ((c, h, w), (h, w, c), (c * h * w,), *(((h, w),) if c == 1 else ()))
+        name: picture for name, value in named if (picture := _picture(value, batch, (c, h, w))) is not None
     }
     if output and output not in fitting:
         raise unknown(f"output of {network.path} with pictures {data.shape}", output, fitting)

@@ -261,10 +261,10 @@ def _codes(content: formats.Content, path: Path, kind: str, options: SourceOptio
     size = options.wanted.size or table.size
     if usual is not None and not named and table.dataset is None:
         named = usual.name
-        said = (f"its data set is taken to be {usual.name}, {usual.of} ({argument('dataset')})",)
+        said = (f"the data set is taken to be {usual.name}, {usual.of} ({argument('dataset')})",)
     if usual is not None and size is None and (named or table.dataset) == usual.name:
         size = usual.size
-        said = (*said, f"its image size is taken to be {size}, {usual.of} ({argument('size')})")
+        said = (*said, f"the image size is taken to be {size}, {usual.of} ({argument('size')})")
     source, data, assumed = tables.place(table, path, named, size, options.data_dir)
     assumed = (*said, *assumed)
     n, d = table.codes.shape
@@ -364,7 +364,7 @@ def _named(path: Path, options: SourceOptions) -> tuple[str, tuple[str, ...]]:
     usual = options.usual
     if usual is None:
         raise files.without_images(path)
-    return usual.name, (f"its data set is taken to be {usual.name}, {usual.of} ({argument('dataset')})",)
+    return usual.name, (f"the data set is taken to be {usual.name}, {usual.of} ({argument('dataset')})",)
 
 
 def _state_dict(path: Path, options: SourceOptions) -> Opened:

@@ -78,6 +78,10 @@ def check_devices(names: str) -> list[str]:
     parts = [part.strip() for part in names.split(",")]
     for part in parts:
         if part not in DEVICES and not re.fullmatch(r"cuda:\d{1,3}", part):
+            card = re.fullmatch(r"(?:cuda|gpu)\W*(\d{1,3})", part, re.IGNORECASE)
+            if card:
+                # the nearest name would be "cuda", which is all cards
+                raise UsageError(f"unknown device {part!r}; did you mean 'cuda:{card[1]}'?")
             raise unknown("device", part, (*DEVICES, "cuda:1"))
     return parts
 

@@ -4,7 +4,7 @@ import pytest
 
 from disbench import leaderboards
 from disbench.errors import UsageError
-from disbench.leaderboards import aggregate, shown
+from disbench.leaderboards import aggregate, shown, wide
 
 
 def row(seed, score, method="betavae", state="done", higher=True, **more):
@@ -152,6 +152,36 @@ def test_few_seeds_have_points_and_a_reason_instead_of_an_interval():
     assert found[["mean_low", "mean_high", "iqm_low", "iqm_high"]].isna().all(axis=None)
     assert "no interval below 10 seeds" in shown.notes(frame, found)
     assert board(row(0, 0.1), row(1, 0.2), row(2, 0.3))["iqm"].isna().all()  # nothing to trim
+
+
+def test_metrics_that_nothing_has_a_score_of_are_sentences_and_no_rows():
+    """A reason that begins with its metric is told once for all metrics; a failed seed keeps its row."""
+    why = "no complete grid"
+    rows = [
+        row(0, 0.2),
+        row(0, None, metric="dci", preset="ibgan@generator", reason=f"dci:ibgan@generator: {why}"),
+        row(0, None, metric="mig", preset="dlib@generator", reason=f"mig@generator: {why}"),
+        row(0, 0.5, metric="dci", preset="dlib"),
+    ]
+    frame = leaderboards.scores(rows)
+    found = leaderboards.leaderboard(frame)
+    assert len(found) == 4
+    assert list(shown.leaderboard(found)["mean"]) == ["0.500", "0.200"]
+    assert f"dci:ibgan@generator, mig@generator missing for betavae: {why}" in shown.notes(frame, found)
+    table, numbers = wide.of_board(found)
+    assert list(table.text) == ["method", "DCI disentanglement ↑", "FactorVAE metric ↑"]
+    assert numbers.startswith("mean ± standard deviation (divided by n - 1) over n = 1")
+    assert "DCI disentanglement" in shown.caption("", frame, found, "").partition("presets: ")[2]
+    # of another metric, a reason is left as it is
+    other = leaderboards.scores([row(0, None, reason=f"mig: {why}")])
+    found = leaderboards.leaderboard(other)
+    assert f"factor_vae missing for betavae: mig: {why}" in shown.notes(other, found)
+    # alone, the row without a score stays
+    assert list(shown.leaderboard(found)["mean"]) == ["–"]
+    failed = leaderboards.leaderboard(
+        leaderboards.scores([row(0, 0.2), row(0, None, metric="mig", state="failed", reason="diverged")])
+    )
+    assert list(shown.leaderboard(failed)["failed"]) == ["0", "1"]
 
 
 def test_a_score_that_is_not_a_number_is_shown_with_its_reason_and_not_averaged():

@@ -76,6 +76,15 @@ def test_how_probably_mine_is_better_by_hand():
     assert "no interval below 10 seeds" in pair["reason"]
 
 
+def test_rows_with_too_few_seeds_for_an_interval_are_named():
+    """Two seeds of mine, ten of one other and three of the next: mine and the last have too few."""
+    ten, three = rows("ten", np.linspace(0, 1, 10)), rows("three", [0.1, 0.2, 0.4])
+    found = comparison.compare(frame(rows("mine", [0.3, 0.2])), frame(ten, three), [])
+    assert comparison.notes(found)[-1] == "no interval below 10 seeds: mine, three"
+    enough = comparison.compare(frame(rows("mine", np.linspace(0, 1, 11))), frame(ten, three), [])
+    assert comparison.notes(enough)[-1] == "no interval below 10 seeds: three"
+
+
 def test_where_low_is_good_mine_is_better_below():
     low = {"metric": "prior_rmse", "higher": False}
     found = comparison.compare(

@@ -11,11 +11,13 @@ import sys
 import pandas as pd
 import pytest
 import typer
+from rich.console import Console
 
 from disbench import leaderboards
 from disbench.benchmark import protocols
 from disbench.benchmark.cli import run as run_command
 from disbench.benchmark.cli.main import app
+from disbench.benchmark.cli.terminal import table
 from disbench.benchmark.datasets import loading, naming
 from disbench.benchmark.datasets.reference import DataRef
 from disbench.benchmark.runs import commands, provenance, store
@@ -360,9 +362,12 @@ def test_a_kept_result_is_a_run_to_the_other_commands(disbench, tmp_path):
     code, out, _ = disbench("leaderboard", results / "x", "--format", "csv")
     assert code == 0
     assert out.count("vae") >= 2
-    code, out, _ = disbench("table", "jointvae", "--results", results)
+    code, out, _ = disbench("table", "ibgan", "--results", results)
     assert code == 0
     assert "ours: x" in out
+    code, out, _ = disbench("table", "jointvae", "--results", results)
+    assert code == 0
+    assert "ours: no saved result has a method of this table" in out
     assert disbench("leaderboard", results / "x", "--keep", "y", "--results", results)[0] == 2
 
 
@@ -370,6 +375,39 @@ def test_a_kept_result_is_a_run_to_the_other_commands(disbench, tmp_path):
 def test_a_readme_without_its_markers_is_refused(text, tmp_path):
     with pytest.raises(ValueError, match="needs one line"):
         kept.placed(text, tmp_path, "results")
+
+
+def test_a_saved_result_is_called_by_its_name(disbench, tmp_path, monkeypatch):
+    """A folder of that name comes first, and another name is no result."""
+    monkeypatch.chdir(tmp_path)
+    code, whole, _ = disbench("leaderboard", "mini", "--format", "csv")
+    assert code == 0
+    assert whole == disbench("leaderboard", kept.FOLDER / "mini", "--format", "csv")[1]
+    assert disbench("leaderboard", "minni")[0] == 2
+    make_run(tmp_path / "mini")
+    code, own, _ = disbench("leaderboard", "mini", "--format", "csv")
+    assert code == 0
+    assert own != whole
+    code, out, _ = disbench("list", "results")
+    assert code == 0
+    assert "betavae, factorvae, ibgan, infogan with 32 seeds on dsprites-32, protocol mini" in out
+
+
+def test_names_are_not_broken_where_the_terminal_has_room():
+    frame = pd.DataFrame(
+        {"method": ["sparse_vae"], "metric": ["factor_vae"], "preset": ["values that occur"]}
+    )
+    frame[[f"column {i}" for i in range(9)]] = "0.333"
+    # by hand: 13 frames and 12 more, names of 10, "values" or "preset", and nine times "column" or "0.333"
+    needed = 1 + 3 * 12 + 2 * 10 + 6 + 9 * 6
+    for width, whole in ((needed, True), (needed - 1, False)):
+        console = Console(width=width)
+        with console.capture() as found:
+            console.print(table(frame, width))
+        assert ("sparse_vae" in found.get() and "factor_vae" in found.get()) is whole
+        # what does not fit is folded and not cut off
+        assert "…" not in found.get()
+        assert max(map(len, found.get().splitlines())) <= width
 
 
 def test_the_readme_of_this_repository_is_current(disbench):

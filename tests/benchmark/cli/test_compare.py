@@ -271,8 +271,8 @@ def test_what_a_file_does_not_say_is_taken_from_the_result_and_said(disbench, tm
     where = kept(tmp_path / "results", "big", "dsprites-32", "", [0.1], judged=[("mig", "dlib")]).parent
     code, out, err = disbench("compare", tmp_path / "mine.npz", "--with", "big", "--results", where)
     assert code == 0, err
-    assert "its data set is taken to be dsprites, that of big (--dataset)" in out
-    assert "its image size is taken to be 32, that of big (--size)" in out
+    assert "the data set is taken to be dsprites, that of big (--dataset)" in out
+    assert "the image size is taken to be 32, that of big (--size)" in out
     refused(
         disbench("compare", tmp_path / "mine.npz", "--with", "big", "--results", where, "--size", "64"),
         "dsprites-64",

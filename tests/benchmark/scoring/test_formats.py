@@ -18,6 +18,7 @@ from safetensors.numpy import save_file
 from safetensors.torch import save_file as save_tensors
 
 import disbench
+from disbench.benchmark.scoring import encoders
 from disbench.benchmark.scoring.sources import SourceOptions as Options
 from disbench.benchmark.scoring.sources import open_source
 from disbench.errors import UsageError
@@ -441,6 +442,23 @@ def test_weights_of_a_module_that_was_wrapped(tmp_path, factory, monkeypatch, pr
         expected = direct(data.images(np.arange(20)).flatten(1))
     assert np.allclose(found.source.codes(np.arange(20)), expected.numpy(), atol=1e-5)
     assert bool(prefix) == any("left out" in note for note in found.assumed)
+
+
+@pytest.mark.parametrize("made", ["bare", "shaped", "defaulted", "Own"])
+def test_a_factory_gets_the_shape_only_where_it_needs_an_argument(tmp_path, monkeypatch, made):
+    """A class with a default beside its module is a factory too: it gets its own 3 and no shape."""
+    (tmp_path / "fac_of_arguments.py").write_text(
+        "from torch import nn\n"
+        "class Own(nn.Linear):\n"
+        "    def __init__(self, latents=3):\n        super().__init__(256, latents)\n"
+        "def bare():\n    return Own()\n"
+        "def shaped(shape):\n    assert shape == (1, 16, 16)\n    return Own()\n"
+        "def defaulted(latents=3, *more, last=False, **others):\n    return Own(latents)\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    torch.save(torch.nn.Linear(256, 3).state_dict(), tmp_path / "w.pt")
+    network = encoders.from_factory(tmp_path / "w.pt", f"fac_of_arguments:{made}", (1, 16, 16))
+    assert network.run(torch.zeros(2, 256)).shape == (2, 3)
 
 
 def test_a_part_that_was_compiled_and_a_factory_that_has_the_prefix_itself(tmp_path, factory, monkeypatch):

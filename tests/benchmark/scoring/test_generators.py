@@ -243,6 +243,23 @@ def test_a_strangers_decoder_draws_what_it_would_draw_here(home, decoder_files, 
     assert any("[0, 1]" in note for note in opened.notes)
 
 
+@pytest.mark.parametrize("side", [28, 32])
+def test_a_decoder_draws_at_the_size_of_the_data_that_is_its_own(tmp_path, side):
+    """Digits are there at 28 and 32 pixels; a size that is given is not looked for."""
+    torch.manual_seed(3)
+    some = torch.zeros(4, 3)
+    torch.export.save(torch.export.export(Decoder(size=side).eval(), (some,)), tmp_path / "d.pt2")
+    opened = decoders.open_generator(
+        tmp_path / "d.pt2", sources.SourceOptions(dataset="digits"), decoders.Latents()
+    )
+    assert opened.data.shape == (1, side, side)
+    assert f"its pictures are {side}x{side} pixels, as those of digits" in opened.notes
+    wanted = sources.Wanted(size=60 - side)
+    options = sources.SourceOptions(dataset="digits", wanted=wanted)
+    with pytest.raises(UsageError, match="the pictures of digits are"):
+        decoders.open_generator(tmp_path / "d.pt2", options, decoders.Latents())
+
+
 def network(module, shape=(None, 3)):
     return Network(apart.Path("it"), module.eval(), shape)
 

@@ -48,6 +48,9 @@ def test_devices_by_name(names, expected):
         ("cuda:3", "cuda:3 was given, but the CUDA devices here are cuda:0, cuda:1, cuda:2"),
         ("cpu,cuda:0", "names a CPU and a GPU; give one kind"),
         ("gpu", "unknown device 'gpu'"),
+        # the nearest name, cuda, would be all of them
+        ("cuda3", "did you mean 'cuda:3'"),
+        ("GPU 2", "did you mean 'cuda:2'"),
         ("cuda:x", "unknown device"),
         ("cuda,", "unknown device ''"),
     ],

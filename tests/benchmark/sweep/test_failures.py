@@ -1,6 +1,8 @@
 """What breaks one seed leaves the others alone: it fails with its reason, and can be tried again."""
 
+import contextlib
 import dataclasses
+import json
 import os
 import signal
 import sys
@@ -138,8 +140,49 @@ def test_seeds_of_another_process_have_an_exit_code_of_their_own(disbench, tmp_p
         assert ours
         code, out, _ = disbench(*arguments)
     assert code == 69
-    assert "1 seeds are being trained by another disbench process" in out
+    assert "1 seed is being trained by another disbench process" in out
     assert disbench(*arguments)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("state", "whole", "outcome", "code"),
+    [
+        ("done", True, "done", 0),
+        ("done", False, "busy", 69),
+        ("failed", False, "failed", 1),
+        ("running", False, "busy", 69),
+    ],
+)
+def test_a_seed_that_another_process_ended_meanwhile_is_not_called_busy(
+    disbench, quick_run, monkeypatch, state, whole, outcome, code
+):
+    """Seed 1 was another's when its turn came; when all is done, it is as the other left its files."""
+    (folder,) = quick_run.glob("*/seed-1")
+    held, lock = [], store.hold
+    names = ("status.json", "checkpoint.pt", "scores.json")
+    made = {name: (folder / name).read_bytes() for name in names[: 3 if whole else 2]}
+    for name in names:
+        (folder / name).unlink()
+    again = ("run", "--methods", "betavae", "--seeds", 2, "--protocol", "smoke", "--jobs", 1)
+    again += ("--set", "betavae.steps=6", "--set", "betavae.batch=4")
+
+    @contextlib.contextmanager
+    def hold(path):
+        if path != folder:
+            with lock(path) as ours:
+                yield ours
+            return
+        held.append(path)
+        for name, content in made.items():
+            (folder / name).write_bytes(content)
+        dataclasses.replace(Status.read(folder), state=state).write(folder)
+        yield False
+
+    monkeypatch.setattr(store, "hold", hold)
+    found, out, err = disbench(*again, "--out", quick_run, "--json")
+    assert held, out + err
+    assert found == code, out + err
+    assert json.loads(out)["details"]["outcomes"][outcome] == (2 if outcome == "done" else 1)
 
 
 def test_a_worker_whose_parent_is_gone_stops(planned, tmp_path):
