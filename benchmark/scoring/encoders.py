@@ -248,9 +248,9 @@ def from_factory(path: Path, factory: str, shape: tuple[int, int, int]) -> Netwo
 
     Args:
         path: of the state dict.
-        factory: `package.module:function`; it is called with the images' shape (c, h, w) if it has an
-            argument without a default, and returns an `nn.Module`. Its `encode` is used where it has one,
-            else its `forward`.
+        factory: `package.module:function`; it is called with the images' shape (c, h, w) if its first
+            argument has no default or is called `shape`, and returns an `nn.Module`. Its `encode` is used
+            where it has one, else its `forward`.
         shape: (c, h, w) of the images.
 
     Raises:
@@ -259,10 +259,10 @@ def from_factory(path: Path, factory: str, shape: tuple[int, int, int]) -> Netwo
     weights, assumed = state_dict(path)
     build, name = _imported(factory), f"{argument('factory')} {factory}"
     try:
-        asked = inspect.signature(build).parameters.values()
-        # a class with defaults, such as a number of latents, is a function that needs nothing
-        needs = any(each.default is each.empty and each.kind <= each.POSITIONAL_OR_KEYWORD for each in asked)
-        module = build(shape) if needs else build()
+        first = next(iter(inspect.signature(build).parameters.values()), None)
+        # the first argument of a class with defaults may be its number of latents
+        asked = first is not None and (first.default is first.empty or first.name == "shape")
+        module = build(shape) if asked else build()
     except Exception as error:
         # the user's code may raise anything
         raise UsageError(f"{name} failed: {type(error).__name__}: {short(error)}") from error

@@ -444,7 +444,7 @@ def test_weights_of_a_module_that_was_wrapped(tmp_path, factory, monkeypatch, pr
     assert bool(prefix) == any("left out" in note for note in found.assumed)
 
 
-@pytest.mark.parametrize("made", ["bare", "shaped", "defaulted", "Own"])
+@pytest.mark.parametrize("made", ["bare", "shaped", "named", "defaulted", "Own"])
 def test_a_factory_gets_the_shape_only_where_it_needs_an_argument(tmp_path, monkeypatch, made):
     """A class with a default beside its module is a factory too: it gets its own 3 and no shape."""
     (tmp_path / "fac_of_arguments.py").write_text(
@@ -453,6 +453,7 @@ def test_a_factory_gets_the_shape_only_where_it_needs_an_argument(tmp_path, monk
         "    def __init__(self, latents=3):\n        super().__init__(256, latents)\n"
         "def bare():\n    return Own()\n"
         "def shaped(shape):\n    assert shape == (1, 16, 16)\n    return Own()\n"
+        "def named(shape=None):\n    assert shape == (1, 16, 16)\n    return Own()\n"
         "def defaulted(latents=3, *more, last=False, **others):\n    return Own(latents)\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
