@@ -185,3 +185,24 @@ def test_what_a_library_says_about_a_file_is_one_sentence(tmp_path):
     assert broken(path, PermissionError(13, "Permission denied")) == f"cannot read {path}: Permission denied."
     assert "takes more memory than there is" in broken(path, MemoryError())
     assert broken(path, UsageError("as it was")) == "as it was"
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (MemoryError(), "there is too little memory; free some"),
+        (MemoryError("Unable to allocate 28.1 MiB for an array"), "(28.1 MiB more were asked for)"),
+        (
+            RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 40 bytes. Error"),
+            "(40 bytes more were asked for)",
+        ),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), "there is too little memory"),
+        (RuntimeError("can't start new thread"), "starts no further threads or processes for this user"),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), None),
+        (OSError(errno.ENOENT, "No such file or directory"), None),
+        (ValueError("can't start new thread"), None),
+    ],
+)
+def test_what_the_system_lacks_is_a_sentence(error, sentence):
+    found = files.lacking(error)
+    assert found is None if sentence is None else sentence in str(found)

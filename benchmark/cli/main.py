@@ -19,7 +19,7 @@ from disbench.benchmark.cli.data import app as data_app
 from disbench.benchmark.cli.deliver import Json, print_json
 from disbench.benchmark.cli.terminal import Plain, line, option
 from disbench.errors import UnfinishedError, UsageError, unknown
-from disbench.files import check_temporary, no_thread, refused_by_system, unwritable
+from disbench.files import check_temporary, lacking, refused_by_system, unwritable
 from disbench.texts import clean
 
 
@@ -192,8 +192,8 @@ def main() -> None:
         raise SystemExit(1) from None
     except OSError as error:
         fail(refusal(error))
-    except RuntimeError as error:
-        if (sentence := no_thread(error)) is None:
+    except (MemoryError, RuntimeError) as error:
+        if (sentence := lacking(error)) is None:
             raise
         fail(sentence.told(option))
 
@@ -204,6 +204,8 @@ def refusal(error: OSError) -> str:
         check_temporary()
     except UsageError as none:
         return str(none)
+    if (sentence := lacking(error)) is not None:
+        return sentence.told(option)
     if not refused_by_system(error):
         raise error
     return str(unwritable(Path(error.filename or "the output"), error))

@@ -38,7 +38,7 @@ from disbench.benchmark.training.gpu import Tuning, resident
 from disbench.benchmark.training.seeds import StoppedError, stream
 from disbench.benchmark.training.trainer import DivergedError, Trainer, use_one_core
 from disbench.errors import UsageError, argument
-from disbench.files import disk_is_full, no_thread, not_linked, now, unwritable
+from disbench.files import disk_is_full, lacking, not_linked, now, unwritable
 from disbench.models.checkpoint import Checkpoint, save_checkpoint
 from disbench.models.method import Config, Method
 from disbench.texts import clean_lines, short
@@ -91,9 +91,9 @@ def run_group(run: Path, cells: Sequence[Cell], protocol: Protocol, options: Opt
             except OSError as error:
                 # not even a status can be written
                 outcomes |= group.failed(error)
-            except RuntimeError as error:
+            except (MemoryError, RuntimeError) as error:
                 # nor a thread be started that watches the memory
-                if (sentence := no_thread(error)) is None:
+                if (sentence := lacking(error)) is None:
                     raise
                 outcomes |= group.failed(sentence)
             # those that did not fit into the memory of a GPU

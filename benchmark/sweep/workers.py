@@ -38,7 +38,7 @@ from disbench.benchmark.sweep.plan import Options, groups
 from disbench.benchmark.training import portable
 from disbench.benchmark.training.gpu import PLAIN, is_gpu
 from disbench.errors import UsageError, argument
-from disbench.files import no_thread
+from disbench.files import lacking
 from disbench.texts import short
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
@@ -240,8 +240,8 @@ def starting() -> Iterator[None]:
             f"(/dev/shm) and more open files (`ulimit -n`), or give fewer {argument('jobs')}: 1 needs none "
             "unless code of a plug-in takes part."
         ) from None
-    except RuntimeError as error:
-        raise no_thread(error) or error from None
+    except (MemoryError, RuntimeError) as error:
+        raise lacking(error) or error from None
 
 
 def killed(error: BaseException) -> str:

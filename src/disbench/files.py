@@ -412,20 +412,34 @@ def disk_is_full(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno in FULL
 
 
+# How torch says that there is no memory on the CPU, and Python that there is no thread: neither has a type.
+NO_MEMORY, NO_THREAD = "can't allocate memory", "can't start new thread"
+
+
 def refused_by_system(error: OSError) -> bool:
     """Whether it is a disk, a right or a limit of this machine, and no fault of disbench."""
     return error.errno in (*FULL, *ADVICE)
 
 
-def no_thread(error: BaseException) -> UsageError | None:
-    """The sentence for a thread that the system did not start; None for any other error."""
-    # Python has no type of its own for it
-    if not (isinstance(error, RuntimeError) and "can't start new thread" in str(error)):
-        return None
-    return UsageError(
-        "the system starts no further threads or processes for this user; allow more (`ulimit -u`), end "
-        f"other programs, or give fewer {argument('jobs')}."
-    )
+def lacking(error: BaseException) -> UsageError | None:
+    """The sentence for memory or a thread that the system did not give; None for any other error."""
+    if (
+        isinstance(error, MemoryError)
+        or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
+        or (isinstance(error, RuntimeError) and NO_MEMORY in str(error))
+    ):
+        # numpy and torch say how much they asked for
+        said = re.search(r"allocate ([\d.]+ ?\w*)", str(error))
+        asked = f" ({said[1]} more were asked for)" if said else ""
+        return UsageError(
+            f"there is too little memory{asked}; free some, or give less at once: fewer rows, codes or jobs."
+        )
+    if isinstance(error, RuntimeError) and NO_THREAD in str(error):
+        return UsageError(
+            "the system starts no further threads or processes for this user; allow more (`ulimit -u`), end "
+            f"other programs, or give fewer {argument('jobs')}."
+        )
+    return None
 
 
 def unwritable(path: Path, error: OSError) -> UsageError:

@@ -7,6 +7,7 @@ import os
 import pickle
 import zipfile
 
+import numpy as np
 import pytest
 import torch
 
@@ -233,3 +234,15 @@ def test_a_flipped_bit_in_the_weights(disbench, checkpoint):
     whole[len(whole) // 2] ^= 1
     checkpoint.write_bytes(bytes(whole))
     refused(disbench("score", checkpoint), "checkpoint.pt")
+
+
+def test_too_little_memory_anywhere_is_a_sentence(disbench, tmp_path, monkeypatch):
+    np.savez(tmp_path / "c.npz", codes=np.zeros((9, 2)), factors=np.arange(9))
+
+    def check(*_):
+        raise MemoryError("Unable to allocate 71.1 PiB for an array with shape (9,)")
+
+    monkeypatch.setattr("disbench.benchmark.scoring.tables.check_codes", check)
+    code, _, err = disbench("score", tmp_path / "c.npz", "--metrics", "mig")
+    assert code == 2
+    assert err.splitlines()[-1].startswith("disbench: there is too little memory (71.1 PiB more were asked")
