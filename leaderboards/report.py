@@ -26,6 +26,7 @@ from disbench import units
 from disbench.errors import UsageError
 from disbench.leaderboards import (
     aggregate,
+    explained,
     explorer,
     journals,
     labels,
@@ -293,6 +294,7 @@ def render(findings: Findings) -> str:
         "notes": [*findings.notes, *shown.notes(frame, board)],
         "pairs": _pairs(frame),
         "ranks": _ranks(frame),
+        "explained": _explained(frame),
         "published": _published(compared),
         "unpublished": tables.names() if len(compared) else [],
         "sweeps": [
@@ -453,6 +455,14 @@ def _ranks(frame: pd.DataFrame) -> list[NotedTable]:
         text, notes = shown.ranks(ranks, missing)
         noted.append((_of_texts(text, f"Ranks by {name}"), notes))
     return noted
+
+
+def _explained(frame: pd.DataFrame) -> NotedTable | None:
+    found = explained.explained(frame)
+    if found.empty:
+        return None
+    text, notes = shown.explained(found)
+    return _of_texts(text, "What explains the scores"), notes
 
 
 def _published(frame: pd.DataFrame) -> list[NotedTable]:

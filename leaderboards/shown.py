@@ -12,6 +12,7 @@ import pandas as pd
 from disbench.errors import UsageError, argument
 from disbench.leaderboards import labels, statistics, wide
 from disbench.leaderboards.aggregate import BY, DDOF, Repeated
+from disbench.leaderboards.explained import PARTS
 
 
 def leaderboard(board: pd.DataFrame) -> pd.DataFrame:
@@ -271,6 +272,31 @@ def ranks(ranked: statistics.Ranks, missing: Sequence[str]) -> tuple[pd.DataFram
     sentences += [
         f"{row.first} and {row.second}: z = {row.z:.2f}, p = {row.p:.3g}, after Holm {row.holm:.3g}"
         for row in ranked.pairs.itertuples()
+    ]
+    return text, sentences
+
+
+def explained(found: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """What explains the scores, as texts, and the sentences below.
+
+    Args:
+        found: of `explained.explained`.
+    """
+    keys = [name for name in ("dataset", "protocol") if found[name].nunique() > 1]
+    text = found[[*keys, "metric", "preset"]].copy()
+    for part in PARTS:
+        if found[part].notna().any():
+            text[part] = [
+                f"{share:.0%}".replace("%", " %") if share == share else "–" for share in found[part]
+            ]
+    counts = found[["methods", "trainings", "n"]].drop_duplicates()
+    told = [
+        f"{methods} methods, {f'{trainings} settings of them, ' if trainings > methods else ''}{n} scores"
+        for methods, trainings, n in counts.itertuples(index=False)
+    ]
+    sentences = [
+        f"share of the variance of single scores that each explains (adjusted R²); {'; '.join(told)}",
+        "seed: what a single run may differ by for no reason",
     ]
     return text, sentences
 

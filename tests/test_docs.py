@@ -10,6 +10,7 @@ import pytest
 
 from disbench import metrics, models
 from disbench.benchmark import datasets, protocols
+from disbench.leaderboards import explained
 from disbench.leaderboards import results as kept
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -115,6 +116,14 @@ def test_every_command_option_data_set_and_protocol_is_in_its_page(generated):
     assert "`--retry-failed`" in generated["cli.md"]
     assert all(f"## {name}\n" in generated["datasets.md"] for name in datasets.names())
     assert all(f"## {name}\n" in generated["protocols.md"] for name in protocols.names())
+
+
+def test_the_share_of_the_seed_is_that_of_the_kept_result():
+    found = explained.explained(kept.scores(kept.FOLDER / "mini")).set_index(["metric", "preset"])["seed"]
+    assert found.idxmin() == ("dci", "ibgan")
+    assert found.idxmax()[0] == "factor_vae"
+    said = f"from\n{found.min():.0%} (DCI) to {found.max():.0%} (the FactorVAE metric)".replace("%", " %")
+    assert said in (ROOT / "docs" / "seeds.md").read_text("utf-8")
 
 
 def test_every_kept_result_is_on_its_page_with_its_commands_and_its_picture(generated):

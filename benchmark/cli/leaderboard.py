@@ -61,7 +61,8 @@ def leaderboard(
         bool,
         typer.Option(
             "--compare",
-            help="Also compare methods pairwise (probability of improvement) and rank them over data sets.",
+            help="Also compare methods pairwise (probability of improvement), tell what method, setting and "
+            "seed explain of the scores, and rank methods over data sets.",
         ),
     ] = False,
     select: Annotated[
@@ -276,14 +277,19 @@ def conditions(texts: Sequence[str]) -> dict[str, str]:
 
 
 def comparison(frame: pd.DataFrame) -> list[Shown]:
-    """The probability that one method scores higher than another, and the ranks of methods over data sets."""
+    """Which method scores higher how probably, what explains the scores, and the ranks over data sets."""
     import pandas as pd
 
     from disbench.leaderboards import aggregate, shown
+    from disbench.leaderboards.explained import explained
 
     pairs = aggregate.improvements(frame)
     text, notes = shown.improvements(pairs)
     tables = [Shown("pairs", text, pairs, "Which method beats which", notes)]
+    shares = explained(frame)
+    if not shares.empty:
+        text, notes = shown.explained(shares)
+        tables.append(Shown("explained", text, shares, "What explains the scores", notes))
     for name, ranking, missing in aggregate.ranks(frame):
         ranked, notes = shown.ranks(ranking, missing)
         listed = ranking.mean.sort_values()
