@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from disbench import units
 from disbench.leaderboards import aggregate, labels, shown, statistics, titles, wide
 from disbench.leaderboards.published import Number
 
@@ -263,7 +264,8 @@ def remarks(found: Comparison) -> list[str]:
         sentences.append(f"{what}{reason}: {of}")
     scores = found.scores.assign(name=labels.names(found.scores))
     for name, group in scores[scores["state"] == "failed"].groupby("name", sort=False):
-        sentences.append(f"{name}: {group['seed'].nunique()} failed seeds are in no average")
+        failed = units.count(group["seed"].nunique(), "failed seed")
+        sentences.append(f"{name}: {failed}, in no average")
     return sentences
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from disbench import units
 from disbench.benchmark.cli.deliver import Json, Shown, deliver, talk
 from disbench.benchmark.cli.leaderboard import kept, selection, written_leaderboard
 from disbench.benchmark.cli.terminal import DataDir, Precision, option
@@ -240,18 +241,18 @@ def show_end(run: Run, kind: str, console: Console) -> None:
         deliver("run", tables, kind, details={"outcomes": outcomes})
     pictures = sorted(run.path.glob("*/seed-*/traversal.png"))
     if pictures:
-        what = f"{len(pictures)} traversals (PNG and GIF) and other images"
+        what = f"{units.count(len(pictures), 'traversal')} (PNG and GIF) and other images"
         say(console, f"pictures: {what}; the first is {pictures[0]}")
     if outcomes["busy"]:
-        seeds = "1 seed is" if outcomes["busy"] == 1 else f"{outcomes['busy']} seeds are"
-        say(console, f"{seeds} being trained by another disbench process.")
+        seeds = units.count(outcomes["busy"], "seed")
+        say(console, f"{seeds} in the hands of another disbench process.")
     if failed:
-        say(console, f"{failed} seeds failed; --retry-failed trains them again.")
+        say(console, f"{units.count(failed, 'seed')} failed; --retry-failed trains again what failed.")
     if outcomes["stopped"]:
         say(
             console,
-            f"stopped {stop.TIME if run.time_is_up else stop.SIGNAL} with {outcomes['stopped']} seeds to go; "
-            "the same command resumes from there.",
+            f"stopped {stop.TIME if run.time_is_up else stop.SIGNAL} with "
+            f"{units.count(outcomes['stopped'], 'seed')} to go; the same command resumes from there.",
         )
         raise typer.Exit(AGAIN if run.time_is_up else INTERRUPTED)
     if failed:

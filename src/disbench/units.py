@@ -1,4 +1,4 @@
-"""Times and amounts of memory as people write them."""
+"""Times, amounts of memory and numbers of things as people write them."""
 
 import re
 
@@ -21,6 +21,11 @@ def duration(seconds: float | None) -> str:
     if hours < 48:
         return f"{hours} h {minutes:02} min"
     return f"{hours // 24} d {hours % 24} h"
+
+
+def count(n: int, thing: str) -> str:
+    """`1 seed`, `2 seeds`, `1,024 seeds`."""
+    return f"{n:,} {thing}{'' if n == 1 else 's'}"
 
 
 def memory(size: int) -> str:

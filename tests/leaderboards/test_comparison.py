@@ -190,6 +190,6 @@ def test_several_rows_of_mine_have_pairs_of_their_own():
 def test_a_row_without_a_score_has_no_probability():
     failed = [{**row, "score": None, "state": "failed", "reason": "diverged"} for row in rows("vae", [0.1])]
     found = comparison.compare(frame(rows("mine", [0.3, 0.3])), frame(failed), [])
-    assert "vae: 1 failed seeds are in no average" in comparison.remarks(found)
+    assert "vae: 1 failed seed, in no average" in comparison.remarks(found)
     assert math.isnan(found.pairs["probability"].iloc[0])
     assert comparison.texts(found)["n"].tolist() == ["2", "0"]

@@ -52,7 +52,7 @@ def test_a_data_set_that_is_lost_between_planning_and_training(disbench, tmp_pat
     assert states["kept.npz"].state == "done"
     assert states["lost.npz"].state == "failed"
     assert "lost.npz" in states["lost.npz"].error.message
-    assert "1 seeds failed; --retry-failed" in out
+    assert "1 seed failed; --retry-failed" in out
     (tmp_path / "lost.npz").write_bytes(whole)
     assert disbench(*arguments)[0] == 1
     assert disbench(*arguments, "--retry-failed")[0] == 0
@@ -140,7 +140,7 @@ def test_seeds_of_another_process_have_an_exit_code_of_their_own(disbench, tmp_p
         assert ours
         code, out, _ = disbench(*arguments)
     assert code == 69
-    assert "1 seed is being trained by another disbench process" in out
+    assert "1 seed in the hands of another disbench process" in out
     assert disbench(*arguments)[0] == 0
 
 
