@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
+from disbench import units
 from disbench.leaderboards import labels, published, wide
 from disbench.leaderboards.aggregate import leaderboard
 from disbench.leaderboards.published import Number, Text
@@ -394,7 +395,7 @@ def _aggregate(rows: pd.DataFrame, table: Table, row: Row) -> _Ours:
         if splits != table.splits:
             notes.append(f"ours is of {splits} of {table.splits} splits")
     if ours["failed"]:
-        notes.append(f"{ours['failed']} seeds failed and are excluded from the averages")
+        notes.append(f"{units.count(int(ours['failed']), 'seed')} failed, in no average")
     if not ours["n"]:
         reasons = "; ".join(dict.fromkeys(str(reason) for reason in rows["reason"].dropna()))
         return _Ours(None, [], f"no seed has a score: {reasons or 'none is done yet'}")
