@@ -322,16 +322,22 @@ def _ours(table: Table, row: Row, column: Column, frame: pd.DataFrame) -> _Ours:
         mine = mine[mine["config"] == config]
     others = mine[mine["preset"] == column.preset]
     others = others if len(others) else mine
-    kinds = others[["protocol", "dataset", "preset", "settings", "config"]]
+    columns = ["protocol", "dataset", "preset", "settings", "config"]
+    keys = others[columns]
     if table.splits:
-        kinds = kinds.assign(dataset=[labels.family(name) for name in kinds["dataset"]])
-    kinds = kinds.drop_duplicates()
+        keys = keys.assign(dataset=[labels.family(name) for name in keys["dataset"]])
+    kinds = keys.assign(n=others["score"].notna()).groupby(columns, sort=False)["n"].sum().reset_index()
     if kinds.empty:
         return _Ours(None, [], _missing(table, row))
-    if len(kinds) > 1:
+    # the number of seeds, unlike a score, chooses nobody's favourite
+    most = kinds[kinds["n"] == kinds["n"].max()]
+    if len(most) > 1:
         named = "; ".join(", ".join(map(str, kind[:4])) for kind in kinds.itertuples(index=False))
         return _Ours(None, [], f"several results match ({named}); name the run to use")
-    kind = kinds.iloc[0]
+    kind = most.iloc[0]
+    others = others[(keys == kind[columns]).all(axis=1)]
+    less = [f"{protocol} ({n})" for protocol, n in zip(kinds["protocol"], kinds["n"], strict=True)]
+    less.remove(f"{kind['protocol']} ({kind['n']})")
     differs = []
     if kind["protocol"] != table.protocol:
         differs.append(
@@ -344,7 +350,9 @@ def _ours(table: Table, row: Row, column: Column, frame: pd.DataFrame) -> _Ours:
             differs.append(f"ours has the config {kind['config']}")
     if kind["preset"] != column.preset:
         differs.append(f"our metric has the preset {kind['preset']}")
-    return replace(_aggregate(others, table, row), differs=differs)
+    found = _aggregate(others, table, row)
+    told = [f"the result of most seeds; fewer have: {', '.join(less)}"] if less else []
+    return replace(found, differs=differs, note="; ".join([*told, *([found.note] if found.note else [])]))
 
 
 def _rows(row: Row, of_method: pd.DataFrame) -> pd.DataFrame:

@@ -177,6 +177,16 @@ def test_several_results_for_one_cell_are_refused_instead_of_chosen():
     assert "different settings" in settings.ours_note
 
 
+def test_of_several_results_the_one_of_most_seeds_is_shown_whatever_it_scores():
+    many = seeds(0.3, n=3, protocol="mini", dataset="dsprites-32")
+    few = seeds(0.8, n=2, protocol="mini-v3", dataset="dsprites-32", cell="s")
+    found = fill(*few, *many)["IB-GAN", "FVAE"]
+    assert (found.ours, found.ours_n) == (pytest.approx(0.3, abs=0.05), 3)
+    assert "the result of most seeds; fewer have: mini-v3 (2)" in found.ours_note
+    unscored = [{**each, "score": None, "reason": "no codes"} for each in many]
+    assert fill(*few, *unscored)["IB-GAN", "FVAE"].ours_n == 2
+
+
 def test_a_table_over_splits_averages_them_and_says_how_many_there_are():
     spec = tables.read("elastic-infogan")
     rows = [
