@@ -185,7 +185,19 @@ def pictures() -> dict[str, bytes]:
     paths = {name: results.FOLDER / name / results.PICTURE for name in results.names()}
     paths |= {f"{name}-learned": learned(name)[0] for name in method_names()}
     kept = {f"results/{name}.png": path.read_bytes() for name, path in paths.items() if path.is_file()}
-    return {**kept, **certainty()}
+    return {**kept, **both_sides(), **certainty()}
+
+
+def both_sides() -> dict[str, bytes]:
+    """Of each saved result with scores of encoder and generator, one against the other."""
+    from disbench.leaderboards import plots, results, sides
+
+    frames = {name: _kept(name)[0] for name in results.names()}
+    return {
+        f"results/{name}-sides.png": plots.render(plots.two_sides(frame), "png")
+        for name, frame in frames.items()
+        if not sides.paired(frame).empty
+    }
 
 
 def certainty() -> dict[str, bytes]:
@@ -653,6 +665,8 @@ def results_page() -> str:
         text.append(f"## {name}\n")
         if f"results/{name}.png" in drawn:
             text.append(f"![Every seed's scores](results/{name}.png)\n")
+        if f"results/{name}-sides.png" in drawn:
+            text.append(f"![The generator's scores against the encoder's](results/{name}-sides.png)\n")
         text += ["```sh", *results.provenance(folder).commands, "```\n", board + "\n"]
     text.append(
         "## Short checks\n\nHow every method learns on one core, with one seed each, and what does not work: "

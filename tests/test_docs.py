@@ -10,7 +10,7 @@ import pytest
 
 from disbench import metrics, models
 from disbench.benchmark import datasets, protocols
-from disbench.leaderboards import explained
+from disbench.leaderboards import explained, sides
 from disbench.leaderboards import results as kept
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -124,6 +124,63 @@ def test_the_share_of_the_seed_is_that_of_the_kept_result():
     assert found.idxmax()[0] == "factor_vae"
     said = f"from\n{found.min():.0%} (DCI) to {found.max():.0%} (the FactorVAE metric)".replace("%", " %")
     assert said in (ROOT / "docs" / "seeds.md").read_text("utf-8")
+
+
+def short(value, digits=2):
+    """.79 for 0.7904."""
+    return f"{value:.{digits}f}".removeprefix("0")
+
+
+def test_what_the_page_says_of_six_methods_is_what_was_kept():
+    frame = kept.scores(kept.FOLDER / "mini-generator")
+    page = " ".join((ROOT / "docs" / "generator.md").read_text("utf-8").split())
+    said = page.partition("## What six methods do")[2].partition("## In sweeps")[0]
+
+    def of(method, preset):
+        found = frame[(frame["metric"] == "sample_quality") & (frame["method"] == method)]
+        return found[found["preset"] == f"{preset}@generator"]["score"]
+
+    def told(scores, digits=2):
+        return f"{short(scores.mean(), digits)} ± {short(scores.std(), digits)}"
+
+    for preset in ("fidelity", "coverage", "recall"):
+        digits = 3 if preset == "coverage" else 2
+        ours, gan, infogan = (told(of(name, preset), digits) for name in ("ibgan", "gan", "infogan"))
+        assert f"{preset} {ours} against {gan}" in said
+        assert f"{preset} {infogan}" in said
+    assert f"fidelity, {told(of('betavae', 'fidelity'))}" in said
+    wins = {preset: np.greater.outer(*(of(name, preset).to_numpy() for name in ("infogan", "ibgan"))).mean()
+            for preset in ("fidelity", "coverage", "recall")}  # fmt: skip
+    assert wins["coverage"] == 1
+    assert f"above IB-GAN in {wins['recall']:.0%} of the pairs".replace("%", " %") in said
+    assert f"above it in {wins['fidelity']:.0%}.".replace("%", " %") in said
+
+    pairs = dict(list(sides.paired(frame).groupby("metric")))
+    found = {name: sides.agreement(group) for name, group in pairs.items()}
+    means = [short(found[name].trainings) for name in ("dci", "mig", "factor_vae")]
+    assert "is {} for DCI, {} for MIG and {} for the FactorVAE metric".format(*means) in said
+    models = sorted(each.models for each in found.values())
+    assert f"of the 48 models it is {short(models[0])} to {short(models[-1])}" in said
+    gans = ("gan", "infogan", "ibgan")
+    for kind, chosen in (
+        ("agree on which", lambda name: name not in gans),
+        ("agree less", gans.__contains__),
+    ):
+        within = [
+            sides.agreement(seeds).models
+            for group in pairs.values()
+            for name, seeds in group.groupby("method")
+            if chosen(name)
+        ]
+        assert re.search(rf"{kind}[^(]*\({short(min(within))} to {short(max(within))}\)", said)
+    for group in pairs.values():
+        drawn = group.groupby("method")["generator"].mean()
+        assert max(drawn[list(gans)]) < min(drawn.drop(list(gans)))
+    shares = explained.explained(frame).set_index(["metric", "preset"])["method"]["factor_vae"]
+    assert f"explains {shares['dlib']:.0%} of".replace("%", " %") in said
+    assert f"explains {shares['dlib@generator, values that occur']:.0%} of".replace("%", " %") in said
+    dci = pairs["dci"].set_index("method").loc["ibgan"]
+    assert f"{told(dci['encoder'])} by its encoder, {told(dci['generator'])} by what it draws" in said
 
 
 def test_every_kept_result_is_on_its_page_with_its_commands_and_its_picture(generated):
