@@ -178,12 +178,17 @@ def pages() -> dict[str, str]:
     }
 
 
+# Pictures beside the saved results, which findings.md shows.
+FIGURES = ("mini-budget-steps", "infogan-mnist-information")
+
+
 def pictures() -> dict[str, bytes]:
     """Path below docs/ and content of the pictures of the saved results."""
     from disbench.leaderboards import results
 
     paths = {name: results.FOLDER / name / results.PICTURE for name in results.names()}
     paths |= {f"{name}-learned": learned(name)[0] for name in method_names()}
+    paths |= {name: results.FOLDER / f"{name}.png" for name in FIGURES}
     kept = {f"results/{name}.png": path.read_bytes() for name, path in paths.items() if path.is_file()}
     return {**kept, **both_sides(), **certainty()}
 

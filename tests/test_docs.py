@@ -10,7 +10,7 @@ import pytest
 
 from disbench import metrics, models
 from disbench.benchmark import datasets, protocols
-from disbench.leaderboards import explained, sides
+from disbench.leaderboards import aggregate, explained, sides
 from disbench.leaderboards import results as kept
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -181,6 +181,39 @@ def test_what_the_page_says_of_six_methods_is_what_was_kept():
     assert f"explains {shares['dlib@generator, values that occur']:.0%} of".replace("%", " %") in said
     dci = pairs["dci"].set_index("method").loc["ibgan"]
     assert f"{told(dci['encoder'])} by its encoder, {told(dci['generator'])} by what it draws" in said
+
+
+def test_what_the_page_of_findings_says_is_what_was_kept():
+    said = " ".join((ROOT / "docs" / "findings.md").read_text("utf-8").split())
+    frame = kept.scores(kept.FOLDER / "mini")
+
+    def told(method, metric, preset, of=frame, digits=2):
+        found = of[(of["method"] == method) & (of["metric"] == metric) & (of["preset"] == preset)]["score"]
+        return f"{short(found.mean(), digits)} ± {short(found.std(), digits)}"
+
+    shares = [
+        f"{share:.0%}".replace("%", " %")
+        for share in explained.explained(frame)["method"].agg(["min", "max"])
+    ]
+    assert f"explains {shares[0]} to {shares[1]} of the variance" in said
+    pairs = aggregate.improvements(frame)
+    pairs = pairs[(pairs["metric"] == "factor_vae") & (pairs["preset"] == "dlib")]
+    lost = pairs.set_index(["first", "second"])["probability"]["betavae", "factorvae"]
+    assert f"a FactorVAE beats a beta-VAE in {1 - lost:.0%} of the pairs".replace("%", " %") in said
+    assert (
+        f"{told('factorvae', 'factor_vae', 'dlib')} against {told('betavae', 'factor_vae', 'dlib')}" in said
+    )
+    assert f"{told('factorvae', 'mig', 'dlib')} against {told('betavae', 'mig', 'dlib')}" in said
+    for other in ("betavae", "infogan"):
+        both = [f"{told('ibgan', metric, 'ibgan')} against {told(other, metric, 'ibgan')}"
+                for metric in ("factor_vae", "dci")]  # fmt: skip
+        assert ", ".join(both) in said
+    digits = kept.scores(kept.FOLDER / "elastic-mini")
+    assert f"NMI {told('elastic_infogan', 'nmi', 'elastic', digits)}" in said
+    assert f"RMSE of {told('elastic_infogan', 'prior_rmse', 'elastic', digits, 3)}" in said
+    longer = kept.scores(kept.FOLDER / "mini-budget")
+    longer = longer[longer["settings"] == "mini, steps=30000"]
+    assert f"beta-VAE reaches {told('betavae', 'factor_vae', 'dlib', longer).split()[0]} (three seeds" in said
 
 
 def test_every_kept_result_is_on_its_page_with_its_commands_and_its_picture(generated):
