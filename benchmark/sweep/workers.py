@@ -222,7 +222,27 @@ def pool(processes: int, variables: Mapping[str, str] | None = None) -> ProcessP
     """
     given = {**dict.fromkeys(THREADS, "1"), **(variables or {})}
     with starting():
-        return ProcessPoolExecutor(max_workers=processes, timeout=None, env=given)
+        return ProcessPoolExecutor(
+            max_workers=processes, timeout=None, env=given, initializer=attend, initargs=(os.getpid(),)
+        )
+
+
+# Set while a process trains or scores a group, which ends by itself when nobody waits for it any more.
+BUSY = threading.Event()
+
+
+def attend(parent: int) -> None:
+    """Ends this process once the one that started it is gone, unless a group is at work; called once in it.
+
+    A process that waits for its next task never learns otherwise that none will come.
+    """
+
+    def watch() -> None:
+        while os.getppid() == parent or BUSY.is_set():
+            time.sleep(LOOK_EVERY)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 @contextlib.contextmanager
@@ -321,8 +341,9 @@ def run_in_worker(
     # not SIGTERM, with which the pool ends it
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    outcomes = run_group(run, group, protocol, options)
-    # nobody reads the result, and the pool would wait for minutes
-    if options.orphaned():
-        os._exit(1)
+    BUSY.set()
+    try:
+        outcomes = run_group(run, group, protocol, options)
+    finally:
+        BUSY.clear()
     return list(zip(group, outcomes, strict=True))

@@ -3,9 +3,11 @@
 import errno
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -267,3 +269,30 @@ def test_a_seed_whose_process_may_start_no_thread_fails_alone(tiny_plan, tmp_pat
     assert "the system starts no further threads" in str(Status.read(folder).error)
     monkeypatch.undo()
     assert run_group(tmp_path / "r", cells, setting, options) == ["done"]
+
+
+IDLE = """
+import os, time
+from disbench.benchmark.sweep import workers
+pool = workers.pool(1)
+print(pool.submit(os.getpid).result(), flush=True)
+time.sleep(600)
+"""
+
+
+def test_a_process_that_waits_for_work_ends_with_a_killed_program():
+    with subprocess.Popen([sys.executable, "-c", IDLE], stdout=subprocess.PIPE, text=True) as program:
+        worker = int(program.stdout.readline())
+        assert alive(worker)
+        program.kill()
+    until = time.monotonic() + 30
+    while alive(worker) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not alive(worker)
+
+
+def alive(process):
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
