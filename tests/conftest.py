@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from disbench import plugins
 from disbench.benchmark.cli import main as program
 
 
@@ -81,3 +82,17 @@ def disbench(monkeypatch, capsys):
         return code, found.out, found.err
 
     return call
+
+
+@pytest.fixture
+def fresh(monkeypatch):
+    """No plug-in file is loaded before, and none stays after."""
+    before = set(sys.modules)
+    monkeypatch.setattr(plugins, "_FILES", {})
+    monkeypatch.setattr(plugins, "_OFFERS", [])
+    yield
+    from disbench.metrics import registry
+
+    for name in [name for name in sys.modules if name not in before and name.startswith("disbench_plugin_")]:
+        registry.forget(name)
+        del sys.modules[name]

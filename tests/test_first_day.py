@@ -16,7 +16,7 @@ SPEC.loader.exec_module(first_day)
 
 
 @pytest.mark.parametrize("letter", first_day.DAYS)
-def test_a_first_day(letter, tmp_path, monkeypatch, disbench, capsys):
+def test_a_first_day(letter, tmp_path, monkeypatch, disbench, capsys, fresh):
     day = first_day.DAYS[letter](first_day.QUICK)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", str(first_day.WIDTH))

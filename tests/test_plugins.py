@@ -126,20 +126,6 @@ def test_a_broken_package_is_in_nobodys_way_but_its_own_users(tmp_path):
     assert "'vae', which is already built in" in told
 
 
-@pytest.fixture
-def fresh(monkeypatch):
-    """No plug-in file is loaded before, and none stays after."""
-    before = set(sys.modules)
-    monkeypatch.setattr(plugins, "_FILES", {})
-    monkeypatch.setattr(plugins, "_OFFERS", [])
-    yield
-    from disbench.metrics import registry
-
-    for name in [name for name in sys.modules if name not in before and name.startswith("disbench_plugin_")]:
-        registry.forget(name)
-        del sys.modules[name]
-
-
 def test_a_file_gives_what_it_holds(fresh, tmp_path):
     assert plugins.load(SOURCE / "wae.py") == ["method wae"]
     assert plugins.load(SOURCE / "rank_gap.py") == ["metric rank_gap"]
