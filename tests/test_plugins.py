@@ -274,7 +274,7 @@ for path in sys.argv[1:]:
 """
 
 
-@pytest.mark.parametrize("before", ["sys", *REGISTRIES])
+@pytest.mark.parametrize("before", ["sys", ", ".join(REGISTRIES)])
 def test_a_name_that_is_built_in_is_refused_on_loading_whatever_was_imported_before(tmp_path, before):
     files = {
         "vae": "METHOD = int",
