@@ -305,8 +305,10 @@ def run(request: Request) -> Run:
             else:
                 ended = workers.sweep(*work, jobs, fuse, prepared.devices)
             for cell, outcome in ended:
-                outcomes[outcome] += 1
-                busy += [cell] if outcome == "busy" else []
+                if outcome == "busy":
+                    busy.append(cell)
+                else:
+                    outcomes[outcome] += 1
                 tally.end(cell, outcome)
                 if outcome in ("failed", "full"):
                     why = store.why_failed(out / cell.folder, outcome == "full")
@@ -318,7 +320,6 @@ def run(request: Request) -> Run:
         reason = stopped()
     for cell in busy:
         # what another process had at its turn may have ended since
-        outcomes["busy"] -= 1
         outcomes[store.ended_elsewhere(out / cell.folder, prepared.protocol)] += 1
     if outcomes["full"] and not outcomes["done"]:
         raise UsageError(
