@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 import pandas as pd
 
+from disbench import units
 from disbench.errors import UsageError, argument
 from disbench.leaderboards import labels, statistics, wide
 from disbench.leaderboards.aggregate import BY, DDOF, Repeated
@@ -290,10 +291,10 @@ def explained(found: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
                 f"{share:.0%}".replace("%", " %") if share == share else "–" for share in found[part]
             ]
     counts = found[["methods", "trainings", "n"]].drop_duplicates()
-    told = [
-        f"{methods} methods, {f'{trainings} settings of them, ' if trainings > methods else ''}{n} scores"
-        for methods, trainings, n in counts.itertuples(index=False)
-    ]
+    told = []
+    for methods, trainings, n in counts.itertuples(index=False):
+        settings = f"{trainings} settings, " if trainings > methods else ""
+        told.append(f"{units.count(methods, 'method')}, {settings}{n} scores")
     sentences = [
         f"share of the variance of single scores that each explains (adjusted R²); {'; '.join(told)}",
         "seed: what a single run may differ by for no reason",
