@@ -56,6 +56,7 @@ SLICE = 300.0  # seconds that a task trains before it returns its files
 NEWS_EVERY = 1.0  # seconds between the status reports of a worker
 LOOK_EVERY = 0.1  # seconds between checks for finished tasks
 CONNECT_WITHIN = 10.0  # seconds
+FETCH_WITHIN = 600.0  # seconds for the files of one finished task
 QUIET = 30.0  # seconds without news, after which it is looked whether all workers have paused
 # files that are written last, in this order
 LAST = ("checkpoint.pt", "codes.npz", "scores.json", "status.json")
@@ -287,13 +288,15 @@ def connected(scheduler: str) -> Iterator[Client]:
     except ModuleNotFoundError:
         raise UsageError(f'{argument("scheduler")} needs Dask: pip install "disbench[dask]"') from None
     # it warns of workers that leave, and prints tracebacks of errors that reach this program as well;
-    # its import sets the level of both
-    for name in ("distributed", "distributed.client"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+    # its import sets the level of the first two, and the third has no higher one than CRITICAL
+    for name in ("distributed", "distributed.client", "distributed.protocol.core"):
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     if scheduler.startswith("tls:"):
         check_certificates(scheduler)
     try:
-        client = Client(scheduler, timeout=CONNECT_WITHIN, set_as_default=False)
+        # results come from the workers; the scheduler passes on those of workers that cannot be reached,
+        # and needs the memory for them
+        client = Client(scheduler, timeout=CONNECT_WITHIN, set_as_default=False, direct_to_workers=True)
     except (OSError, ValueError, TypeError) as error:
         why = " ".join(str(error).split())
         raise UsageError(
@@ -377,7 +380,7 @@ def lost(scheduler: str) -> UnfinishedError:
     """The sentence for a scheduler that is gone."""
     return UnfinishedError(
         f"the connection to the Dask scheduler at {scheduler} was lost; nothing that workers had returned "
-        "is lost: repeat the command when a scheduler answers, and it goes on from there."
+        "is lost: repeat the command when a scheduler answers, and it goes on from there (its log says why)."
     )
 
 
@@ -556,7 +559,7 @@ class _Sweep:
                 self.fail(cell, reason(future.exception()))
                 yield cell, "failed"
         else:
-            for cell, outcome, files in zip(batch.cells, *future.result(), strict=True):
+            for cell, outcome, files in zip(batch.cells, *fetched(future), strict=True):
                 stored = self.store(cell, outcome, files)
                 if stored == "stopped" and not self.stopping:
                     unfinished.append(cell)
@@ -603,6 +606,22 @@ class _Sweep:
                 # the next report comes soon
                 with contextlib.suppress(OSError):
                     status.write(self.run / name)
+
+
+def fetched(future: Future[Results]) -> Results:
+    """The result of a finished task.
+
+    Raises:
+        UnfinishedError: it does not arrive; Dask would ask for it for ever.
+    """
+    try:
+        return future.result(timeout=FETCH_WITHIN)
+    except TimeoutError:
+        raise UnfinishedError(
+            f"what a worker returned did not arrive within {FETCH_WITHIN / 60:g} minutes: it cannot be "
+            "reached from here, and the scheduler does not pass it on, perhaps for lack of memory (its log "
+            "says why); nothing that came before is lost: mend that and repeat the command."
+        ) from None
 
 
 def reason(error: BaseException) -> Failure:

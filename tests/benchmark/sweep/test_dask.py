@@ -20,7 +20,7 @@ from disbench.benchmark.protocols import MetricChoice
 from disbench.benchmark.runs import store
 from disbench.benchmark.runs.store import Failure, Status
 from disbench.benchmark.sweep import dask, plan, workers
-from disbench.errors import UsageError
+from disbench.errors import UnfinishedError, UsageError
 from disbench.files import read_json
 
 distributed = pytest.importorskip("distributed", reason="needs the extra disbench[dask]")
@@ -385,6 +385,16 @@ def raised(error):
         raise error
     except (KeyError, ConnectionResetError) as caught:
         return caught
+
+
+def test_a_result_that_does_not_arrive_ends_in_a_sentence(monkeypatch):
+    class Stuck:
+        def result(self, timeout):
+            raise TimeoutError(timeout)
+
+    monkeypatch.setattr(dask, "FETCH_WITHIN", 90.0)
+    with pytest.raises(UnfinishedError, match=r"did not arrive within 1\.5 minutes: .*its log says why"):
+        dask.fetched(Stuck())
 
 
 def test_files_that_travel(tmp_path):
