@@ -249,7 +249,7 @@ def keep_beside(run: Path, frame: pd.DataFrame, board: pd.DataFrame, notes: Sequ
     Nobody asked for these files, and what is shown does not need them: a run that may only be read is one
     that may be shown.
     """
-    from disbench.benchmark.runs.keep import write_leaderboard
+    from disbench.benchmark.runs.shelf import write_leaderboard
 
     try:
         write_leaderboard(run, frame, board, notes)
@@ -314,8 +314,8 @@ def table_(
     """Reproduce a paper's comparison table: published numbers beside ours, from runs or the saved results."""
     from disbench import metrics
     from disbench.benchmark.runs import commands
-    from disbench.benchmark.runs.keep import saved
     from disbench.benchmark.runs.rows import gather
+    from disbench.benchmark.runs.shelf import saved
     from disbench.leaderboards import aggregate, tables
     from disbench.leaderboards import results as kept_results
 

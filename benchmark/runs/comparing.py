@@ -21,8 +21,8 @@ from disbench.benchmark.datasets import manifest, naming
 from disbench.benchmark.datasets.reference import DataRef
 from disbench.benchmark.protocols import MetricChoice
 from disbench.benchmark.runs import store
-from disbench.benchmark.runs.keep import saved
 from disbench.benchmark.runs.rows import MOST_TOLD, gather, measured, metric_settings
+from disbench.benchmark.runs.shelf import saved
 from disbench.benchmark.scoring import draws, plans
 from disbench.benchmark.scoring.entries import ScoreEntry
 from disbench.benchmark.scoring.sources import Opened, Usual

@@ -11,53 +11,11 @@ import pandas as pd
 
 from disbench.benchmark.protocols import MetricChoice
 from disbench.benchmark.runs import kept_codes, provenance, store
-from disbench.benchmark.runs.environment import ROOT
 from disbench.benchmark.runs.rows import warnings
+from disbench.benchmark.runs.shelf import results_folder, write_leaderboard
 from disbench.errors import UsageError, argument
-from disbench.files import replacing_folder, write_text
+from disbench.files import replacing_folder
 from disbench.leaderboards import aggregate, formats, results, shown
-
-
-def results_folder(given: Path | None) -> Path:
-    """The folder of the saved results.
-
-    Args:
-        given: the folder, or None for leaderboards/results of this checkout.
-
-    Raises:
-        UsageError: no folder was given, and this disbench is installed without its repository.
-    """
-    if given is not None:
-        if given.exists() and not given.is_dir():
-            raise UsageError(
-                f"{argument('results')} {given} is a file; give the folder of the saved results."
-            )
-        return given
-    if not (ROOT / "pyproject.toml").is_file():
-        raise UsageError(
-            "disbench is installed without its repository; "
-            f"name the folder with {argument('results')} FOLDER."
-        )
-    return results.FOLDER
-
-
-def saved(given: Path | None) -> list[Path]:
-    """The saved results of a folder that is read, sorted.
-
-    Args:
-        given: the folder, or None for leaderboards/results of this disbench, which may be empty.
-
-    Raises:
-        UsageError: there is no such folder, or it has other things than saved results.
-    """
-    folder = results.FOLDER if given is None else results_folder(given)
-    names = results.names(folder)
-    if given is not None and not names and not (given.is_dir() and not any(given.iterdir())):
-        what = "holds no saved results" if given.is_dir() else "does not exist"
-        raise UsageError(
-            f"{argument('results')} {given} {what}; give the folder that {argument('keep')} saved into."
-        )
-    return [folder / name for name in names]
 
 
 def keep(
@@ -141,22 +99,3 @@ def _write(folder: Path, frame: pd.DataFrame, name: str) -> None:
     (folder / "pairs.csv").write_text(formats.csv(pairs), "utf-8")
     if board["n"].any():
         (folder / results.PICTURE).write_bytes(plots.render(plots.strip(frame, board), "png"))
-
-
-def write_leaderboard(
-    folder: Path, frame: pd.DataFrame, board: pd.DataFrame, notes: Sequence[str], title: str = ""
-) -> None:
-    """Writes leaderboard.csv, leaderboard.md and the per-seed scores.csv into a folder.
-
-    Args:
-        folder: of a run, or of a saved result in the making.
-        frame: per-seed rows.
-        board: the leaderboard of these rows.
-        notes: sentences below the table.
-        title: above the table.
-    """
-    write_text(folder / "scores.csv", formats.csv(frame))
-    write_text(folder / "leaderboard.csv", formats.csv(board))
-    write_text(
-        folder / "leaderboard.md", formats.markdown(shown.leaderboard(board), title=title, notes=notes)
-    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from disbench.benchmark.runs.keep import results_folder
+from disbench.benchmark.runs.shelf import results_folder
 from disbench.errors import UsageError, argument
 from disbench.files import write_text
 from disbench.leaderboards import results

@@ -6,8 +6,9 @@ import pandas as pd
 import pytest
 
 from disbench.benchmark.runs import environment, provenance
-from disbench.benchmark.runs.keep import keep, results_folder
+from disbench.benchmark.runs.keep import keep
 from disbench.benchmark.runs.rows import gather
+from disbench.benchmark.runs.shelf import results_folder
 from disbench.errors import UsageError
 from disbench.leaderboards import results
 
