@@ -92,11 +92,9 @@ def leaderboard(
 ) -> None:
     """Aggregate runs over their seeds, or choose a seed without labels; one run keeps the result, too."""
     from disbench.benchmark.runs import store
-    from disbench.benchmark.runs.keep import keep as keep_results
     from disbench.benchmark.runs.readme import update
     from disbench.benchmark.runs.rows import gather, warnings
     from disbench.benchmark.runs.settings import settings, with_settings
-    from disbench.benchmark.sweep.request import names
     from disbench.leaderboards import aggregate, shown, wide
 
     if check and not readme:
@@ -136,7 +134,12 @@ def leaderboard(
         aggregate.check_comparable(frame)
     if adjusted:
         frame = aggregate.adjusted(frame)
-    columns = names(by, "by") if by else list(aggregate.BY)
+    columns = list(aggregate.BY)
+    if by:
+        # only here, since it loads torch
+        from disbench.benchmark.sweep.request import names
+
+        columns = names(by, "by")
     rows = with_settings(frame, settings(runs)) if by else frame
     board = aggregate.leaderboard(rows, columns)
     notes += shown.pooled(rows, columns) + shown.notes(frame, board) + warnings(frame)
@@ -161,6 +164,9 @@ def leaderboard(
     tables += comparison(frame) if compare else []
     deliver("leaderboard", tables, kind, out)
     if keep:
+        # only here, since it loads torch
+        from disbench.benchmark.runs.keep import keep as keep_results
+
         paths = keep_results(
             keep, runs, frame, results, data_dir, tell=lambda sentence: say(console, sentence)
         )

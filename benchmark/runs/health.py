@@ -26,25 +26,26 @@ IGNORED = 0.1  # share of an entropy
 # Nats of a live code, as `metrics.live` has it; not from there, so that reading scores loads no metric.
 KL = 0.1
 APART = 0.2  # of D's ratings
-TAIL = 65_536  # bytes that hold the last line of a journal
+TAILS = (4_096, 65_536)  # bytes that hold the last line of a journal: of nearly every one, and of any
 
 
 def last_line(journal: Path) -> dict[str, object]:
     """The terms and monitored values of the last whole line of a metrics.jsonl; {} if there is none."""
     if journal.is_symlink() or not journal.is_file():
         return {}
-    try:
-        with open(journal, "rb") as file:
-            file.seek(0, 2)
-            file.seek(max(0, file.tell() - TAIL))
-            lines = file.read().decode("utf-8", "replace").splitlines()
-    except OSError:
-        return {}
-    for text in reversed(lines):
-        line = parse_json(text)
-        if isinstance(line, dict):
-            parts = [line.get(name) for name in ("terms", "monitor")]
-            return {key: value for part in parts if isinstance(part, dict) for key, value in part.items()}
+    for tail in TAILS:
+        try:
+            with open(journal, "rb") as file:
+                file.seek(0, 2)
+                file.seek(max(0, file.tell() - tail))
+                lines = file.read().decode("utf-8", "replace").splitlines()
+        except OSError:
+            return {}
+        for text in reversed(lines):
+            line = parse_json(text)
+            if isinstance(line, dict):
+                parts = [line.get(name) for name in ("terms", "monitor")]
+                return {key: value for part in parts if isinstance(part, dict) for key, value in part.items()}
     return {}
 
 

@@ -374,6 +374,7 @@ OF_BESIDE: Mapping[str, tuple[type, ...]] = {
     "score": (float, NOTHING),
     "draws": (dict, NOTHING),
 }
+OF_SCORE = {"score": OF_ENTRY["score"]}
 
 
 def _is_entry(values: object) -> bool:
@@ -384,7 +385,7 @@ def _is_entry(values: object) -> bool:
     several = [values.get("draws"), values.get("shuffled"), beside.get("draws") if beside else None]
     return (not beside or fits(beside, OF_BESIDE)) and all(
         fits(draws, OF_DRAWS, ("scores",))
-        and all(fits({"score": score}, OF_ENTRY) for score in draws["scores"])
+        and all(fits({"score": score}, OF_SCORE) for score in draws["scores"])
         for draws in several
         if draws
     )

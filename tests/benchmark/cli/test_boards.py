@@ -1,5 +1,6 @@
 """`disbench leaderboard` and `disbench table` on runs that were written down instead of trained."""
 
+import ast
 import html
 import json
 import re
@@ -49,7 +50,8 @@ def make_run(
         for seed in seeds:
             data = DataRef(setting.dataset, setting.size, "d" * 64)
             cell = store.Cell(
-                entry.method, entry.variant, entry.config_name, entry.config, data, protocol, seed, plugin
+                *(entry.method, entry.variant, entry.config_name, entry.config),
+                *(data, protocol, seed, plugin, entry.changed),
             )
             folder = path / cell.folder
             told = {"cell": cell.plain(), "environment": {"disbench": "0.1.0", "device": "a cpu"}}
@@ -637,11 +639,16 @@ def test_status_and_progress_tell_two_trainings_of_one_method_apart(disbench, tm
     assert line.count("vae (plug-in") == 2
 
 
-def test_the_state_of_a_run_is_told_without_torch_or_a_metric(tmp_path):
+@pytest.mark.parametrize(
+    ("command", "heavy"), [("status", {"torch", "sklearn", "scipy"}), ("leaderboard", {"torch"})]
+)
+def test_what_only_reads_a_run_loads_no_more_than_it_needs(command, heavy, tmp_path):
     run = make_run(tmp_path / "r")
     code = "import sys; from disbench.benchmark.cli.main import app; app(sys.argv[1:], standalone_mode=False)"
-    code += "; print({'torch', 'sklearn', 'scipy'} & set(sys.modules))"
+    code += "; print(sorted(sys.modules))"
     done = subprocess.run(
-        [sys.executable, "-c", code, "status", run], capture_output=True, text=True, check=True
+        [sys.executable, "-c", code, command, run], capture_output=True, text=True, check=True
     )
-    assert done.stdout.endswith("\nset()\n")
+    loaded = set(ast.literal_eval(done.stdout.splitlines()[-1]))
+    assert "disbench" in loaded
+    assert not heavy & loaded

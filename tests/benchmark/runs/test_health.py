@@ -64,8 +64,13 @@ def test_the_last_whole_line_of_a_journal_counts(tmp_path):
     assert health.last_line(path) == {}
     lines = [{"step": i, "terms": {"a": i}, "monitor": {"b": [i]}} for i in range(3000)]
     path.write_text("\n".join(map(json.dumps, lines)) + '\n{"step": 3000, "te', "utf-8")
-    assert path.stat().st_size > health.TAIL
+    assert path.stat().st_size > max(health.TAILS)
     assert health.last_line(path) == {"a": 2999, "b": [2999]}
+    # a line longer than what is read first
+    path.write_text(
+        json.dumps({"terms": {"a": 1}}) + "\n" + json.dumps({"terms": {"b": [0.5] * 2000}}), "utf-8"
+    )
+    assert list(health.last_line(path)) == ["b"]
     path.write_text("[1]\nnonsense\n", "utf-8")
     assert health.last_line(path) == {}
 
