@@ -60,10 +60,10 @@ def check_codes(name: str, codes: object) -> Floats:
     if z.dtype.kind != "f" or z.dtype.itemsize < 4:
         z = z.astype(np.float64)
     if not np.isfinite(z).all():
-        bad = int((~np.isfinite(z)).any(axis=1).sum())
+        bad = (~np.isfinite(z)).any(axis=1)
         raise UsageError(
-            f"{name}: {bad:,} of {len(z):,} rows of codes hold NaN or infinity; the model has diverged, or "
-            "these rows were never filled in"
+            f"{name}: {bad.sum():,} of {len(z):,} rows of codes hold NaN or infinity, the first is row "
+            f"{int(bad.argmax())}; the model has diverged, or these rows were never filled in"
         )
     return z
 
@@ -91,10 +91,7 @@ def check_table(name: str, codes: object, given: object) -> tuple[Floats, Factor
     z, columns = check_codes(name, codes), factors.raw(given, what)
     (n, k), both = columns.shape, f"{name}: codes {z.shape} and factors {columns.shape}"
     if len(z) == n:
-        if z.shape == (n, k) and k > n:
-            raise UsageError(
-                f"{both} have more columns than rows; are both transposed? Pass (n, d) and (n, k)"
-            )
+        check_both(both, z, n, k)
         return z, factors.understood(columns, what)
     if z.shape[1] == n and not len(z) == k > n:
         raise UsageError(f"{both} must be (n, d) and (n, k); the codes look transposed, pass codes.T")
@@ -105,6 +102,12 @@ def check_table(name: str, codes: object, given: object) -> tuple[Floats, Factor
             f"{both} must be (n, d) and (n, k); both look transposed, pass codes.T and factors.T"
         )
     raise UsageError(f"{both} must be (n, d) and (n, k) with the same number of rows")
+
+
+def check_both(both: str, codes: Array, n: int, k: int) -> None:
+    """Refuses codes and factors (n, k) of one shape with more columns than rows, as transposed ones have."""
+    if codes.shape == (n, k) and k > n:
+        raise UsageError(f"{both} have more columns than rows; are both transposed? Pass (n, d) and (n, k)")
 
 
 def drop_constant(name: str, given: Factors) -> tuple[Factors, tuple[int, ...]]:

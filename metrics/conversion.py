@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from decimal import Decimal
 from fnmatch import fnmatchcase
 from typing import Any, Protocol, Self, cast, runtime_checkable
 
@@ -89,21 +90,21 @@ def raw(values: object, what: str) -> Array:
 
 
 def _no_table(values: object, what: str) -> UsageError:
-    return UsageError(f"{what} must be a table of numbers, but {_kind(values)} was given; pass an array.")
+    return UsageError(f"{what} must be a table of numbers, but {kind(values)} was given; pass an array.")
 
 
 def _unreadable(values: object, what: str, error: Exception) -> UsageError:
     """The sentence for what another library raised, which may be anything."""
     return UsageError(
-        f"{what}: {_kind(values)} cannot be made an array ({short(error)}); pass a numpy array of numbers."
+        f"{what}: {kind(values)} cannot be made an array ({short(error)}); pass a numpy array of numbers."
     )
 
 
-def _kind(values: object) -> str:
+def kind(values: object) -> str:
     """The type of a value, with the library that it is from."""
-    kind = type(values)
-    library = kind.__module__.partition(".")[0]
-    return kind.__qualname__ if library == "builtins" else f"{library} {kind.__qualname__}"
+    own = type(values)
+    library = own.__module__.partition(".")[0]
+    return own.__qualname__ if library == "builtins" else f"{library} {own.__qualname__}"
 
 
 def _unmasked(data: object, mask: object, what: str) -> Array:
@@ -187,6 +188,9 @@ def _check_dense(shape: Iterable[int], what: str) -> None:
 
 def _of_series(values: Any, what: str) -> Array:
     """A column of pandas, polars or Arrow."""
+    if hasattr(values, "to_pylist") and hasattr(values, "null_count"):
+        # Arrow copies texts, truth values and what is missing only when told to
+        return np.asarray(values.to_numpy(zero_copy_only=False))
     return np.asarray(values.to_numpy())
 
 
@@ -293,9 +297,15 @@ def missing(array: Array) -> Bools:
         return cast(Bools, np.isnan(array))
     if array.dtype.kind != "O":
         return np.zeros(array.shape, bool)
-    names = ("NoneType", "NAType", "NaTType", "MaskedConstant")
-    flags = [type(v).__name__ in names or (isinstance(v, float) and v != v) for v in array.ravel().tolist()]
-    return np.array(flags, bool).reshape(array.shape)
+    return np.array([_is_missing(value) for value in array.ravel().tolist()], bool).reshape(array.shape)
+
+
+def _is_missing(value: object) -> bool:
+    if type(value).__name__ in ("NoneType", "NAType", "NaTType", "MaskedConstant"):
+        return True
+    if isinstance(value, Decimal):
+        return value.is_nan()
+    return isinstance(value, float | np.generic) and bool(value != value)
 
 
 def check_finite(what: str, array: Array) -> None:
@@ -317,11 +327,12 @@ def places(where: Bools) -> str:
 
 def _example(array: Array) -> str:
     """What the objects are, and how they become numbers."""
-    value = array.ravel()[0] if array.size else None
+    values = array.ravel().tolist()
+    value = next((v for v in values if not isinstance(v, bool | int | float)), values[0] if values else None)
     way = (
         "np.stack(list(x))" if hasattr(value, "__len__") and not isinstance(value, str) else "x.astype(float)"
     )
-    return f", the first of type {_kind(value)}; if they are numbers, pass {way}"
+    return f", the first of type {kind(value)}; if they are numbers, pass {way}"
 
 
 # --- Frames: tables with named columns ---
@@ -346,7 +357,13 @@ def columns(values: object, what: str) -> dict[str, Array] | None:
     Raises:
         UsageError: two columns have one name, or one cannot be read.
     """
-    if isinstance(values, np.ndarray) or not (hasattr(values, "columns") and hasattr(values, "__getitem__")):
+    is_frame = hasattr(values, "columns") and hasattr(values, "__getitem__")
+    # an array of xarray has its coordinates as attributes, of which one may be called columns
+    if (
+        isinstance(values, np.ndarray)
+        or not is_frame
+        or (hasattr(values, "dims") and hasattr(values, "coords"))
+    ):
         return None
     frame: Any = values
     if hasattr(frame, "column_names"):
@@ -375,8 +392,19 @@ def check_distinct(names: Sequence[str], what: str) -> None:
         raise UsageError(f"{what}: {count} columns are named {short(name, 40)!r}; give each its own name.")
 
 
+def check_vectors(named: Mapping[str, Array], what: str) -> None:
+    """Raises UsageError where a column holds more than one value for each row."""
+    for name, column in named.items():
+        if column.ndim != 1:
+            raise UsageError(
+                f"{what}: column {short(repr(name), 40)} {column.shape} must have one value for each "
+                "row, (n,); give each of its parts a column of its own."
+            )
+
+
 def stacked(named: Mapping[str, Array], what: str) -> Array:
     """Columns (n,) of any type as one table (n, d) of real numbers, see `as_array`."""
+    check_vectors(named, what)
     parts = [numbers(column, f"{what}: column {name!r}") for name, column in named.items()]
     return np.column_stack(parts) if parts else np.empty((0, 0))
 

@@ -14,7 +14,8 @@ say the same about them:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -28,9 +29,24 @@ from disbench.texts import short
 # Fractions that occur this often, on average, are values and not continuous.
 AGAIN = 10
 
-# Texts that stand for a missing value: what Python, numpy and pandas write for one, and what CSV files have.
+# Texts that stand for a missing value, in any case: what programs write for one, and what CSV files have.
 GONE = frozenset(
-    ("", "nan", "NaN", "-nan", "NA", "N/A", "n/a", "#N/A", "#NA", "<NA>", "NaT", "None", "null", "NULL")
+    ("", "nan", "-nan", "na", "n/a", "#n/a", "#na", "<na>", "nat", "none", "null", "nil", "missing", "?")
+)
+
+# Numbers that often mark a missing value: those of tables and labels, and what NaN becomes as an integer.
+MARKS = (-1, -9, -99, -999, -9999, -(2**15), -(2**31), -(2**63))
+
+# The two values of a one-hot column: as numbers, as signs, and as a mask in bytes.
+PAIRS = ((0, 1), (-1, 1), (0, 255))
+
+# Values as far apart as rounding leaves them, in units of the last digit, and how much farther others are.
+ROUNDING = 16
+CLEARLY = 100
+
+# Names of columns that tell rows apart and images not.
+ROW_NAMES = re.compile(
+    r"(?<![a-z])(ids?|index|idx|rows?|number|no|key|uuid|hash|paths?|files?|filenames?|names?|images?|imgs?)(?![a-z])"
 )
 
 # The factors of dSprites, for which some papers give one setting each.
@@ -194,6 +210,20 @@ class Factors:
             *self._ranked(),
             *([f"continuous: {_listed(open_)}"] if open_ else []),
             *([f"each row has its own value of {_listed(own)}; is it an index?"] if own else []),
+            *filter(None, (self._marked(j) for j in range(len(self.index)))),
+        )
+
+    def _marked(self, j: int) -> str:
+        """The question whether a lowest value marks missing ones; "" if it is none of those that do."""
+        if self.continuous[j] or (self.texts and self.texts[j]):
+            return ""
+        values, counts = np.unique(self.numbers[:, j], return_counts=True)
+        few = len(values) < (4 if values[0] == -1 else 2)
+        if few or values[0] not in MARKS or values[1] < 0:
+            return ""
+        return (
+            f"{self.label(j)} is {int(values[0])} in {counts[0]:,} of {len(self):,} rows; does that mark "
+            "missing values?"
         )
 
     def _ranked(self) -> tuple[str, ...]:
@@ -205,7 +235,7 @@ class Factors:
             )
             if len(values) > 1 and (values[0] != 0 or values[-1] != len(values) - 1):
                 gaps = " with gaps" if values[-1] - values[0] >= len(values) else ""
-                found.append(f"{self.label(j)} ({values[0]:g} to {values[-1]:g}{gaps})")
+                found.append(f"{self.label(j)} ({int(values[0])} to {int(values[-1])}{gaps})")
         return (f"ranked, and counted from 0: the values of {_listed(found)}",) if found else ()
 
 
@@ -265,10 +295,11 @@ def raw(values: object, what: str) -> Raw:
         }
     if named is not None:
         columns = list(named.values())
-        if not columns or not len(columns[0]) or any(column.shape != columns[0].shape for column in columns):
+        if not columns or any(column.shape != columns[0].shape for column in columns) or not columns[0].size:
             raise UsageError(
-                f"{what} must be a table (n, k), one row per image, but have columns {list(named)}"
+                f"{what} must be a table (n, k), one row per image, but have columns {short(list(named))}"
             )
+        conversion.check_vectors(named, what)
         return Raw(columns, tuple(named), False)
     table = conversion.raw(values, what)
     if table.ndim not in (1, 2) or 0 in table.shape:
@@ -293,19 +324,41 @@ def understood(given: Raw, what: str, names: Sequence[str] = ()) -> Factors:
         row, j = np.argwhere(gone)[0]
         value = given.columns[j][row]
         word = f", as the text {_word(value)!r} says" if _is_text(value) and _word(value) else ""
+        if isinstance(value, np.integer):
+            word = f", as {value} says, which NaN becomes in {value.dtype}"
+        other = ", or write it in another way if it is a value" if word else ""
         raise UsageError(
-            f"{what}: {conversion.places(where)} missing{word}; leave out these rows, of codes as well."
+            f"{what}: {conversion.places(where)} missing{word}; leave out these rows, of codes as well"
+            f"{other}."
         )
     parsed = []
     for j, column in enumerate(given.columns):
         title = _label(called, j, j)
         parsed.append(_parsed(column, f"{what}: {title}" if len(given.columns) > 1 else what, title))
+    _check_row_names(parsed, given, what)
     said += [column.said for column in parsed if column.said]
     for what_is in dict.fromkeys(column.alike for column in parsed if column.alike):
         alike = [_label(called, j, j) for j, column in enumerate(parsed) if column.alike == what_is]
         said.append(f"{what_is}: {_listed(alike)}")
     parsed, called, merged = _merged(parsed, called)
     return _classified(parsed, called, (*said, *merged))
+
+
+def _check_row_names(parsed: Sequence[_Column], given: Raw, what: str) -> None:
+    """Refuses a column that has the name of what tells rows apart, and a value of its own in each."""
+    for name, column in zip(given.names, parsed, strict=False):
+        n = len(column.numbers)
+        if (
+            len(parsed) > 1
+            and n >= AGAIN
+            and column.is_whole
+            and ROW_NAMES.search(name.lower())
+            and len(np.unique(column.numbers)) == n
+        ):
+            raise UsageError(
+                f"{what}: column {short(repr(name), 40)} has its own value in each of the {n:,} rows, as an "
+                "index or a file name has; leave it out, or give it another name if it is a factor."
+            )
 
 
 def titles(names: Array, what: str) -> tuple[str, ...]:
@@ -338,9 +391,30 @@ def _label(names: Sequence[str], j: int, column: int) -> str:
 def _missing(column: Array) -> Bools:
     """(n,) Whether a value is missing; an empty text is, and one of those that stand for it."""
     gone = conversion.missing(column)
-    if column.dtype.kind in "OUS":
-        gone |= np.array([_is_text(value) and _word(value) in GONE for value in column.tolist()], bool)
-    return gone
+    if column.dtype.kind == "i" and column.dtype.itemsize >= 4:
+        lowest = column == np.iinfo(column.dtype).min
+        # NaN as a cast to integers leaves it, unless others are as far below 0
+        gone |= lowest & bool((column[~lowest] >= -EXACT).all()) & bool((~lowest).any())
+    if column.dtype.kind not in "OUS":
+        return gone
+    # what is no text keeps its place as one that is nothing's mark
+    words = [_word(value) if isinstance(value, str | bytes) else "0" for value in column.tolist()]
+    known = set(words)
+    marks = {word for word in known if word.lower() in GONE}
+    # among numbers alone, "-" and "." are no values
+    signs = {word for word in known - marks if not any(map(str.isalnum, word))}
+    if known - marks - signs and all(map(_is_number, known - marks - signs)):
+        marks |= signs
+    marked: Bools = gone | np.array([word in marks for word in words], bool)
+    return marked
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
 
 
 def _word(text: str | bytes) -> str:
@@ -383,12 +457,56 @@ def _parsed(column: Array, what: str, title: str) -> _Column:
     if numbers.dtype.kind in "iu" and max(int(numbers.max()), -int(numbers.min())) > EXACT:
         places = np.unique(numbers, return_inverse=True)[1].astype(np.int64)
         return _Column(places, True, alike=f"numbers beyond {EXACT:,}, which count in their order")
-    return _Column(*_whole(numbers))
+    return _of_numbers(numbers, title)
+
+
+def _of_numbers(numbers: Array, title: str, alike: str = "") -> _Column:
+    """A column of finite numbers, without the differences that rounding makes."""
+    rounded, said = _without_rounding(numbers, title)
+    return _Column(*_whole(rounded), said, alike)
+
+
+def _without_rounding(numbers: Array, title: str) -> tuple[Array, str]:
+    """Fractions of which some differ in their last digits alone, as 0.3 and 3 * 0.1 do, as one value each.
+
+    So they are where all others are clearly apart, as those of a continuous factor are not.
+
+    Args:
+        numbers: (n,), finite.
+        title: what the sentence calls the factor.
+
+    Returns:
+        The numbers, each as that of its group which is written shortest; and a sentence, "" if none changed.
+    """
+    if numbers.dtype.kind != "f" or (np.rint(numbers) == numbers).all():
+        return numbers, ""
+    values, places = np.unique(numbers, return_inverse=True)
+    low, high = values[:-1].astype(np.float64), values[1:].astype(np.float64)
+    last = ROUNDING * float(np.finfo(numbers.dtype).eps)
+    # around 0 rounding is that of the numbers of which the difference was taken
+    around = (low <= 0) & (high >= 0) & (high - low <= last * float(np.abs(values).max()))
+    near = last * np.maximum(np.abs(low), np.abs(high))
+    same = (high - low <= near) | around
+    group = np.concatenate([[0], np.cumsum(~same)])
+    first = np.searchsorted(group, np.arange(group[-1] + 1))
+    width = np.add.reduceat(np.append(np.where(same, high - low, 0), 0), first)
+    chains = width > 2 * last * float(np.abs(values).max())
+    if not same.any() or chains.any() or not (high - low > CLEARLY * near)[~same].all():
+        return numbers, ""
+    shortest = sorted(range(len(values)), key=lambda i: (len(repr(values[i].item())), i), reverse=True)
+    chosen = np.empty(group[-1] + 1, numbers.dtype)
+    chosen[group[shortest]] = values[shortest]
+    i = int(np.argmax(same))
+    one, other = repr(values[i].item()), repr(values[i + 1].item())
+    return chosen[
+        group[places]
+    ], f"{title}: values such as {one} and {other} differ by rounding alone, and count as one"
 
 
 def _of_text(column: Array, what: str, title: str) -> _Column:
     """Texts (n,) as the numbers that all of them are, or as values in alphabetical order."""
     words, places = np.unique(column, return_inverse=True)
+    _check_spaces(words.tolist(), what)
     try:
         numbers = words.astype(np.float64)
     except ValueError:
@@ -396,6 +514,9 @@ def _of_text(column: Array, what: str, title: str) -> _Column:
         more = ", ..." if len(words) > 5 else ""
         values = f"{len(words):,} values count" if len(words) > 1 else "one value counts"
         note = f"{title} is text; its {values} in alphabetical order: {shown}{more}"
+        alike = _alike(words.tolist(), str.lower)
+        if alike:
+            note += f"; {short(repr(alike[0]), 30)} and {short(repr(alike[1]), 30)} are two"
         return _Column(places.astype(np.int64), True, note, text=True)
     conversion.check_finite(what, numbers[places])
     which, count = np.unique(numbers, return_counts=True)
@@ -405,7 +526,26 @@ def _of_text(column: Array, what: str, title: str) -> _Column:
             f"{what}: the texts {short(repr(one), 30)} and {short(repr(two), 30)} are one number in double "
             "precision; write each value in one way, or with a letter."
         )
-    return _Column(*_whole(numbers[places]), alike="text of numbers, taken as these")
+    return _of_numbers(numbers[places], title, "text of numbers, taken as these")
+
+
+def _check_spaces(words: list[str], what: str) -> None:
+    """Refuses texts that differ in the spaces around them alone, which nobody sees."""
+    alike = _alike(words, str.strip)
+    if alike:
+        raise UsageError(
+            f"{what}: the texts {short(repr(alike[0]), 30)} and {short(repr(alike[1]), 30)} differ in spaces "
+            "alone; write each value in one way."
+        )
+
+
+def _alike(words: list[str], reduced: Callable[[str], str]) -> tuple[str, str] | None:
+    """The first two different texts of which the same remains; None if there are none."""
+    seen: dict[str, str] = {}
+    for word in words:
+        if (before := seen.setdefault(reduced(word), word)) != word:
+            return before, word
+    return None
 
 
 def _typed(column: Array, what: str) -> Array:
@@ -417,15 +557,25 @@ def _typed(column: Array, what: str) -> Array:
     if all(isinstance(value, bytes) for value in values):
         return np.array([value.decode("utf-8", "replace") for value in values], str)
     if all(isinstance(value, bool | int | float | np.number | np.bool_) for value in values):
-        return np.array(values)
+        numbers = np.array(values)
+        if numbers.dtype.kind == "O" and all(isinstance(value, int) for value in values):
+            # beyond 64 bits, where their order is all that counts
+            return np.unique(numbers, return_inverse=True)[1] + EXACT + 1
+        return numbers
     if any(texts):
         first = values[texts.index(not texts[0])]
         raise UsageError(
             f"{what}: text is mixed with other values, such as {short(repr(values[0]), 30)} and "
             f"{short(repr(first), 30)}; give one kind."
         )
-    # refused there, with an example
-    return conversion.numbers(column, what)
+    odd = next(v for v in values if not isinstance(v, bool | int | float | np.number | np.bool_))
+    if hasattr(odd, "__len__") or hasattr(odd, "__float__"):
+        # refused there, with an example
+        return conversion.numbers(column, what)
+    raise UsageError(
+        f"{what}: Python objects were given, such as one of type {conversion.kind(odd)}; pass numbers, or "
+        "texts such as x.astype(str), which count in their order."
+    )
 
 
 def _whole(numbers: Array) -> tuple[Array, bool]:
@@ -504,8 +654,8 @@ def _merged(
     return kept, tuple(titles), said
 
 
-def _is_binary(column: _Column) -> bool:
-    return column.is_whole and bool(((column.numbers == 0) | (column.numbers == 1)).all())
+def _is_binary(column: _Column, pair: tuple[int, int] = PAIRS[0]) -> bool:
+    return column.is_whole and bool(np.isin(column.numbers, pair).all())
 
 
 def _almost(columns: list[_Column], groups: list[tuple[int, int]]) -> list[str]:
@@ -529,14 +679,15 @@ def _almost(columns: list[_Column], groups: list[tuple[int, int]]) -> list[str]:
 
 def _groups(columns: list[_Column]) -> list[tuple[int, int]]:
     """The first and last-plus-one column of each factor: several where they are one-hot, else one."""
-    binary = [_is_binary(column) for column in columns]
+    binary = [[_is_binary(column, pair) for column in columns] + [False] for pair in PAIRS]
     groups = []
     start = 0
     while start < len(columns):
-        stop = start
-        while stop < len(columns) and binary[stop]:
-            stop += 1
-        run = [columns[j].numbers for j in range(start, stop)]
+        stop, (_, high) = max(
+            ((flags.index(False, start), pair) for flags, pair in zip(binary, PAIRS, strict=True)),
+            key=lambda found: found[0],
+        )
+        run = [(columns[j].numbers == high).astype(np.int64) for j in range(start, stop)]
         groups += [(start + first, start + last) for first, last in _blocks(run) or _sure_blocks(run)]
         if stop == start:
             groups.append((start, start + 1))

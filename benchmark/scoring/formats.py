@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import re
 import struct
 import warnings
 import zipfile
@@ -33,6 +34,8 @@ from disbench.texts import short
 
 TEXT = 2**29  # bytes of a CSV file: its numbers take up to four times as much when read
 LINE = 2**20  # bytes of its first line
+SEPARATORS = {";": "semicolons", "|": "vertical bars"}  # of a CSV file, said where they are unusual
+LISTS = ("codes", "rows", "factors", "factor_names")  # what a torch file may hold as a list
 MOST_NAMES = 10_000  # arrays in an HDF5 file
 INTEGERS = tuple(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))
 MATLAB_TYPES = ("double", "single", "logical", "sparse", "char", *INTEGERS)
@@ -65,8 +68,10 @@ class Content:
         return (self.text or self.read)(name)
 
 
-def of_arrays(arrays: Mapping[str, object], path: Path, columns: bool = False) -> Content:
-    """The content of what is in memory already: tensors, arrays and single words, by name."""
+def of_arrays(
+    arrays: Mapping[str, object], path: Path, columns: bool = False, unread: tuple[str, ...] = ()
+) -> Content:
+    """The content of what is in memory already: tensors, arrays, lists and single words, by name."""
 
     def read(name: str) -> Array:
         value = arrays[name]
@@ -80,7 +85,7 @@ def of_arrays(arrays: Mapping[str, object], path: Path, columns: bool = False) -
         value = arrays[name]
         return np.asarray(value) if isinstance(value, str | int) else raw(value, f"{path}: {name}")
 
-    return Content(tuple(arrays), read, columns, text=text)
+    return Content(tuple(arrays), read, columns, unread=unread, text=text)
 
 
 @contextlib.contextmanager
@@ -136,7 +141,8 @@ def _hdf5(path: Path) -> Iterator[Content]:
             if "keras_version" in file.attrs:
                 raise exports.keras(path)
             matlab = any("MATLAB_class" in file[name].attrs for name in _hard_links(file))
-            names = tuple(_arrays_in(file))
+            links: list[str] = []
+            names = tuple(_arrays_in(file, links))
 
         def read(name: str) -> Array:
             with reading(path, "HDF5"):
@@ -148,7 +154,7 @@ def _hdf5(path: Path) -> Iterator[Content]:
                 words = h5py.check_string_dtype(stored.dtype) is not None and stored.shape
                 return np.asarray(stored.asstr()[()]) if words else _hdf5_array(path, name, stored)
 
-        yield Content(names, read, matlab=matlab, text=text)
+        yield Content(names, read, matlab=matlab, unread=tuple(links), text=text)
 
 
 def _hard_links(group: Any) -> list[str]:
@@ -162,14 +168,16 @@ def _hard_links(group: Any) -> list[str]:
     ]
 
 
-def _arrays_in(file: Any) -> Iterator[str]:
-    """The paths of all arrays, each group entered once."""
+def _arrays_in(file: Any, links: list[str]) -> Iterator[str]:
+    """The paths of all arrays, each group entered once; to `links` those of links are added."""
     import h5py
 
     left, seen, found = [("", file)], {file.id}, 0
     while left:
         prefix, group = left.pop(0)
-        for name in _hard_links(group):
+        hard = _hard_links(group)
+        links += [f"{prefix}{name}" for name in group if not name.startswith("#") and name not in hard]
+        for name in hard:
             found += 1
             if found > MOST_NAMES:
                 raise ValueError(f"it has more than {MOST_NAMES:,} entries")
@@ -202,7 +210,7 @@ def _hdf5_array(path: Path, name: str, stored: Any) -> Array:
     if kind is None:
         return array
     if kind == b"char":
-        return np.asarray("".join(map(chr, array.T.ravel("F").tolist())))
+        return _lines(["".join(map(chr, row)) for row in array.T.tolist()])
     return array.T
 
 
@@ -228,11 +236,16 @@ def _mat(path: Path) -> Iterator[Content]:
             warnings.simplefilter("error")
             array = loadmat(path, variable_names=[name])[name]
         if getattr(array, "dtype", np.dtype(float)).kind == "U":
-            return np.asarray("".join(array.ravel().tolist()))
+            return _lines(array.ravel().tolist())
         return as_array(array, f"{path}: {name}")
 
     unread = tuple(name for name, _, _ in listed if name not in shapes)
     yield Content(tuple(shapes), read, matlab=True, unread=unread)
+
+
+def _lines(rows: list[str]) -> Array:
+    """The text of a row of characters, or the texts (n,) of several, which MATLAB fills up with spaces."""
+    return np.asarray(rows[0] if len(rows) == 1 else [row.rstrip(" ") for row in rows], str)
 
 
 def _check_unpacked(path: Path) -> None:
@@ -271,12 +284,22 @@ def of_tensors(values: object, path: Path) -> Content:
     left = [("", values)]
     while left:
         name, value = left.pop(0)
-        if isinstance(value, Mapping):
+        if isinstance(value, Tensor):
+            found.append((name, value))
+        elif isinstance(value, Mapping):
             left += [(f"{name}/{key}" if name else str(key), part) for key, part in value.items()]
-        elif isinstance(value, Tensor | str | int):
+        elif name:
             found.append((name, value))
     check_distinct([name for name, _ in found], str(path))
-    return of_arrays(dict(found), path)
+    arrays = {name: value for name, value in found if _is_array(name, value)}
+    unread = tuple(name for name, _ in found if name not in arrays)
+    return of_arrays(arrays, path, unread=unread)
+
+
+def _is_array(name: str, value: object) -> bool:
+    """Whether a value is read: tensors and words, and lists where they may say what the codes are of."""
+    lists = isinstance(value, list | tuple) and name.rpartition("/")[2] in LISTS
+    return isinstance(value, Tensor | str | int) or lists
 
 
 @contextlib.contextmanager
@@ -306,13 +329,16 @@ def _csv(path: Path) -> Iterator[Content]:
     with reading(path, "CSV"), open(path, "rb") as file:
         comments: list[str] = []
         start, first = 0, _line(file, path, size)
+        if re.fullmatch("sep=.", first.strip()):
+            # a word to Excel
+            start, first = file.tell(), _line(file, path, size)
         while first.startswith("#") or (first and not first.strip()):
             comments += [first.lstrip("#").strip()] if first.strip() else []
             start, first = file.tell(), _line(file, path, size)
         separator, words = _words(first)
         bare, notes = _without_names(words), []
-        if separator == ";":
-            notes.append("its columns are separated by semicolons")
+        if separator in SEPARATORS:
+            notes.append(f"its columns are separated by {SEPARATORS[separator]}")
         if comments:
             notes.append("its lines that begin with # are left out")
         if bare and words == [str(i) for i in range(len(words))] and len(words) > 1:
@@ -330,6 +356,8 @@ def _csv(path: Path) -> Iterator[Content]:
             words = [f"code_{i}" for i in range(len(words))]
             notes.append("it has no line of names")
         file.seek(start if bare else file.tell())
+        if file.tell() >= size:
+            raise UsageError(f"{path} has a line of names and no other; write one line for each image.")
         frame = pd.read_csv(
             file,
             sep=separator,
@@ -380,7 +408,7 @@ def _line(file: IO[bytes], path: Path, size: int) -> str:
 
 def _words(line: str, separator: str = "") -> tuple[str, list[str]]:
     """The separator of a line, found out unless it is known, and what stands between."""
-    chosen = separator or next((mark for mark in ";,\t" if mark in line), r"\s+")
+    chosen = separator or next((mark for mark in ";,\t|" if mark in line), r"\s+")
     words = line.split() if chosen == r"\s+" else next(csv.reader([line.strip("\r\n")], delimiter=chosen))
     return chosen, [word.strip().strip('"') for word in words]
 

@@ -9,6 +9,7 @@ said; a column or array that could be something else, such as labels, is never t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,8 +25,8 @@ from disbench.benchmark.scoring.files import without_data
 from disbench.benchmark.scoring.formats import Content
 from disbench.errors import UsageError, argument
 from disbench.metrics import ContingencyTable
-from disbench.metrics.arrays import Array, Bools, Floats, Ints, varying
-from disbench.metrics.checks import check_codes
+from disbench.metrics.arrays import EXACT, Array, Bools, Floats, Ints, varying
+from disbench.metrics.checks import check_both, check_codes
 from disbench.metrics.conversion import (
     CODE_NAMES,
     as_array,
@@ -40,6 +41,9 @@ from disbench.metrics.live import check_logvar
 from disbench.texts import short
 
 WORDS = ("dataset", "protocol", "sha256")  # single words that may stand beside the codes
+# What people call row numbers and factors.
+ROWS_ALIKE = re.compile(r"rows?|row_?(ids?|numbers?|index|indices)|(image_?)?(index|indices|idxs?|ids?)")
+FACTORS_ALIKE = re.compile(r"factors?|factor_?values?|latents?_(values|classes)|gt_?factors?")
 KNOWN = ("rows", "factors", "factor_names", "size", "logvar", *WORDS)
 
 
@@ -118,10 +122,15 @@ def _of_arrays(content: Content, path: Path, wanted: str) -> CodesTable:
     def beside(known: str) -> Array | None:
         """The array of a known name in the codes' group, or else in none."""
         for place in dict.fromkeys((f"{group}/{known}".lstrip("/"), known)):
-            if place in content.unread:
+            if place in content.unread or any(name.startswith(f"{place}/") for name in content.names):
+                way = (
+                    "write numbers, such as those that MATLAB's grp2idx gives"
+                    if content.matlab and known == "factors"
+                    else "write an array"
+                )
                 raise UsageError(
-                    f"{path}: {short(place, 60)!r} is no plain array, but perhaps a cell; write numbers, "
-                    "such as those that MATLAB's grp2idx gives."
+                    f"{path}: {short(place, 60)!r} is no plain array, but perhaps a cell, group or link; "
+                    f"{way}."
                 )
             if place in content.names:
                 array = content.raw(place)
@@ -139,6 +148,13 @@ def _of_arrays(content: Content, path: Path, wanted: str) -> CodesTable:
         assumed[0] += ", the only one of no other meaning"
     left = [other for other in content.names if other != name and other.rpartition("/")[2] not in KNOWN]
     left += content.unread
+    for known, alike, beside_it in (("rows", ROWS_ALIKE, rows), ("factors", FACTORS_ALIKE, factors)):
+        odd = next((other for other in left if alike.fullmatch(other.rpartition("/")[2].lower())), "")
+        if odd and beside_it is None and not wanted:
+            raise UsageError(
+                f"{path} holds {short(odd, 40)!r} beside its codes: call it {known!r} if it says which "
+                f"images they are of, and otherwise leave it out or name the codes with {argument('array')}."
+            )
     if left:
         assumed.append(f"left out: {short(', '.join(left))}")
     logvar = beside("logvar")
@@ -322,7 +338,11 @@ def checked(table: CodesTable, path: Path) -> CodesTable:
     factors = None
     if table.factors is not None:
         given = raw(table.factors, f"{path}: factors")
-        _same_length(path, codes, "factors", *given.shape)
+        # a first line of text is taken for names
+        lost = bool(given.names) and len(given.columns[0]) == len(codes) - 1
+        line = f"; its first line, {short(', '.join(given.names), 40)!r}, was taken for names" if lost else ""
+        _same_length(path, codes, "factors", *given.shape, line if table.origin else "")
+        check_both(f"{path}: codes {codes.shape} and factors {given.shape}", codes, *given.shape)
         factors = understood(given, f"{path}: factors", table.factor_names)
         if table.factor_names and not factors.names:
             raise UsageError(
@@ -364,13 +384,15 @@ def _row_numbers(path: Path, given: Array) -> Ints:
     array = as_array(given, what)
     if array.ndim != 1:
         raise UsageError(f"{what} {array.shape} must be one number per code row, (n,).")
+    if array.dtype.kind == "b":
+        raise UsageError(f"{what} are truth values; pass the numbers of the rows, np.flatnonzero(mask).")
     check_finite(what, array)
-    whole = array.astype(np.int64)
-    if not (whole == array).all():
+    if not (np.rint(array) == array).all():
         raise UsageError(
             f"{what} must be whole numbers (the index of each image, from 0), but some are fractions."
         )
-    return whole
+    # no data set has as many
+    return np.clip(array, -EXACT, EXACT).astype(np.int64)
 
 
 # --- Which images the codes are of ---
@@ -511,11 +533,10 @@ def factors_of(name: str, size: int | None, data_dir: Path | None) -> Dataset:
     return datasets.load(name, size=size, data_dir=data_dir)
 
 
-def _same_length(path: Path, codes: Floats, what: str, n: int, k: int = 1) -> None:
-    """Refuses rows or a table (n, k) of factors beside another number of codes."""
+def _same_length(path: Path, codes: Floats, what: str, n: int, k: int = 1, hint: str = "") -> None:
+    """Refuses rows or a table (n, k) of factors beside another number of codes; `hint` ends the sentence."""
     if n == len(codes):
         return
-    hint = ""
     if k == len(codes) and k > n:
         hint = f"; the {what} look transposed: write {what}.T"
     elif codes.shape[1] == n:

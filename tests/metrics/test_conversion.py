@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from disbench import metrics
 from disbench.errors import UsageError
 from disbench.metrics import checks
-from disbench.metrics.conversion import as_array, check_aligned, chosen_columns, code_columns
+from disbench.metrics.conversion import as_array, check_aligned, chosen_columns, code_columns, missing, raw
 
 FACTORS = np.stack(np.unravel_index(np.arange(12), (3, 4)), axis=1)
 
@@ -123,6 +123,23 @@ def arrow(array):
     return pa.table({f"z{i}": column for i, column in enumerate(array.T)})
 
 
+def batch(array):
+    """Arrow's columns without chunks, which give no copy of their own accord."""
+    import pyarrow as pa
+
+    return pa.RecordBatch.from_pydict({f"z{i}": pa.array(column) for i, column in enumerate(array.T)})
+
+
+class Xarray(Jax):
+    """An array with its coordinates as attributes, which may be called columns as those of a frame."""
+
+    dims = ("index", "columns")
+    coords = columns = ("a", "b", "c")
+
+    def __getitem__(self, key):
+        raise IndexError("no column of that name")
+
+
 def on_the_wrong_side(array):
     """Complex numbers whose imaginary parts, negated lazily, are the array."""
     return torch.complex(torch.zeros(array.shape, dtype=torch.float64), -torch.from_numpy(array)).conj().imag
@@ -161,6 +178,8 @@ CONTAINERS = {
     "nullable frame": lambda z: pd.DataFrame(z.astype(int), columns=["z0", "z1", "z2"]).convert_dtypes(),
     "frame of many types": lambda z: pd.DataFrame(z).astype({0: int, 1: "f4"}),
     "arrow": arrow,
+    "arrow batch": batch,
+    "xarray": Xarray,
     "polars": Polars,
     "jax": Jax,
     "tensorflow": TensorFlow,
@@ -376,3 +395,26 @@ def test_type_layout_and_container_do_not_change_a_number(dtype, layout, wrapped
     assert np.array_equal(found, numbers)
     assert found.dtype.isnative
     assert found.dtype.itemsize <= 8
+
+
+@pytest.mark.parametrize(
+    "values", [[True, None, False, True], ["a", None, "b", "a"], [0, None, 2, 1], [0.5, None, 1.5, 2.5]]
+)
+def test_what_arrow_copies_only_when_told_to(values):
+    import pyarrow as pa
+
+    full = [values[0] if value is None else value for value in values]
+    assert raw(pa.array(full), "factors").tolist() == full
+    column = raw(pa.array(values), "factors")
+    assert missing(column).tolist() == [False, True, False, False]
+
+
+def test_a_column_of_a_frame_has_one_value_for_each_row():
+    class Nested(Polars):
+        def __getitem__(self, name):
+            return np.stack([self.array[:, 0]] * 2, axis=1)
+
+    with pytest.raises(
+        UsageError, match=r"mig: codes: column 'z0' \(12, 2\) must have one value for each row"
+    ):
+        checks.check_codes("mig", Nested(Z))

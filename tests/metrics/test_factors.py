@@ -1,5 +1,8 @@
 """One place says what a factor is, for the functions, files and data sets."""
 
+from datetime import date
+from decimal import Decimal
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -234,6 +237,15 @@ MISSING = {
     "text of any length": np.array(
         [["a", "b"], [None, "c"], ["a", ""], ["b", "nan"]], np.dtypes.StringDType(na_object=None)
     ),
+    "in any case": np.array([["a", "b"], ["none", "c"], ["a", "NAN"], ["b", "Missing"]]),
+    "marks among texts": np.array([["a", "b"], ["?", "c"], ["a", "?"], ["b", "?"]]),
+    "signs among numbers": np.array([["0", "1"], ["-", "2"], ["1", "."], ["1", "--"]]),
+    "numbers of numpy": np.array(
+        [[0, 1], [np.float32("nan"), 2], [1, np.datetime64("NaT")], [1, None]], object
+    ),
+    "decimals": np.array([[0, 1], [Decimal("NaN"), 2], [1, Decimal("sNaN")], [1, None]], object),
+    "NaN as an integer": np.array([[0, 1], [-(2**63), 2], [1, -(2**63)], [1, -(2**63)]]),
+    "NaN as int32": np.array([[0, 1], [-(2**31), 2], [1, -(2**31)], [1, -(2**31)]], np.int32),
 }
 
 
@@ -243,6 +255,7 @@ def test_missing_values_are_counted_and_the_first_is_shown(form):
         mig(np.arange(8.0).reshape(4, 2), MISSING[form])
     assert "mig: factors: 3 of 8 values (the first in row 1, column 0) are missing" in str(refused.value)
     assert ("as the text 'nan' says" in str(refused.value)) == (form == "texts of numbers")
+    assert ("which NaN becomes in int" in str(refused.value)) == form.startswith("NaN as")
     assert "fractions" not in str(refused.value)
 
 
@@ -261,6 +274,17 @@ def test_missing_values_are_counted_and_the_first_is_shown(form):
         (np.zeros((2, 0)), r"\(2, 0\) must be a table"),
         (np.array(3), r"\(\) must be a table"),
         ("shape", "must be a table of numbers, but str was given"),
+        (np.array(["a", "a "]), "the texts 'a' and 'a ' differ in spaces alone"),
+        ({"a": [[0], [1]]}, r"column 'a' \(2, 1\) must have one value for each row"),
+        ({"a": np.array(3)}, r"column 'a' \(\) must have one value for each row"),
+        (
+            np.array([date(2026, 1, 1), date(2026, 1, 2)]),
+            "Python objects were given, such as one of type datetime",
+        ),
+        (
+            np.array([0, Decimal("1")], object),
+            "the first of type decimal Decimal; if they are numbers, pass x.as",
+        ),
         (np.zeros(2, [("a", "i4"), ("b", "i4")]), "records of a, b"),
         (
             np.ma.masked_equal([[0, 1], [1, 2]], 2),
@@ -331,3 +355,83 @@ def test_a_sentence_calls_a_factor_by_its_name_or_its_number_among_all():
     )
     with pytest.raises(UsageError, match="infomec: no value of factor 1 occurs twice"):
         infomec(CODES, np.column_stack([np.full(60, 4), np.arange(60)]), rng=np.random.default_rng(0))
+
+
+@pytest.mark.parametrize(
+    ("values", "count"),
+    [
+        # 3 * 0.1 is not 0.3, and 0.1 + 0.2 - 0.3 is not 0
+        ([0.1, 0.2, 0.3, 3 * 0.1], 3),
+        ([0.5, 0.0, 0.1 + 0.2 - 0.3], 2),
+        ([1.0, np.nextafter(1.0, 2), np.nextafter(1.0, 0), 2.5], 2),
+        (np.array([0.1, 0.2, 0.3, np.nextafter(np.float32(0.3), np.float32(1))], np.float32), 3),
+        (["0.1", "0.3", "0.30000000000000004"], 2),
+        # apart: a millionth is no rounding, and whole numbers have none
+        ([0.1, 0.2, 0.3, 0.3 + 1e-6], 4),
+        (np.array([2.0**52 + 1, 2.0**52, 0.0]), 3),
+        # a ladder of last digits is that of a continuous factor
+        ((0.5 + np.arange(200) * 2.0**-53).tolist(), 200),
+    ],
+)
+def test_numbers_that_differ_by_rounding_alone_are_one_value(values, count):
+    given = read(np.repeat(np.asarray(values), 20), "factors")
+    assert len(np.unique(given.ranks())) == count
+    told = [note for note in given.said if "differ by rounding alone, and count as one" in note]
+    assert len(told) == (count < len(values))
+
+
+def test_the_shortest_of_such_numbers_is_kept():
+    assert np.unique(read(np.repeat([0.1, 3 * 0.1, 0.3], 20), "factors").numbers).tolist() == [0.1, 0.3]
+
+
+@pytest.mark.parametrize("pair", [(0, 1), (-1, 1), (0, 255), (False, True)])
+def test_one_hot_columns_of_any_two_values(pair):
+    low, high = pair
+    columns = np.hstack([np.where(one_hot(column) == 1, high, low) for column in GRID.T])
+    assert np.array_equal(read(columns, "factors").ranks(), GRID)
+
+
+def test_columns_of_two_values_that_are_not_exclusive_stay_factors():
+    attributes = np.where(np.random.default_rng(0).integers(0, 2, (50, 4)), 1, -1)
+    assert read(attributes, "factors").numbers.shape == (50, 4)
+
+
+@pytest.mark.parametrize(
+    ("values", "note"),
+    [
+        ([-999, 0, 1], "factor 0 is -999 in 20 of 60 rows; does that mark missing values?"),
+        ([-1, 0, 1, 2], "factor 0 is -1 in 20 of 80 rows; does that mark missing values?"),
+        ([-1, 0, 1], None),
+        ([-1, 1], None),
+        ([-3, -2, -1], None),
+        (["-999", "a"], None),
+    ],
+)
+def test_a_value_that_may_mark_missing_ones_is_asked_about(values, note):
+    notes = read(np.repeat(np.array(values), 20), "factors").notes()
+    assert [n for n in notes if "mark missing" in n] == ([note] if note else [])
+
+
+@pytest.mark.parametrize("name", ["id", "image_id", "index", "filename", "path"])
+def test_a_column_that_numbers_the_rows_is_no_factor(name):
+    table = {"shape": np.arange(40) % 4, name: np.arange(40)}
+    with pytest.raises(
+        UsageError, match=f"column '{name}' has its own value in each of the 40 rows, as an index"
+    ):
+        read(table, "factors")
+    # as the only column, or with values that occur again, it is one
+    assert read({name: np.arange(40)}, "factors").names == (name,)
+    assert read({**table, name: np.arange(40) // 2}, "factors").names == ("shape", name)
+    assert read({"shape": np.arange(40) % 4, "identity": np.arange(40)}, "factors").names[1] == "identity"
+
+
+def test_texts_that_differ_in_capitals_are_two_values_and_said_to_be():
+    (note,) = (n for n in read(np.array(["Red", "red", "blue"] * 9)[:, None], "factors").said)
+    assert note.endswith("Red, blue, red; 'Red' and 'red' are two")
+
+
+def test_whole_numbers_beyond_64_bits_count_in_their_order():
+    values = [[2**70 + i % 3] for i in range(30)]
+    given = read(values, "factors")
+    assert given.ranks()[:, 0].tolist() == [i % 3 for i in range(30)]
+    assert "which count in their order" in given.said[0]

@@ -54,6 +54,15 @@ def matlab_73(path, **arrays):
     path.write_bytes(content)
 
 
+def matlab_73_lines(path, factor_names, **arrays):
+    """The same with texts of one length, one in each row of a matrix of characters."""
+    matlab_73(path, **arrays)
+    lines = np.array([[ord(letter) for letter in name.ljust(5)] for name in factor_names], np.uint16)
+    with h5py.File(path, "r+") as file:
+        file["factor_names"] = lines.T
+        file["factor_names"].attrs["MATLAB_class"] = np.bytes_("char")
+
+
 def groups(path):
     with h5py.File(path, "w") as file:
         file["run/epoch9/codes"], file["run/epoch9/factors"] = Z, F
@@ -352,11 +361,12 @@ def test_a_matlab_file_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch
         ('"z0" "z1"\n"1" 0.1 0.2\n"2" 0.3 0.4\n', r"2 names for 3 columns; .* in R row.names=FALSE"),
         ("z0,z0\n1,2\n3,4\n", "2 columns are named 'z0'"),
         (",z0\n0,1\n1,2\n", "column without a name"),
-        ("z0|z1\n1|2\n3|4\n", "text where numbers belong"),
+        ("z0/z1\n1/2\n3/4\n", "text where numbers belong"),
+        ("z0,z1\n", "a line of names and no other"),
         ("version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "pointer of Git LFS"),
         ("<!DOCTYPE html>\n<p>moved</p>\n", "web page or XML"),
         ('{"z0": [1, 2]}\n', r"is JSON, which is not read\. Export it: import pandas"),
-        ("# a\n# b\n", "cannot be read as CSV"),
+        ("# a\n# b\n", "a line of names and no other"),
     ],
 )
 def test_text_that_is_no_table_of_codes(tmp_path, text, sentence):
@@ -675,3 +685,136 @@ def test_a_function_may_return_any_array_of_numbers(change):
 def test_what_a_function_returns_must_be_numbers(change):
     with pytest.raises(UsageError, match=r"is not a table \(b, d\) of codes"):
         disbench.score(lambda x: change(sums(x)), dataset="digits", metrics="mig")
+
+
+# --- What says which images the codes are of is never dropped ---
+
+MIXED = np.random.default_rng(1).permutation(1797)
+ALL = np.random.default_rng(2).normal(size=(1797, 2))
+
+
+def as_torch(path, **arrays):
+    torch.save(
+        {name: torch.from_numpy(a) if isinstance(a, np.ndarray) else a for name, a in arrays.items()}, path
+    )
+
+
+def as_hdf5(path, **arrays):
+    with h5py.File(path, "w") as file:
+        file["elsewhere"] = MIXED[:3]
+        for name, array in arrays.items():
+            file[name] = array
+
+
+@pytest.mark.parametrize("rows", [list, tuple])
+def test_rows_and_factors_of_a_torch_file_may_be_lists(tmp_path, rows):
+    as_torch(tmp_path / "c.pt", codes=ALL, rows=rows(MIXED.tolist()))
+    source = opened(tmp_path / "c.pt", dataset="digits").source
+    assert np.array_equal(source.table[MIXED], ALL)
+    words = [[f"s{a}", int(b)] for a, b in F]
+    as_torch(
+        tmp_path / "f.pt",
+        codes=Z,
+        factors=words,
+        factor_names=["shape", "x"],
+        epoch=3,
+        loss=[0.5, 0.1],
+        best=None,
+    )
+    one = opened(tmp_path / "f.pt")
+    assert np.array_equal(one.source.codes(np.arange(20)), Z)
+    assert one.data.factor_names == ("shape", "x")
+    assert "left out: epoch, best, loss" in one.assumed or "left out: epoch, loss, best" in one.assumed
+
+
+@pytest.mark.parametrize(
+    ("save", "beside"),
+    [
+        (as_torch, {"rows": None}),
+        (as_torch, {"rows": 1.5}),
+        (as_torch, {"rows": {"train": torch.arange(3)}}),
+        (as_torch, {"size": 28.0}),
+        (as_hdf5, {"rows": h5py.SoftLink("/elsewhere")}),
+        (as_hdf5, {"rows": h5py.ExternalLink("other.h5", "/rows")}),
+        (as_hdf5, {"rows/train": MIXED}),
+        (as_hdf5, {"run/codes": ALL, "run/rows": h5py.SoftLink("/elsewhere")}),
+    ],
+)
+def test_rows_that_are_not_read_are_not_left_out_in_silence(tmp_path, save, beside):
+    save(tmp_path / "c", **{"codes": ALL, **beside} if "run/codes" not in beside else beside)
+    with pytest.raises(
+        UsageError, match=r"'(run/)?(rows|size)' is no plain array, but perhaps a cell, group or"
+    ):
+        opened(tmp_path / "c", dataset="digits")
+
+
+@pytest.mark.parametrize("name", ["row", "Rows", "index", "indices", "image_ids", "row_numbers"])
+@pytest.mark.parametrize("save", [np.savez, as_torch, as_hdf5])
+def test_row_numbers_of_another_name_are_not_left_out_in_silence(tmp_path, name, save):
+    save(tmp_path / "c.npz", codes=ALL, **{name: MIXED})
+    with pytest.raises(UsageError, match=f"holds '{name}' beside its codes: call it 'rows' if it says which"):
+        opened(tmp_path / "c.npz", dataset="digits")
+    # named, the codes are those, and the rest is left out
+    (left,) = (s for s in opened(tmp_path / "c.npz", dataset="digits", array="codes").assumed if "left" in s)
+    assert name in left
+
+
+@pytest.mark.parametrize("name", ["Factors", "factor", "factor_values", "latents_classes"])
+def test_factors_of_another_name_are_not_left_out_in_silence(tmp_path, name):
+    np.savez(tmp_path / "c.npz", codes=ALL, **{name: np.arange(1797)})
+    with pytest.raises(UsageError, match=f"holds '{name}' beside its codes: call it 'factors' if"):
+        opened(tmp_path / "c.npz", dataset="digits")
+
+
+@pytest.mark.parametrize(
+    ("rows", "sentence"),
+    [
+        (np.arange(20) % 2 == 0, "rows are truth values; pass the numbers of the rows, np.flatnonzero"),
+        (np.full(20, 1e30), "row 9007199254740992 is outside the 1,797 images"),
+        (np.full(20, 2**64 - 1, np.uint64), "row 9007199254740992 is outside the 1,797 images"),
+        (np.arange(20) + 0.5, "some are fractions"),
+    ],
+)
+def test_rows_that_are_none(tmp_path, rows, sentence):
+    np.savez(tmp_path / "c.npz", codes=Z, rows=rows)
+    with pytest.raises(UsageError, match=sentence):
+        opened(tmp_path / "c.npz", dataset="digits")
+
+
+@pytest.mark.parametrize("save", [np.savez, as_torch, scipy.io.savemat])
+def test_codes_and_factors_that_are_both_transposed(tmp_path, save):
+    arrays = {"codes": np.ascontiguousarray(Z.T), "factors": np.ascontiguousarray(np.c_[F, F[:, :1]].T)}
+    if save is scipy.io.savemat:
+        save(tmp_path / "c.npz", arrays, appendmat=False)
+    else:
+        save(tmp_path / "c.npz", **arrays)
+    with pytest.raises(UsageError, match=r"\(3, 20\) have more columns than rows; are both transposed\?"):
+        opened(tmp_path / "c.npz")
+
+
+@pytest.mark.parametrize("save", [lambda p, **a: scipy.io.savemat(p, a), matlab_73_lines], ids=["5", "7.3"])
+def test_lines_of_characters_of_matlab_are_texts(tmp_path, save):
+    save(tmp_path / "c.mat", codes=Z, factors=F, factor_names=np.array(["shape", "x"]))
+    assert opened(tmp_path / "c.mat").data.factor_names == ("shape", "x")
+
+
+def test_the_first_line_of_labels_without_a_name_is_pointed_out(tmp_path):
+    (tmp_path / "labels.txt").write_text("\n".join(["cat", "dog"] * 10))
+    with pytest.raises(
+        UsageError, match="20 codes, but 19 factors: one each; its first line, 'cat', was taken"
+    ):
+        disbench.score(Z, factors=tmp_path / "labels.txt", metrics="mig")
+
+
+@pytest.mark.parametrize(
+    ("change", "note"),
+    [
+        (lambda text: "sep=,\n" + text, ""),
+        (lambda text: "sep=;\n" + text.replace(",", ";"), "separated by semicolons"),
+        (lambda text: text.replace(",", "|"), "separated by vertical bars"),
+    ],
+)
+def test_separators_that_a_csv_file_may_have(tmp_path, change, note):
+    (tmp_path / "c.csv").write_text(change(frame().to_csv(index=False)))
+    assert np.array_equal(codes(tmp_path / "c.csv"), Z)
+    assert note in " ".join(opened(tmp_path / "c.csv").assumed)

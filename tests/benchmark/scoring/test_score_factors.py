@@ -251,7 +251,9 @@ def test_vectors_and_cells_of_matlab(tmp_path):
         metrics.mig(CODES, GRID[:, 2:]).score
     )
     savemat(tmp_path / "v.mat", {"codes": CODES, "factors": WORDS[GRID[:, 2]].astype(object)})
-    with pytest.raises(UsageError, match="'factors' is no plain array, but perhaps a cell; write numbers"):
+    with pytest.raises(
+        UsageError, match="'factors' is no plain array, but perhaps a cell, group or link; write numbers"
+    ):
         disbench.score(tmp_path / "v.mat", metrics="mig")
 
 
