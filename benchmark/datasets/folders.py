@@ -151,7 +151,8 @@ def find(folder: Path) -> Pictures:
                 if path.suffix.lower() not in SUFFIXES:
                     others[path.suffix.lower() or "without suffix"] += 1
                     continue
-                stat = path.stat()
+                with reading(path):
+                    stat = path.stat()
                 found.append((path.relative_to(folder).as_posix(), stat.st_size, stat.st_mtime_ns))
     if not found:
         seen = ", ".join(f"{n:,} {suffix}" for suffix, n in sorted(others.items())) or "no file"

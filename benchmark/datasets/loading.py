@@ -14,6 +14,7 @@ from disbench.errors import UsageError
 from disbench.metrics.arrays import Array
 from disbench.metrics.factors import Factors, other_numbers, raw, titles, understood
 from disbench.metrics.factors import labels as read_labels
+from disbench.texts import short
 
 LARGE = 2**32  # bytes: pictures of a folder that take more are stored compressed
 INFLATED_FROM = 64  # pixels: of smaller images, inflating an image takes over a twentieth of a training step
@@ -99,7 +100,7 @@ def from_npz(path: Path, size: int | None, folder: Path) -> Dataset:
     own = size or "own"
     stored = cache.obtain(
         folder / f"file-{digest[:16]}-{own}.h5",
-        f"own 2 {digest} {own}",
+        f"own 3 {digest} {own}",
         lambda: _npz_content(images, keys, size),
     )
     dataset = _dataset(str(path), stored, stored.factor_names, (), ())
@@ -151,6 +152,12 @@ def _npz_content(images: pixels.OwnImages, keys: set[str], size: int | None) -> 
         names = factors.names or tuple(f"factor_{k}" for k in range(factors.numbers.shape[1]))
         content = replace(content, factors=factors.numbers, factor_names=names)
         notes = (*notes, *factors.said, *factors.notes())
+    if others := sorted(keys - {"images", "labels", "factors", "factor_names"}):
+        notes = (
+            *notes,
+            f"left out of {path.name}, of which images, labels, factors and factor_names are read: "
+            f"{short(', '.join(others), 80)}",
+        )
     return replace(content, notes=notes)
 
 

@@ -205,6 +205,11 @@ def read(name: str) -> Manifest:
             raise UsageError(
                 f"there is no data set {name!r}; for the pictures in that folder, write '{name}/'."
             )
+        if Path(name).is_file():
+            raise UsageError(
+                f"there is no data set {name!r}, and of files only npz are data sets; write "
+                "np.savez('my.npz', images=images), with labels or factors if there are some."
+            )
         raise unknown("data set", name, names())
     return parse(name, (FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
 

@@ -23,6 +23,7 @@ from disbench.metrics.arrays import Array
 
 LAYOUTS = {"nhw": "(n, h, w)", "nhwc": "(n, h, w, c)", "nchw": "(n, c, h, w)"}
 KEY = "images"  # their name in the file
+LEVEL = 1e-4  # of white, by which rounding and resizing may leave [0, 1]
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,10 @@ class OwnImages:
             UsageError: the numbers are neither in [0, 1] nor in [0, 255].
         """
         scale, notes = self._scale()
-        if self.layout != "nhw":
-            notes.insert(0, f"the images {self.stored} in {self.path.name} are {LAYOUTS[self.layout]}")
+        *_, h, w = self.shape
+        # of squares there is no doubt which axis is which
+        if self.layout != "nhw" or h != w:
+            notes.append(f"the images {self.stored} in {self.path.name} are {LAYOUTS[self.layout]}")
         return (self._pixels(block, scale) for block in npz_blocks(self.path, KEY)), tuple(notes)
 
     def _pixels(self, block: Array, scale: int) -> Bytes:
@@ -63,7 +66,8 @@ class OwnImages:
         images = images.transpose(0, 3, 1, 2) if self.layout == "nhwc" else images
         if images.dtype == np.uint8 and scale == 1:
             return images
-        return np.rint(images.astype(np.float64) * scale).astype(np.uint8)
+        # rounding may have left a number a little outside
+        return np.rint(images.astype(np.float64) * scale).clip(0, 255).astype(np.uint8)
 
     def _scale(self) -> tuple[int, list[str]]:
         """What the numbers are multiplied by to reach 255 at white, and what was assumed."""
@@ -80,9 +84,9 @@ class OwnImages:
             return 1, []
         if self.dtype.kind in "biu" and low >= 0 and high <= 1:
             return 255, [f"{kind} are taken for black and white"]
-        if self.dtype.kind == "f" and low >= 0 and 0.5 <= high <= 1:
+        if self.dtype.kind == "f" and low >= -LEVEL and 0.5 <= high <= 1 + LEVEL:
             return 255, [f"{kind} are taken to be in [0, 1], and kept with 256 levels"]
-        if low >= 0 and 127.5 <= high <= 255:
+        if low >= -255 * LEVEL and 127.5 <= high <= 255 * (1 + LEVEL):
             return 1, [f"{kind} are taken to be in [0, 255], and kept as whole numbers"]
         line = f": (255 * (images - {low:g}) / {high - low:g}).round().astype('uint8')" if high > low else ""
         raise UsageError(
@@ -108,6 +112,19 @@ def own_images(path: Path) -> OwnImages:
 
 
 def _layout(what: str, shape: tuple[int, ...]) -> str:
+    """Which axis is which, of images whose sides are more than one pixel."""
+    layout = _axes(what, shape)
+    sides = [size for axis, size in zip(layout, shape, strict=True) if axis in "hw"]
+    # an axis of pixels beside one of channels
+    flat = layout == "nhw" and min(sides) <= 4 and max(sides) >= 16
+    if flat or 1 in sides:
+        few = "a side of one pixel" if 1 in sides else f"a side of {min(sides)} pixels"
+        pixels = (shape[0], math.prod(shape[1:]))
+        raise UsageError(f"{what} would have {few} as {LAYOUTS[layout]}{_reshaped(pixels)}.")
+    return layout
+
+
+def _axes(what: str, shape: tuple[int, ...]) -> str:
     if len(shape) == 3:
         return "nhw"
     if len(shape) == 4:

@@ -90,7 +90,8 @@ def plain_header(source: IO[bytes], where: str) -> tuple[tuple[int, ...], np.dty
     shape, by_column, dtype = npy_header(source, where)
     if by_column or not shape:
         raise UsageError(
-            f"{where} of shape {shape} is not a plain row-major array; write np.ascontiguousarray(images)."
+            f"{where} of shape {shape} is not a plain row-major array; write "
+            f"np.ascontiguousarray({where.rpartition(': ')[2]})."
         )
     return shape, dtype
 

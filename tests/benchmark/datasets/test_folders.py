@@ -193,3 +193,9 @@ def test_many_pictures_are_stored_compressed(pictures, read, monkeypatch):
     data = read(8)
     assert data.storage.stored.offset is None
     assert (as_bytes(data) == 7).all()
+
+
+def test_a_link_that_leads_nowhere_is_named(tmp_path):
+    (tmp_path / "a.png").symlink_to(tmp_path / "gone")
+    with pytest.raises(UsageError, match=r"cannot read .*a\.png: No such file"):
+        folders.find(tmp_path)

@@ -38,6 +38,8 @@ TYPES = {
     "float of bytes": (lambda x: x.astype(np.float32), "taken to be in [0, 255]"),
     "float32": (lambda x: (x / 255).astype(np.float32), "taken to be in [0, 1]"),
     "float64": (lambda x: x / 255, "taken to be in [0, 1]"),
+    "a little outside [0, 1]": (lambda x: x / 255 * (1 + 4e-6) - 2e-6, "taken to be in [0, 1]"),
+    "a little outside [0, 255]": (lambda x: x * (1 + 4e-6) - 2e-6, "taken to be in [0, 255]"),
     "big-endian float": (lambda x: (x / 255).astype(">f4"), "taken to be in [0, 1]"),
 }
 
@@ -51,7 +53,7 @@ def test_the_pixels_are_those_of_the_file(tmp_path, layout, kind):
     assert np.array_equal(stored(data), pixels)
     said = " ".join(data.notes)
     assert note in said
-    assert (layout == "(n, h, w)") or f"own.npz are {layout}" in said
+    assert f"own.npz are {layout}" in said
     # converted once, and said each time
     assert loading.load(data.name, data_dir=tmp_path).notes == data.notes
 
@@ -71,7 +73,7 @@ def test_half_precision_keeps_its_levels(tmp_path):
 def test_a_dark_picture_of_bytes_stays_dark(tmp_path):
     data = load(tmp_path, GREY[:, 0] // 16)
     assert np.array_equal(stored(data), GREY // 16)
-    assert not data.notes
+    assert data.notes == ("the images (6, 5, 7) in own.npz are (n, h, w)",)
     assert not load(tmp_path, np.zeros((3, 8, 8), np.uint8)).notes
 
 
@@ -98,6 +100,10 @@ REFUSED = {
     "alpha, first": (np.zeros((N, 4, H, W), np.uint8), r"have 4 channels, .* write images\[:, :3\] without"),
     "grey and alpha": (np.zeros((N, H, W, 2), np.uint8), r"have 2 channels, .* write images\[\.\.\., :1\]"),
     "five channels": (np.zeros((N, 5, H, W), np.uint8), "must be .* with c = 1 or 3"),
+    "flat, with an axis": (np.zeros((N, 64, 1), np.uint8), r"one pixel .* images\.reshape\(-1, 8, 8\)"),
+    "flat, with an axis before": (np.zeros((N, 1, 64), np.uint8), "side of one pixel as .n, h, w."),
+    "flat, channels last": (np.zeros((N, 64, 3), np.uint8), r"3 pixels as .* images\.reshape\(-1, 8, 8, 3\)"),
+    "flat, channels first": (np.zeros((N, 3, 1, 64), np.uint8), "side of one pixel as .n, c, h, w."),
     "flat": (X.reshape(N, -1), r"must be .*; write images\.reshape\(-1, h, w\)"),
     "flat squares": (np.zeros((N, 64), np.uint8), r"images\.reshape\(-1, 8, 8\)"),
     "flat colours": (np.zeros((N, 192), np.uint8), r"images\.reshape\(-1, 8, 8, 3\)"),
@@ -143,3 +149,20 @@ def test_no_pixel_changes_with_type_and_layout(tmp_path_factory, dtype, unit, la
         given = pixels / 255
     images = LAYOUTS[layout](given).astype(dtype)
     assert np.array_equal(stored(load(tmp_path_factory.mktemp("p"), np.ascontiguousarray(images))), pixels)
+
+
+def test_arrays_that_are_not_read_are_named(tmp_path):
+    np.savez(tmp_path / "own.npz", images=X, y=np.arange(N), Labels=np.arange(N))
+    (note,) = (
+        note for note in loading.load(str(tmp_path / "own.npz"), data_dir=tmp_path).notes if "left" in note
+    )
+    assert note == (
+        "left out of own.npz, of which images, labels, factors and factor_names are read: Labels, y"
+    )
+
+
+@pytest.mark.parametrize("name", ["own.npy", "own.h5", "own.pt"])
+def test_a_file_of_another_kind_is_no_data_set(tmp_path, name):
+    (tmp_path / name).write_bytes(b"images")
+    with pytest.raises(UsageError, match=r"of files only npz are data sets; write np\.savez"):
+        loading.load(str(tmp_path / name), data_dir=tmp_path)
