@@ -7,6 +7,7 @@ mislead, and else assumed. `fit` returns what was found and assumed as sentences
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +32,7 @@ from disbench.texts import short
 
 RANGES = {"0,1": "[0, 1]", "-1,1": "[-1, 1]", "0,255": "[0, 255]", "uint8": "0 to 255, uint8"}  # in words
 LAYOUTS = ("nchw", "nhwc", "flat")
+TRYING = 60.0  # seconds, after which no other form of images is tried if none was taken so far
 TRIED = 64  # images that show whether an output can be a log-variance
 MOST_AT_ONCE = 1_024  # images, of a network with a fixed batch: it is filled up to that
 MEANS = ("mean", "mu", "loc", "z_mean", "code", "codes")  # what an output that is the code is called
@@ -334,6 +336,7 @@ def fit(
     layouts = (wanted.layout,) if wanted.layout else LAYOUTS
     fits: list[tuple[Interface, tuple[int, int]]] = []
     why: UsageError | None = None
+    begun = time.monotonic()
     for size in sizes:
         images = torch.rand(8, channels, *size, generator=torch.Generator().manual_seed(0))
         for layout, c in itertools.product(layouts, (channels, 3) if channels == 1 else (channels,)):
@@ -343,6 +346,9 @@ def fit(
                 ready = interface.prepare(images, network.dtype)
                 if declared is not None and not _matches(ready.shape[1:], declared[1:]):
                     continue
+                if why is not None and not fits and time.monotonic() - begun > TRYING:
+                    # one that fails by what it takes, such as memory, and not by the form of its images
+                    break
                 error = _refusal(network, interface, images)
                 if error is None:
                     fits.append((interface, size))

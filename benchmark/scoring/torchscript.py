@@ -7,8 +7,9 @@ there are for it, every name in a pickle with the few that an encoder needs, and
 called are refused. The archive that torch reads is written anew from the checked members.
 
 Then torch compiles the code, which runs none of it, and every step that `forward` can reach is looked up in
-`operators`, in the form that torch itself will run. Types, layouts and devices must be written out in the
-code: torch believes their numbers.
+`operators`, in the form that torch itself will run. A call of code that is known only as it runs, such as a
+method of an interface or the comparison by which objects are sorted, is refused. Types, layouts and devices
+must be written out in the code: torch believes their numbers.
 """
 
 from __future__ import annotations
@@ -107,7 +108,7 @@ class Module:
             if any("Tensor" in str(value.type) for value in (*schema.arguments, *schema.returns)):
                 known = operators.allowed(name, schema.overload_name)
             else:
-                known = operators.allowed_on_values(name)
+                known = operators.allowed_on_values(name, schema.overload_name)
             if not known:
                 raise operators.refusal(path, declared.partition("(")[0])
             self.names.add(name)

@@ -16,7 +16,7 @@ from torch import nn
 from disbench import metrics
 from disbench.benchmark import datasets, protocols
 from disbench.benchmark.protocols import choose_metrics
-from disbench.benchmark.scoring import draws, sources
+from disbench.benchmark.scoring import draws, interface, sources
 from disbench.benchmark.scoring.interface import Interface
 from disbench.benchmark.scoring.sources import SourceOptions as Options
 from disbench.benchmark.scoring.sources import Wanted, choose, open_source
@@ -437,3 +437,20 @@ def test_a_metric_that_fails_is_told_in_a_sentence(disbench, home, monkeypatch, 
     failed, *others = json.loads(out)["details"][0]["scores"]
     assert failed["traceback"].startswith("Traceback")
     assert all(entry["score"] is not None for entry in others)
+
+
+def test_an_encoder_that_fails_slowly_is_not_tried_in_every_form(home, monkeypatch):
+    shapes = []
+
+    def encoder(images):
+        shapes.append(tuple(images.shape))
+        raise MemoryError("too much")
+
+    options = Options(dataset=str(home / "grid.npz"), data_dir=home / "cache")
+    with pytest.raises(UsageError, match="too much"):
+        sources.open_encoder(encoder, options)
+    many, shapes = shapes, []
+    monkeypatch.setattr(interface, "TRYING", 0.0)
+    with pytest.raises(UsageError, match="too much"):
+        sources.open_encoder(encoder, options)
+    assert len(shapes) == 1 < len(many)
