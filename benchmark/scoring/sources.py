@@ -297,8 +297,11 @@ def _completed(table: tables.CodesTable, path: Path, options: SourceOptions) -> 
             raise UsageError(
                 f"{file} is not a table of factors; give {argument('factors')} as npz, npy or CSV."
             )
-        with formats.opened(file, kind) as content:
-            factors = tables.factors_in(content, file)
+        try:
+            with formats.opened(file, kind) as content:
+                factors = tables.factors_in(content, file)
+        except PickledError:
+            raise exports.pickled(file) from None
         note = f"the factors are those of {file.name}, line by line"
         return replace(table, factors=factors, origin=file.name, assumed=(*table.assumed, note))
     if options.factors is not None:

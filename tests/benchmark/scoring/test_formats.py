@@ -818,3 +818,16 @@ def test_separators_that_a_csv_file_may_have(tmp_path, change, note):
     (tmp_path / "c.csv").write_text(change(frame().to_csv(index=False)))
     assert np.array_equal(codes(tmp_path / "c.csv"), Z)
     assert note in " ".join(opened(tmp_path / "c.csv").assumed)
+
+
+@pytest.mark.parametrize(
+    ("save", "way"),
+    [
+        (lambda path: frame().to_pickle(path), r"pandas\.read_pickle\('f\.pkl'\)"),
+        (lambda path: path.write_bytes(pickle.dumps({"factors": F})), r"pickle\.load\(open\('f\.pkl'"),
+    ],
+)
+def test_a_pickle_of_factors_names_the_lines_that_export_it(tmp_path, save, way):
+    save(tmp_path / "f.pkl")
+    with pytest.raises(UsageError, match=f"export it: import .*{way}"):
+        disbench.score(Z, factors=tmp_path / "f.pkl", metrics="mig")
