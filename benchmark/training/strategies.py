@@ -38,8 +38,8 @@ STACKED: Mapping[str, Mapping[str, float]] = {
 }
 # Of a method that was not measured there.
 UNMEASURED: Mapping[str, float] = {kind: statistics.median(found.values()) for kind, found in STACKED.items()}
-# On a CPU stacked seeds lose with images of 64x64 also where they win with 32x32: gan and ibgan 0.87 with `mini`,
-# 0.65 with `paper`.
+# On a CPU stacked seeds lose with images of 64x64, also where they win with 32x32: gan and ibgan reach 0.87
+# with `mini` and 0.65 with `paper`.
 LARGEST_ON_CPU = 32
 
 
