@@ -301,7 +301,7 @@ def run(request: Request) -> Run:
         with progress.watched(out, cells, console, jobs * fuse) as tally:
             work = (out, cells, prepared.protocol, options)
             if request.scheduler:
-                ended = dask.sweep(*work, request.scheduler, jobs, fuse)
+                ended = dask.sweep(*work, request.scheduler, jobs, request.fuse_on_workers)
             else:
                 ended = workers.sweep(*work, jobs, fuse, prepared.devices)
             for cell, outcome in ended:

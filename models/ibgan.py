@@ -45,7 +45,7 @@ from disbench.models.gan import (
     real_term,
     show,
 )
-from disbench.models.layers import initialise
+from disbench.models.layers import initialise, relu
 from disbench.models.method import DataInfo, Method, Noise, Terms, Update
 from disbench.models.nets import ibgan_front, ibgan_front_head, ibgan_generator, ibgan_head, mlp
 from disbench.models.ranges import Count, NotNegative
@@ -110,12 +110,12 @@ class IBGAN(Method):
         c, side = config, data.shape[1]
         self.g = ibgan_generator(data.shape, c.codes, c.width, c.base)
         if c.front:
-            self.e = mlp([c.z, 64, 64, 32, 2 * c.codes], nn.ReLU, norm=True)
+            self.e = mlp([c.z, 64, 64, 32, 2 * c.codes], relu, norm=True)
             self.front: nn.Module = ibgan_front(data.shape, c.width_d)
             self.d = ibgan_front_head(side, 1, c.width_d)
             self.q = ibgan_front_head(side, c.z, c.width_d)
         else:
-            self.e = mlp([c.z, 32, 32, 2 * c.codes], nn.ReLU)
+            self.e = mlp([c.z, 32, 32, 2 * c.codes], relu)
             self.front = nn.Identity()
             self.d = ibgan_head(data.shape, 1, c.width_d, c.base, c.spectral)
             self.q = ibgan_head(data.shape, c.z, c.width_d, c.base, hidden=True)

@@ -21,6 +21,7 @@ from disbench.models.layers import (
     batch_relu,
     glorot,
     leaky,
+    relu,
 )
 
 
@@ -85,7 +86,7 @@ def vae_nets(kind: str, shape: tuple[int, int, int], codes: int, outputs: int) -
     """
     c, h, w = shape
     if kind == "mlp":
-        encoder = nn.Sequential(nn.Flatten(), mlp([c * h * w, 1200, 1200, outputs], nn.ReLU))
+        encoder = nn.Sequential(nn.Flatten(), mlp([c * h * w, 1200, 1200, outputs], relu))
         decoder = nn.Sequential(mlp([codes, 1200, 1200, 1200, c * h * w], nn.Tanh), Reshape(c, h, w))
         return encoder, decoder
 
@@ -93,16 +94,16 @@ def vae_nets(kind: str, shape: tuple[int, int, int], codes: int, outputs: int) -
     check_side(f"the net {kind!r}", shape, 1 << len(channels))
     layers: list[nn.Module] = []
     for (n_in, n_out), k in zip(itertools.pairwise((c, *channels)), kernels, strict=True):
-        layers += [Conv2d(n_in, n_out, k, stride=2, padding=(k - 2) // 2), nn.ReLU()]
+        layers += [Conv2d(n_in, n_out, k, stride=2, padding=(k - 2) // 2), relu()]
     h_last, w_last = h >> len(channels), w >> len(channels)
     flat = channels[-1] * h_last * w_last
-    head = mlp([flat, *enc_hidden, outputs], nn.ReLU)
+    head = mlp([flat, *enc_hidden, outputs], relu)
     encoder = nn.Sequential(*layers, nn.Flatten(), head)
 
     back = (*channels[::-1], c)
-    layers = [mlp([codes, *dec_hidden, flat], nn.ReLU), nn.ReLU(), Reshape(channels[-1], h_last, w_last)]
+    layers = [mlp([codes, *dec_hidden, flat], relu), relu(), Reshape(channels[-1], h_last, w_last)]
     for n_in, n_out in itertools.pairwise(back):
-        layers += [ConvTranspose2d(n_in, n_out, 4, stride=2, padding=1), nn.ReLU()]
+        layers += [ConvTranspose2d(n_in, n_out, 4, stride=2, padding=1), relu()]
     decoder = nn.Sequential(*layers[:-1])
     if kind == "dlib":
         glorot(encoder)
@@ -179,10 +180,10 @@ def ibgan_head(
         n_in: int, n_out: int, kernel: int, stride: int, padding: int, bias: bool = False
     ) -> list[nn.Module]:
         conv = Conv2d(n_in, n_out, kernel, stride, padding, bias=bias or spectral)
-        return [Spectral(conv), nn.LeakyReLU(LEAK)] if spectral else [conv, *batch_leaky(n_out)]
+        return [Spectral(conv), leaky()] if spectral else [conv, *batch_leaky(n_out)]
 
     first = Conv2d(c, width, 4, 2, 1)
-    layers: list[nn.Module] = [Spectral(first) if spectral else first, nn.LeakyReLU(LEAK)]
+    layers: list[nn.Module] = [Spectral(first) if spectral else first, leaky()]
     for n_in, n_out in itertools.pairwise(channels):
         layers += block(n_in, n_out, 4, 2, 1)
     layers += block(channels[-1], 2 * channels[-1], 3, 1, 1)
@@ -223,12 +224,12 @@ def infogan_generator(shape: tuple[int, int, int], inputs: int, channels: tuple[
     c, side, _ = shape
     low = side >> len(channels)
     layers: list[nn.Module] = [
-        *(nn.Linear(inputs, 128), nn.ReLU(), BatchNorm1d(128)),
-        *(nn.Linear(128, channels[0] * low * low), nn.ReLU(), BatchNorm1d(channels[0] * low * low)),
+        *(nn.Linear(inputs, 128), relu(), BatchNorm1d(128)),
+        *(nn.Linear(128, channels[0] * low * low), relu(), BatchNorm1d(channels[0] * low * low)),
         Reshape(channels[0], low, low),
     ]
     for n_in, n_out in itertools.pairwise(channels):
-        layers += [ConvTranspose2d(n_in, n_out, 4, 2, 1), nn.LeakyReLU(LEAK), BatchNorm2d(n_out)]
+        layers += [ConvTranspose2d(n_in, n_out, 4, 2, 1), leaky(), BatchNorm2d(n_out)]
     return nn.Sequential(*layers, ConvTranspose2d(channels[-1], c, 4, 2, 1))
 
 
@@ -286,10 +287,10 @@ def mnist_trunk(
     c, side, _ = shape
     low = side // 4
     return nn.Sequential(
-        *(Conv2d(c, width, 4, 2, 1), nn.LeakyReLU(leak)),
+        *(Conv2d(c, width, 4, 2, 1), leaky(leak)),
         *(Conv2d(width, 2 * width, 4, 2, 1), *batch_leaky(2 * width, leak)),
         nn.Flatten(),
-        *(nn.Linear(2 * width * low * low, hidden), BatchNorm1d(hidden), nn.LeakyReLU(leak)),
+        *(nn.Linear(2 * width * low * low, hidden), BatchNorm1d(hidden), leaky(leak)),
     )
 
 
@@ -302,8 +303,8 @@ def svhn_generator(shape: tuple[int, int, int], inputs: int) -> nn.Sequential:
         *(nn.Linear(inputs, 448 * low * low), *batch_relu(448 * low * low, 1)),
         Reshape(448, low, low),
         *(ConvTranspose2d(448, 256, 4, 2, 1), *batch_relu(256, 2)),
-        *(ConvTranspose2d(256, 128, 4, 2, 1), nn.ReLU()),
-        *(ConvTranspose2d(128, 64, 4, 2, 1), nn.ReLU()),
+        *(ConvTranspose2d(256, 128, 4, 2, 1), relu()),
+        *(ConvTranspose2d(128, 64, 4, 2, 1), relu()),
         ConvTranspose2d(64, c, 4, 2, 1),
     )
 
@@ -312,7 +313,7 @@ def svhn_trunk(shape: tuple[int, int, int], leak: float) -> nn.Sequential:
     """(b, c, h, w) -> (b, 256 h w / 64): the layers that D and Q share on SVHN and CelebA."""
     check_side("InfoGAN's net 'svhn'", shape, 16)
     return nn.Sequential(
-        *(Conv2d(shape[0], 64, 4, 2, 1), nn.LeakyReLU(leak)),
+        *(Conv2d(shape[0], 64, 4, 2, 1), leaky(leak)),
         *(Conv2d(64, 128, 4, 2, 1), *batch_leaky(128, leak)),
         *(Conv2d(128, 256, 4, 2, 1), *batch_leaky(256, leak)),
         nn.Flatten(),
@@ -345,18 +346,18 @@ def chairs_trunk(shape: tuple[int, int, int], leak: float, hidden: int = 1024) -
     c, side, _ = shape
     # two convolutions of stride 1 take a row and a column each
     low = side // 8 - 2
-    layers: list[nn.Module] = [Conv2d(c, 64, 4, 2, 1), nn.LeakyReLU(leak)]
+    layers: list[nn.Module] = [Conv2d(c, 64, 4, 2, 1), leaky(leak)]
     for n_in, n_out, stride in ((64, 128, 2), (128, 256, 2), (256, 256, 1), (256, 256, 1)):
         layers += [Conv2d(n_in, n_out, 4, stride, 1), *batch_leaky(n_out, leak)]
     return nn.Sequential(
         *layers,
         nn.Flatten(),
-        *(nn.Linear(256 * low * low, hidden), BatchNorm1d(hidden), nn.LeakyReLU(leak)),
+        *(nn.Linear(256 * low * low, hidden), BatchNorm1d(hidden), leaky(leak)),
     )
 
 
 def mnist_q_head(hidden: int, outputs: int, middle: int = 128, leak: float = LEAK) -> nn.Sequential:
     """(b, hidden) -> parameters of Q(c|x), (b, outputs)."""
     return nn.Sequential(
-        *(nn.Linear(hidden, middle), BatchNorm1d(middle), nn.LeakyReLU(leak)), nn.Linear(middle, outputs)
+        *(nn.Linear(hidden, middle), BatchNorm1d(middle), leaky(leak)), nn.Linear(middle, outputs)
     )

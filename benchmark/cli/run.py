@@ -116,7 +116,7 @@ def run(
         str,
         typer.Option(
             help="How several seeds train together: stacked (one program over stacked weights), branches "
-            "(side by side), single (each on its own) or auto (the quickest that was measured)."
+            "(side by side), single (each on its own) or auto (the quickest that was measured, by method)."
         ),
     ] = "auto",
     precision: Precision = "float32",

@@ -266,7 +266,8 @@ class Group:
     def way(self) -> str:
         """How the cells train together, in words."""
         n, tuning = len(self.cells), self.options.tuning
-        strategy = strategies.choose(n, tuning)
+        first, device = self.cells[0], torch.device(self.options.device).type
+        strategy = strategies.choose(n, tuning, first.method, device, first.dataset.size)
         together = f"{n} seeds {strategy.TOGETHER}" if n > 1 else "one seed"
         extras = [name for name in ("graph", "deterministic") if getattr(tuning, name)]
         return ", ".join([together, *extras])
@@ -439,7 +440,7 @@ def set_up(
     """The trainer of these seeds of a training, fused if there are several, and their untrained methods."""
     config = configured(cell)
     methods = [models.build(cell.method, config, data.info, stream(seed, "weights")) for seed in seeds]
-    strategy = strategies.choose(len(methods), tuning)
+    strategy = strategies.choose(len(methods), tuning, cell.method, device.type, cell.dataset.size)
     return strategy(methods, data, seeds, device, tuning), methods
 
 

@@ -28,7 +28,7 @@ import threading
 import time
 import warnings
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,10 +40,11 @@ from disbench.benchmark.protocols import Protocol, need_classifier
 from disbench.benchmark.runs import store
 from disbench.benchmark.runs.store import Cell, CellFile, Failure, Status
 from disbench.benchmark.scoring import classifier
+from disbench.benchmark.sweep import plan
 from disbench.benchmark.sweep.cell import StatusFile, failure, run_group, triage
 from disbench.benchmark.sweep.plan import Options, groups
 from disbench.benchmark.training import portable
-from disbench.benchmark.training.gpu import choose_device, choose_tuning
+from disbench.benchmark.training.gpu import choose_device, choose_tuning, is_gpu
 from disbench.errors import UnfinishedError, UsageError, argument
 from disbench.files import disk_is_full, unwritable, write_bytes
 from disbench.texts import short
@@ -57,6 +58,8 @@ NEWS_EVERY = 1.0  # seconds between the status reports of a worker
 LOOK_EVERY = 0.1  # seconds between checks for finished tasks
 CONNECT_WITHIN = 10.0  # seconds
 FETCH_WITHIN = 600.0  # seconds for the files of one finished task
+# seeds of a group whose width nobody gave: the states of all travel in one message, of up to 54 MB each
+MOST_TOGETHER = 8
 QUIET = 30.0  # seconds without news, after which it is looked whether all workers have paused
 # files that are written last, in this order
 LAST = ("checkpoint.pt", "codes.npz", "scores.json", "status.json")
@@ -359,7 +362,7 @@ def sweep(
         options: how they are trained.
         scheduler: address of the scheduler.
         jobs: groups at a time; 0 for as many as the cluster takes at any moment.
-        fuse: cells in a group.
+        fuse: cells in a group; 0 for as many as suits the devices of the workers that are there.
         seconds: length of a slice.
 
     Raises:
@@ -382,6 +385,20 @@ def lost(scheduler: str) -> UnfinishedError:
         f"the connection to the Dask scheduler at {scheduler} was lost; nothing that workers had returned "
         "is lost: repeat the command when a scheduler answers, and it goes on from there (its log says why)."
     )
+
+
+def width_on(devices: Collection[object], cells: Sequence[Cell]) -> int:
+    """How many seeds train together on a cluster.
+
+    Args:
+        devices: that of each worker, or why it has none.
+        cells: what is to be trained.
+    """
+    on_gpus = all(isinstance(device, str) and is_gpu(device) for device in devices)
+    trainings = len({cell.training for cell in cells})
+    # where some have a CPU, a group would keep them for as long as all its seeds take
+    width = plan.width(len(cells) // trainings, trainings, len(devices) if on_gpus else 0)
+    return min(width, MOST_TOGETHER)
 
 
 class _Sweep:
@@ -413,8 +430,8 @@ class _Sweep:
             ConnectionError: the scheduler is lost; or another of `lost_errors`.
         """
         self.client.subscribe_topic(self.name, lambda event: self.news.put(event[1]))
-        self.waiting.extend(Batch(group) for group in groups(cells, fuse))
         try:
+            self.waiting.extend(Batch(group) for group in groups(cells, fuse or self.width(cells)))
             while self.waiting or self.sent:
                 if self.stopping:
                     yield from self.stop()
@@ -435,6 +452,17 @@ class _Sweep:
                 self.client.unsubscribe_topic(self.name)
         if self.lost:
             raise ConnectionAbortedError("the scheduler dropped what was sent to it")
+
+    def width(self, cells: Sequence[Cell]) -> int:
+        """Cells in a group, by the devices of the workers that are there: others may never come."""
+        self.check_workers()
+        devices: dict[str, object] = {}
+        if self.right:
+            # a name that a worker has no device of is refused by its tasks
+            devices = self.client.run(
+                choose_device, self.options.device, workers=sorted(self.right), on_error="return"
+            )
+        return width_on(devices.values(), cells)
 
     @property
     def stopping(self) -> bool:

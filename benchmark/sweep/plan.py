@@ -181,6 +181,21 @@ def groups(cells: Sequence[Cell], size: int) -> list[list[Cell]]:
     return [[cell for _, cell in part] for part in sorted(parts, key=lambda part: part[0][0])]
 
 
+def width(seeds: int, trainings: int, gpus: int) -> int:
+    """How many seeds train together if nobody said so: all on a GPU, one on a CPU.
+
+    Args:
+        seeds: how many there are.
+        trainings: methods with their settings and data sets.
+        gpus: how many there are; 0 for CPUs.
+    """
+    if not gpus:
+        return 1
+    # few methods are cut into parts, so that every GPU has one
+    parts = -(-gpus // trainings)
+    return -(-seeds // parts)
+
+
 def check_precision(run: Path, cells: Sequence[Cell], precision: str) -> None:
     """Checks that no seed of these methods was started in another precision: their scores would be mixed.
 

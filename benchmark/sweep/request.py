@@ -63,7 +63,8 @@ class Request:
             or one per GPU).
         fuse: number of seeds trained as one program (0: all on a GPU, one on a CPU).
         strategy: how several seeds train together: "stacked" (one program over stacked weights), "branches"
-            (side by side), "single" (each on its own) or "auto" (the quickest that was measured).
+            (side by side), "single" (each on its own) or "auto" (what was quickest for the method
+            when it was measured).
         precision: precision of matrix products on a GPU: "float32", "tf32" or "bf16".
         cuda_graph: on a GPU, capture the training step as a CUDA graph and replay it (default: yes).
         deterministic: on a GPU, use only operations that give the same bits each time.
@@ -250,18 +251,21 @@ class Request:
 
         Args:
             trainings: methods with their settings and data sets.
-            gpus: how many there are; 0 for a CPU, or for the workers of a cluster.
+            gpus: how many there are; 0 for a CPU.
         """
         seeds = len(seed_numbers(self.seeds))
         if self.fuse:
             return self.fuse
         if self.strategy == "single":
             return 1
-        if not gpus:
-            return 1 if self.strategy == "auto" else min(seeds, USUAL_WIDTH)
-        # few methods are cut into parts, so that every GPU has one
-        parts = -(-gpus // trainings)
-        return -(-seeds // parts)
+        if not gpus and self.strategy != "auto":
+            return min(seeds, USUAL_WIDTH)
+        return plan.width(seeds, trainings, gpus)
+
+    @property
+    def fuse_on_workers(self) -> int:
+        """Seeds in a group on a cluster; 0 where the devices of its workers decide."""
+        return 0 if not self.fuse and self.strategy == "auto" else self.width(1, 0)
 
 
 @dataclass(frozen=True)

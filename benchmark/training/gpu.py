@@ -99,7 +99,8 @@ class Tuning:
         resident: keep all images of the data set on the device.
         graph: record a step as a CUDA graph once, and replay it; the images are then resident too.
         precision: of products and convolutions on a GPU; weights and optimisers are always float32.
-        strategy: of several seeds together, see `strategies`; "auto" is the quickest that was measured.
+        strategy: of several seeds together, see `strategies`; "auto" is what was quickest for the method when
+            it was measured.
         deterministic: on a GPU, the same bits each time, with the slower of torch's ways where it must be.
     """
 

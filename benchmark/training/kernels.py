@@ -186,7 +186,9 @@ def count(
         together = range(1 if strategy == "single" else seeds)
         methods = [models.build(name, config, data.info, stream(seed, "weights")) for seed in together]
         tuning = Tuning(resident=device.type == "cuda", strategy=strategy)
-        return choose(len(together), tuning)(methods, data, together, device, tuning)
+        return choose(len(together), tuning, name, device.type, data.shape[1])(
+            methods, data, together, device, tuning
+        )
 
     try:
         return _count(trainer(), FakeTensorMode(allow_non_fake_inputs=True))

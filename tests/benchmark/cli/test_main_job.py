@@ -135,8 +135,8 @@ def test_a_stopped_run_goes_on_to_the_same_weights(quick_run, tmp_path, monkeypa
 
 
 def test_fused_seeds_leave_what_single_ones_leave(quick_run, disbench, tmp_path):
-    run = tmp_path / "fused"
-    code, _, err = disbench("run", "--methods", "betavae", "--seeds", 2, "--fuse", 2, "--out", run, *QUICK)
+    run, together = tmp_path / "fused", ("--fuse", 2, "--strategy", "stacked")
+    code, _, err = disbench("run", "--methods", "betavae", "--seeds", 2, *together, "--out", run, *QUICK)
     assert code == 0, err
     assert {p.relative_to(run) for p in run.rglob("*")} == {
         p.relative_to(quick_run) for p in quick_run.rglob("*")

@@ -1,6 +1,7 @@
 """A sweep on a Dask cluster of real processes, which share no disk with it, equals one on this machine."""
 
 import contextlib
+import dataclasses
 import importlib.metadata
 import json
 import os
@@ -132,7 +133,7 @@ def test_a_worker_dies_and_the_others_finish_its_seeds(scheduler, planned, tmp_p
     run, killed = store.open_run(tmp_path / "r"), []
     thread = threading.Thread(target=kill_one_at_work, args=(run, workers(3), killed))
     thread.start()
-    outcomes = dict(dask.sweep(run, cells, setting, plan.Options(), address, seconds=1.0))
+    outcomes = dict(dask.sweep(run, cells, setting, plan.Options(), address, fuse=0, seconds=1.0))
     thread.join()
     assert len(killed) == 1
     assert outcomes == dict.fromkeys(cells, "done")
@@ -181,6 +182,27 @@ def test_what_a_worker_cannot_do_fails_its_seed_with_the_reason(scheduler, plann
     assert list(dask.sweep(run, [lost], setting, plan.Options(), address)) == [(lost, "failed")]
     again = plan.Options(retry_failed=True)
     assert list(dask.sweep(run, [lost], setting, again, address)) == [(lost, "done")]
+
+
+@pytest.mark.parametrize(
+    ("devices", "width"),
+    [
+        # their states travel together
+        (["cuda:0"], 8),
+        # each of twelve has a part of one of the two methods
+        (["cuda:0"] * 12, 6),
+        (["cpu"] * 4, 1),
+        # the seeds of a group would wait for each other on a CPU
+        (["cuda:0", "cpu"], 1),
+        # one that has no such device refuses its tasks in a sentence
+        ([UsageError("no GPU")], 1),
+        ([], 1),
+    ],
+)
+def test_how_many_seeds_train_together_is_for_the_devices_of_the_workers(planned, devices, width):
+    _, cells, _ = planned
+    many = [dataclasses.replace(cell, seed=seed) for cell in cells[:2] for seed in range(32)]
+    assert dask.width_on(devices, many) == width
 
 
 def test_a_worker_of_another_version(scheduler, planned, tmp_path, monkeypatch):

@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 import torch
 
+from disbench import models
 from disbench.benchmark.runs import store
 from disbench.benchmark.runs.store import CellFile, Status
 from disbench.benchmark.sweep import plan, workers
@@ -17,7 +18,7 @@ from disbench.errors import UsageError
 
 @pytest.fixture
 def planned(tmp_path, tiny_plan):
-    return *tiny_plan(range(4)), plan.Options(data_dir=tmp_path / "data")
+    return *tiny_plan(range(4)), plan.Options(data_dir=tmp_path / "data", tuning=Tuning(strategy="stacked"))
 
 
 @pytest.fixture
@@ -108,10 +109,35 @@ def test_single_seeds_are_not_fused():
         Request("betavae", strategy="single", fuse=4)
 
 
-def test_the_strategy_is_the_one_that_was_asked_for():
-    assert strategies.choose(1, Tuning(strategy="stacked")) is strategies.Single
-    assert strategies.choose(2, Tuning()) is strategies.Fused
-    assert strategies.choose(2, Tuning(strategy="branches")) is strategies.Branches
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_the_strategy_is_the_one_that_was_asked_for(device):
+    for method in models.names():
+        kinds = [
+            strategies.choose(2, Tuning(strategy=s), method, device, 32) for s in ("stacked", "branches")
+        ]
+        assert kinds == [strategies.Fused, strategies.Branches]
+        assert strategies.choose(1, Tuning(strategy="stacked"), method, device, 32) is strategies.Single
+
+
+def test_where_none_was_asked_for_it_is_the_quickest_that_was_measured_for_the_method(monkeypatch):
+    monkeypatch.setattr(strategies, "STACKED", {"cpu": {"gan": 1.2, "vae": 0.8}, "cuda": {"vae": 1.3}})
+    monkeypatch.setattr(strategies, "UNMEASURED", {"cpu": 0.8, "cuda": 1.3})
+    chosen = {
+        (device, method): strategies.choose(8, Tuning(), method, device, 32)
+        for device in ("cpu", "cuda")
+        for method in ("gan", "vae", "own")
+    }
+    stacked = {key for key, kind in chosen.items() if kind is strategies.Fused}
+    # those that were not measured there go the way of most
+    assert stacked == {("cpu", "gan"), ("cuda", "gan"), ("cuda", "vae"), ("cuda", "own")}
+    assert set(chosen.values()) == {strategies.Fused, strategies.Branches}
+    # with larger images stacked seeds lose on a CPU, and win on a GPU
+    assert strategies.choose(8, Tuning(), "gan", "cpu", 64) is strategies.Branches
+    assert strategies.choose(8, Tuning(), "gan", "cuda", 64) is strategies.Fused
+
+
+def test_every_method_was_measured_on_a_cpu():
+    assert set(strategies.STACKED["cpu"]) == set(models.names())
 
 
 def test_groups_train_on_the_gpus_in_turns_and_are_scored_beside_them(monkeypatch):

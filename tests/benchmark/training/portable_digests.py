@@ -2,7 +2,7 @@
 
     python portable_digests.py          # in the environment whose kernels it is to use
 
-prints as JSON the versions of the libraries, by method the SHA-256 of seed 0 after a few steps, scores by
+prints as JSON the versions of the libraries, by method the SHA-256 of seed 0 after 120 steps, scores by
 metric, and functions of NumPy. All that it computes depends on the processor through the kernels alone.
 """
 
@@ -20,7 +20,7 @@ from disbench.benchmark.datasets.dataset import ArrayStorage, Dataset
 from disbench.benchmark.training.seeds import stream
 from disbench.benchmark.training.strategies import Single
 
-STEPS, BATCH = 3, 8
+STEPS, BATCH = 120, 8
 PACKAGES = ("torch", "numpy", "scipy", "scikit-learn")
 METRICS = ("explicitness", "gaussian_total_correlation", "infomec", "linear_r2", "mcc")
 

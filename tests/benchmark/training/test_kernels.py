@@ -82,7 +82,7 @@ def test_a_step_that_is_not_computed_has_the_kernels_of_one_that_is(name, strate
     seeds = 1 if strategy == "single" else 2
     config = small(name)
     methods = [models.build(name, config, DATA.info, seed) for seed in range(seeds)]
-    trainer = choose(seeds, Tuning(strategy=strategy))(methods, DATA, range(seeds), CPU)
+    trainer = choose(seeds, Tuning(strategy=strategy), name, CPU.type, 16)(methods, DATA, range(seeds), CPU)
     trainer.step = getattr(config, "begin", 0)
     trainer.advance()
     with Kernels(CPU) as counted:

@@ -1,6 +1,6 @@
-// One CUDA device for a torch that was built without CUDA: what torch's C++ asks, answered.
+// Two CUDA devices for a torch that was built without CUDA: what torch's C++ asks, answered.
 //
-// Tensors of this device have no memory; they are fake ones (see device.py). Automatic differentiation asks for
+// Their tensors have no memory; they are fake ones (see device.py). Automatic differentiation asks for
 // the device and its streams all the same, and generators and pinned memory ask for CUDA's hooks. No answer is
 // marked `override`: another version of torch may not ask that question.
 
@@ -11,14 +11,14 @@
 namespace {
 
 // torch's own guard for tests knows eight devices; gradients would get eight threads.
-struct OneDevice final : c10::impl::DeviceGuardImplInterface {
+struct Devices final : c10::impl::DeviceGuardImplInterface {
   static constexpr c10::DeviceType static_type = c10::kCUDA;
 
-  OneDevice() = default;
-  OneDevice(c10::DeviceType) {}
+  Devices() = default;
+  Devices(c10::DeviceType) {}
 
   c10::DeviceType type() const { return static_type; }
-  c10::DeviceIndex deviceCount() const noexcept { return 1; }
+  c10::DeviceIndex deviceCount() const noexcept { return 2; }
 
   c10::Device getDevice() const { return c10::Device(static_type, 0); }
   c10::Device exchangeDevice(c10::Device) const { return getDevice(); }
@@ -37,7 +37,7 @@ struct OneDevice final : c10::impl::DeviceGuardImplInterface {
 
 // A CPU's generator that says it is the GPU's. Its numbers are never drawn.
 struct Generator final : at::CPUGeneratorImpl {
-  Generator() { device_ = c10::Device(c10::kCUDA, 0); }
+  explicit Generator(c10::DeviceIndex index) { device_ = c10::Device(c10::kCUDA, index < 0 ? 0 : index); }
 };
 
 // torch finds it by this name.
@@ -50,8 +50,8 @@ struct CUDAHooks final : at::CUDAHooksInterface {
   bool hasCUDA() const { return true; }
   bool hasPrimaryContext(c10::DeviceIndex) const { return true; }
 
-  int getNumGPUs() const { return 1; }
-  c10::DeviceIndex deviceCount() const { return 1; }
+  int getNumGPUs() const { return 2; }
+  c10::DeviceIndex deviceCount() const { return 2; }
   c10::DeviceIndex current_device() const { return 0; }
   c10::DeviceIndex getCurrentDevice() const { return 0; }
   c10::DeviceIndex exchangeDevice(c10::DeviceIndex) const { return 0; }
@@ -59,7 +59,7 @@ struct CUDAHooks final : at::CUDAHooksInterface {
   void setCurrentDevice(c10::DeviceIndex) const {}
 
   bool isPinnedPtr(const void*) const { return false; }
-  at::Generator getNewGenerator(c10::DeviceIndex) const { return at::make_generator<Generator>(); }
+  at::Generator getNewGenerator(c10::DeviceIndex index) const { return at::make_generator<Generator>(index); }
 };
 
 }  // namespace
@@ -69,5 +69,5 @@ REGISTER_CUDA_HOOKS(CUDAHooks)
 }
 
 namespace c10::impl {
-C10_REGISTER_GUARD_IMPL(CUDA, OneDevice)
+C10_REGISTER_GUARD_IMPL(CUDA, Devices)
 }

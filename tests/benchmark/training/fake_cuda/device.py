@@ -1,4 +1,4 @@
-"""A CUDA device that computes nothing: tensors have shapes, types and devices, but no values.
+"""CUDA devices that compute nothing: tensors have shapes, types and devices, but no values.
 
 torch's `FakeTensorMode` makes such tensors, `device.cpp` answers what torch's C++ asks about their device,
 and `present` what Python asks. Then training runs as on a GPU, but for the numbers:

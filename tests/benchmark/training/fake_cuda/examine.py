@@ -1,5 +1,7 @@
 """Trains every method on the fake device, and beta-VAE with planted faults; writes what was seen as JSON.
 
+Beside that, what a run says before it starts on cards with little memory.
+
 A program for a process of its own, into which the library made from `device.cpp` was preloaded:
 
     python examine.py FILE.json
@@ -15,6 +17,7 @@ from unittest import mock
 
 import faults
 import numpy as np
+import small_card
 import torch
 from device import CAPTURED, CUDA, Watch, place_of, present, tensors
 
@@ -171,6 +174,11 @@ def main(path):
             for strategy in ("single", "stacked") if fault in STACKED_FAULTS else ("single",):
                 case = examine_fault(functools.partial(spoil, fault), data, strategy)
                 found["faults"][f"{fault}, {strategy}"] = case
+    found["small card"] = {}
+    for room, limit in ((8, None), (3, None), (0, None), (8, "7G"), (8, "1G")):
+        with tempfile.TemporaryDirectory() as folder:
+            case = small_card.foretold(Path(folder), room, limit)
+            found["small card"][f"room for {room}, limit {limit}"] = case
     Path(path).write_text(json.dumps(found, indent=1), "utf-8")
 
 
