@@ -138,6 +138,38 @@ def test_a_lease_that_is_touched_is_not_free_however_old_it_seems(tmp_path, no_l
     thread.join()
 
 
+def test_a_lock_that_does_not_travel_is_seen_by_its_lease(tmp_path, monkeypatch):
+    """As between two machines, or two mounts of one disk, where each gets the lock of its own system."""
+    monkeypatch.setattr(filelock.UnixFileLock, "acquire", lambda *_, **__: None)
+    monkeypatch.setattr(filelock.UnixFileLock, "release", lambda *_, **__: None)
+    with files.locked(tmp_path / ".lock") as ours:
+        assert ours
+        assert not another_process_holds(tmp_path / ".lock")
+        with files.locked(tmp_path / ".lock") as again:
+            assert not again
+    assert another_process_holds(tmp_path / ".lock")
+
+
+def test_a_full_disk_has_the_lock_of_the_system_alone(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(filelock.SoftFileLease, "acquire", refuse)
+    with files.locked(tmp_path / ".lock") as ours:
+        assert ours
+        assert not another_process_holds(tmp_path / ".lock")
+
+
+def test_a_suspended_process_keeps_its_lock(tmp_path, monkeypatch):
+    path = tmp_path / ".lock"
+    with files.locked(path):
+        os.utime(tmp_path / ".lock.lease", (time.time() - 100,) * 2)
+        assert not files.lapsed(path)
+    of_another_machine(tmp_path)
+    os.utime(tmp_path / ".lock.lease", (time.time() - 100,) * 2)
+    assert files.lapsed(path)
+
+
 def test_another_error_of_a_lock_is_not_swallowed(tmp_path, monkeypatch):
     def refuse(*_, **__):
         raise OSError(errno.EIO, "broken")

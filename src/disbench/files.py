@@ -1,9 +1,10 @@
 """Files that appear whole or not at all, JSON in them, and the one lock of the project.
 
-The lock is the operating system's, which vanishes with its process however that ends. Where a file system has
-none, as some network disks, the library `filelock` keeps a file with host and process instead, which its
-holder touches every `LEASE / 3` seconds. Such a lease is free when its process is gone from this machine, or
-when nobody has touched it for `LEASE` seconds, since the machine of its process may be gone.
+The lock is the operating system's, which vanishes with its process however that ends. On some network disks
+it holds only against the same machine or mount, and others have none. So the library `filelock` keeps a file
+with host and process beside it, which its holder touches every `LEASE / 3` seconds. Such a lease is free when
+its process is gone from this machine, or when nobody has touched it for `LEASE` seconds, since the machine of
+its process may be gone.
 """
 
 from __future__ import annotations
@@ -283,15 +284,19 @@ def locked(path: Path, wait: bool = False) -> Iterator[bool]:
     path.parent.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as held:
         try:
-            lock = _acquired(path, wait)
+            _acquire(path, wait, held)
         except filelock.Timeout:
             yield False
             return
-        held.callback(lock.release)
         yield True
 
 
-def _acquired(path: Path, wait: bool) -> filelock.BaseFileLock:
+def _acquire(path: Path, wait: bool, held: contextlib.ExitStack) -> None:
+    """Takes the lock of the system, where the disk has such, and the lease; what is held releases them.
+
+    Raises:
+        filelock.Timeout: another process has one of them.
+    """
     hard = filelock.UnixFileLock(path, thread_local=False, fallback_to_soft=False)
     try:
         hard.acquire(blocking=wait)
@@ -299,9 +304,20 @@ def _acquired(path: Path, wait: bool) -> filelock.BaseFileLock:
         if error.errno not in NO_LOCKS:
             raise
         _tell_no_locks(path, str(error.strerror))
-    else:
-        return hard
-    # another file: the existence of the first says nothing where it once was locked by the system
+        held.callback(_leased(path, wait).release)
+        return
+    held.callback(hard.release)
+    try:
+        held.callback(_leased(path, wait).release)
+    except filelock.Timeout:
+        raise
+    except OSError:
+        # a full disk has no room for the lease, and needs none unless locks do not travel
+        return
+
+
+def _leased(path: Path, wait: bool) -> filelock.BaseFileLock:
+    # another file: the existence of the first says nothing
     marker = _marker(path)
     soft = filelock.SoftFileLease(
         marker,
@@ -314,14 +330,14 @@ def _acquired(path: Path, wait: bool) -> filelock.BaseFileLock:
     try:
         soft.acquire(blocking=False)
     except (filelock.Timeout, filelock.LeaseSettingsMismatch) as busy:
-        if not wait and not lapsed(path):
+        if not wait and not _untouched(path):
             raise filelock.Timeout(str(marker)) from None
         if isinstance(busy, filelock.LeaseSettingsMismatch):
             raise UsageError(
                 f"{marker} is of another version of disbench; delete it if nobody works there."
             ) from None
         warnings.warn(
-            f"waiting for {marker}, which is free {LEASE:g} seconds after it was last touched", stacklevel=4
+            f"waiting for {marker}, which is free {LEASE:g} seconds after it was last touched", stacklevel=5
         )
         # whoever watches it for that long by the clock of one machine need not trust those of others
         soft.acquire(timeout=-1 if wait else LEASE * 1.5)
@@ -338,9 +354,25 @@ def lapsed(path: Path) -> bool:
     Args:
         path: of the lock, see `locked`.
     """
-    marker = _marker(path)
+    if not _untouched(path):
+        return False
+    hard = filelock.UnixFileLock(path, thread_local=False, fallback_to_soft=False)
     try:
-        touched = marker.stat().st_mtime
+        hard.acquire(blocking=False)
+    except filelock.Timeout:
+        # its process is suspended
+        return False
+    except OSError:
+        return True
+    hard.release()
+    return True
+
+
+def _untouched(path: Path) -> bool:
+    try:
+        # opened, since a network disk may otherwise tell what it remembers
+        with open(_marker(path), "rb") as marker:
+            touched = os.fstat(marker.fileno()).st_mtime
         with tempfile.TemporaryFile(dir=path.parent) as probe:
             return os.fstat(probe.fileno()).st_mtime - touched > LEASE
     except OSError:
