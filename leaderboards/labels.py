@@ -142,6 +142,12 @@ def family(dataset: str) -> str:
     return f"{head}{middle}*-{tail.rpartition('-')[2]}" if middle else dataset
 
 
+def split(dataset: str) -> str:
+    """The number of a data set's imbalanced split: "0" of "digits:imbalanced-0-28"; "" where it is none."""
+    _, middle, tail = dataset.partition(SPLIT)
+    return tail.rpartition("-")[0] if middle else ""
+
+
 def measured_on(datasets: Iterable[str]) -> str:
     """The data sets that a row averages over, in words; splits of one data set as a family."""
     known = list(dict.fromkeys(datasets))

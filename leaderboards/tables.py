@@ -22,7 +22,7 @@ import pandas as pd
 from pydantic import Field
 
 from disbench import units
-from disbench.leaderboards import labels, published, wide
+from disbench.leaderboards import labels, published, statistics, wide
 from disbench.leaderboards.aggregate import leaderboard
 from disbench.leaderboards.published import Number, Text
 from disbench.strict import Folder, Strict
@@ -68,7 +68,7 @@ class Row(Strict):
     variant: str = ""
     plain: bool = False
     config: Text | None = None
-    settings: Mapping[str, float] = Field(default_factory=dict)
+    settings: Mapping[str, int | float] = Field(default_factory=dict)
     size: int | None = None
     chosen_by: Text | None = None
     published: tuple[Text, ...] = ()
@@ -209,11 +209,13 @@ class _Ours:
         row: row of a leaderboard; None if there is none.
         differs: differences from the way of measuring that the table asks for.
         note: remarks.
+        rows: the per-seed rows behind it; None if there are none.
     """
 
     row: pd.Series | None
     differs: list[str]
     note: str
+    rows: pd.DataFrame | None = None
 
 
 def _entry(table: Table, row: Row, column: Column, frame: pd.DataFrame) -> TableEntry:
@@ -378,7 +380,7 @@ def _missing(table: Table, row: Row) -> str:
     return f"no result of {_title(row)} under the protocol {table.protocol}"
 
 
-def _same(changed: Mapping[str, object], settings: Mapping[str, float]) -> bool:
+def _same(changed: Mapping[str, object], settings: Mapping[str, int | float]) -> bool:
     return set(changed) == set(settings) and all(changed[name] == settings[name] for name in settings)
 
 
@@ -412,7 +414,74 @@ def _aggregate(rows: pd.DataFrame, table: Table, row: Row) -> _Ours:
         notes.append(f"ours is one model ({ours['settings']}), chosen among {of} by {row.chosen_by}")
     elif ours["reason"]:
         notes.append(str(ours["reason"]))
-    return _Ours(ours, [], "; ".join(notes))
+    return _Ours(ours, [], "; ".join(notes), rows)
+
+
+# Columns of `paired`.
+PAIRED = ("row", "other", "column", "metric", "preset", "n", "difference", "low", "high", "better", "reason")
+
+
+def paired(table: Table, frame: pd.DataFrame, better: Mapping[str, bool]) -> pd.DataFrame:
+    """The table's own method against each other row, split by split, which cancels how hard a split is.
+
+    Args:
+        table: one whose rows average over splits, with one `plain` row; of any other there are no pairs.
+        frame: per-seed rows, see `aggregate.scores`.
+        better: by metric, whether high is good.
+
+    Returns:
+        One row per other row and column: `difference` is the mean over splits of the method's score minus
+        the other's, each averaged over the seeds of its split, with its 95 % interval (`low`, `high`);
+        `better` is the share of splits on which the method is the better one, ties counting one half; `n` is
+        their number, and `reason` says why there is no interval.
+    """
+    own = next((row for row in table.rows if row.plain), None)
+    lines = []
+    if table.splits and own is not None:
+        for other in (row for row in table.rows if row != own):
+            for column in table.columns:
+                ours, theirs = (_by_split(_ours(table, row, column, frame).rows) for row in (own, other))
+                difference = (ours - theirs).dropna().to_numpy()
+                if not len(difference):
+                    continue
+                gain = difference if better[column.metric] else -difference
+                ends = statistics.interval(difference)
+                head = (own.name, other.name, column.name, column.metric, column.preset, len(difference))
+                share = float(np.where(gain == 0, 0.5, gain > 0).mean())
+                mean, low, high = (column.scale * x for x in (difference.mean(), ends.low, ends.high))
+                lines.append((*head, mean, low, high, share, ends.reason))
+    return pd.DataFrame(lines, columns=list(PAIRED))
+
+
+def _by_split(rows: pd.DataFrame | None) -> pd.Series:
+    """The mean score of each split."""
+    if rows is None:
+        return pd.Series(dtype=float)
+    return rows.groupby(rows["dataset"].map(labels.split))["score"].mean().drop("", errors="ignore")
+
+
+def shown_paired(table: Table, pairs: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """`paired` as texts, one line per other row, and the sentences below them."""
+    digits, lines = _digits(table), []
+    for (own, other), group in pairs.groupby(["row", "other"], sort=False):
+        cells = dict.fromkeys((column.name for column in table.columns), "–")
+        cells |= {"": f"{own} − {other}", "splits": str(group["n"].max())}
+        for pair in group.to_dict("records"):
+            n, ends = digits[pair["column"]], ""
+            if math.isfinite(pair["low"]):
+                ends = f" ({pair['low']:+.{n}f} to {pair['high']:+.{n}f})"
+            text = f"{pair['difference']:+.{n}f}{ends}, {round(100 * pair['better'])} %"
+            cells[pair["column"]] = text.replace("-", "−")
+        lines.append(cells)
+    sentences = [
+        "mean difference over splits, the method minus the other, and the share of splits on which the "
+        "method is the better one"
+    ]
+    if pairs["low"].notna().any():
+        sentences.append("in brackets its 95 % BCa bootstrap interval")
+    reasons = [reason for reason in dict.fromkeys(pairs["reason"]) if reason]
+    columns = ["", "splits", *(column.name for column in table.columns)]
+    return pd.DataFrame(lines, columns=columns), [*sentences, *reasons]
 
 
 class _Numbered:

@@ -358,4 +358,9 @@ def table_(
         [*remarks, *overlaps],
         {"scores": frame},
     )
-    deliver("table", [one], kind, out)
+    parts = [one]
+    pairs = tables.paired(spec, frame, better)
+    if len(pairs):
+        text, notes = tables.shown_paired(spec, pairs)
+        parts.append(Shown(f"{name}-paired", text, pairs, "Split by split", notes))
+    deliver("table", parts, kind, out)

@@ -26,6 +26,9 @@ SPEC = tables.Table(
 )
 
 
+METRICS = ("ent", "nmi", "prior_rmse")
+
+
 def row(seed, score, method="ibgan", **more):
     return {
         "dataset": "dsprites-64",
@@ -224,6 +227,53 @@ def test_a_table_over_splits_averages_them_and_says_how_many_there_are():
     assert "several results match" in found.ours_note
 
 
+def of_splits(variant, scores, **more):
+    return [
+        row(
+            seed,
+            score,
+            method="elastic_infogan",
+            variant=variant,
+            metric="ent",
+            preset="elastic",
+            protocol="elastic-v1",
+            dataset=f"mnist:imbalanced-{split}-28",
+            cell=f"{variant}{split}",
+            higher_is_better=False,
+            **more,
+        )
+        for split, seed, score in scores
+    ]
+
+
+def test_rows_over_splits_are_compared_split_by_split():
+    """Split 0: .2 (two seeds, .1 and .3) against .5; split 1: .4 against .4; split 2: .9 against .8."""
+    spec = tables.read("elastic-infogan")
+    own = of_splits("elastic", [(0, 0, 0.1), (0, 1, 0.3), (1, 0, 0.4), (2, 0, 0.9), (3, 0, 0.1)])
+    other = of_splits("uniform", [(2, 0, 0.8), (1, 0, 0.4), (0, 0, 0.5), (4, 0, 0.0)])
+    frame = leaderboards.scores([*own, *other])
+    (pair,) = tables.paired(spec, frame, {"ent": False, "nmi": True, "prior_rmse": False}).to_dict("records")
+    assert (pair["row"], pair["other"], pair["column"], pair["n"]) == (
+        *("Elastic-InfoGAN", "Uniform InfoGAN", "ENT"),
+        3,
+    )
+    assert pair["difference"] == pytest.approx((-0.3 + 0.0 + 0.1) / 3)
+    assert pair["better"] == pytest.approx((1 + 0.5 + 0) / 3)
+    assert "below 10" in pair["reason"]
+    text, notes = tables.shown_paired(spec, tables.paired(spec, frame, dict.fromkeys(METRICS, False)))
+    assert text.to_dict("records") == [
+        {
+            "": "Elastic-InfoGAN − Uniform InfoGAN",
+            "splits": "3",
+            "ENT": "−0.067, 50 %",
+            "NMI": "–",
+            "RMSE": "–",
+        }
+    ]
+    assert notes[-1] == pair["reason"]
+    assert tables.paired(SPEC, leaderboards.scores(seeds(0.5)), {}).empty
+
+
 def test_percent_is_a_scale_of_what_is_shown():
     spec = tables.read("betavae")
     rows = seeds(0.9, method="infogan", metric="beta_vae", preset="higgins2017")
@@ -334,7 +384,14 @@ def test_a_choice_under_another_protocol_is_said_to_differ():
 
 
 def test_the_tables_that_were_asked_for_are_there():
-    assert tables.names() == ["betavae", "elastic-infogan", "ibgan", "infogan-cr", "jointvae"]
+    assert tables.names() == [
+        "betavae",
+        "elastic-infogan",
+        "elastic-infogan-mini",
+        "ibgan",
+        "infogan-cr",
+        "jointvae",
+    ]
     assert len(tables.read("infogan-cr").columns) == 7
     assert len(tables.read("elastic-infogan").rows) == 7
     with pytest.raises(UsageError, match="did you mean 'ibgan'"):
