@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import filelock
 import pytest
@@ -147,6 +148,34 @@ def test_a_lock_that_does_not_travel_is_seen_by_its_lease(tmp_path, monkeypatch)
         assert not another_process_holds(tmp_path / ".lock")
         with files.locked(tmp_path / ".lock") as again:
             assert not again
+    assert another_process_holds(tmp_path / ".lock")
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="zombies are known by /proc")
+def test_a_lease_of_a_process_that_nobody_waited_for_is_free(tmp_path):
+    held = "h = files.locked(pathlib.Path(sys.argv[1])); h.__enter__(); os._exit(9)"
+    code = f"import os, pathlib, sys; from disbench import files; {held}"
+    ended = subprocess.Popen([sys.executable, "-c", code, tmp_path / ".lock"])
+    state, deadline = Path(f"/proc/{ended.pid}/stat"), time.monotonic() + 60
+    while " Z " not in state.read_text("utf-8") and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert (tmp_path / ".lock.lease").exists()
+    with files.locked(tmp_path / ".lock") as ours:
+        assert ours
+    ended.wait()
+
+
+def test_a_system_without_a_further_thread_has_its_lock_alone(tmp_path, monkeypatch):
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as without:
+        without.setattr(threading.Thread, "start", refuse)
+        held = files.locked(tmp_path / ".lock")
+        assert held.__enter__()
+    assert not (tmp_path / ".lock.lease").exists()
+    assert not another_process_holds(tmp_path / ".lock")
+    held.__exit__(None, None, None)
     assert another_process_holds(tmp_path / ".lock")
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import json
 import math
 import os
@@ -307,12 +308,13 @@ def _acquire(path: Path, wait: bool, held: contextlib.ExitStack) -> None:
         held.callback(_leased(path, wait).release)
         return
     held.callback(hard.release)
+    _clear_of_zombie(path)
     try:
         held.callback(_leased(path, wait).release)
     except filelock.Timeout:
         raise
-    except OSError:
-        # a full disk has no room for the lease, and needs none unless locks do not travel
+    except (OSError, RuntimeError):
+        # a full disk has no room for it, and a full system no thread; it is missed where locks do not travel
         return
 
 
@@ -342,6 +344,30 @@ def _leased(path: Path, wait: bool) -> filelock.BaseFileLock:
         # whoever watches it for that long by the clock of one machine need not trust those of others
         soft.acquire(timeout=-1 if wait else LEASE * 1.5)
     return soft
+
+
+def _clear_of_zombie(path: Path) -> None:
+    """Removes the lease of a process of this machine that has ended and that nobody has waited for."""
+    marker = _marker(path)
+    if not marker.exists():
+        return
+    lease = filelock.SoftFileLease(marker, lease_duration=LEASE, thread_local=False)
+    owner = lease.owner
+    if owner is None or owner.hostname != _host():
+        return
+    # other systems than Linux have no such file, and their first process waits for all
+    with contextlib.suppress(OSError):
+        if Path(f"/proc/{owner.pid}/stat").read_text("utf-8").rpartition(")")[2].split()[0] == "Z":
+            lease.break_lock()
+
+
+@functools.cache
+def _host() -> str:
+    """What a lease records as this machine."""
+    with tempfile.TemporaryDirectory() as folder:
+        lease = filelock.SoftFileLease(Path(folder) / "lease", lease_duration=LEASE, thread_local=False)
+        with lease:
+            return "" if lease.owner is None else str(lease.owner.hostname)
 
 
 def _marker(path: Path) -> Path:
