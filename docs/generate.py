@@ -179,7 +179,11 @@ def pages() -> dict[str, str]:
 
 
 # Pictures beside the saved results, which findings.md shows.
-FIGURES = ("mini-budget-steps", "infogan-mnist-information")
+FIGURES = (
+    "mini-budget-steps",
+    "infogan-mnist-information",
+    *(f"elastic-mnist-{name}" for name in ("uniform", "elastic", "jointvae")),
+)
 
 
 def pictures() -> dict[str, bytes]:

@@ -10,7 +10,7 @@ import pytest
 
 from disbench import metrics, models
 from disbench.benchmark import datasets, protocols
-from disbench.leaderboards import aggregate, explained, sides
+from disbench.leaderboards import aggregate, explained, sides, tables
 from disbench.leaderboards import results as kept
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -211,6 +211,25 @@ def test_what_the_page_of_findings_says_is_what_was_kept():
     digits = kept.scores(kept.FOLDER / "elastic-mini")
     assert f"NMI {told('elastic_infogan', 'nmi', 'elastic', digits)}" in said
     assert f"RMSE of {told('elastic_infogan', 'prior_rmse', 'elastic', digits, 3)}" in said
+    spec, splits = tables.read("elastic-infogan-mini"), kept.scores(kept.FOLDER / "elastic-mnist")
+    better = {column.metric: metrics.get(column.metric).higher_is_better for column in spec.columns}
+    pairs = tables.paired(spec, splits, better)
+    pairs = pairs[pairs["metric"] == "nmi"].set_index("other")
+    digits_of = {"ent": 2, "nmi": 2, "prior_rmse": 3}
+    for row in spec.rows:
+        mine = splits[(splits["method"] == row.method) & (splits["variant"] == row.variant)]
+        cells = []
+        for metric, digits_shown in digits_of.items():
+            score = mine[mine["metric"] == metric]["score"]
+            assert len(score) == 10
+            cells.append(f"{short(score.mean(), digits_shown)} ± {short(score.std(), digits_shown)}")
+        if row.name in pairs.index:
+            pair = pairs.loc[row.name]
+            mean, low, high = (
+                ("+" if x >= 0 else "−") + short(abs(x), 2) for x in pair[["difference", "low", "high"]]
+            )
+            cells.append(f"{mean} ({low} to {high}), {pair['better']:.0%}".replace("%", " %"))
+        assert f"| {row.name} | {' | '.join(cells)} |" in said
     longer = kept.scores(kept.FOLDER / "mini-budget")
     longer = longer[longer["settings"] == "mini, steps=30000"]
     assert f"beta-VAE reaches {told('betavae', 'factor_vae', 'dlib', longer).split()[0]} (three seeds" in said

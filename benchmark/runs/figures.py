@@ -86,6 +86,7 @@ def of_scores(
         exact = [findings.is_meant(name, preset, metric) for name, preset in pairs]
         frame = frame[exact].reset_index(drop=True)
     if kind == "strip":
+        frame = labels.over_splits(frame)
         return {"strip": plots.strip(frame, aggregate.leaderboard(frame), width=width, zoom=zoom)}, notes
     if kind == "sweep":
         return _sweeps(runs, frame, field, quantity, width, zoom), notes

@@ -15,7 +15,7 @@ from disbench.benchmark.runs.rows import warnings
 from disbench.benchmark.runs.shelf import results_folder, write_leaderboard
 from disbench.errors import UsageError, argument
 from disbench.files import replacing_folder
-from disbench.leaderboards import aggregate, formats, results, shown
+from disbench.leaderboards import aggregate, formats, labels, results, shown
 
 
 def keep(
@@ -98,4 +98,7 @@ def _write(folder: Path, frame: pd.DataFrame, name: str) -> None:
     write_leaderboard(folder, frame, board, notes, title=name)
     (folder / "pairs.csv").write_text(formats.csv(pairs), "utf-8")
     if board["n"].any():
-        (folder / results.PICTURE).write_bytes(plots.render(plots.strip(frame, board), "png"))
+        # one panel a metric, not one a split
+        whole = labels.over_splits(frame)
+        picture = plots.strip(whole, aggregate.leaderboard(whole))
+        (folder / results.PICTURE).write_bytes(plots.render(picture, "png"))
