@@ -211,6 +211,9 @@ def test_what_the_page_of_findings_says_is_what_was_kept():
     digits = kept.scores(kept.FOLDER / "elastic-mini")
     assert f"NMI {told('elastic_infogan', 'nmi', 'elastic', digits)}" in said
     assert f"RMSE of {told('elastic_infogan', 'prior_rmse', 'elastic', digits, 3)}" in said
+    coded = kept.scores(kept.FOLDER / "infogan-mnist").query("metric == 'nmi'").groupby("variant")["score"]
+    by_variant = {name: f"{short(each.mean())} ± {short(each.std())}" for name, each in coded}
+    assert f"is {by_variant['infogan']} (auxiliary Q: {by_variant['auxiliary_q']})" in said
     spec, splits = tables.read("elastic-infogan-mini"), kept.scores(kept.FOLDER / "elastic-mnist")
     better = {column.metric: metrics.get(column.metric).higher_is_better for column in spec.columns}
     pairs = tables.paired(spec, splits, better)
