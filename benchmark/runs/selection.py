@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -31,6 +32,7 @@ from disbench.errors import UsageError, argument, unknown
 from disbench.leaderboards import aggregate, labels, results, selection
 from disbench.metrics import Score
 from disbench.metrics.arrays import Floats
+from disbench.metrics.live import kl_of_codes
 from disbench.metrics.registry import Setting
 from disbench.models import Method
 
@@ -85,6 +87,13 @@ class _Pool:
     def folders(self) -> list[Path]:
         """The folder of each model."""
         return [Path(run) / folder for run, folder in self.rows[selection.MODEL].to_numpy()]
+
+
+class _Kept(NamedTuple):
+    """Codes (n, d) of a model, and (d,) their KL in nats; None where the model has no posterior."""
+
+    codes: Floats
+    kl: Floats | None
 
 
 def metric_of_models(text: str) -> MetricChoice:
@@ -256,7 +265,12 @@ def _prepared(
     if metric.takes("rng"):
         extra["rng"] = draws.generator(by)
     if not metric.takes("generators"):
-        return partial(metric, _kept_codes(pool), **extra)
+        kept = _kept_codes(pool)
+        posteriors = [each.kl for each in kept]
+        # a code is informative by its KL where every model has a posterior
+        if metric.takes("kl") and all(kl is not None for kl in posteriors):
+            extra["kl"] = posteriors
+        return partial(metric, [each.codes for each in kept], **extra)
     paths = [folder / "checkpoint.pt" for folder in pool.folders]
     _check_there(pool, paths, "delete the folder of each and repeat the `disbench run` command")
     methods = [_built(path, device) for path in paths]
@@ -286,8 +300,8 @@ def _check_there(pool: _Pool, paths: Sequence[Path], remedy: str) -> None:
         raise UsageError(f"there is no {paths[0].name} of {', '.join(missing)}; {remedy}.")
 
 
-def _kept_codes(pool: _Pool) -> list[Floats]:
-    """The codes of each model on the same rows.
+def _kept_codes(pool: _Pool) -> list[_Kept]:
+    """The codes of each model on the same rows, with their KL.
 
     Raises:
         UsageError: a codes.npz is missing or damaged, or the models have no row in common.
@@ -302,11 +316,16 @@ def _kept_codes(pool: _Pool) -> list[Floats]:
         found = codes.read(folder / "codes.npz", record.cell.dataset)
         if found is None:
             raise UsageError(f"{folder / 'codes.npz'} of {name} is damaged or of other data; {remedy}.")
-        stored.append(found)
-    rows = draws.shared_rows([rows for rows, _ in stored])
+        stored.append((*found, codes.read_logvar(folder / "codes.npz", record.cell.dataset)))
+    rows = draws.shared_rows([own for own, _, _ in stored])
     if not len(rows):
         raise UsageError(f"the kept codes of {pool.method} have no row in common; {remedy}.")
-    return [values[np.searchsorted(own, rows)] for own, values in stored]
+    kept = []
+    for own, values, logvar in stored:
+        place = np.searchsorted(own, rows)
+        kl = None if logvar is None else kl_of_codes(values[place], logvar[place])
+        kept.append(_Kept(values[place], kl))
+    return kept
 
 
 def _ranked(pool: _Pool, by: MetricChoice, score: Score) -> Selected:

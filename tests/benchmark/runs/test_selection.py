@@ -77,6 +77,35 @@ def test_udr_ranks_by_the_kept_codes(writer):
     assert pairs["first"][0].endswith(f"seed-{first}")
 
 
+def test_udr_knows_the_posterior_where_every_model_has_one(writer):
+    """The third code of model 1 moves, and its noise is as large as the prior: of a KL of .005 nats."""
+    numbers = np.random.default_rng(0).normal(size=(3000, 3)).astype(np.float32)
+    scale = {0: 1.0, 1: 0.1, 2: 1.0}
+    kls = []
+    for seed in range(3):
+        folder = writer.done(seed)
+        own = numbers * np.array([1, 1, scale[seed]], np.float32)
+        logvar = np.array([-2.0, -2.0, 0.0 if seed == 1 else -2.0], np.float32)
+        posterior = np.tile(logvar, (3000, 1))
+        codes.write(folder / "codes.npz", writer.cell(seed).dataset, np.arange(3000), own, posterior)
+        terms = own.astype(float) ** 2 + np.exp(posterior.astype(float)) - posterior - 1
+        kls.append(terms.mean(axis=0) / 2)
+    assert kls[1][2] == pytest.approx(0.005, rel=0.1)
+    (found,), _ = select(writer.run)
+    given = [numbers * np.array([1, 1, scale[seed]], np.float32) for seed in range(3)]
+    whole = metrics.udr(given, kl=kls)
+    blind = metrics.udr(given)
+    assert whole.parts["models"] != pytest.approx(blind.parts["models"], abs=1e-3)
+    by_seed = dict(zip(found.pool["seed"], found.pool["score"], strict=True))
+    assert [by_seed[seed] for seed in range(3)] == pytest.approx(whole.parts["models"], abs=1e-6)
+    # of one model without a posterior, no KL is known, and all are measured alike
+    folder = writer.done(2)
+    codes.write(folder / "codes.npz", writer.cell(2).dataset, np.arange(3000), given[2])
+    (found,), _ = select(writer.run)
+    by_seed = dict(zip(found.pool["seed"], found.pool["score"], strict=True))
+    assert [by_seed[seed] for seed in range(3)] == pytest.approx(blind.parts["models"], abs=1e-6)
+
+
 def test_models_are_compared_on_the_rows_that_all_have(writer):
     """The others hold codes of another image for the models that lack them."""
     rows = [np.arange(1000), np.arange(500, 3000), np.arange(0, 3000, 2), np.arange(3000)]
