@@ -188,6 +188,41 @@ class Run:
             ranked, _ = selection.select(frame, metric, device, count)
         return pd.concat([with_scores(each.pool, frame) for each in ranked], ignore_index=True)
 
+    def tuned(
+        self,
+        metric: str = "",
+        without: str = "udr",
+        *,
+        where: Mapping[str, str] | None = None,
+        device: str = "auto",
+        console: Console | None = None,
+    ) -> pd.DataFrame:
+        """Ranks the settings of each method, as `disbench leaderboard --tuned` does.
+
+        Args:
+            metric: the metric that chooses, such as "mig" or "factor_vae:ibgan" (default: factor_vae).
+            without: what chooses without labels, as in `select`.
+            where: only models with these values, such as {"method": "infogan"}.
+            device: device of the models, if they are needed: "auto", "cpu" or "cuda".
+            console: rich console that shows the progress (default: nothing is printed).
+
+        Returns:
+            One row per setting, the best of each method first: a column for each setting that varies, rank,
+            n, failed, score (mean of the metric that chooses), std, agreement (mean over seeds; NaN where it
+            is not known), and a column with the mean of each metric.
+
+        Raises:
+            UsageError: no method with several settings, no such metric, or results that are not comparable.
+        """
+        import pandas as pd
+        from rich.console import Console
+
+        from disbench.benchmark.runs import tuning
+
+        with progress.counted(console or Console(quiet=True)) as count:
+            found = tuning.tuned([self.path], metric, without, where, device, count)
+        return pd.concat([pool.table for pool in found.pools], ignore_index=True)
+
     def status(self) -> pd.DataFrame:
         """One row per seed: method, seed, state (done, running, stopped or failed), error of a failed one."""
         import pandas as pd

@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 from disbench.errors import UsageError
 from disbench.leaderboards import aggregate, journals, labels, published, sides, titles
 from disbench.leaderboards.sheets import Pixels, Sheet
+from disbench.leaderboards.tuning import Tuned
 from disbench.texts import clean, clean_lines
 
 Floats = NDArray[np.float64]
@@ -349,6 +350,107 @@ def strip(frame: pd.DataFrame, board: pd.DataFrame, *, width: Width = "screen", 
         figure, _marks(shown, int(shown["n"].iloc[0]) if once else 0), {"column": 2, "page": 4}.get(width, 5)
     )
     return figure
+
+
+@_styled
+def tuned(
+    found: Sequence[Tuned], by: str, without: str, *, width: Width = "screen", zoom: bool = False
+) -> Figure:
+    """The mean score of every setting as a dot, a row per method and a panel per metric.
+
+    Marked are the setting that a metric chose, the one that was chosen without labels, and the mean.
+
+    Args:
+        found: the settings of each method, ranked.
+        by: title of the metric that chose.
+        without: what chose without labels.
+        width: of the figure.
+        zoom: cut the axes to the scores.
+
+    Raises:
+        UsageError: no method has several settings with scores.
+    """
+    if not found:
+        raise UsageError("no method has several settings with scores, so there is no choice to draw.")
+    worth = pd.concat([each.worth for each in found], ignore_index=True)
+    panels = list(dict.fromkeys(zip(worth["metric"], worth["preset"], strict=True)))
+    columns = 1 if width == "column" else min(2, len(panels))
+    row, head = (0.5, 0.95) if width == "screen" else (0.3, 0.5)
+    height = (row * len(found) + head) * math.ceil(len(panels) / columns)
+    figure = _figure(width, 6.4 if columns == 1 else 5.6 * columns, height + 0.5)
+    several = len({tuple(each.table[["dataset", "protocol"]].iloc[0]) for each in found}) > 1
+    rows = [_row_of_settings(each, several) for each in found]
+    for axis, (metric, preset) in zip(_grid(figure, len(panels), columns), panels, strict=True):
+        _settings(axis, found, labels.metric(metric, preset), zoom)
+        axis.set_yticks(range(len(rows)), rows)
+        title = titles.measure(metric, preset)
+        axis.set_title(_wrapped(title, {"column": 28, "page": 36}.get(width, 60), 4), loc="left")
+    size = float(mpl.rcParams["lines.markersize"])
+    free = any(each.unlabelled for each in found)
+    handles = [
+        Line2D([], [], label="a setting, mean over its seeds", **_dot(size)),
+        Line2D([], [], label=f"chosen by {by}", **_ring(size)),
+        *([Line2D([], [], label=f"chosen without labels, by {without}", **_diamond(size))] if free else []),
+        Line2D([], [], label="mean of all settings", **_tick(size)),
+    ]
+    _below(figure, handles, {"column": 1, "page": 2}.get(width, 4))
+    return figure
+
+
+def _row_of_settings(found: Tuned, several: bool) -> str:
+    first = found.table.iloc[0]
+    place = f"{first['dataset']}, {first['protocol']}: " if several else ""
+    name = titles.training(first["method"], first["variant"])
+    return f"{_wrapped(place + name)}\n{len(found.table)} settings"
+
+
+def _dot(size: float) -> dict[str, Any]:
+    look = {"color": COLOURS[0], "markersize": 0.7 * size, "alpha": 0.75, "markeredgewidth": 0}
+    return {"marker": "o", "linestyle": "none", **look}
+
+
+def _ring(size: float) -> dict[str, Any]:
+    look = {"color": INK, "markersize": 1.5 * size, "markerfacecolor": "none", "markeredgewidth": 1.2}
+    return {"marker": "o", "linestyle": "none", **look}
+
+
+def _diamond(size: float) -> dict[str, Any]:
+    look = {"color": COLOURS[1], "markersize": 0.8 * size, "markeredgewidth": 0}
+    return {"marker": "D", "linestyle": "none", **look}
+
+
+def _tick(size: float) -> dict[str, Any]:
+    look = {"color": INK, "markersize": 1.6 * size, "markeredgewidth": 1.2}
+    return {"marker": "|", "linestyle": "none", **look}
+
+
+def _settings(axis: Axes, found: Sequence[Tuned], column: str, zoom: bool) -> None:
+    """One panel of `tuned`: a metric's column of the tables."""
+    known = [each for each in found if column in each.table and each.table[column].notna().any()]
+    worth = pd.concat([each.worth for each in known], ignore_index=True)
+    named = [labels.metric(*pair) for pair in zip(worth["metric"], worth["preset"], strict=True)]
+    higher = bool(worth["higher_is_better"][named.index(column)])
+    values = np.concatenate([each.table[column].dropna().to_numpy(float) for each in known])
+    first, last = limits(values, higher, zoom)
+    size = float(mpl.rcParams["lines.markersize"])
+    for place, each in enumerate(found):
+        if not any(each is one for one in known):
+            continue
+        scores = each.table[column].to_numpy(float)
+        order = np.argsort(scores, kind="stable")[: np.isfinite(scores).sum()]
+        lifted = np.full(len(scores), np.nan)
+        lifted[order] = place - swarm(scores[order], (last - first) / 70, 0.1, 0.3)
+        axis.plot(scores, lifted, **_dot(size))
+        axis.plot([np.nanmean(scores)], [place], **_tick(size))
+        axis.plot(scores[each.unlabelled], lifted[each.unlabelled], **_diamond(size))
+        axis.plot(scores[each.chosen], lifted[each.chosen], **_ring(size))
+    axis.tick_params(axis="y", length=0)
+    axis.set_ylim(len(found) - 0.4, -0.6)
+    axis.set_xlim(first, last)
+    axis.xaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 5, 10]))
+    axis.grid(axis="x")
+    axis.spines["left"].set_visible(False)
+    axis.set_xlabel(_better(higher), color=QUIET)
 
 
 def _marks(board: pd.DataFrame, n: int) -> list[Line2D]:

@@ -6,6 +6,7 @@ results/<name>/leaderboard.csv, leaderboard.md    one row per method and metric
                pairs.csv                          pairs of methods, see `aggregate.improvements`
                provenance.json                    commands, protocol, data, versions, hardware, seconds
                codes.json                         codes of the seeds, for later metrics, and their digests
+               agreement.csv                      of several settings: UDR of each seed within its setting
 """
 
 from __future__ import annotations

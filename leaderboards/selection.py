@@ -111,9 +111,9 @@ def shown(table: pd.DataFrame, by: str) -> pd.DataFrame:
     if table["run"].nunique() > 1:
         text["run"] = table["run"]
     text["seed"], text["rank"] = table["seed"].astype(str), table["rank"].astype(str)
-    text[by] = _decimals(table["score"])
+    text[by] = decimals(table["score"])
     for column in table.columns[len(COLUMNS) :]:
-        text[column] = _decimals(table[column])
+        text[column] = decimals(table[column])
     return text
 
 
@@ -122,7 +122,7 @@ def shown_comparison(table: pd.DataFrame) -> pd.DataFrame:
     text = table.drop(columns="higher_is_better").astype({"n": str})
     text["seed"] = ["–" if pd.isna(seed) else str(seed) for seed in table["seed"]]
     for column in ("chosen", "mean", "best", "spearman"):
-        text[column] = _decimals(table[column])
+        text[column] = decimals(table[column])
     return text
 
 
@@ -158,5 +158,6 @@ def _metrics(frame: pd.DataFrame) -> list[str]:
     return [labels.metric(m, p) for m, p in zip(frame["metric"], frame["preset"], strict=True)]
 
 
-def _decimals(values: pd.Series) -> list[str]:
+def decimals(values: pd.Series) -> list[str]:
+    """Numbers with three decimals, "–" for one that is missing."""
     return [f"{value:.3f}" if np.isfinite(value) else "–" for value in values]

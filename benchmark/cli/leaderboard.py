@@ -72,6 +72,14 @@ def leaderboard(
             "model_centrality (from the checkpoints), optionally with a preset such as udr:dlib_spearman."
         ),
     ] = "",
+    tuned: Annotated[
+        str,
+        typer.Option(
+            metavar="METRIC",
+            help="Rank the settings of each method by this metric, such as mig or factor_vae:ibgan, and "
+            "beside that without labels, by --select (default: udr).",
+        ),
+    ] = "",
     device: Device = "auto",
     format_: Format = "",
     json_: Json = False,
@@ -90,7 +98,7 @@ def leaderboard(
         typer.Option("--check", help="With --readme: write nothing; fail if the README is out of date."),
     ] = False,
 ) -> None:
-    """Aggregate runs over their seeds, or choose a seed without labels; one run keeps the result, too."""
+    """Aggregate runs over their seeds, or choose a seed or a setting; one run keeps the result, too."""
     from disbench.benchmark.runs import store
     from disbench.benchmark.runs.readme import update
     from disbench.benchmark.runs.rows import gather, warnings
@@ -103,14 +111,18 @@ def leaderboard(
         raise UsageError(
             "--keep saves comparable results, row by row; give it without --mixed, --by and --adjusted."
         )
-    if adjusted and (select or readme):
-        raise UsageError("--adjusted is of a leaderboard; give it without --select and --readme.")
+    if adjusted and (select or tuned or readme):
+        raise UsageError("--adjusted is of a leaderboard; give it without --select, --tuned and --readme.")
+    if tuned and (by or compare or keep or readme or mixed):
+        raise UsageError(
+            "--tuned ranks settings; give it without --by, --compare, --keep, --readme and --mixed."
+        )
     if select and (by or compare or keep or readme):
         raise UsageError("--select ranks single seeds; give it without --by, --compare, --keep and --readme.")
     if results is not None and not (keep or readme):
         raise UsageError("--results belongs to --keep and --readme; give one of them, or omit it.")
-    if device != "auto" and not select:
-        raise UsageError("--device belongs to --select; give both or neither.")
+    if device != "auto" and not (select or tuned):
+        raise UsageError("--device belongs to --select and --tuned; give it with one of them.")
     if readme:
         if runs or keep or format_ or json_ or out is not None:
             raise UsageError(
@@ -123,6 +135,10 @@ def leaderboard(
         raise UsageError("no run was given; give the folders that `disbench run --out` wrote, or --readme.")
     kind = choose(format_, json_, out)
     console = talk(kind, out)
+    if tuned:
+        tables = tuning(runs, conditions(where or []), tuned, select or "udr", device)
+        deliver("leaderboard", tables, kind, out)
+        return
     if select:
         show_selection(runs, conditions(where or []), mixed, select, device, kind, out)
         return
@@ -208,6 +224,33 @@ def selection(
     return tables, selected
 
 
+def tuning(
+    runs: Sequence[Path], where: dict[str, str], metric: str, without: str, device: str
+) -> list[Shown]:
+    """The settings of each method, ranked with labels and without, and what both choices score."""
+    import pandas as pd
+    from rich.console import Console as Other
+
+    from disbench.benchmark.runs import tuning as settings
+    from disbench.benchmark.sweep import progress
+    from disbench.leaderboards import tuning
+
+    with progress.counted(Other(stderr=True)) as count:
+        found = settings.tuned(runs, metric, without, where, device, count)
+    by, free = found.by, found.without
+    several = [name for name in ("dataset", "protocol") if len({p.table[name][0] for p in found.pools}) > 1]
+    tables = []
+    for pool in found.pools:
+        words = [pool.label, *(str(pool.table[name][0]) for name in several)]
+        text, sentences = tuning.shown(pool, by, free), tuning.notes(pool, by, free)
+        title = f"Settings of {' '.join(words)}"
+        tables.append(Shown("-".join(["settings", *words]), text, pool.table, title, sentences))
+    worth = pd.concat([pool.worth for pool in found.pools], ignore_index=True)
+    below = [*tuning.notes_on_worth(worth, by, free), *found.notes]
+    title = f"What the choices of {', '.join(run.name for run in runs)} score"
+    return [*tables, Shown("worth", tuning.shown_worth(worth), worth, title, below)]
+
+
 def show_selection(
     runs: Sequence[Path],
     where: dict[str, str],
@@ -239,12 +282,14 @@ def kept(run: Path, selected: Sequence[Selected], console: Console) -> None:
 def written_leaderboard(path: Path) -> Shown:
     """The leaderboard of a run, which is written with the per-seed scores into its folder."""
     from disbench.benchmark.runs.rows import gather, warnings
-    from disbench.leaderboards import aggregate, shown
+    from disbench.leaderboards import aggregate, shown, tuning
 
     frame, _ = gather([path])
     board = aggregate.leaderboard(frame)
     notes = [f"not comparable: {difference}" for difference in aggregate.differences(frame)]
     notes += shown.notes(frame, board) + warnings(frame)
+    if any(True for _ in tuning.pools(frame)):
+        notes.append(f"`disbench leaderboard {path} --tuned METRIC` ranks the settings of each method")
     notes.append(keep_beside(path, frame, board, notes))
     return Shown("leaderboard", shown.leaderboard(board), board, f"Leaderboard of {path.name}", notes)
 

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
     from disbench.leaderboards.plots import Kind, Width
 
-OF_RUNS = ("curves", "strip", "sweep", "frontier", "sides", "correlation", "traversals")
+OF_RUNS = ("curves", "strip", "sweep", "frontier", "tuned", "sides", "correlation", "traversals")
 OF_MODELS = ("mi", "dci", "differences")
 OF_SEEDS = ("categories",)
 KINDS = (*OF_RUNS, *OF_MODELS, *OF_SEEDS)
 WIDTHS = ("screen", "column", "page")
 # Kinds with an axis of scores.
-ZOOMED = ("strip", "sweep", "frontier", "sides")
+ZOOMED = ("strip", "sweep", "frontier", "tuned", "sides")
 
 
 def plot(
@@ -48,8 +48,8 @@ def plot(
     metric: Annotated[
         str,
         typer.Option(
-            help="Plot only this metric, such as mig or factor_vae:ibgan; with --kind traversals, the metric "
-            "that picks the seeds."
+            help="Plot only this metric, such as mig or factor_vae:ibgan; with --kind traversals and tuned, "
+            "the metric that picks seeds or settings."
         ),
     ] = "",
     width: Annotated[

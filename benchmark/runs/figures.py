@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from disbench.benchmark.runs import findings, matrices, pictures, settings
+from disbench.benchmark.runs import findings, matrices, pictures, settings, tuning
 from disbench.benchmark.runs.rows import MOST_TOLD, gather, no_seeds
 from disbench.benchmark.runs.store import Record, told
 from disbench.benchmark.scoring.sources import SourceOptions
@@ -64,9 +64,9 @@ def of_scores(
 
     Args:
         runs: folders of runs or of saved results.
-        kind: "strip", "sweep", "frontier", "sides", "correlation" or "traversals".
+        kind: "strip", "sweep", "frontier", "tuned", "sides", "correlation" or "traversals".
         field: of a sweep, the setting; "" for the only one that varies.
-        metric: the only metric that is drawn, or the one that picks the seeds of traversals.
+        metric: the only metric that is drawn, or the one that picks the seeds of traversals and settings.
         quantity: of a sweep and a frontier, the logged quantity that is drawn too.
         width: of the pictures.
         zoom: cut the axes of a strip, a sweep, a frontier and sides to the scores.
@@ -74,6 +74,10 @@ def of_scores(
     Raises:
         UsageError: results that are not comparable, or too few of them for this picture.
     """
+    if kind == "tuned":
+        found = tuning.tuned(runs, metric)
+        by = titles.measure(found.metric, found.preset)
+        return {"tuned": plots.tuned(found.pools, by, found.without, width=width, zoom=zoom)}, found.notes
     frame, notes = gather(runs)
     aggregate.check_comparable(frame)
     if kind == "traversals":

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from disbench.benchmark.protocols import MetricChoice
-from disbench.benchmark.runs import kept_codes, provenance, store
+from disbench.benchmark.runs import kept_codes, provenance, store, tuning
 from disbench.benchmark.runs.rows import warnings
 from disbench.benchmark.runs.shelf import results_folder, write_leaderboard
 from disbench.errors import UsageError, argument
@@ -61,7 +61,7 @@ def keep(
         _write(folder, frame.assign(run=name), name)
         provenance.describe(name, runs, frame).write(folder)
         trained = [record for record in records if record.status.state == "done"]
-        said = kept_codes.write(folder, name, trained, data_dir)
+        said = [*kept_codes.write(folder, name, trained, data_dir), *tuning.write(folder, frame)]
     for sentence in said:
         tell(sentence)
     return sorted(path.iterdir())

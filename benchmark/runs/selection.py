@@ -71,7 +71,7 @@ class Selected:
 
 
 @dataclass(frozen=True)
-class _Pool:
+class Pool:
     """The trained models of one method before they are ranked; `rows` has one row for each of them."""
 
     method: str
@@ -179,7 +179,7 @@ def select(
             has no kept codes or no checkpoint.
     """
     pools, notes = _pools(frame)
-    ready: list[tuple[_Pool, Callable[[], Score]]] = []
+    ready: list[tuple[Pool, Callable[[], Score]]] = []
     reasons = []
     where = gpu.choose_device(device) if metrics.get(by.name).takes("generators") else ""
     for pool in pools:
@@ -188,7 +188,7 @@ def select(
                 f"{pool.method} has {len(pool.rows)} trained, and a choice without labels compares {FEWEST} "
                 "models or more"
             )
-        elif isinstance(prepared := _prepared(pool, by, where, progress), str):
+        elif isinstance(prepared := measurement(pool, by, where, progress), str):
             reasons.append(prepared)
         else:
             ready.append((pool, prepared))
@@ -222,7 +222,7 @@ def keep(run: Path, ranking: Selected) -> Path | None:
     ).write(run)
 
 
-def _pools(frame: pd.DataFrame) -> tuple[list[_Pool], list[str]]:
+def _pools(frame: pd.DataFrame) -> tuple[list[Pool], list[str]]:
     """The trained models, method by method, and a sentence about the others."""
     seeds = frame.drop_duplicates(selection.MODEL).reset_index(drop=True)
     waiting = seeds[seeds["state"] != "done"]
@@ -246,12 +246,12 @@ def _pools(frame: pd.DataFrame) -> tuple[list[_Pool], list[str]]:
                 f"{method} was trained on {data[0]} of different content (sha256 {hashes}); give runs on the "
                 "same data."
             )
-        pools.append(_Pool(str(method), done))
+        pools.append(Pool(str(method), done))
     return pools, notes
 
 
-def _prepared(
-    pool: _Pool, by: MetricChoice, device: str, progress: Progress | None
+def measurement(
+    pool: Pool, by: MetricChoice, device: str, progress: Progress | None
 ) -> Callable[[], Score] | str:
     """The measurement of a pool, all that it reads being loaded; or the reason why there is none.
 
@@ -294,13 +294,13 @@ def _built(path: Path, device: str) -> Method:
         raise UsageError(f"{path}: {error.marked}") from None
 
 
-def _check_there(pool: _Pool, paths: Sequence[Path], remedy: str) -> None:
+def _check_there(pool: Pool, paths: Sequence[Path], remedy: str) -> None:
     missing = [name for name, path in zip(pool.names, paths, strict=True) if not path.is_file()]
     if missing:
         raise UsageError(f"there is no {paths[0].name} of {', '.join(missing)}; {remedy}.")
 
 
-def _kept_codes(pool: _Pool) -> list[_Kept]:
+def _kept_codes(pool: Pool) -> list[_Kept]:
     """The codes of each model on the same rows, with their KL.
 
     Raises:
@@ -328,11 +328,20 @@ def _kept_codes(pool: _Pool) -> list[_Kept]:
     return kept
 
 
-def _ranked(pool: _Pool, by: MetricChoice, score: Score) -> Selected:
-    metric = metrics.get(by.name)
+def of_models(by: MetricChoice, score: Score) -> Floats:
+    """(M,) The score of each model, of a metric of several.
+
+    Raises:
+        UsageError: the metric, of a plug-in, gives none.
+    """
     if "models" not in score.parts:
         raise UsageError(f"{by.name} gives no score of each model (parts['models']), so that none is chosen.")
-    values = np.asarray(score.parts["models"], float)
+    return np.asarray(score.parts["models"], float)
+
+
+def _ranked(pool: Pool, by: MetricChoice, score: Score) -> Selected:
+    metric = metrics.get(by.name)
+    values = of_models(by, score)
     ranked = selection.ranked(pool.rows, values.tolist(), metric.higher_is_better)
     position = {(run, folder): i for i, (run, folder) in enumerate(pool.rows[selection.MODEL].to_numpy())}
     order = [position[run, folder] for run, folder in ranked[selection.MODEL].to_numpy()]

@@ -161,3 +161,52 @@ def test_a_run_that_may_not_be_written_is_ranked_and_that_is_said(disbench, tmp_
     assert (code, err) == (0, "")
     assert f"not written: cannot write to {run}: Permission denied" in " ".join(out.split())
     assert not [*run.glob("choice-*.json")]
+
+
+def make_settings(path):
+    """A run of two settings with four seeds each."""
+    for size in (3, 4):
+        make_run(path, changes={"codes": size})
+    return path
+
+
+def test_settings_are_ranked_by_a_metric_and_without_labels(disbench, tmp_path):
+    run = make_settings(tmp_path / "r")
+    code, out, err = disbench("leaderboard", run, "--tuned", "mig", "--select", "udr:dlib_spearman")
+    assert code == 0, err
+    assert "chosen by mig · dlib: vae none, since all settings are equal" in out
+    assert "chosen without labels by udr:dlib_spearman: vae" in out
+    code, out, err = disbench("leaderboard", run, "--tuned", "mig", "--format", "markdown")
+    assert "**Settings of vae**" in out
+    assert f"**What the choices of {run.name} score**" in out
+    assert disbench("leaderboard", run, "--tuned", "mig", "--out", tmp_path / "t.csv")[0] == 0
+    table = pd.read_csv(tmp_path / "t.csv")
+    python = library.Run(run).tuned("mig")
+    assert table["agreement"].tolist() == pytest.approx(python["agreement"].tolist())
+    assert table["codes"].tolist() == python["codes"].tolist() == [3, 4]
+    worth = pd.read_csv(tmp_path / "t-worth.csv").set_index("metric")
+    assert worth.loc["mig", ["chosen", "held_out", "mean"]].tolist() == pytest.approx([0.15] * 3)
+    assert disbench("plot", run, "--kind", "tuned", "--metric", "mig", "--out", tmp_path / "p")[0] == 0
+    assert (tmp_path / "p" / "tuned.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--tuned", "mig", "--by", "method"), "--tuned ranks settings; give it without --by"),
+        (("--tuned", "mig", "--adjusted"), "give it without --select, --tuned and --readme"),
+        (("--tuned", "migg"), "unknown metric of this run 'migg'"),
+        (("--tuned", "mig", "--select", "dci"), "'dci' scores one model at a time"),
+        (("--device", "cpu"), "--device belongs to --select and --tuned"),
+    ],
+)
+def test_a_choice_of_settings_that_cannot_be_is_refused(disbench, tmp_path, options, told):
+    code, _, err = disbench("leaderboard", make_settings(tmp_path / "r"), *options)
+    assert code == 2
+    assert told in " ".join(err.split())
+
+
+def test_settings_cannot_be_chosen_of_one(disbench, tmp_path):
+    code, _, err = disbench("leaderboard", make_run(tmp_path / "r"), "--tuned", "mig")
+    assert code == 2
+    assert "no method has several settings, so there is none to choose" in " ".join(err.split())

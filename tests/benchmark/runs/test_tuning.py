@@ -1,0 +1,93 @@
+"""Settings of runs and of saved results: whose agreement is measured, and what is kept."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from disbench import metrics
+from disbench.benchmark.runs import codes, keep, rows, selection, tuning
+from disbench.errors import UsageError
+
+TURN = np.array([[1.0, 1, 0], [1, -1, 0], [0, 1, 1]])
+# what each model makes of three numbers: those of the second setting agree
+MIX = {(5, 0): np.eye(3), (5, 1): TURN, (6, 0): np.eye(3), (6, 1): -np.eye(3)[[1, 2, 0]]}
+NUMBERS = np.random.default_rng(0).normal(size=(3000, 3))
+
+
+def with_settings(writer, seeds=(0, 1)):
+    """A run of two settings, of which the first has the higher scores."""
+    for (size, seed), mix in MIX.items():
+        if seed in seeds:
+            folder = writer.done(seed, score=0.5 - 0.05 * size, codes=size)
+            about = writer.cell(seed, codes=size).dataset
+            codes.write(folder / "codes.npz", about, np.arange(3000), NUMBERS @ mix)
+    return writer.run
+
+
+def udr(size):
+    models = [(NUMBERS @ MIX[size, seed]).astype(np.float32) for seed in (0, 1)]
+    return metrics.udr(models).parts["models"].mean()
+
+
+def test_the_agreement_is_that_of_the_seeds_of_one_setting(writer):
+    found = tuning.tuned([with_settings(writer)], "factor_vae:ibgan")
+    (pool,) = found.pools
+    assert (found.by, found.without, found.notes) == ("factor_vae · ibgan", "udr:dlib", [])
+    assert pool.table["codes"].tolist() == [5, 6]
+    assert pool.table["agreement"].tolist() == pytest.approx([udr(5), udr(6)], abs=1e-6)
+    assert udr(6) > udr(5) + 0.2
+    assert (pool.chosen, pool.unlabelled) == ([0], [1])
+
+
+def test_a_saved_result_keeps_the_agreement(writer, tmp_path):
+    run = with_settings(writer)
+    frame, _ = rows.gather([run])
+    keep.keep("tried", [run], frame, tmp_path / "results", tmp_path / "data")
+    kept = tmp_path / "results" / "tried"
+    assert set(tuning.read((kept / tuning.FILE).read_text())["by"]) == set(tuning.KEPT)
+    for by in ("udr", "udr:dlib_spearman"):
+        of_run, of_kept = (tuning.tuned([path], "mig", by) for path in (run, kept))
+        pd.testing.assert_frame_equal(
+            of_run.pools[0].worth, of_kept.pools[0].worth, check_exact=False, rtol=1e-12
+        )
+    (kept / tuning.FILE).unlink()
+    found = tuning.tuned([kept], "mig")
+    assert "keeps no agreement by udr:dlib" in found.notes[0]
+    assert found.pools[0].unlabelled == []
+
+
+def test_one_setting_keeps_none_and_is_refused(writer, tmp_path):
+    for seed in (0, 1):
+        folder = writer.done(seed)
+        codes.write(folder / "codes.npz", writer.cell(seed).dataset, np.arange(3000), NUMBERS)
+    frame, _ = rows.gather([writer.run])
+    keep.keep("one", [writer.run], frame, tmp_path / "results", tmp_path / "data")
+    assert not (tmp_path / "results" / "one" / tuning.FILE).exists()
+    with pytest.raises(UsageError, match="no method has several settings"):
+        tuning.tuned([writer.run])
+
+
+def test_seeds_without_codes_and_settings_of_one_seed_are_told(writer):
+    run = with_settings(writer, seeds=(0,))
+    found = tuning.tuned([run], "mig")
+    assert found.notes == ["no agreement of 2 settings of vae with fewer than two trained seeds"]
+    with_settings(writer)
+    (run / writer.cell(1, codes=6).folder / "codes.npz").unlink()
+    found = tuning.tuned([run], "mig")
+    (told,) = found.notes
+    assert "there is no codes.npz of vae" in told
+    assert found.pools[0].table["agreement"].isna().tolist() == [False, True]
+
+
+@pytest.mark.parametrize("damage", ["", "by,folder\na,b\n", "by,folder,score\na,b,much\n"])
+def test_a_damaged_file_is_refused(damage):
+    with pytest.raises(UsageError, match="holds no table of the columns by, folder, score"):
+        tuning.read(damage)
+
+
+def test_only_metrics_of_several_models_choose_without_labels(writer):
+    with pytest.raises(UsageError, match="scores one model at a time"):
+        tuning.tuned([with_settings(writer)], "mig", "dci")
+    frame, _ = rows.gather([writer.run])
+    found, _ = tuning.agreement(frame, selection.metric_of_models("udr"))
+    assert len(found) == 4
