@@ -1,4 +1,4 @@
-"""What a categorical code follows: the class of a picture, or its rotation, width or thickness.
+"""What a code follows: the class of a picture, or its rotation, width or thickness.
 
 A category that a method finds without labels need not be the class (Ojha et al. 2020, arXiv:1910.01112,
 figure 2: the categories of unequal digits are often those of rotation or width). Pictures are drawn from each
@@ -11,6 +11,10 @@ Both are the share of a variance, that of the class as one-hot rows and that of 
 category is known: 0 by chance, 1 if the category decides. Since classes differ in width and thickness, a
 category that is the class follows these as well. `within` is the same share among pictures of one class,
 averaged over classes by their pictures: what the category says beyond the class.
+
+A real code has levels in place of categories: some of its values, equally likely by its prior. Where all
+other latents are drawn anew, the share is a first-order index of Sobol (1993). InfoGAN's paper shows in its
+figure 2 that one real code changes the rotation of digits, and another their width.
 
     moment       of a picture of white on black, its pixels as masses
     rotation     angle of the line x = s y + const by least squares, s = mu_xy / mu_yy: the slant, in radians
@@ -35,6 +39,8 @@ from disbench.metrics.arrays import Floats, Ints
 
 MOMENTS = ("rotation", "width", "height", "thickness", "mass")
 WHITE = 0.5
+# The share from which on something is followed.
+LEAST = 0.05
 
 
 @dataclass(frozen=True)
@@ -43,8 +49,10 @@ class Followed:
 
     Attributes:
         shares: of "class" and of each moment.
+        means: (categories,) of each moment, in each category; NaN where no picture has moments.
         within: of each moment, among pictures of one class.
-        leader: "class", or the moment whose share within the classes exceeds that of the class.
+        leader: "class", or the moment whose share within the classes exceeds that of the class; "nothing"
+            where no share reaches `LEAST`.
         classes: (categories,) the most frequent class of each category.
         purity: (categories,) its share there.
         dropped: pictures without any white, which have no moments and count for the class alone.
@@ -56,6 +64,7 @@ class Followed:
     classes: Ints
     purity: Floats
     dropped: int
+    means: Mapping[str, Floats]
 
 
 def moments(pictures: Floats) -> dict[str, Floats]:
@@ -125,7 +134,7 @@ def followed(category: Ints, label: Ints, pictures: Floats) -> Followed:
     """What the category of pictures follows.
 
     Args:
-        category: (n,) from which each picture was drawn, 0, 1, ....
+        category: (n,) from which each picture was drawn, or the level of a real code, 0, 1, ....
         label: (n,) its class by a classifier, 0, 1, ....
         pictures: (n, h, w) in [0, 1], white on black.
 
@@ -150,12 +159,24 @@ def followed(category: Ints, label: Ints, pictures: Floats) -> Followed:
         each = [share_of_moment(category[part], found[name][part]) for part in parts]
         within[name] = float(np.average(each, weights=[part.sum() for part in parts])) if parts else 0.0
     table = counted(category, label)
+    counts = np.bincount(category[drawn], minlength=len(table))
+    means = {
+        name: np.divide(
+            np.bincount(category[drawn], found[name][drawn], len(table)),
+            counts,
+            out=np.full(len(table), np.nan),
+            where=counts > 0,
+        )
+        for name in MOMENTS
+    }
     best = max(within, key=lambda name: within[name])
+    leader = "class" if shares["class"] >= within[best] else best
     return Followed(
         shares,
         within,
-        "class" if shares["class"] >= within[best] else best,
+        leader if max(shares["class"], within[best]) >= LEAST else "nothing",
         table.argmax(axis=1),
         table.max(axis=1) / np.maximum(table.sum(axis=1), 1),
         int((~drawn).sum()),
+        means,
     )

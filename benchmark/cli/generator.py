@@ -73,6 +73,9 @@ def tabled(judged: Sequence[JudgedGenerator]) -> list[Shown]:
 
 def show(console: Console, one: JudgedGenerator) -> None:
     """Everything that was measured on a generator, in tables."""
+    # only here, since it loads torch
+    from disbench.benchmark.scoring.judged import is_real
+
     say(console, f"{one.opened.title}: {one.opened.path}, pictures of {one.opened.data.name}")
     say(console, *(spelled(note, option) for note in one.opened.notes))
     say(console, *(spelled(sentence, option) for sentence in one.judged.missing))
@@ -80,8 +83,12 @@ def show(console: Console, one: JudgedGenerator) -> None:
         _show_grid(console, one.judged.grid)
     if one.judged.features is not None:
         _show_features(console, one.judged.features)
-    for name, found in (one.judged.followed or {}).items():
-        _show_followed(console, name, found, one.judged.classes)
+    follows = one.judged.followed or {}
+    for name, found in follows.items():
+        if not is_real(name):
+            _show_followed(console, name, found, one.judged.classes)
+    if real := {name: found for name, found in follows.items() if is_real(name)}:
+        _show_levels(console, real)
 
 
 def _show_grid(console: Console, grid: OnGrid) -> None:
@@ -194,9 +201,35 @@ def _show_followed(console: Console, name: str, found: Followed, classes: tuple[
         f"{category} -> {classes[label]} ({purity:.0%})"
         for category, (label, purity) in enumerate(zip(found.classes, found.purity, strict=True))
     )
-    say(console, f"{name} follows the {found.leader}; category -> class: {pairs}")
+    what = found.leader if found.leader == "nothing" else f"the {found.leader}"
+    say(console, f"{name} follows {what}; category -> class: {pairs}")
     if found.dropped:
         say(console, f"{found.dropped:,} black pictures have no moments")
+
+
+def _show_levels(console: Console, real: Mapping[str, Followed]) -> None:
+    """What real codes follow, a row for each: shares within one class, and the moment from end to end."""
+    import pandas as pd
+
+    rows = []
+    for name, found in real.items():
+        ends = found.means.get(found.leader)
+        rows.append(
+            {
+                "code": name,
+                "class": f"{found.shares['class']:.3f}",
+                **{moment: f"{share:.3f}" for moment, share in found.within.items()},
+                "follows": found.leader,
+                "from": "" if ends is None else f"{ends[0]:.3f}",
+                "to": "" if ends is None else f"{ends[-1]:.3f}",
+            }
+        )
+    console.print(table(pd.DataFrame(rows)))
+    say(
+        console,
+        "the share that a code decides, of the class and, within one class, of the rest; from its least to "
+        "its greatest level, the mean of what it follows",
+    )
 
 
 Out = Annotated[

@@ -132,15 +132,18 @@ class Samples:
 
 def draw(generator: Generator, n: int, name: str = "samples") -> Samples:
     """n pictures, from the stream of random numbers of that name: the same for every model."""
-    numbers = torch.Generator(generator.device).manual_seed(stream(0, name))
-    latents = generator.latents(n, numbers)
+    latents = drawn(generator, n, name)
     return Samples(latents, generator.table(latents), generator.pictures(latents))
+
+
+def drawn(generator: Generator, n: int, name: str) -> Tensor:
+    """Latents (n, l) from the stream of random numbers of that name: the same for every model."""
+    return generator.latents(n, torch.Generator(generator.device).manual_seed(stream(0, name)))
 
 
 def moved(generator: Generator, samples: Samples, code: int) -> Tensor:
     """Latents (n, l) of the same draws with one code drawn anew, for the rows of `samples`."""
-    numbers = torch.Generator(generator.device).manual_seed(stream(0, f"moved {code}"))
-    anew = generator.latents(len(samples.latents), numbers)
+    anew = drawn(generator, len(samples.latents), f"moved {code}")
     latents, columns = samples.latents.clone(), list(generator.codes[code])
     latents[:, columns] = anew[:, columns]
     return latents

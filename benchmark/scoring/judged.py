@@ -54,8 +54,10 @@ PICTURES, MOVED, AGAIN = protocols.PICTURES, 500, 2_000
 FEWEST = protocols.FEWEST_PICTURES
 # Real images through which an encoder is read.
 REFERENCE = 10_000
-# Independent draws of pictures and real images that are compared by features, and pictures of each category.
-DRAWS, OF_CATEGORY = 5, 200
+# Independent draws of pictures and real images that are compared by features.
+DRAWS = 5
+# Pictures of each category or level, levels of a real code, and draws of its prior that tell these.
+OF_CATEGORY, LEVELS, OF_PRIOR = 200, 10, 10_000
 
 
 @dataclass(frozen=True)
@@ -147,7 +149,7 @@ class Judged:
     Attributes:
         grid: by an oracle, of a complete grid.
         features: by features of a network.
-        followed: of each categorical code, by name, what it follows.
+        followed: of each code, by name, what it follows.
         classes: names of the classes.
         missing: sentences why something is None.
     """
@@ -225,7 +227,7 @@ def judge(
         missing.append(
             f"{data.name} has neither a factor grid nor classes; give a network with {argument('features')}"
         )
-    if classifier is not None and any(len(code) > 1 for code in generator.codes):
+    if classifier is not None and len(generator.codes):
         follows, classes = what_follows(generator, classifier), classifier.classes
     if grid is None and by_features is None and follows is None:
         raise UsageError("; ".join(missing))
@@ -277,21 +279,24 @@ def compared(
 
 
 def what_follows(generator: Generator, classifier: Classifier) -> dict[str, Followed]:
-    """For each categorical code, what it follows: the same other latents with each of its categories."""
+    """For each code, what it follows: the same other latents with each of its categories or levels."""
+    many = generators.drawn(generator, OF_PRIOR, "levels")
     found = {}
     for name, code in zip(code_names(generator), generator.codes, strict=True):
-        if len(code) < 2:
-            continue
-        numbers = torch.Generator(generator.device).manual_seed(stream(0, "categories"))
-        base = generator.latents(OF_CATEGORY, numbers)
-        latents = base.repeat(len(code), 1)
-        category = np.arange(len(code)).repeat(OF_CATEGORY)
-        latents[:, list(code)] = torch.eye(len(code), device=base.device, dtype=base.dtype)[
-            torch.from_numpy(category).to(base.device)
-        ]
+        columns = list(code)
+        base = generators.drawn(generator, OF_CATEGORY, "categories")
+        if len(columns) > 1:
+            values = torch.eye(len(columns), device=base.device, dtype=base.dtype)
+        else:
+            # the middles of parts of equal probability
+            middles = (torch.arange(LEVELS, device=base.device, dtype=base.dtype) + 0.5) / LEVELS
+            values = torch.quantile(many[:, columns[0]], middles)[:, None]
+        level = np.arange(len(values)).repeat(OF_CATEGORY)
+        latents = base.repeat(len(values), 1)
+        latents[:, columns] = values[torch.from_numpy(level).to(base.device)]
         pictures = generator.pictures(latents)
         label = classifier(torch.from_numpy(pictures)).numpy()
-        found[name] = followed(category, label, pictures.mean(axis=1))
+        found[name] = followed(level, label, pictures.mean(axis=1))
     return found
 
 
@@ -371,6 +376,11 @@ def code_names(generator: Generator) -> tuple[str, ...]:
             names.append(f"z{real}")
             real += 1
     return tuple(names)
+
+
+def is_real(name: str) -> bool:
+    """Whether one of `code_names` is that of a real code."""
+    return name.startswith("z")
 
 
 def _encoder_side(

@@ -93,6 +93,32 @@ def test_a_class_that_is_wide_does_not_make_the_category_follow_width():
     assert found.leader == "class"
 
 
+def test_levels_of_a_real_code_have_the_means_of_what_they_follow():
+    """Three levels turn the stroke to the left, not at all and to the right, whatever the class."""
+    level, label = np.arange(90) % 3, np.arange(90) // 45
+    slants = (level - 1) * 0.3
+    found = followed(level, label, pictures([4] * 90, slants))
+    assert found.leader == "rotation"
+    assert found.shares["class"] == pytest.approx(0, abs=0.01)
+    assert np.tan(found.means["rotation"]) == pytest.approx([-0.3, 0, 0.3], abs=0.02)
+    assert found.means["mass"] == pytest.approx([80 / 784] * 3)
+
+
+def test_what_decides_next_to_nothing_follows_nothing():
+    rng = np.random.default_rng(2)
+    found = followed(
+        rng.integers(10, size=400),
+        rng.integers(2, size=400),
+        pictures(rng.integers(3, 9, 400), rng.normal(0, 0.2, 400)),
+    )
+    assert found.leader == "nothing"
+    # of a category that no picture with moments is of
+    black = pictures([4] * 6, [0.0] * 6)
+    black[::2] = 0
+    alone = followed(np.arange(6) % 2, np.arange(6) % 2, black)
+    assert np.isnan(alone.means["mass"]).tolist() == [True, False]
+
+
 def test_black_pictures_are_counted():
     shown = pictures([4] * 6, [0.0] * 6)
     shown[:2] = 0

@@ -195,6 +195,36 @@ def test_features_and_categories_of_digits(monkeypatch):
     json.dumps(found.plain())
 
 
+def test_a_real_code_has_levels_of_its_prior():
+    """The first code moves a bar's slant, the second nothing; their priors are N(0, 1) and uniform."""
+    seen = []
+
+    def latents(n, numbers):
+        return torch.cat(
+            [torch.randn(n, 1, generator=numbers), 2 * torch.rand(n, 2, generator=numbers) - 1], 1
+        )
+
+    def generate(some):
+        seen.append(some)
+        rows, columns = torch.arange(28.0)[None, :, None], torch.arange(28.0)[None, None, :]
+        middle = 13.5 + 0.15 * some[:, 0, None, None] * (rows - 13.5) + 3 * some[:, 2, None, None]
+        return ((columns - middle).abs() < 2.5).float()[:, None]
+
+    generator = generators.Generator("it", latents, [range(1), range(1, 2)], generate, None, CPU)
+    classifier = Classifier(LeNet(1, 28, 10).eval(), "digits", tuple("0123456789"), 0.5, "ab" * 32)
+    found = judged.what_follows(generator, classifier)
+    assert [follows.leader for follows in found.values()] == ["rotation", "nothing"]
+    # the normal's quantiles .05 and .95, and the uniform's middles of tenths
+    levels = torch.cat(seen)
+    first = levels[: judged.LEVELS * judged.OF_CATEGORY, 0].unique()
+    assert len(first) == judged.LEVELS
+    assert first[[0, -1]].tolist() == pytest.approx([-1.645, 1.645], abs=0.06)
+    second = levels[judged.LEVELS * judged.OF_CATEGORY :, 1].unique()
+    assert second.tolist() == pytest.approx(np.arange(-0.9, 1, 0.2).tolist(), abs=0.03)
+    ends = found["z0"].means["rotation"][[0, -1]]
+    assert np.tan(ends) == pytest.approx([-0.15 * 1.645, 0.15 * 1.645], abs=0.03)
+
+
 def test_data_without_grid_classes_or_network_are_refused(sprites):
     bare = Dataset("bare", "b", sprites.storage)
     with pytest.raises(UsageError, match="neither a factor grid nor classes"):
