@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from disbench.benchmark.runs import findings, matrices, pictures, settings, tuning
+from disbench.benchmark.runs import findings, matrices, meant, pictures, settings, tuning
 from disbench.benchmark.runs.rows import MOST_TOLD, gather, no_seeds
 from disbench.benchmark.runs.store import Record, told
 from disbench.benchmark.scoring.sources import SourceOptions
@@ -85,9 +85,9 @@ def of_scores(
         return drawn, notes + unreadable
     if metric:
         # refuses what no row has
-        findings.judge(frame, metric)
+        meant.judge(frame, metric)
         pairs = zip(frame["metric"], frame["preset"], strict=True)
-        exact = [findings.is_meant(name, preset, metric) for name, preset in pairs]
+        exact = [meant.is_meant(name, preset, metric) for name, preset in pairs]
         frame = frame[exact].reset_index(drop=True)
     if kind == "strip":
         frame = labels.over_splits(frame)
@@ -188,7 +188,7 @@ def _single(runs: Sequence[Path]) -> pd.DataFrame:
 
 def _traversals(frame: pd.DataFrame, metric: str, width: Width) -> Drawn:
     """The best, median and worst seed of each training beside each other."""
-    name, preset = findings.judge(frame, metric)
+    name, preset = meant.judge(frame, metric)
     by_training = findings.traversals(frame, name, preset)
     if not by_training:
         raise UsageError(

@@ -9,12 +9,11 @@ from pathlib import Path
 import pandas as pd
 
 from disbench.benchmark import protocols
-from disbench.benchmark.runs import provenance
+from disbench.benchmark.runs import meant, provenance
 from disbench.benchmark.runs.matrices import PARTS, stored
 from disbench.benchmark.runs.rows import journal_rows
 from disbench.benchmark.runs.settings import settings, swept, varying
 from disbench.benchmark.runs.store import Record, told
-from disbench.errors import UsageError, unknown
 from disbench.leaderboards import aggregate, labels, results
 from disbench.leaderboards.provenance import Provenance
 from disbench.leaderboards.report import Findings, Matrix, Traversal
@@ -27,14 +26,14 @@ def findings(runs: Sequence[Path], frame: pd.DataFrame, notes: Sequence[str], me
         runs: folders of runs or of saved results.
         frame: their per-seed rows.
         notes: sentences about these rows.
-        metric: the metric that picks the best seed, see `judge`.
+        metric: the metric that picks the best seed, see `meant.judge`.
 
     Raises:
         UsageError: there is no such metric.
     """
     named = {name: protocols.find(name) for name in dict.fromkeys(frame["protocol"])}
     scored = bool(frame["score"].notna().any())
-    judged = judge(frame, metric) if scored or metric else None
+    judged = meant.judge(frame, metric) if scored or metric else None
     configs = settings(runs)
     logged, odd = journals(runs)
     curves = {field: swept(frame, configs, field)[0] for field in varying(configs)}
@@ -58,49 +57,6 @@ def _provenance(run: Path, frame: pd.DataFrame) -> Provenance:
     if results.is_kept(run):
         return results.provenance(run)
     return provenance.describe(run.resolve().name, [run], frame[frame["run"] == str(run)])
-
-
-def judge(frame: pd.DataFrame, metric: str = "") -> tuple[str, str]:
-    """The metric and preset by which seeds are ranked.
-
-    Args:
-        frame: per-seed rows.
-        metric: such as "mig", "factor_vae:ibgan" or "mig@generator"; by default factor_vae, or else the first
-            with scores.
-
-    Raises:
-        UsageError: no such metric, or no score.
-    """
-    scored = frame[frame["score"].notna()]
-    pairs = list(dict.fromkeys(zip(scored["metric"], scored["preset"], strict=True)))
-    if not pairs:
-        raise UsageError("no seed has a score yet, so none is the best; train and score some first.")
-    # the encoder's first, where no side was asked for
-    pairs = sorted(pairs, key=lambda pair: labels.side_of(pair[1])[1])
-    matching = [pair for pair in pairs if is_meant(*pair, metric or "factor_vae")]
-    if metric and not matching:
-        raise unknown("metric of this run", metric, [f"{name}:{label}" for name, label in pairs])
-    return (matching or pairs)[0]
-
-
-def is_meant(metric: str, preset: str, text: str) -> bool:
-    """Whether a text means the metric of a row.
-
-    Args:
-        metric: of the row.
-        preset: of the row, with its settings and its side.
-        text: "mig" or "mig:dlib" for both sides, "mig@generator" or "mig:dlib@generator" for one, or the
-            metric and all of a row's preset, as "mig:dlib, bins=10".
-    """
-    name, _, asked = text.partition(":")
-    name, at, side = name.partition("@")
-    if name != metric or (at and at + side != labels.OF_GENERATOR):
-        return False
-    if "," in asked:
-        return asked == preset
-    base, drawn = labels.side_of(preset)
-    asked, of_generator = labels.side_of(asked)
-    return asked in ("", base) and (drawn or not (at or of_generator))
 
 
 def traversals(frame: pd.DataFrame, metric: str, preset: str) -> dict[str, list[Traversal]]:

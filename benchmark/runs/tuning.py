@@ -15,7 +15,7 @@ import pandas as pd
 
 from disbench import units
 from disbench.benchmark.protocols import MetricChoice
-from disbench.benchmark.runs import findings, selection
+from disbench.benchmark.runs import meant, selection
 from disbench.benchmark.runs.rows import gather
 from disbench.benchmark.runs.settings import settings, varying, with_settings
 from disbench.benchmark.scoring.encoded import Progress
@@ -67,7 +67,7 @@ def tuned(
 
     Args:
         runs: folders of runs or of saved results.
-        metric: the metric that chooses, see `findings.judge`.
+        metric: the metric that chooses, see `meant.judge`.
         without: the metric of several models that chooses without labels, such as "udr".
         where: column to value, as `aggregate.chosen` takes them.
         device: "auto", "cpu" or "cuda", for checkpoints.
@@ -80,7 +80,7 @@ def tuned(
     frame, notes = gather(runs)
     frame = aggregate.chosen(frame, where or {})
     aggregate.check_comparable(frame)
-    judged = findings.judge(frame, metric)
+    judged = meant.judge(frame, metric)
     configs = settings(runs)
     if not any(True for _ in tuning.pools(frame)):
         raise UsageError(

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from disbench.benchmark.runs import findings
+from disbench.benchmark.runs import meant
 from disbench.errors import UsageError
 
 PAIRS = [
@@ -18,7 +18,7 @@ FRAME = pd.DataFrame(PAIRS, columns=["metric", "preset"]).assign(score=0.5)
 
 
 @pytest.mark.parametrize(
-    ("text", "meant"),
+    ("text", "places"),
     [
         ("dci", [0, 1]),
         ("dci@generator", [0]),
@@ -35,13 +35,13 @@ FRAME = pd.DataFrame(PAIRS, columns=["metric", "preset"]).assign(score=0.5)
         ("dc", []),
     ],
 )
-def test_a_text_means_metrics_by_name_preset_and_side(text, meant):
-    assert [i for i, pair in enumerate(PAIRS) if findings.is_meant(*pair, text)] == meant
+def test_a_text_means_metrics_by_name_preset_and_side(text, places):
+    assert [i for i, pair in enumerate(PAIRS) if meant.is_meant(*pair, text)] == places
 
 
 def test_the_encoder_ranks_seeds_where_no_side_is_named():
-    assert findings.judge(FRAME) == ("factor_vae", "dlib")
-    assert findings.judge(FRAME, "dci") == ("dci", "ibgan")
-    assert findings.judge(FRAME, "dci@generator") == ("dci", "ibgan@generator")
+    assert meant.judge(FRAME) == ("factor_vae", "dlib")
+    assert meant.judge(FRAME, "dci") == ("dci", "ibgan")
+    assert meant.judge(FRAME, "dci@generator") == ("dci", "ibgan@generator")
     with pytest.raises(UsageError, match="mig@generator"):
-        findings.judge(FRAME, "mig@generator")
+        meant.judge(FRAME, "mig@generator")
