@@ -220,7 +220,7 @@ class Run:
         from disbench.benchmark.runs import tuning
 
         with progress.counted(console or Console(quiet=True)) as count:
-            found = tuning.tuned([self.path], metric, without, where, device, count)
+            found = tuning.of_runs([self.path], metric, without, where, device, count)
         return pd.concat([pool.table for pool in found.pools], ignore_index=True)
 
     def status(self) -> pd.DataFrame:

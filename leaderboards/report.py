@@ -36,8 +36,11 @@ from disbench.leaderboards import (
     sides,
     tables,
     template,
+    titles,
+    tuning,
 )
 from disbench.leaderboards.provenance import Cost, Provenance
+from disbench.leaderboards.tuning import Tuned
 
 # Bytes of all traversals together; larger pictures are shown smaller.
 PICTURE_BYTES = 5_000_000
@@ -97,6 +100,8 @@ class Findings:
         notes: sentences about the rows, such as the seeds that two runs hold.
         journals: logged values, see `journals`.
         swept: rows for `plots.sweep`, by the setting that varies.
+        tuned: the settings of each method that has several, ranked by `judge`.
+        without: what else ranks them, without labels.
         judge: metric and preset by which seeds are ranked; None if there is no score.
         traversals: pictures by method.
         matrices: matrices of the best seed by method and by kind, see `plots.MATRICES`.
@@ -109,6 +114,8 @@ class Findings:
     notes: Sequence[str] = ()
     journals: pd.DataFrame = field(default_factory=pd.DataFrame)
     swept: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    tuned: Sequence[Tuned] = ()
+    without: str = ""
     judge: tuple[str, str] | None = None
     traversals: Mapping[str, Sequence[Traversal]] = field(default_factory=dict)
     matrices: Mapping[str, Mapping[str, Matrix]] = field(default_factory=dict)
@@ -301,6 +308,13 @@ def render(findings: Findings) -> str:
             (field, draw(partial(plots.sweep, rows, field), f"Scores against the setting {field}."))
             for field, rows in findings.swept.items()
         ],
+        "settings": _settings(findings),
+        "tuned": draw(
+            partial(plots.tuned, findings.tuned, titles.measure(*findings.judge), findings.without),
+            "Every setting's mean score, and which of them were chosen.",
+        )
+        if findings.tuned and findings.judge
+        else None,
         "correlation": draw(
             partial(plots.correlation, frame), "Rank correlation of each two metrics over trained models."
         ),
@@ -463,6 +477,20 @@ def _explained(frame: pd.DataFrame) -> NotedTable | None:
         return None
     text, notes = shown.explained(found)
     return _of_texts(text, "What explains the scores"), notes
+
+
+def _settings(findings: Findings) -> list[NotedTable]:
+    """A table of the settings of each method that has several, and one of what their choices are worth."""
+    if not (findings.tuned and findings.judge):
+        return []
+    by, noted = labels.metric(*findings.judge), []
+    for found in findings.tuned:
+        text = tuning.shown(found, by, findings.without)
+        notes = tuning.notes(found, by, findings.without)
+        noted.append((_of_texts(text, f"Settings of {found.label}"), notes))
+    worth = pd.concat([found.worth for found in findings.tuned], ignore_index=True)
+    table = _of_texts(tuning.shown_worth(worth), "What the choices score")
+    return [*noted, (table, tuning.notes_on_worth(worth, by, findings.without))]
 
 
 def _published(frame: pd.DataFrame) -> list[NotedTable]:

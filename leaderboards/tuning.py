@@ -235,7 +235,7 @@ def shown_worth(worth: pd.DataFrame) -> pd.DataFrame:
             text[column] = worth[column]
     text["metric"], text["preset"] = worth["metric"], worth["preset"]
     text["settings"] = worth["settings"].astype(str)
-    idle = () if worth["unlabelled"].notna().any() else ("unlabelled", "spearman")
+    idle = [column for column in (*WORTH, "spearman") if worth[column].isna().all()]
     for column in (*WORTH, "spearman"):
         if column not in idle:
             text[column.replace("_", " ")] = selection.decimals(worth[column])

@@ -236,7 +236,7 @@ def tuning(
     from disbench.leaderboards import tuning
 
     with progress.counted(Other(stderr=True)) as count:
-        found = settings.tuned(runs, metric, without, where, device, count)
+        found = settings.of_runs(runs, metric, without, where, device, count)
     by, free = found.by, found.without
     several = [name for name in ("dataset", "protocol") if len({p.table[name][0] for p in found.pools}) > 1]
     tables = []

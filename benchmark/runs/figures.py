@@ -75,7 +75,7 @@ def of_scores(
         UsageError: results that are not comparable, or too few of them for this picture.
     """
     if kind == "tuned":
-        found = tuning.tuned(runs, metric)
+        found = tuning.of_runs(runs, metric)
         by = titles.measure(found.metric, found.preset)
         return {"tuned": plots.tuned(found.pools, by, found.without, width=width, zoom=zoom)}, found.notes
     frame, notes = gather(runs)

@@ -14,7 +14,8 @@ from disbench.benchmark.runs.matrices import PARTS, stored
 from disbench.benchmark.runs.rows import journal_rows
 from disbench.benchmark.runs.settings import settings, swept, varying
 from disbench.benchmark.runs.store import Record, told
-from disbench.leaderboards import aggregate, labels, results
+from disbench.benchmark.runs.tuning import tuned as tune
+from disbench.leaderboards import aggregate, labels, results, tuning
 from disbench.leaderboards.provenance import Provenance
 from disbench.leaderboards.report import Findings, Matrix, Traversal
 
@@ -38,14 +39,22 @@ def findings(runs: Sequence[Path], frame: pd.DataFrame, notes: Sequence[str], me
     logged, odd = journals(runs)
     curves = {field: swept(frame, configs, field)[0] for field in varying(configs)}
     enough = {f: rows for f, rows in curves.items() if rows[rows["score"].notna()]["value"].nunique() > 1}
+    several = judged is not None and any(True for _ in tuning.pools(frame))
+    tuned = tune(runs, frame, judged) if several and judged else None
     return Findings(
         runs=[run.resolve().name for run in runs],
         frame=frame,
         protocols={n: (p.summary, p.meaningful) if p else ("", True) for n, p in named.items()},
         # those about cells are among the notes already
-        notes=[*notes, *(sentence for sentence in odd if sentence not in notes)],
+        notes=[
+            *notes,
+            *(sentence for sentence in odd if sentence not in notes),
+            *(tuned.notes if tuned else ()),
+        ],
         journals=logged,
         swept=enough,
+        tuned=tuned.pools if tuned else (),
+        without=tuned.without if tuned else "",
         judge=judged,
         traversals=traversals(frame, *judged) if judged else {},
         matrices=matrices(frame, *judged) if judged else {},

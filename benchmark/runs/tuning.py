@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -55,7 +55,7 @@ class Tuning:
         return labels.metric(self.metric, self.preset)
 
 
-def tuned(
+def of_runs(
     runs: Sequence[Path],
     metric: str = "",
     without: str = "udr",
@@ -63,7 +63,7 @@ def tuned(
     device: str = "auto",
     progress: Progress | None = None,
 ) -> Tuning:
-    """The settings of each method, ranked by a metric, with the agreement of their seeds.
+    """The settings of each method of runs, see `tuned`.
 
     Args:
         runs: folders of runs or of saved results.
@@ -76,17 +76,39 @@ def tuned(
     Raises:
         UsageError: results that are not comparable, no such metric, or no method with several settings.
     """
-    by = selection.metric_of_models(without).resolved()
+    selection.metric_of_models(without)
     frame, notes = gather(runs)
     frame = aggregate.chosen(frame, where or {})
     aggregate.check_comparable(frame)
-    judged = meant.judge(frame, metric)
-    configs = settings(runs)
     if not any(True for _ in tuning.pools(frame)):
         raise UsageError(
             "no method has several settings, so there is none to choose; train some, such as "
             "`disbench run --grid betavae.beta=1,4,16`."
         )
+    found = tuned(runs, frame, meant.judge(frame, metric), without, device, progress)
+    return replace(found, notes=[*notes, *found.notes])
+
+
+def tuned(
+    runs: Sequence[Path],
+    frame: pd.DataFrame,
+    judged: tuple[str, str],
+    without: str = "udr",
+    device: str = "auto",
+    progress: Progress | None = None,
+) -> Tuning:
+    """The settings of each method, ranked by a metric, with the agreement of their seeds.
+
+    Args:
+        runs: folders of runs or of saved results.
+        frame: their per-seed rows.
+        judged: metric and preset that choose.
+        without: the metric of several models that chooses without labels, such as "udr".
+        device: "auto", "cpu" or "cuda", for checkpoints.
+        progress: called during long work.
+    """
+    by = selection.metric_of_models(without).resolved()
+    configs = settings(runs)
     saved = [run for run in runs if results.is_kept(run)]
     names = {run.resolve().name for run in saved}
     kept, missing = _kept(saved, f"{by.name}:{by.preset}")
@@ -94,7 +116,7 @@ def tuned(
     ranked = tuning.tuned(
         with_settings(frame, configs), varying(configs), *judged, pd.concat([kept, measured])
     )
-    return Tuning(ranked, *judged, f"{by.name}:{by.preset}", [*notes, *missing, *further])
+    return Tuning(ranked, *judged, f"{by.name}:{by.preset}", [*missing, *further])
 
 
 def agreement(

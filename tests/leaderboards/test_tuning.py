@@ -8,7 +8,8 @@ import pytest
 
 from disbench import leaderboards
 from disbench.errors import UsageError
-from disbench.leaderboards import plots, tuning
+from disbench.leaderboards import plots, report, tuning
+from disbench.leaderboards.report import Findings
 
 SCORES = {"a": (0.5, 0.1), "b": (0.2, 0.36), "c": (0.1, 0.1)}
 AGREEMENT = {"a": (0.2, 0.4), "b": (0.6, 0.6), "c": (0.1, 0.1)}
@@ -31,6 +32,8 @@ def row(cell, seed, score, metric="mig", higher=True, **more):
         "higher_is_better": higher,
         "run": "r",
         "folder": f"vae-{cell}/seed-{seed}",
+        "metric_settings": "{}",
+        "changed": "{}",
         **more,
     }
 
@@ -149,6 +152,16 @@ def test_what_the_choice_without_labels_loses_is_told_over_methods():
         "mig · dlib, averaged over 2 methods: 0.150 by labels (held out), 0.280 without labels, 0.227 of a "
         "setting at random"
     )
+
+
+def test_a_report_shows_the_settings_of_a_method_that_has_several():
+    rows = frame()
+    facts = {"protocols": {"mini": ("summary", True)}, "judge": ("mig", "dlib")}
+    page = report.render(Findings(["r"], rows, **facts, tuned=tuned(), without="udr:dlib"))
+    assert '<section id="settings">' in page
+    assert "chosen by mig · dlib: vae (beta=1), of 3 settings" in page
+    assert "chosen without labels by udr:dlib: vae (beta=4)" in page
+    assert 'id="settings"' not in report.render(Findings(["r"], rows, **facts))
 
 
 def test_the_picture_marks_the_choices():

@@ -30,7 +30,7 @@ def udr(size):
 
 
 def test_the_agreement_is_that_of_the_seeds_of_one_setting(writer):
-    found = tuning.tuned([with_settings(writer)], "factor_vae:ibgan")
+    found = tuning.of_runs([with_settings(writer)], "factor_vae:ibgan")
     (pool,) = found.pools
     assert (found.by, found.without, found.notes) == ("factor_vae · ibgan", "udr:dlib", [])
     assert pool.table["codes"].tolist() == [5, 6]
@@ -46,12 +46,12 @@ def test_a_saved_result_keeps_the_agreement(writer, tmp_path):
     kept = tmp_path / "results" / "tried"
     assert set(tuning.read((kept / tuning.FILE).read_text())["by"]) == set(tuning.KEPT)
     for by in ("udr", "udr:dlib_spearman"):
-        of_run, of_kept = (tuning.tuned([path], "mig", by) for path in (run, kept))
+        of_run, of_kept = (tuning.of_runs([path], "mig", by) for path in (run, kept))
         pd.testing.assert_frame_equal(
             of_run.pools[0].worth, of_kept.pools[0].worth, check_exact=False, rtol=1e-12
         )
     (kept / tuning.FILE).unlink()
-    found = tuning.tuned([kept], "mig")
+    found = tuning.of_runs([kept], "mig")
     assert "keeps no agreement by udr:dlib" in found.notes[0]
     assert found.pools[0].unlabelled == []
 
@@ -64,16 +64,16 @@ def test_one_setting_keeps_none_and_is_refused(writer, tmp_path):
     keep.keep("one", [writer.run], frame, tmp_path / "results", tmp_path / "data")
     assert not (tmp_path / "results" / "one" / tuning.FILE).exists()
     with pytest.raises(UsageError, match="no method has several settings"):
-        tuning.tuned([writer.run])
+        tuning.of_runs([writer.run])
 
 
 def test_seeds_without_codes_and_settings_of_one_seed_are_told(writer):
     run = with_settings(writer, seeds=(0,))
-    found = tuning.tuned([run], "mig")
+    found = tuning.of_runs([run], "mig")
     assert found.notes == ["no agreement of 2 settings of vae with fewer than two trained seeds"]
     with_settings(writer)
     (run / writer.cell(1, codes=6).folder / "codes.npz").unlink()
-    found = tuning.tuned([run], "mig")
+    found = tuning.of_runs([run], "mig")
     (told,) = found.notes
     assert "there is no codes.npz of vae" in told
     assert found.pools[0].table["agreement"].isna().tolist() == [False, True]
@@ -87,7 +87,7 @@ def test_a_damaged_file_is_refused(damage):
 
 def test_only_metrics_of_several_models_choose_without_labels(writer):
     with pytest.raises(UsageError, match="scores one model at a time"):
-        tuning.tuned([with_settings(writer)], "mig", "dci")
+        tuning.of_runs([with_settings(writer)], "mig", "dci")
     frame, _ = rows.gather([writer.run])
     found, _ = tuning.agreement(frame, selection.metric_of_models("udr"))
     assert len(found) == 4
