@@ -280,18 +280,28 @@ def kept(run: Path, selected: Sequence[Selected], console: Console) -> None:
 
 
 def written_leaderboard(path: Path) -> Shown:
-    """The leaderboard of a run, which is written with the per-seed scores into its folder."""
+    """The leaderboard of a run, which is written with the per-seed scores into its folder.
+
+    Of several settings of a method it is the form for papers, with a row for each.
+    """
     from disbench.benchmark.runs.rows import gather, warnings
-    from disbench.leaderboards import aggregate, shown, tuning
+    from disbench.leaderboards import aggregate, shown, tuning, wide
 
     frame, _ = gather([path])
     board = aggregate.leaderboard(frame)
     notes = [f"not comparable: {difference}" for difference in aggregate.differences(frame)]
     notes += shown.notes(frame, board) + warnings(frame)
+    written, text = keep_beside(path, frame, board, notes), shown.leaderboard(board)
     if any(True for _ in tuning.pools(frame)):
-        notes.append(f"`disbench leaderboard {path} --tuned METRIC` ranks the settings of each method")
-    notes.append(keep_beside(path, frame, board, notes))
-    return Shown("leaderboard", shown.leaderboard(board), board, f"Leaderboard of {path.name}", notes)
+        paper, numbers = wide.of_board(board)
+        text = paper.text
+        notes = [note for note in notes if note not in shown.definitions(board)]
+        notes[:0] = [
+            f"{numbers.partition(';')[0]}; `disbench leaderboard {path}` has intervals, spread and chance",
+            f"`disbench leaderboard {path} --tuned METRIC` ranks the settings of each method",
+        ]
+    title = f"Leaderboard of {path.name}"
+    return Shown("leaderboard", text, board, title, [*notes, written])
 
 
 def keep_beside(run: Path, frame: pd.DataFrame, board: pd.DataFrame, notes: Sequence[str]) -> str:

@@ -8,6 +8,7 @@ import pytest
 
 import disbench as library
 from disbench.benchmark import protocols
+from disbench.benchmark.cli.leaderboard import written_leaderboard
 from disbench.benchmark.datasets.reference import DataRef
 from disbench.benchmark.runs import codes, store
 from disbench.benchmark.sweep import plan
@@ -204,6 +205,16 @@ def test_a_choice_of_settings_that_cannot_be_is_refused(disbench, tmp_path, opti
     code, _, err = disbench("leaderboard", make_settings(tmp_path / "r"), *options)
     assert code == 2
     assert told in " ".join(err.split())
+
+
+def test_a_run_of_several_settings_ends_with_a_row_for_each(tmp_path):
+    run = make_settings(tmp_path / "r")
+    shown = written_leaderboard(run)
+    assert len(shown.text) == 2
+    assert shown.text["MIG ↑"].tolist() == [".15 ± .13"] * 2
+    assert len(shown.numbers) == 2 * shown.numbers[["metric", "preset"]].drop_duplicates().shape[0]
+    assert any(f"`disbench leaderboard {run} --tuned METRIC`" in note for note in shown.notes)
+    assert (run / "leaderboard.csv").is_file()
 
 
 def test_settings_cannot_be_chosen_of_one(disbench, tmp_path):
