@@ -8,7 +8,8 @@
     KL_j            kl        (d,)      nats that code j has about an image, at most
 
 The mean of a collapsed code still moves a little with the image, while its noise is many times larger. A
-metric that sees means alone cannot know that.
+metric that sees means alone cannot know that. A code that is no Gaussian, such as the probability of a
+category, has a log-variance and a KL of NaN; under the rule `kl` it counts by its standard deviation.
 
 | rule | a code is live if | source |
 |---|---|---|
@@ -35,7 +36,9 @@ STD = 0.05  # in units of the codes
 MOST = 700
 
 
-def check_logvar(name: str, logvar: object, shape: tuple[int, ...], of: str = "codes") -> Floats:
+def check_logvar(
+    name: str, logvar: object, shape: tuple[int, ...], of: str = "codes", categories: bool = False
+) -> Floats:
     """Log-variances (n, d) as finite floats, one for each code of each image.
 
     Args:
@@ -43,6 +46,7 @@ def check_logvar(name: str, logvar: object, shape: tuple[int, ...], of: str = "c
         logvar: the log-variances.
         shape: (n, d) of the codes.
         of: what errors call the codes.
+        categories: whether some columns may be NaN as a whole, for codes that are no Gaussians.
 
     Raises:
         UsageError: another shape, no finite numbers, or larger than the log of any variance.
@@ -55,18 +59,35 @@ def check_logvar(name: str, logvar: object, shape: tuple[int, ...], of: str = "c
         )
     if array.dtype.kind != "f" or array.dtype.itemsize < 4:
         array = array.astype(np.float64)
-    if not np.isfinite(array).all():
-        bad = int((~np.isfinite(array)).any(axis=1).sum())
+    known = sound(array) if categories else np.isfinite(array)
+    if not known.all():
+        bad = int((~known).any(axis=1).sum())
         raise UsageError(
             f"{name}: {bad:,} of {len(array):,} rows of logvar hold NaN or infinity; the model has diverged, "
             "or it is the log of a variance of 0"
         )
-    if np.abs(array).max() > MOST:
+    most = np.abs(array[:, ~no_gaussian(array)]).max(initial=0)
+    if most > MOST:
         raise UsageError(
-            f"{name}: logvar reaches {np.abs(array).max():.3g}, and no float holds the variance of which it "
-            "is the natural log; were variances passed?"
+            f"{name}: logvar reaches {most:.3g}, and no float holds the variance of which it is the natural "
+            "log; were variances passed?"
         )
     return array
+
+
+def sound(logvar: Floats) -> Bools:
+    """(n, d) True for a finite log-variance, and for all those of a code that has none.
+
+    Of no model is every code without: such a table is one of a model that has diverged.
+    """
+    known: Bools = np.isfinite(logvar)
+    return known | np.isnan(logvar).all(axis=0) if known.any() else known
+
+
+def no_gaussian(logvar: Floats) -> Bools:
+    """(d,) True for the codes without a log-variance (n, d)."""
+    mask: Bools = np.asarray(np.isnan(logvar).any(axis=0))
+    return mask
 
 
 def kl_of_codes(mean: Floats, logvar: Floats) -> Floats:
@@ -74,13 +95,26 @@ def kl_of_codes(mean: Floats, logvar: Floats) -> Floats:
 
     Args:
         mean: (n, d) of the Gaussians.
-        logvar: (n, d), natural log of their variances, as `check_logvar` returns them.
+        logvar: (n, d), natural log of their variances, as `check_logvar` returns them; NaN for a code that is
+            no Gaussian, and so is its KL.
     """
     mu, log_variance = mean.astype(np.float64), logvar.astype(np.float64)
     # a mean beyond 1e154 has an infinite KL
     with np.errstate(over="ignore"):
         kl: Floats = 0.5 * (mu**2 + np.exp(log_variance) - log_variance - 1).mean(axis=0)
     return kl
+
+
+def by_kl(kl: Floats, least: float, std: Bools) -> Bools:
+    """(d,) True for the codes that are live by the rule "kl".
+
+    Args:
+        kl: (d,) in nats; NaN for a code that is no Gaussian.
+        least: from which on a code is live.
+        std: (d,) the rule "std", by which codes that are no Gaussians count.
+    """
+    mask: Bools = np.where(np.isnan(kl), std, kl >= least)
+    return mask
 
 
 def by_std(codes: Floats) -> Bools:

@@ -11,7 +11,8 @@
 The codes are samples of the posterior, not its mean, so this does not agree with the binned `mig`.
 
 Deviations: any table of rows will do, while the authors' code needs the full grid; the divisor is the entropy
-of the factor in that table, ln n_k on a grid.
+of the factor in that table, ln n_k on a grid. The authors' models are all Gaussian; of a categorical latent,
+as JointVAE has some, the columns are the probabilities q(c|x). They are one code, with exact entropies.
 
 Traps:
 
@@ -23,6 +24,7 @@ Traps:
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import numpy as np
@@ -30,10 +32,13 @@ import numpy as np
 from disbench.errors import UsageError
 from disbench.metrics import arrays, information
 from disbench.metrics.arrays import Floats, Ints
+from disbench.metrics.live import no_gaussian
 from disbench.metrics.registry import Score, metric
 
 # Densities in memory at a time, few enough for a cache.
 CHUNK = 250_000
+# How far probabilities of a row may be from a sum of 1.
+ROUNDING = 1e-3
 
 
 def mixture_entropy(mean: Floats, logvar: Floats, samples: int, rng: np.random.Generator) -> float:
@@ -65,6 +70,55 @@ def mixture_entropy(mean: Floats, logvar: Floats, samples: int, rng: np.random.G
     return float(np.log(n) - np.log(density).mean())
 
 
+def latents_of(mean: Floats, logvar: Floats) -> list[Ints]:
+    """The columns of each latent: one of a Gaussian, those of all categories of a categorical one.
+
+    Neighbouring probabilities are of one latent as long as no row of them sums up to more than 1.
+
+    Args:
+        mean: (n, d) means, and probabilities of categories.
+        logvar: (n, d), NaN in the columns of categories.
+
+    Raises:
+        UsageError: a column without a variance holds no probabilities.
+    """
+    latents: list[list[int]] = []
+    # of the categorical latent that the column before belongs to
+    sums: Floats | None = None
+    for j, category in enumerate(no_gaussian(logvar).tolist()):
+        if not category:
+            latents, sums = [*latents, [j]], None
+            continue
+        p = mean[:, j]
+        if p.min() < 0 or p.max() > 1 + ROUNDING:
+            raise UsageError(
+                f"mig_chen: code {j}, counted from 0, has no log-variance and reaches from {p.min():.3g} to "
+                f"{p.max():.3g}, which are no probabilities of a category; give its log-variance"
+            )
+        if sums is None or (sums + p).max() > 1 + ROUNDING:
+            latents, sums = [*latents, [j]], p
+        else:
+            latents[-1].append(j)
+            sums = sums + p
+    return [np.array(columns) for columns in latents]
+
+
+def categorical_entropy(probabilities: Floats) -> float:
+    """Entropy (nats) of probabilities (k,); what is missing to a sum of 1 is that of one more category."""
+    every = np.append(probabilities, max(0.0, 1 - probabilities.sum()))
+    known = every[every > 0]
+    return float(-(known * np.log(known)).sum())
+
+
+def _entropy(
+    mean: Floats, logvar: Floats | None, rows: Ints, samples: int, rng: np.random.Generator
+) -> float:
+    """Entropy (nats) of one latent over rows: by Monte Carlo, or exactly of probabilities (n, k)."""
+    if logvar is None:
+        return categorical_entropy(mean[rows].mean(axis=0))
+    return mixture_entropy(mean[rows, 0], logvar[rows], samples, rng)
+
+
 @metric(
     kind="posterior",
     paper="arXiv:1802.04942",
@@ -89,11 +143,11 @@ def mig_chen(
 
     Args:
         mean: (n, d) mean of each image's posterior.
-        logvar: (n, d) natural log of its variance.
+        logvar: (n, d) natural log of its variance; NaN in the columns of a categorical latent.
         factors: (n, k), index of each factor's value.
         rng: draws the samples.
         samples: draws per code for H(z_j), and as many for each factor, divided among its values.
-        progress: called with (codes done, codes in all).
+        progress: called with (latents done, latents in all).
     """
     if samples < 2:
         raise UsageError(f"mig_chen: samples must be 2 or more, but are {samples}")
@@ -101,21 +155,19 @@ def mig_chen(
     h = information.entropy(factors)
     groups = [[np.flatnonzero(v == value) for value in np.unique(v)] for v in factors.T]
     n, d = mu.shape
-    mi = np.zeros((d, len(groups)))
-    for j in range(d):
-        column = mu[:, j], log_variance[:, j]
-        marginal = mixture_entropy(*column, samples, rng)
+    mi, latents = np.zeros((d, len(groups))), latents_of(mu, log_variance)
+    for j, columns in enumerate(latents):
+        variances = log_variance[:, columns[0]]
+        gaussian = None if np.isnan(variances).any() else variances
+        entropy = functools.partial(_entropy, mu[:, columns], gaussian, rng=rng)
+        marginal = entropy(np.arange(n), samples)
         for k, values in enumerate(groups):
-            conditional = [
-                len(rows)
-                / n
-                * mixture_entropy(column[0][rows], column[1][rows], max(2, samples * len(rows) // n), rng)
-                for rows in values
-            ]
-            mi[j, k] = max(0.0, marginal - sum(conditional))
+            conditional = [len(rows) / n * entropy(rows, max(2, samples * len(rows) // n)) for rows in values]
+            mi[columns, k] = max(0.0, marginal - sum(conditional))
         if progress is not None:
-            progress(j + 1, d)
-    gaps = information.gap(arrays.floor(mi) / h)
+            progress(j + 1, len(latents))
+    first = [columns[0] for columns in latents]
+    gaps = information.gap(arrays.floor(mi[first]) / h)
     return Score(
         gaps.mean(),
         parts={"gap": gaps, "mutual_information": mi, "factor_entropy": h},

@@ -580,7 +580,7 @@ def _prepare(
         given = Factors.whole(given.factors(np.arange(len(given))), given.names)
     codes, factors = checks.check_table(name, arguments[first], given)
     if kind == "posterior":
-        arguments["logvar"] = check_logvar(name, arguments["logvar"], codes.shape, of="mean")
+        arguments["logvar"] = check_logvar(name, arguments["logvar"], codes.shape, of="mean", categories=True)
     kept, dropped = checks.drop_constant(name, factors)
     if unfit := entry.unfit(preset, settings, kept.names, len(kept.index)):
         raise UsageError(f"{name}: {unfit}")

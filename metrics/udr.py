@@ -35,6 +35,7 @@ from disbench.errors import UsageError, unknown
 from disbench.metrics import arrays
 from disbench.metrics.arrays import Bools, Floats
 from disbench.metrics.conversion import as_array
+from disbench.metrics.live import by_kl
 from disbench.metrics.registry import Score, metric
 
 # Nats. Codes up to it are set to 0 in any case, as in the published code.
@@ -75,13 +76,14 @@ def udr(
 
     Args:
         codes: of each model, (n, d) over the same n rows; d may differ.
-        kl: of each model, (d,) mean KL of each code's posterior to its prior, in nats.
+        kl: of each model, (d,) mean KL of each code's posterior to its prior, in nats; NaN for a code that is
+            no Gaussian, which counts by `std`.
         similarity: "lasso" or "spearman".
         alpha: weight of the lasso's penalty.
         filter_low_kl: leave out codes with a KL up to `kl_threshold`; otherwise they count as codes without
             links.
         kl_threshold: in nats.
-        std: without `kl`, the least standard deviation of an informative code.
+        std: without a KL, the least standard deviation of an informative code.
         progress: called with (models done, models in all).
     """
     if len(codes) < 2:
@@ -120,13 +122,20 @@ def _informative(
     codes: Sequence[Floats], kl: Sequence[Floats] | None, threshold: float, std: float
 ) -> tuple[list[Bools], list[Bools]]:
     """For each model, two masks (d,): the codes that are not set to 0, and those that are not left out."""
+    alive = [arrays.varying(z) & (arrays.deviation(z) >= std) for z in codes]
     if kl is None:
-        alive = [arrays.varying(z) & (arrays.deviation(z) >= std) for z in codes]
         return alive, alive
     given = [as_array(values, "udr: kl") for values in kl]
     if [len(values) for values in given] != [z.shape[1] for z in codes]:
         raise UsageError("udr: kl must give one value for each code of each model")
-    return [values > KL_MASK for values in given], [values > threshold for values in given]
+
+    def above(least: float) -> list[Bools]:
+        return [
+            by_kl(values, np.nextafter(least, np.inf), live)
+            for values, live in zip(given, alive, strict=True)
+        ]
+
+    return above(KL_MASK), above(threshold)
 
 
 def _links(a: Floats, b: Floats, similarity: str, alpha: float) -> Floats:

@@ -159,6 +159,12 @@ class JointVAE(Method):
         mu, _, log_alpha = self.posterior(images)
         return torch.cat([mu, *category_codes(log_alpha, self.config.category_code)], dim=1)
 
+    def gaussians(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        _, logvar, _ = self.posterior(images)
+        codes = self.represent(images)
+        categories = codes.new_full((len(codes), codes.shape[1] - logvar.shape[1]), math.nan)
+        return codes, torch.cat([logvar, categories], dim=1)
+
     def generate(self, latents: Tensor) -> Tensor:
         logits: Tensor = self.decoder(latents)
         return logits.sigmoid()

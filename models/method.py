@@ -177,8 +177,8 @@ class Method(nn.Module):
             images: (b, c, h, w) in [0, 1].
 
         Returns:
-            Mean (b, d), which is what `represent` gives, and natural log of the variance (b, d); None, the
-            default, for a method without such a posterior.
+            Mean (b, d), which is what `represent` gives, and natural log of the variance (b, d), NaN for a
+            code that is no Gaussian; None, the default, for a method without such a posterior.
         """
         return None
 

@@ -395,7 +395,9 @@ def _show_codes(console: Console, entries: Sequence[ScoreEntry], before: str = "
     numbers = [math.inf if each is None else each for each in kl]
     dead = sum(each < KL for each in numbers)
     if dead:
-        listed = f": {', '.join(f'{each:.2f}' for each in numbers)}" if len(kl) <= LISTED else ""
+        # of a category there is none
+        texts = ["–" if each is None else f"{each:.2f}" for each in kl]
+        listed = f": {', '.join(texts)}" if len(kl) <= LISTED else ""
         say(
             console,
             f"{before}{dead} of {len(kl)} codes have collapsed, their KL is below {KL:g} nats{listed}",

@@ -5,6 +5,7 @@
 | the code is ignored | L_I is below a tenth of the entropy of the categorical code |
 | a bottleneck is closed | the upper bound of the information of all codes is below .1 nats |
 | codes have collapsed | their KL, of the scores or else as logged, is below .1 nats |
+| a categorical latent has collapsed | its KL, as logged, is below .1 nats |
 | a metric sees no code | none of the codes took part in a score |
 | categories share a class | the frozen classifier reads two categories of generated images as one class |
 | an image is known by heart | D rates images of the training .2 above unseen ones |
@@ -73,6 +74,11 @@ def verdicts(logged: Mapping[str, object], entries: Sequence[ScoreEntry]) -> lis
     dead = sum(each < KL for each in kl)
     if dead:
         found.append(f"{dead} of {len(kl)} codes have collapsed: KL below {KL:g} nats")
+    discrete = _numbers(logged.get("kl_per_discrete"))
+    for place, value in enumerate(discrete):
+        if value < KL:
+            which = f" {place}" if len(discrete) > 1 else ""
+            found.append(f"categorical latent{which} has collapsed: KL {value:.2f} nats")
     for entry in entries:
         if entry.live is not None and not any(entry.live):
             side = " of the generator" if entry.pictures else ""

@@ -13,6 +13,7 @@ from disbench.benchmark.scoring.encoded import Encoded, Progress
 from disbench.errors import UsageError
 from disbench.metrics.arrays import Floats, Ints
 from disbench.metrics.conversion import as_array
+from disbench.metrics.live import sound
 from disbench.models import Method
 
 # from images (b, c, h, w) to codes (b, d), or to codes and log-variances
@@ -85,9 +86,10 @@ def encode(
                 table[start : start + chunk] = part
             if progress:
                 progress("encoding", min(start + chunk, len(rows)), len(rows))
-    for table, what in zip(whole, WHAT, strict=False):
-        if not np.isfinite(table).all():
-            bad = int((~np.isfinite(table)).any(1).sum())
+    for i, (table, what) in enumerate(zip(whole, WHAT, strict=False)):
+        known = sound(table) if i else np.isfinite(table)
+        if not known.all():
+            bad = int((~known).any(axis=1).sum())
             raise UsageError(
                 f"{bad} of {len(table)} {what} hold NaN or infinite values; the model has diverged."
             )

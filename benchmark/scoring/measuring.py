@@ -33,6 +33,7 @@ from disbench.errors import UsageError, argument
 from disbench.files import disk_is_full, plain
 from disbench.metrics import ContingencyTable
 from disbench.metrics.arrays import Bools, Floats, Ints
+from disbench.metrics.live import by_kl
 from disbench.metrics.occurring import Occurring
 from disbench.metrics.registry import Metric, Space
 from disbench.texts import short
@@ -49,7 +50,7 @@ class Which:
 
     Attributes:
         asked: the rule that was asked for, or "" for that of each preset.
-        kl: (d,) of each code, in nats; None without a posterior.
+        kl: (d,) of each code, in nats; NaN of a code that is no Gaussian, None without a posterior.
         std: (d,) True for the codes that are live by their standard deviation; None if nothing asks for it.
         d: number of codes.
     """
@@ -69,8 +70,8 @@ class Which:
 
     def mask(self, rule: str, choice: MetricChoice) -> Bools | None:
         """(d,) The codes that are live by a rule, with the number of a metric's settings; None for ""."""
-        if rule == "kl" and self.kl is not None:
-            return self.kl >= _least(choice)
+        if rule == "kl" and self.kl is not None and self.std is not None:
+            return by_kl(self.kl, _least(choice), self.std)
         return {"std": self.std, "none": np.ones(self.d, bool)}.get(rule)
 
 
@@ -106,10 +107,8 @@ class Material:
 
     def other_rule(self, choice: MetricChoice) -> str:
         """The rule of a second score: with the codes that have collapsed, or without; "" if none have."""
-        kl, rule = self.which.kl, self.which.rule(choice)
-        if kl is None or self.which.asked or not metrics.get(choice.name).takes_live:
-            return ""
-        if (kl >= _least(choice)).all():
+        live, rule = self.which.mask("kl", choice), self.which.rule(choice)
+        if live is None or live.all() or self.which.asked or not metrics.get(choice.name).takes_live:
             return ""
         return "none" if rule == "kl" else "kl"
 

@@ -37,7 +37,7 @@ from disbench.metrics.conversion import (
     stacked,
 )
 from disbench.metrics.factors import Factors, other_numbers, raw, titles, understood
-from disbench.metrics.live import check_logvar
+from disbench.metrics.live import check_logvar, no_gaussian
 from disbench.texts import short
 
 WORDS = ("dataset", "protocol", "sha256")  # single words that may stand beside the codes
@@ -331,7 +331,9 @@ def checked(table: CodesTable, path: Path) -> CodesTable:
             f"{path}: each of the {codes.shape[1]} codes is the same in all {len(codes):,} rows, so nothing "
             "can be scored; is it the right array?"
         )
-    logvar = None if table.logvar is None else check_logvar(str(path), table.logvar, codes.shape)
+    logvar = None
+    if table.logvar is not None:
+        logvar = check_logvar(str(path), table.logvar, codes.shape, categories=True)
     rows = None if table.rows is None else _row_numbers(path, table.rows)
     if rows is not None:
         _same_length(path, codes, "rows", len(rows))
@@ -352,6 +354,9 @@ def checked(table: CodesTable, path: Path) -> CodesTable:
     notes = _suspects(codes, table.columns or tuple(map(str, range(codes.shape[1]))))
     if factors is not None:
         notes += factors.said
+    if logvar is not None and (odd := np.flatnonzero(no_gaussian(logvar)).tolist()):
+        which = f"code {odd[0]}" if len(odd) == 1 else f"codes {', '.join(map(str, odd))}"
+        notes.append(f"its logvar is NaN for {which}, counted from 0, which is taken for no Gaussian")
     if logvar is not None and not (logvar < 0).any():
         notes.append("its logvar is never negative, as variances are; is it the natural log of them?")
     assumed = (*table.assumed, *notes)

@@ -88,6 +88,28 @@ def test_a_metric_without_masks_has_no_rule_by_kl():
         live_codes("model_centrality", np.ones(3), "kl", 0.05, None, by_kl=False)
 
 
+def test_a_code_that_is_no_gaussian_has_no_kl_and_counts_by_its_deviation():
+    mean, logvar = np.array([[0.0, 1], [2, 0]]), np.array([[0.0, np.nan], [0, np.nan]])
+    kl = live.kl_of_codes(mean, logvar)
+    assert kl[0] == pytest.approx(1)
+    assert np.isnan(kl[1])
+    for moves in (True, False):
+        assert live.by_kl(kl, 0.1, np.array([False, moves])).tolist() == [True, moves]
+
+
+def test_a_log_variance_is_missing_for_a_whole_code_or_not_at_all():
+    logvar = np.zeros((4, 3))
+    logvar[:, 1] = np.nan
+    assert live.check_logvar("x", logvar, (4, 3), categories=True) is logvar
+    for where in (np.s_[2, 0], np.s_[:, :]):
+        broken = logvar.copy()
+        broken[where] = np.nan
+        with pytest.raises(UsageError, match="rows of logvar hold NaN"):
+            live.check_logvar("x", broken, (4, 3), categories=True)
+    with pytest.raises(UsageError, match="4 of 4 rows of logvar hold NaN"):
+        live.check_logvar("x", logvar, (4, 3))
+
+
 @pytest.mark.parametrize(
     ("logvar", "words"),
     [

@@ -3,7 +3,7 @@ import pytest
 
 from disbench.errors import UsageError
 from disbench.metrics import mig_chen
-from disbench.metrics.mig_chen import mixture_entropy
+from disbench.metrics.mig_chen import categorical_entropy, latents_of, mixture_entropy
 
 ONE = 0.5 * np.log(2 * np.pi * np.e)  # entropy of N(0, 1), nats
 
@@ -53,6 +53,36 @@ def test_two_codes_that_know_alike_have_no_gap(rng):
     v = np.tile([[0], [1]], (50, 1))
     mean = np.hstack([100.0 * v, -100.0 * v])
     assert mig_chen(mean, np.zeros(mean.shape), v, rng=rng, samples=4000).score == pytest.approx(0, abs=0.05)
+
+
+def test_a_categorical_latent_is_one_code_with_exact_entropies(rng):
+    """q(c = 0 | x) is 1/4 for one value and 3/4 for the other, so I(c; v) = ln 2 - h(1/4). As two codes, its
+    columns would know alike and have no gap; the Gaussian beside them knows nothing.
+    """
+    v = np.tile([[0], [1]], (50, 1))
+    p = 0.25 + 0.5 * v
+    mean, logvar = np.hstack([0 * v, p, 1 - p]), np.hstack([0 * v, np.full((100, 2), np.nan)])
+    s = mig_chen(mean, logvar, v, rng=rng, samples=20_000)
+    knows = np.log(2) + 0.25 * np.log(0.25) + 0.75 * np.log(0.75)
+    assert s.parts["mutual_information"][1:, 0].tolist() == pytest.approx([knows] * 2, abs=1e-12)
+    assert s.score == pytest.approx(knows / np.log(2), abs=0.02)
+
+
+def test_the_columns_of_each_latent():
+    """A category that no image has belongs to the latent before it, or after it, and changes nothing."""
+    p, z = np.array([[0.2, 0.8], [0.5, 0.5]]), np.array([[1.0], [-1.0]])
+    nan = np.full((2, 2), np.nan)
+    found = latents_of(np.hstack([p, z, p, 0 * z, p]), np.hstack([nan, 0 * z, nan, nan[:, :1], nan]))
+    assert [columns.tolist() for columns in found] == [[0, 1], [2], [3, 4, 5], [6, 7]]
+    for odd in (2 * p, p - 0.3):
+        with pytest.raises(UsageError, match=r"code \d, counted from 0, has no log-variance and reaches from"):
+            latents_of(np.hstack([z, odd]), np.hstack([0 * z, nan]))
+
+
+def test_categories_that_were_left_out_are_one_more(rng):
+    assert categorical_entropy(np.array([0.5, 0.5])) == pytest.approx(np.log(2))
+    assert categorical_entropy(np.array([0.25])) == categorical_entropy(np.array([0.25, 0.75]))
+    assert categorical_entropy(np.array([0.0, 1.0])) == 0
 
 
 def test_progress_is_told_and_wrong_input_refused(rng):

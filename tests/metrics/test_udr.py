@@ -63,6 +63,12 @@ def test_without_kl_the_deviation_decides(rng, table):
     assert s.score == pytest.approx(0.9, abs=1e-3)
 
 
+def test_the_deviation_decides_of_a_code_without_kl(rng, table):
+    models = [np.column_stack([table, rng.normal(size=60), 0.01 * rng.normal(size=60)]) for _ in range(2)]
+    kl = [np.array([1.0, 0.001, 1.0, np.nan, np.nan])] * 2
+    assert udr(models, kl=kl).parts["informative"][0].tolist() == [True, False, True, True, False]
+
+
 def test_a_collapsed_model_agrees_with_none_and_is_named(table):
     s = udr([table, table, np.zeros((60, 2))])
     assert s.parts["models"][2] == 0

@@ -36,6 +36,8 @@ def entry(**values):
             [entry(kl=[None, 0.01, 3.0])],
             ["1 of 3 codes have collapsed: KL below 0.1 nats"],
         ),
+        ({"kl_per_discrete": 0.02}, [], ["categorical latent has collapsed: KL 0.02 nats"]),
+        ({"kl_per_discrete": [1.1, 0.0]}, [], ["categorical latent 1 has collapsed: KL 0.00 nats"]),
         ({}, [entry(live=[False, False])], ["mig:dlib sees no code"]),
         ({}, [entry(live=[False, True])], []),
         (

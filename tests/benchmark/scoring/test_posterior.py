@@ -102,6 +102,25 @@ def test_a_rule_for_all_metrics(name, rule):
     assert entry.beside is None
 
 
+@pytest.mark.parametrize(("times", "live"), [(1, False), (4, True)])
+def test_a_code_that_is_no_gaussian_counts_by_its_deviation(times, live):
+    """The deviation of the last code is .03, or .12."""
+
+    class Mixed(Gaussian):
+        def lookup(self, images):
+            mean, logvar = super().lookup(images)
+            logvar = logvar.clone()
+            logvar[:, 3] = np.nan
+            return mean * torch.tensor([1, 1, 1, times]), logvar
+
+    (entry,) = score(Mixed(), "mig_sup", live="kl")
+    assert entry.live == [True, True, True, live]
+    assert entry.kl[:3] == pytest.approx(KL[:3], rel=1e-5)
+    assert entry.kl[3] is None
+    (chen,) = score(Mixed(), "mig_chen:fast")
+    assert "code 3, counted from 0, has no log-variance and reaches from" in chen.reason
+
+
 def test_a_code_that_moves_more_than_the_std_rule_asks_is_dead_by_its_kl_alone():
     class Wide(Gaussian):
         def lookup(self, images):
