@@ -537,10 +537,12 @@ def sweep(
 ) -> Figure:
     """The score against a setting: dots are seeds, lines join medians; a panel per data set and metric.
 
-    Published numbers of these methods along this setting are stars, hollow if they were measured otherwise.
+    No line joins dots between which other settings vary as well. Published numbers of these methods along
+    this setting are stars, hollow if they were measured otherwise.
 
     Args:
-        frame: per-seed rows with `name`, the name of the line, and `value`, the value of the setting.
+        frame: per-seed rows with `name`, the name of the line, and `value`, the value of the setting; where
+            `joined` is there and False, there is no line.
         field: name of the setting.
         quantity: the logged quantity that the scores are instead; "" for scores of metrics.
         width: of the figure.
@@ -550,6 +552,7 @@ def sweep(
         UsageError: no score, or one value only.
     """
     frame = frame[frame["score"].notna()]
+    frame = frame if "joined" in frame else frame.assign(joined=True)
     if frame["value"].map(str).nunique() < 2:
         raise UsageError(f"{field} has fewer than two values with scores, so there is no curve to draw.")
     numeric = all(isinstance(v, int | float) and not isinstance(v, bool) for v in frame["value"])
@@ -575,7 +578,7 @@ def sweep(
             if mine.empty:
                 continue
             style = _style(i)
-            middle = mine.groupby("x")["score"].median()
+            middle = mine[mine["joined"]].groupby("x")["score"].median()
             axis.plot(middle.index, middle.to_numpy(), color=style.color, linestyle=style.linestyle)
             look: Any = {"color": style.color, "markersize": 0.67 * size, "alpha": 0.7}
             axis.plot(mine["x"], mine["score"], style.marker, **look)
@@ -603,11 +606,18 @@ def sweep(
         axis.set_ylabel(_wrapped(_axis(quantity), 28) if quantity else f"score\n{_better(higher)}")
         axis.grid()
     wrap = 40 if width != "column" else 24
-    handles = [
-        Line2D([], [], **_style(i)._asdict(), markersize=0.67 * size, label=_wrapped(name, wrap))
-        for i, name in enumerate(names)
+    joined = frame.groupby("title")["joined"].all()
+    looks = [
+        _style(i)._asdict() | ({} if joined[name] else {"linestyle": "none"}) for i, name in enumerate(names)
     ]
-    handles.append(Line2D([], [], color=QUIET, label="median over seeds"))
+    handles = [
+        Line2D([], [], **look, markersize=0.67 * size, label=_wrapped(name, wrap))
+        for look, name in zip(looks, names, strict=True)
+    ]
+    if joined.any():
+        handles.append(Line2D([], [], color=QUIET, label="median over seeds"))
+    if not joined.all():
+        handles.append(Line2D([], [], linestyle="none", label="without a line: other settings vary, too"))
     dot: Any = {"color": QUIET, "marker": "o", "markersize": 0.67 * size, "linestyle": "none"}
     handles.append(Line2D([], [], **dot, label="a seed"))
     if by_chance:

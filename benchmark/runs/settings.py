@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from disbench.benchmark.runs import store
@@ -90,7 +91,9 @@ def points(frame: pd.DataFrame, configs: Configs) -> list[str]:
 def swept(frame: pd.DataFrame, configs: Configs, field: str = "") -> tuple[pd.DataFrame, str]:
     """The rows of methods with several values of a setting, as `plots.sweep` takes them, and that setting.
 
-    A method of which other settings vary too has a line for each combination of their values.
+    A method of which other settings vary too has a line for each combination of their values; if none of them
+    has two values of this setting, as where all were drawn at random, it has its dots alone, and `joined` is
+    False.
 
     Args:
         frame: per-seed rows of the runs.
@@ -119,6 +122,10 @@ def swept(frame: pd.DataFrame, configs: Configs, field: str = "") -> tuple[pd.Da
         others.append(", ".join(f"{other}={config[other]}" for other in own[label] if other != field))
         values.append(config.get(field))
         drawn.append(field in own[label])
+    seen: dict[str, dict[str, set[str]]] = {}
+    for label, other, value in zip(labels.labels(frame), others, values, strict=True):
+        seen.setdefault(label, {}).setdefault(other, set()).add(str(value))
+    random = {label for label, of in seen.items() if len(of) > 1 and max(map(len, of.values())) == 1}
     frame = frame.assign(value=pd.Series(values, index=frame.index, dtype=object))
     lines = [
         ((place, str(value)), label, other, plugin, cell)
@@ -126,4 +133,9 @@ def swept(frame: pd.DataFrame, configs: Configs, field: str = "") -> tuple[pd.Da
             labels.described(frame), values, others, strict=True
         )
     ]
-    return frame.assign(name=labels.tell_apart(lines))[drawn], field
+    alone = [label in random for label in labels.labels(frame)]
+    names = [
+        label if one else name
+        for label, name, one in zip(labels.labels(frame), labels.tell_apart(lines), alone, strict=True)
+    ]
+    return frame.assign(name=names, joined=np.logical_not(alone))[drawn], field

@@ -471,6 +471,20 @@ def test_a_figure_is_a_pdf_without_a_date():
     assert b"CreationDate" not in both[0]
 
 
+def test_dots_between_which_other_settings_vary_are_not_joined():
+    rows = [
+        {**row, "name": "vae", "value": value, "chance": np.nan, "joined": False}
+        for value in (1.0, 4.0)
+        for row in scored("vae", [0.5, 0.6])
+    ]
+    figure = plots.sweep(pd.DataFrame(rows), "beta")
+    line, dots = figure.axes[0].lines
+    assert len(line.get_xdata()) == 0
+    assert dots.get_xydata().tolist() == [[1.0, 0.5], [1.0, 0.6], [4.0, 0.5], [4.0, 0.6]]
+    assert "without a line: other settings vary, too" in legend(figure)
+    assert "median over seeds" not in legend(figure)
+
+
 def test_a_sweep_and_a_frontier_have_the_chance_of_their_models():
     rows = [
         {**row, "name": "vae", "value": value, "chance": chance, "x": value}

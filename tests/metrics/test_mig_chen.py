@@ -75,7 +75,9 @@ def test_the_columns_of_each_latent():
     found = latents_of(np.hstack([p, z, p, 0 * z, p]), np.hstack([nan, 0 * z, nan, nan[:, :1], nan]))
     assert [columns.tolist() for columns in found] == [[0, 1], [2], [3, 4, 5], [6, 7]]
     for odd in (2 * p, p - 0.3):
-        with pytest.raises(UsageError, match=r"code \d, counted from 0, has no log-variance and reaches from"):
+        with pytest.raises(
+            UsageError, match=r"code \d, counted from 0, has no log-variance and reaches from"
+        ):
             latents_of(np.hstack([z, odd]), np.hstack([0 * z, nan]))
 
 
