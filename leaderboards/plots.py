@@ -603,7 +603,10 @@ def sweep(
             axis.set_ylim(*limits(ends, higher, zoom))
         axis.set_title(title, loc="left")
         axis.set_xlabel(f"{field} (logarithmic axis)" if logarithmic else field)
-        axis.set_ylabel(_wrapped(_axis(quantity), 28) if quantity else f"score\n{_better(higher)}")
+        # of several quantities in one panel, the unit alone
+        alone = group["metric"].iloc[0] == titles.quantity(quantity)[0]
+        logged = _axis(quantity) if alone else titles.quantity(quantity)[1]
+        axis.set_ylabel(_wrapped(logged, 28) if quantity else f"score\n{_better(higher)}")
         axis.grid()
     wrap = 40 if width != "column" else 24
     joined = frame.groupby("title")["joined"].all()

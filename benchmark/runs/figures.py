@@ -124,7 +124,8 @@ def _sweeps(
     if len(lines) > 1:
         drawn["name"] = drawn["name"] + ": " + drawn["metric"]
     # one panel for each method, as terms of losses may have units of their own
-    drawn["metric"] = titles.quantity(shown)[0]
+    names = [titles.quantity(name)[0] for name in (shown, *bounds) if name in set(journal["quantity"])]
+    drawn["metric"] = " and ".join(names)
     if drawn["value"].map(str).nunique() > 1:
         figures[f"sweep-{field}-{shown}"] = plots.sweep(drawn, field, shown, width=width)
     return figures

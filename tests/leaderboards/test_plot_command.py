@@ -227,6 +227,8 @@ def test_both_bounds_of_the_information_are_drawn_against_a_setting(maker):
             journal.append({"step": step, "terms": {"loss.kl": 1.0}, "monitor": monitor})
     drawn, _ = figures.of_scores([maker.path], "sweep", "beta", "", "I_lower")
     (axis,) = drawn["sweep-beta-I_lower"].axes
+    assert axis.get_title(loc="left").startswith("lower bound Iᴸ and upper bound Iᵁ")
+    assert axis.get_ylabel() == "nats"
     lines = [line.get_xydata().tolist() for line in axis.lines if line.get_linestyle() != "None"]
     assert lines == [[[0.1, 1.0], [0.2, 1.0]], [[0.1, 3.0], [0.2, 2.0]]]
     entries = [text.get_text() for text in drawn["sweep-beta-I_lower"].legends[0].get_texts()]
