@@ -3,7 +3,7 @@
 results/<name>/leaderboard.csv, leaderboard.md    one row per method and metric
                scores.csv                         the seeds behind it, see `aggregate.scores`
                strip.png                          both as a picture
-               pairs.csv                          pairs of methods, see `aggregate.improvements`
+               pairs.csv                          pairs of methods, unless many: `aggregate.improvements`
                provenance.json                    commands, protocol, data, versions, hardware, seconds
                codes.json                         codes of the seeds, for later metrics, and their digests
                agreement.csv                      of several settings: UDR of each seed within its setting

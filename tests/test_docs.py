@@ -6,10 +6,12 @@ import tomllib
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from disbench import metrics, models
 from disbench.benchmark import datasets, protocols
+from disbench.benchmark.runs import tuning
 from disbench.leaderboards import aggregate, explained, sides, tables
 from disbench.leaderboards import results as kept
 
@@ -281,3 +283,43 @@ def test_the_spread_that_is_told_is_that_of_fresh_draws_within_a_factor_of_1_4_b
             apart.append(name)
     assert apart == ["modularity", "irs"]
     assert all(content.startswith(b"\x89PNG") for content in drawn.values())
+
+
+def test_what_the_page_of_findings_says_of_tuning_is_what_was_kept():
+    said = " ".join((ROOT / "docs" / "findings.md").read_text("utf-8").split())
+    saved = kept.FOLDER / "mini-tuned"
+    found = tuning.of_runs([saved], "factor_vae:ibgan")
+    assert found.notes == []
+    usual = kept.scores(kept.FOLDER / "mini").query("metric == 'factor_vae' and preset == 'ibgan'")
+    by_method = usual.groupby("method")["score"]
+    worth = pd.concat([pool.worth for pool in found.pools], ignore_index=True)
+    of_metric = {key: part.set_index("method") for key, part in worth.groupby(["metric", "preset"])}
+    judged, columns = of_metric["factor_vae", "ibgan"], ["chosen", "held_out", "unlabelled", "mean"]
+    for method, title in (
+        ("betavae", "beta-VAE"),
+        ("factorvae", "FactorVAE"),
+        ("ibgan", "IB-GAN"),
+        ("infogan", "InfoGAN"),
+    ):
+        cells = [short(value) for value in judged.loc[method, columns]]
+        own = f"{short(by_method.mean()[method])} ± {short(by_method.std()[method])}"
+        assert f"| {title} | {' | '.join(cells)} | {own} |" in said
+    means = [short(value) for value in judged[columns].mean()]
+    assert f"| mean | {' | '.join(means)} | {short(by_method.mean().mean())} |" in said
+    shares = explained.explained(kept.scores(saved)).set_index(["metric", "preset"])
+    share = shares.loc[("factor_vae", "ibgan")]
+    assert round(share["setting"], 2) == 0
+    assert f"the method {share['method']:.0%}, and the seed {share['seed']:.0%}".replace("%", " %") in said
+    mig, forest = (shares.loc[pair, "setting"] for pair in (("mig", "dlib"), ("dci", "eastwood2018_forest")))
+    assert f"of MIG it explains {mig:.0%}, of DCI by a forest {forest:.0%}".replace("%", " %") in said
+    by_udr = [of_metric["mig", "dlib"], of_metric["dci", "ibgan"]]
+    first, second = (short(each.loc["betavae", "spearman"]) for each in by_udr)
+    assert f"by MIG with a rank correlation of {first} and by DCI with {second}" in said
+    chosen, usual_mig = (short(by_udr[0].loc["betavae", column]) for column in ("unlabelled", "mean"))
+    assert f"has a MIG of {chosen}, where the mean of all is {usual_mig}" in said
+    others = pd.concat([*by_udr, judged])["spearman"].drop("betavae")
+    assert f"from −{short(-others.min())} to {short(others.max())}" in said
+    behind = judged["mean"]["betavae"] - judged["mean"]["ibgan"]
+    assert f"behind beta-VAE here by {short(behind)} on average" in said
+    seeds = kept.scores(saved).query("method == 'ibgan' and metric == 'factor_vae' and preset == 'ibgan'")
+    assert (seeds["score"] > judged["mean"]["betavae"]).sum() == 1

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from disbench.benchmark.cli.terminal import DataDir, Device, line, option, settings_of
+from disbench.benchmark.cli.terminal import DataDir, Device, line, named, option, settings_of
 from disbench.errors import UsageError, spelled, unknown
 from disbench.files import unwritable, write_bytes
 from disbench.texts import clean
@@ -31,9 +31,10 @@ def plot(
     targets: Annotated[
         list[Path],
         typer.Argument(
-            help="Run folders written by `disbench run --out`; for mi, dci and differences, a seed's folder; "
-            "for mi and dci also codes or an encoder, whatever `disbench score` takes; for categories, "
-            "folders of seeds."
+            help="Run folders written by `disbench run --out`, or saved results, by name too: mini; for "
+            "mi, dci and differences, a seed's folder; for mi and dci also codes or an encoder, whatever "
+            "`disbench score` takes; for categories, folders of seeds.",
+            callback=named,
         ),
     ],
     kind: Annotated[str, typer.Option(help=f"{', '.join(KINDS)}.")] = "curves",

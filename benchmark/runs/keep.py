@@ -17,6 +17,9 @@ from disbench.errors import UsageError, argument
 from disbench.files import replacing_folder
 from disbench.leaderboards import aggregate, formats, labels, results, shown
 
+# With more trainings, as where settings were tried, pairs of them fill megabytes, and a picture has no room.
+MOST = 20
+
 
 def keep(
     name: str,
@@ -93,12 +96,22 @@ def _write(folder: Path, frame: pd.DataFrame, name: str) -> None:
     # only here, since drawing takes long to load
     from disbench.leaderboards import plots
 
-    board, pairs = aggregate.leaderboard(frame), aggregate.improvements(frame)
+    board = aggregate.leaderboard(frame)
     notes = shown.notes(frame, board) + warnings(frame)
     write_leaderboard(folder, frame, board, notes, title=name)
-    (folder / "pairs.csv").write_text(formats.csv(pairs), "utf-8")
-    if board["n"].any():
-        # one panel a metric, not one a split
-        whole = labels.over_splits(frame)
+    # one panel a metric, not one a split
+    whole = labels.over_splits(frame)
+    many = len(set(labels.names(whole))) > MOST
+    if not many:
+        (folder / "pairs.csv").write_text(formats.csv(aggregate.improvements(frame)), "utf-8")
+    if not board["n"].any():
+        return
+    if many:
+        # one row a method, not one a setting
+        whole = whole.assign(name=labels.labels(whole))
+        by = [column for column in aggregate.BY if column not in ("settings", "cell")]
+        board = aggregate.leaderboard(whole, by)
+        picture = plots.strip(whole, board.assign(name=labels.labels(board)))
+    else:
         picture = plots.strip(whole, aggregate.leaderboard(whole))
-        (folder / results.PICTURE).write_bytes(plots.render(picture, "png"))
+    (folder / results.PICTURE).write_bytes(plots.render(picture, "png"))
