@@ -181,7 +181,9 @@ def pages() -> dict[str, str]:
 # Pictures beside the saved results, which findings.md shows.
 FIGURES = (
     "mini-budget-steps",
+    "ibgan-bounds",
     "infogan-mnist-information",
+    "mini-tuned-settings",
     *(f"elastic-mnist-{name}" for name in ("uniform", "elastic", "jointvae")),
 )
 
