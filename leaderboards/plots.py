@@ -381,8 +381,9 @@ def tuned(
     several = len({tuple(each.table[["dataset", "protocol"]].iloc[0]) for each in found}) > 1
     rows = [_row_of_settings(each, several) for each in found]
     for axis, (metric, preset) in zip(_grid(figure, len(panels), columns), panels, strict=True):
-        _settings(axis, found, labels.metric(metric, preset), zoom)
-        axis.set_yticks(range(len(rows)), rows)
+        pair = (worth["metric"] == metric) & (worth["preset"] == preset)
+        higher = bool(worth.loc[pair, "higher_is_better"].iloc[0])
+        _settings(axis, found, rows, labels.metric(metric, preset), higher, zoom)
         title = titles.measure(metric, preset)
         axis.set_title(_wrapped(title, {"column": 28, "page": 36}.get(width, 60), 4), loc="left")
     size = float(mpl.rcParams["lines.markersize"])
@@ -424,33 +425,29 @@ def _tick(size: float) -> dict[str, Any]:
     return {"marker": "|", "linestyle": "none", **look}
 
 
-def _settings(axis: Axes, found: Sequence[Tuned], column: str, zoom: bool) -> None:
+def _settings(
+    axis: Axes, found: Sequence[Tuned], rows: Sequence[str], column: str, higher: bool, zoom: bool
+) -> None:
     """One panel of `tuned`: a metric's column of the tables."""
-    known = [each for each in found if column in each.table and each.table[column].notna().any()]
-    worth = pd.concat([each.worth for each in known], ignore_index=True)
-    named = [labels.metric(*pair) for pair in zip(worth["metric"], worth["preset"], strict=True)]
-    higher = bool(worth["higher_is_better"][named.index(column)])
-    values = np.concatenate([each.table[column].dropna().to_numpy(float) for each in known])
-    first, last = limits(values, higher, zoom)
+    # a pool may lack a metric
+    columns: list[Floats] = [
+        each.table.reindex(columns=[column])[column].to_numpy(np.float64) for each in found
+    ]
+    every = np.concatenate(columns)
+    first, last = limits(every[np.isfinite(every)], higher, zoom)
     size = float(mpl.rcParams["lines.markersize"])
-    for place, each in enumerate(found):
-        if not any(each is one for one in known):
-            continue
-        scores = each.table[column].to_numpy(float)
+    for place, (each, scores) in enumerate(zip(found, columns, strict=True)):
         order = np.argsort(scores, kind="stable")[: np.isfinite(scores).sum()]
+        if not len(order):
+            continue
+        ascending: Floats = scores[order]
         lifted = np.full(len(scores), np.nan)
-        lifted[order] = place - swarm(scores[order], (last - first) / 70, 0.1, 0.3)
+        lifted[order] = place - swarm(ascending, (last - first) / 70, 0.1, 0.3)
         axis.plot(scores, lifted, **_dot(size))
         axis.plot([np.nanmean(scores)], [place], **_tick(size))
         axis.plot(scores[each.unlabelled], lifted[each.unlabelled], **_diamond(size))
         axis.plot(scores[each.chosen], lifted[each.chosen], **_ring(size))
-    axis.tick_params(axis="y", length=0)
-    axis.set_ylim(len(found) - 0.4, -0.6)
-    axis.set_xlim(first, last)
-    axis.xaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 5, 10]))
-    axis.grid(axis="x")
-    axis.spines["left"].set_visible(False)
-    axis.set_xlabel(_better(higher), color=QUIET)
+    _rows(axis, rows, (first, last), higher)
 
 
 def _marks(board: pd.DataFrame, n: int) -> list[Line2D]:
@@ -494,10 +491,15 @@ def _strip(axis: Axes, frame: pd.DataFrame, board: pd.DataFrame, once: bool, zoo
         lost = [f"{row[what]} {what}" for what in ("failed", "unscored") if row[what]]
         counted = "" if once else f"\nn = {row['n']}" + "".join(f", {text}" for text in lost)
         ticks.append(f"{_wrapped(str(row['title']))}{counted}")
-    axis.set_yticks(range(len(ticks)), ticks)
+    _rows(axis, ticks, (first, last), higher)
+
+
+def _rows(axis: Axes, names: Sequence[str], ends: tuple[float, float], higher: bool) -> None:
+    """An axis of scores with a row for each name, the first at the top."""
+    axis.set_yticks(range(len(names)), names)
     axis.tick_params(axis="y", length=0)
-    axis.set_ylim(len(ticks) - 0.4, -0.6)
-    axis.set_xlim(first, last)
+    axis.set_ylim(len(names) - 0.4, -0.6)
+    axis.set_xlim(*ends)
     axis.xaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 5, 10]))
     axis.grid(axis="x")
     axis.spines["left"].set_visible(False)

@@ -47,11 +47,14 @@ class Tuned:
             and rank, n (seeds with a score), failed (seeds), score (mean of the metric that chooses), std,
             agreement (mean over its seeds), and the mean of each metric, such as "mig · dlib".
         fields: the settings that vary.
+        fewer: the metrics of which a setting has fewer scores than trained seeds, so that its mean is over
+            these alone.
         worth: a row per metric: what each choice scores, see `compared`.
     """
 
     table: pd.DataFrame
     fields: list[str]
+    fewer: list[str]
     worth: pd.DataFrame = dataclasses.field(default_factory=pd.DataFrame)
 
     @property
@@ -89,6 +92,11 @@ def pools(frame: pd.DataFrame) -> Iterator[pd.DataFrame]:
             yield group.reset_index(drop=True)
 
 
+def several(frame: pd.DataFrame) -> bool:
+    """Whether there is a pool."""
+    return next(pools(frame), None) is not None
+
+
 def tuned(
     frame: pd.DataFrame, fields: Sequence[str], metric: str, preset: str, agreement: pd.DataFrame
 ) -> list[Tuned]:
@@ -106,7 +114,7 @@ def tuned(
         judged = pool[(pool["metric"] == metric) & (pool["preset"] == preset)]
         if judged["score"].notna().any():
             varying = [field for field in fields if pool[field].map(str).nunique() > 1]
-            found = Tuned(_table(pool, judged, varying, agreement), varying)
+            found = Tuned(_table(pool, judged, varying, agreement), varying, _fewer(pool))
             ranked.append(dataclasses.replace(found, worth=_worth(pool, judged, found)))
     return ranked
 
@@ -136,6 +144,18 @@ def _table(
     for (metric, preset), group in pool.groupby(["metric", "preset"], sort=False):
         table[labels.metric(metric, preset)] = group.groupby("cell")["score"].mean()
     return table.sort_values("rank", kind="stable", na_position="last", ignore_index=True)
+
+
+def _fewer(pool: pd.DataFrame) -> list[str]:
+    trained = pool[pool["state"] == "done"]
+    every = trained.groupby("cell")["seed"].nunique()
+    found = []
+    for (metric, preset), group in trained.groupby(["metric", "preset"], sort=False):
+        scored = group.groupby("cell")["score"].count().reindex(every.index, fill_value=0)
+        # a setting without any has no mean
+        if ((scored > 0) & (scored < every)).any():
+            found.append(labels.metric(metric, preset))
+    return found
 
 
 def held_out(judged: Floats, scored: Floats) -> float:
@@ -246,8 +266,13 @@ def notes(found: Tuned, by: str, without: str) -> list[str]:
     """The sentences that name the choices of a pool, and those that are equal to it."""
     told = [f"chosen by {by}: {found.label} {_named(found, found.chosen)}, of {len(found.table)} settings"]
     if found.unlabelled:
-        same = "the same" if found.unlabelled == found.chosen else _named(found, found.unlabelled)
-        told.append(f"chosen without labels by {without}: {found.label} {same}")
+        same = found.unlabelled == found.chosen and len(found.chosen) < len(found.table)
+        which = ", the same" if same else f" {_named(found, found.unlabelled)}"
+        told.append(f"chosen without labels by {without}: {found.label}{which}")
+    if found.fewer:
+        told.append(
+            f"the mean of some setting is over fewer scores than trained seeds: {', '.join(found.fewer)}"
+        )
     return told
 
 

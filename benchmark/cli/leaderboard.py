@@ -292,7 +292,7 @@ def written_leaderboard(path: Path) -> Shown:
     notes = [f"not comparable: {difference}" for difference in aggregate.differences(frame)]
     notes += shown.notes(frame, board) + warnings(frame)
     written, text = keep_beside(path, frame, board, notes), shown.leaderboard(board)
-    if any(True for _ in tuning.pools(frame)):
+    if tuning.several(frame):
         paper, numbers = wide.of_board(board)
         text = paper.text
         notes = [note for note in notes if note not in shown.definitions(board)]

@@ -39,8 +39,7 @@ def findings(runs: Sequence[Path], frame: pd.DataFrame, notes: Sequence[str], me
     logged, odd = journals(runs)
     curves = {field: swept(frame, configs, field)[0] for field in varying(configs)}
     enough = {f: rows for f, rows in curves.items() if rows[rows["score"].notna()]["value"].nunique() > 1}
-    several = judged is not None and any(True for _ in tuning.pools(frame))
-    tuned = tune(runs, frame, judged) if several and judged else None
+    tuned = tune(runs, frame, judged) if judged and tuning.several(frame) else None
     return Findings(
         runs=[run.resolve().name for run in runs],
         frame=frame,

@@ -19,6 +19,7 @@ import torch
 
 from disbench import metrics, models
 from disbench.benchmark import protocols
+from disbench.benchmark.datasets.reference import DataRef
 from disbench.benchmark.protocols import MetricChoice, choose_metrics
 from disbench.benchmark.runs import choices, codes, store
 from disbench.benchmark.runs.choices import Choice
@@ -31,7 +32,7 @@ from disbench.benchmark.training import gpu
 from disbench.errors import UsageError, argument, unknown
 from disbench.leaderboards import aggregate, labels, results, selection
 from disbench.metrics import Score
-from disbench.metrics.arrays import Floats
+from disbench.metrics.arrays import Floats, Ints
 from disbench.metrics.live import kl_of_codes
 from disbench.metrics.registry import Setting
 from disbench.models import Method
@@ -181,7 +182,7 @@ def select(
     pools, notes = _pools(frame)
     ready: list[tuple[Pool, Callable[[], Score]]] = []
     reasons = []
-    where = gpu.choose_device(device) if metrics.get(by.name).takes("generators") else ""
+    where = placed(by, device)
     for pool in pools:
         if len(pool.rows) < FEWEST:
             reasons.append(
@@ -196,6 +197,11 @@ def select(
         raise UsageError(f"{'; '.join(reasons)}.")
     with one_thread():
         return [_ranked(pool, by, measure()) for pool, measure in ready], notes + reasons
+
+
+def placed(by: MetricChoice, device: str) -> str:
+    """Where a metric of several models has them: "cpu" or "cuda"; "" for one that reads codes alone."""
+    return gpu.choose_device(device) if metrics.get(by.name).takes("generators") else ""
 
 
 def keep(run: Path, ranking: Selected) -> Path | None:
@@ -308,24 +314,32 @@ def _kept_codes(pool: Pool) -> list[_Kept]:
     """
     remedy = "delete scores.json there and repeat the `disbench run` command, which then encodes again"
     _check_there(pool, [folder / "codes.npz" for folder in pool.folders], remedy)
-    stored = []
+    files: list[tuple[Path, DataRef]] = []
+    owns = []
     for name, folder in zip(pool.names, pool.folders, strict=True):
         record = Record.read(folder)
         if record is None:
             raise UsageError(f"the cell.json of {name} is gone; repeat the command.")
-        found = codes.read(folder / "codes.npz", record.cell.dataset)
+        path, about = folder / "codes.npz", record.cell.dataset
+        found = codes.read(path, about)
         if found is None:
-            raise UsageError(f"{folder / 'codes.npz'} of {name} is damaged or of other data; {remedy}.")
-        stored.append((*found, codes.read_logvar(folder / "codes.npz", record.cell.dataset)))
-    rows = draws.shared_rows([own for own, _, _ in stored])
+            raise UsageError(f"{path} of {name} is damaged or of other data; {remedy}.")
+        files.append((path, about))
+        owns.append(found[0])
+    rows = draws.shared_rows(owns)
     if not len(rows):
         raise UsageError(f"the kept codes of {pool.method} have no row in common; {remedy}.")
-    kept = []
-    for own, values, logvar in stored:
-        place = np.searchsorted(own, rows)
-        kl = None if logvar is None else kl_of_codes(values[place], logvar[place])
-        kept.append(_Kept(values[place], kl))
-    return kept
+    # one file at a time: that of a whole grid is larger than its shared rows by far
+    return [_of_rows(*file, np.searchsorted(own, rows)) for file, own in zip(files, owns, strict=True)]
+
+
+def _of_rows(path: Path, about: DataRef, place: Ints) -> _Kept:
+    """The codes of some places (n,) in a file that was read before, with their KL."""
+    found, logvar = codes.read(path, about), codes.read_logvar(path, about)
+    if found is None:
+        raise UsageError(f"{path} was changed while it was read; repeat the command.")
+    values = found[1][place]
+    return _Kept(values, None if logvar is None else kl_of_codes(values, logvar[place]))
 
 
 def of_models(by: MetricChoice, score: Score) -> Floats:

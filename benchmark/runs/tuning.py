@@ -7,10 +7,11 @@ that seeds alone differ. It is measured on the codes or checkpoints of a run; a 
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from disbench import units
@@ -19,11 +20,13 @@ from disbench.benchmark.runs import meant, selection
 from disbench.benchmark.runs.rows import gather
 from disbench.benchmark.runs.settings import settings, varying, with_settings
 from disbench.benchmark.scoring.encoded import Progress
+from disbench.benchmark.scoring.encoding import one_thread
 from disbench.errors import UsageError
 from disbench.files import not_linked
 from disbench.leaderboards import aggregate, labels, results, tuning
 from disbench.leaderboards.selection import MODEL
 from disbench.leaderboards.tuning import Tuned
+from disbench.metrics.arrays import Floats
 
 # The file of a saved result, with the agreement of its models by each way that `KEPT` names.
 FILE = "agreement.csv"
@@ -74,18 +77,25 @@ def of_runs(
         progress: called during long work.
 
     Raises:
-        UsageError: results that are not comparable, no such metric, or no method with several settings.
+        UsageError: results that are not comparable, no such metric, or no method with several settings and
+            scores of it.
     """
     selection.metric_of_models(without)
     frame, notes = gather(runs)
     frame = aggregate.chosen(frame, where or {})
     aggregate.check_comparable(frame)
-    if not any(True for _ in tuning.pools(frame)):
+    if not tuning.several(frame):
         raise UsageError(
             "no method has several settings, so there is none to choose; train some, such as "
             "`disbench run --grid betavae.beta=1,4,16`."
         )
-    found = tuned(runs, frame, meant.judge(frame, metric), without, device, progress)
+    judged = meant.judge(frame, metric)
+    found = tuned(runs, frame, judged, without, device, progress)
+    if not found.pools:
+        raise UsageError(
+            f"no method with several settings has a score of {':'.join(judged)}; choose another metric, or "
+            "add it with `disbench rescore`."
+        )
     return replace(found, notes=[*notes, *found.notes])
 
 
@@ -112,7 +122,7 @@ def tuned(
     saved = [run for run in runs if results.is_kept(run)]
     names = {run.resolve().name for run in saved}
     kept, missing = _kept(saved, f"{by.name}:{by.preset}")
-    measured, further = agreement(frame[~frame["run"].isin(names)], by, device, progress)
+    measured, further = agreement(frame, by, device, progress, names)
     ranked = tuning.tuned(
         with_settings(frame, configs), varying(configs), *judged, pd.concat([kept, measured])
     )
@@ -120,7 +130,11 @@ def tuned(
 
 
 def agreement(
-    frame: pd.DataFrame, by: MetricChoice, device: str = "auto", progress: Progress | None = None
+    frame: pd.DataFrame,
+    by: MetricChoice,
+    device: str = "auto",
+    progress: Progress | None = None,
+    saved: Collection[str] = (),
 ) -> tuple[pd.DataFrame, list[str]]:
     """The agreement of every model of a pool with those of its setting.
 
@@ -129,35 +143,46 @@ def agreement(
         by: the metric of several models.
         device: for checkpoints.
         progress: called during long work.
+        saved: values of `run` that are left out, those of saved results.
 
     Returns:
         Columns run, folder and score; and a sentence for each setting of which it is not known.
     """
-    found, notes = [], []
+    found, notes, where = [], [], selection.placed(by, device)
+    # of two models, each draws the other as well as the other draws it
+    fewest = selection.FEWEST if where else 2
     for pool in tuning.pools(frame):
-        models = pool[pool["state"] == "done"].drop_duplicates(MODEL)
-        lone = 0
+        models = pool[(pool["state"] == "done") & ~pool["run"].isin(saved)].drop_duplicates(MODEL)
+        few = 0
         for _, rows in models.groupby("cell", sort=False):
-            if len(rows) < 2:
-                lone += 1
+            if len(rows) < fewest:
+                few += 1
                 continue
             one = selection.Pool(str(rows["method"].iloc[0]), rows.reset_index(drop=True))
-            try:
-                measure = selection.measurement(one, by, device, progress)
-            except UsageError as error:
-                notes.append(f"no agreement of {one.names[0]} and its like: {error.marked}")
-                continue
-            if isinstance(measure, str):
-                notes.append(f"no agreement of {one.names[0]} and its like: {measure}")
-                continue
-            found.append(one.rows[MODEL].assign(score=selection.of_models(by, measure())))
-        if lone:
+            scores = _measured(one, by, where, progress)
+            if isinstance(scores, str):
+                notes.append(f"no agreement of {one.names[0]} and its like: {scores}")
+            else:
+                found.append(one.rows[MODEL].assign(score=scores))
+        if few:
+            settings = units.count(few, "setting")
             label = labels.labels(pool)[0]
-            notes.append(
-                f"no agreement of {units.count(lone, 'setting')} of {label} with fewer than two trained seeds"
-            )
+            notes.append(f"no agreement of {settings} of {label} with fewer than {fewest} trained seeds")
     columns = [*MODEL, "score"]
     return pd.concat(found)[columns] if found else pd.DataFrame(columns=columns), notes
+
+
+def _measured(pool: selection.Pool, by: MetricChoice, device: str, progress: Progress | None) -> Floats | str:
+    """(M,) The agreement of each model of one setting, or the reason why there is none."""
+    try:
+        measure = selection.measurement(pool, by, device, progress)
+        if isinstance(measure, str):
+            return measure
+        # the last digits go with the number of threads
+        with one_thread():
+            return selection.of_models(by, measure())
+    except UsageError as error:
+        return error.marked
 
 
 def write(folder: Path, frame: pd.DataFrame) -> list[str]:
@@ -203,8 +228,10 @@ def read(text: str) -> pd.DataFrame:
         UsageError: it is no such table.
     """
     try:
-        table = pd.read_csv(io.StringIO(text), dtype={"by": str, "folder": str, "score": float})
-        return table[COLUMNS]
+        table = pd.read_csv(io.StringIO(text), dtype={"by": str, "folder": str, "score": float})[COLUMNS]
+        if not np.isfinite(table["score"]).all():
+            raise ValueError("a score is not a number")
+        return table
     except (ValueError, KeyError) as error:
         raise UsageError(
             f"{FILE} holds no table of the columns {', '.join(COLUMNS)} ({error}); save the result again."

@@ -125,7 +125,8 @@ class ScoreEntry:
         draws: the scores of several draws, or of parts of the rows, if there were several.
         shuffled: the scores of the same codes with shuffled factors, see `certainty`.
         rule: by which codes counted, see `metrics.live`; None for what the metric's own settings say.
-        kl: of each code to N(0, 1), in nats, None for infinity; None without a posterior.
+        kl: of each code to N(0, 1), in nats, None for infinity and for a code that is no Gaussian; None
+            without a posterior.
         beside: the score with other codes, where some have collapsed and it was asked for.
     """
 

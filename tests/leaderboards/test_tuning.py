@@ -101,6 +101,15 @@ def test_failed_and_missing_seeds_are_counted_and_average_nothing_away():
     assert text["failed"].tolist() == ["1", "0", "2"]
 
 
+def test_a_mean_over_fewer_seeds_than_were_trained_is_told():
+    """Of sap, one seed of a has no score, which its mean of the others does not show."""
+    sap = [row(c, seed, None if (c, seed) == ("a", 1) else 0.2, "sap") for c in SCORES for seed in (0, 1)]
+    (found,) = tuned(frame(SCORES, *sap))
+    assert found.fewer == ["sap · dlib"]
+    assert tuning.notes(found, "mig · dlib", "udr:dlib")[-1].endswith("trained seeds: sap · dlib")
+    assert tuned()[0].fewer == []
+
+
 def test_equal_settings_score_their_mean_and_are_named():
     """A setting that stands first by chance alone is no choice."""
     scores = {"a": (0.3, 0.3), "b": (0.3, 0.3), "c": (0.1, 0.1)}

@@ -5,8 +5,11 @@ import pandas as pd
 import pytest
 
 from disbench import metrics
-from disbench.benchmark.runs import codes, keep, rows, selection, tuning
+from disbench.benchmark.runs import codes, keep, rows, selection, store, tuning
+from disbench.benchmark.runs.store import Record
+from disbench.benchmark.training import gpu
 from disbench.errors import UsageError
+from disbench.metrics import Score
 
 TURN = np.array([[1.0, 1, 0], [1, -1, 0], [0, 1, 1]])
 # what each model makes of three numbers: those of the second setting agree
@@ -70,7 +73,7 @@ def test_one_setting_keeps_none_and_is_refused(writer, tmp_path):
 def test_seeds_without_codes_and_settings_of_one_seed_are_told(writer):
     run = with_settings(writer, seeds=(0,))
     found = tuning.of_runs([run], "mig")
-    assert found.notes == ["no agreement of 2 settings of vae with fewer than two trained seeds"]
+    assert found.notes == ["no agreement of 2 settings of vae with fewer than 2 trained seeds"]
     with_settings(writer)
     (run / writer.cell(1, codes=6).folder / "codes.npz").unlink()
     found = tuning.of_runs([run], "mig")
@@ -79,7 +82,49 @@ def test_seeds_without_codes_and_settings_of_one_seed_are_told(writer):
     assert found.pools[0].table["agreement"].isna().tolist() == [False, True]
 
 
-@pytest.mark.parametrize("damage", ["", "by,folder\na,b\n", "by,folder,score\na,b,much\n"])
+def test_checkpoints_are_compared_where_there_is_a_device_and_three_of_them(writer, monkeypatch):
+    """Two models always agree alike by what they draw; and "auto" is no device of torch."""
+    seen = []
+
+    def measurement(pool, by, device, progress):
+        seen.append((len(pool.rows), by.name, device))
+        return lambda: Score(0.5, parts={"models": np.arange(len(pool.rows))}, preset="quick")
+
+    monkeypatch.setattr(selection, "measurement", measurement)
+    run = with_settings(writer)
+    found = tuning.of_runs([run], "mig", "model_centrality:quick", device="cpu")
+    assert seen == []
+    assert found.notes == ["no agreement of 2 settings of vae with fewer than 3 trained seeds"]
+    writer.done(2, codes=6)
+    found = tuning.of_runs([run], "mig", "model_centrality:quick")
+    assert seen == [(3, "model_centrality", gpu.choose_device("auto"))]
+    assert found.pools[0].table["agreement"].dropna().tolist() == [1.0]
+
+
+def test_why_a_setting_cannot_be_measured_is_told(writer, monkeypatch):
+    def fails():
+        raise UsageError("the models differ")
+
+    monkeypatch.setattr(selection, "measurement", lambda *given: fails)
+    found = tuning.of_runs([with_settings(writer)], "mig")
+    assert len(found.notes) == 2
+    assert all(note.endswith("and its like: the models differ") for note in found.notes)
+
+
+def test_a_metric_that_no_method_of_several_settings_has_is_refused(writer):
+    run = with_settings(writer)
+    for codes_ in (5, 6):
+        for seed in (0, 1):
+            folder = run / writer.cell(seed, codes=codes_).folder
+            store.write_scores(folder, [e for e in Record.read(folder).entries if e.metric != "sap"])
+    writer.done(0, method="betavae")
+    with pytest.raises(UsageError, match="no method with several settings has a score of sap:dlib"):
+        tuning.of_runs([run], "sap")
+
+
+@pytest.mark.parametrize(
+    "damage", ["", "by,folder\na,b\n", "by,folder,score\na,b,much\n", "by,folder,score\na,b,\na,c,inf\n"]
+)
 def test_a_damaged_file_is_refused(damage):
     with pytest.raises(UsageError, match="holds no table of the columns by, folder, score"):
         tuning.read(damage)
