@@ -30,6 +30,7 @@ import warnings
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,7 +43,7 @@ from disbench.benchmark.runs.store import Cell, CellFile, Failure, Status
 from disbench.benchmark.scoring import classifier
 from disbench.benchmark.sweep import plan
 from disbench.benchmark.sweep.cell import StatusFile, failure, run_group, triage
-from disbench.benchmark.sweep.plan import Options, groups
+from disbench.benchmark.sweep.plan import Options, groups, has_begun
 from disbench.benchmark.training import portable
 from disbench.benchmark.training.gpu import choose_device, choose_tuning, is_gpu
 from disbench.errors import UnfinishedError, UsageError, argument
@@ -431,7 +432,8 @@ class _Sweep:
         """
         self.client.subscribe_topic(self.name, lambda event: self.news.put(event[1]))
         try:
-            self.waiting.extend(Batch(group) for group in groups(cells, fuse or self.width(cells)))
+            parts = groups(cells, fuse or self.width(cells), partial(has_begun, self.run))
+            self.waiting.extend(map(Batch, parts))
             while self.waiting or self.sent:
                 if self.stopping:
                     yield from self.stop()

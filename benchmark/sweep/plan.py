@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -171,14 +171,29 @@ def plan(
     ]
 
 
-def groups(cells: Sequence[Cell], size: int) -> list[list[Cell]]:
-    """Cells that may train fused, `size` at a time: those that differ in their seed alone."""
+def groups(
+    cells: Sequence[Cell], size: int, begun: Callable[[Cell], bool] = lambda cell: False
+) -> list[list[Cell]]:
+    """Cells that may train fused, `size` at a time: those that differ in their seed alone.
+
+    Args:
+        cells: the cells, in the order in which they start.
+        size: the most of a group.
+        begun: whether a cell has taken a step; what an earlier sweep began is finished before all else.
+    """
     alike: dict[str, list[tuple[int, Cell]]] = {}
     for place, cell in enumerate(cells):
         alike.setdefault(cell.training, []).append((place, cell))
     parts = [seeds[i : i + size] for seeds in alike.values() for i in range(0, len(seeds), size)]
     # in the order of their first cells
-    return [[cell for _, cell in part] for part in sorted(parts, key=lambda part: part[0][0])]
+    ordered = [[cell for _, cell in part] for part in sorted(parts, key=lambda part: part[0][0])]
+    return sorted(ordered, key=lambda group: not any(map(begun, group)))
+
+
+def has_begun(run: Path, cell: Cell) -> bool:
+    """Whether a cell has taken a step, as far as its status tells."""
+    status, _ = told(lambda: Status.read(run / cell.folder), None)
+    return status is not None and status.step > 0
 
 
 def width(seeds: int, trainings: int, gpus: int) -> int:

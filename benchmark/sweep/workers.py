@@ -18,6 +18,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from functools import partial
 from pathlib import Path
 
 import joblib
@@ -34,7 +35,7 @@ from disbench.benchmark.runs import store
 from disbench.benchmark.runs.store import Cell, Failure, Status
 from disbench.benchmark.sweep import output
 from disbench.benchmark.sweep.cell import StatusFile, is_whole, run_group
-from disbench.benchmark.sweep.plan import Options, groups
+from disbench.benchmark.sweep.plan import Options, groups, has_begun
 from disbench.benchmark.training import portable
 from disbench.benchmark.training.gpu import PLAIN, is_gpu
 from disbench.errors import UsageError, argument
@@ -79,7 +80,7 @@ def sweep(
             yield cell, "done"
         else:
             waiting.append(cell)
-    left = groups(waiting, fuse)
+    left = groups(waiting, fuse, partial(has_begun, run))
     here = len(waiting) == 1 or (not is_gpu(options.device) and (jobs == 1 or len(left) == 1))
     # this process has loaded its libraries already, with the kernels that they chose, and foreign code could
     # end it

@@ -104,6 +104,20 @@ def test_how_many_seeds_train_together(asked, trainings, gpus, width):
     assert Request("betavae", seeds=32, **asked).width(trainings, gpus) == width
 
 
+def test_what_was_begun_is_finished_first(tmp_path, planned):
+    # on a GPU, a group whose first seeds are done came after every other method
+    setting, cells, options = planned
+    out = store.open_run(tmp_path / "run")
+    assert plan.groups(cells, 2) == plan.groups(cells, 2, lambda cell: True) == [cells[:2], cells[2:]]
+    assert plan.groups(cells, 2, lambda cell: cell.seed == 3) == [cells[2:], cells[:2]]
+    Status(state="stopped", step=1, steps=3).write(out / cells[2].folder)
+    (out / cells[1].folder).mkdir()
+    (out / cells[1].folder / "status.json").write_text("not a status")
+    with pytest.warns(UserWarning, match="is damaged"):
+        done = [cell.seed for cell, _ in workers.sweep(out, cells, setting, options, 1)]
+    assert done == [2, 0, 1, 3]
+
+
 def test_single_seeds_are_not_fused():
     with pytest.raises(UsageError, match="single trains each seed on its own, but fuse 4 was given"):
         Request("betavae", strategy="single", fuse=4)
