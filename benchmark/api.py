@@ -185,7 +185,8 @@ class Run:
         metric = selection.metric_of_models(by)
         frame, _ = selection.scored_rows([self.path], where or {})
         with progress.counted(console or Console(quiet=True)) as count:
-            ranked, _ = selection.select(frame, metric, device, count)
+            kept = selection.agreement([self.path], metric)
+            ranked, _ = selection.select(frame, metric, device, count, kept)
         return pd.concat([with_scores(each.pool, frame) for each in ranked], ignore_index=True)
 
     def tuned(

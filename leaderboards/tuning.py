@@ -81,14 +81,15 @@ def _first(true: pd.Series) -> list[int]:
     return [int(place) for place in np.flatnonzero(true)]
 
 
-def pools(frame: pd.DataFrame) -> Iterator[pd.DataFrame]:
+def pools(frame: pd.DataFrame, fewest: int = FEWEST) -> Iterator[pd.DataFrame]:
     """The rows of each pool.
 
     Args:
         frame: per-seed rows.
+        fewest: settings of a pool.
     """
     for _, group in frame.groupby(PLACE, sort=False):
-        if group["cell"].nunique() >= FEWEST:
+        if group["cell"].nunique() >= fewest:
             yield group.reset_index(drop=True)
 
 

@@ -208,7 +208,7 @@ def selection(
     by = ranking.metric_of_models(select)
     frame, notes = ranking.scored_rows(runs, where, mixed)
     with progress.counted(Other(stderr=True)) as count:
-        selected, further = ranking.select(frame, by, device, count)
+        selected, further = ranking.select(frame, by, device, count, ranking.agreement(runs, by))
     models = pd.concat([selection.with_scores(each.pool, frame) for each in selected], ignore_index=True)
     chosen = pd.concat([selection.compared(each.pool, frame) for each in selected], ignore_index=True)
     notes += [sentence for each in selected for sentence in selection.notes(each.pool, each.by)]

@@ -11,11 +11,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
+import pandas as pd
 from pydantic import Field, ValidationError
 
 from disbench.benchmark.runs.store import Record
 from disbench.errors import UsageError
 from disbench.files import plain, read_json, write_json
+from disbench.metrics.arrays import Floats
 from disbench.metrics.registry import Setting
 from disbench.strict import Strict
 
@@ -69,6 +72,27 @@ def models(records: Sequence[Record], method: str) -> set[str]:
     """The folders, within their run, of all trained models of a method."""
     done = [record for record in records if record.cell.method == method and record.status.state == "done"]
     return {str(record.cell.folder) for record in done}
+
+
+def of_models(rows: pd.DataFrame, by: str) -> Floats | None:
+    """The scores of models by a choice that was made among exactly these.
+
+    Args:
+        rows: one per model, columns method, run and folder.
+        by: metric and preset, such as "udr:dlib".
+
+    Returns:
+        (M,), or None where no run has such a choice.
+    """
+    runs = set(rows["run"])
+    if len(runs) > 1:
+        return None
+    for choice in read(Path(runs.pop()))[0]:
+        same = choice.method == rows["method"].iloc[0] and choice.by == by
+        if same and set(choice.folders) == set(rows["folder"]):
+            scores = dict(zip(choice.folders, choice.scores, strict=True))
+            return np.array([scores[folder] for folder in rows["folder"]])
+    return None
 
 
 def current(run: Path, records: Sequence[Record]) -> tuple[dict[str, str], list[str]]:

@@ -21,7 +21,7 @@ from disbench import metrics, models
 from disbench.benchmark import protocols
 from disbench.benchmark.datasets.reference import DataRef
 from disbench.benchmark.protocols import MetricChoice, choose_metrics
-from disbench.benchmark.runs import choices, codes, store
+from disbench.benchmark.runs import choices, codes, kept_agreement, store
 from disbench.benchmark.runs.choices import Choice
 from disbench.benchmark.runs.rows import gathered
 from disbench.benchmark.runs.store import Record
@@ -59,14 +59,19 @@ class Selected:
     settings: Mapping[str, Setting]
     warnings: tuple[str, ...]
 
+    @property
+    def unpaired(self) -> bool:
+        """Whether no pair is known, as of a saved result."""
+        return bool(np.isnan(self.pairwise).all())
+
     def pairs(self) -> pd.DataFrame:
-        """The matrix as rows: method, and folder of the first model, of the second, and their score."""
+        """The matrix as rows: method, folders of both models, and their score; none where it was not kept."""
         names = [str(Path(run) / folder) for run, folder in self.pool[selection.MODEL].to_numpy()]
         rows = [
             (self.pool["method"][0], names[i], names[j], self.pairwise[i, j])
             for i in range(len(names))
             for j in range(len(names))
-            if i != j
+            if i != j and not self.unpaired
         ]
         return pd.DataFrame(rows, columns=["method", "first", "second", "score"])
 
@@ -135,22 +140,16 @@ def without_labels(run: Path) -> list[str]:
 def scored_rows(
     runs: Sequence[Path], where: Mapping[str, str], mixed: bool = False
 ) -> tuple[pd.DataFrame, list[str]]:
-    """The per-seed rows of runs that can be ranked, and sentences about them.
+    """The per-seed rows of runs and saved results that can be ranked, and sentences about them.
 
     Args:
-        runs: folders of runs.
+        runs: their folders.
         where: column to value, as `aggregate.chosen` takes them.
         mixed: list differences between results that are not comparable instead of refusing them.
 
     Raises:
-        UsageError: no run, a saved result, or results that are not comparable.
+        UsageError: no run, or results that are not comparable.
     """
-    kept = [run for run in runs if results.is_kept(run)]
-    if kept:
-        raise UsageError(
-            f"{kept[0]} is a saved result, without codes and checkpoints to select by; give the folder that "
-            "`disbench run --out` wrote."
-        )
     frame, notes, _ = gathered(runs)
     frame = aggregate.chosen(frame, where)
     if mixed:
@@ -159,8 +158,27 @@ def scored_rows(
     return frame, notes
 
 
+def agreement(runs: Sequence[Path], by: MetricChoice) -> pd.DataFrame:
+    """What the saved results among runs keep of how their models agree: columns run, folder and score.
+
+    Raises:
+        UsageError: one keeps nothing by this metric.
+    """
+    kept, lacking = kept_agreement.of([run for run in runs if results.is_kept(run)], f"{by.name}:{by.preset}")
+    if lacking:
+        raise UsageError(
+            f"{lacking[0]} is a saved result that keeps no agreement by {by.name}:{by.preset}; give the "
+            "folder that `disbench run --out` wrote."
+        )
+    return kept
+
+
 def select(
-    frame: pd.DataFrame, by: MetricChoice, device: str = "auto", progress: Progress | None = None
+    frame: pd.DataFrame,
+    by: MetricChoice,
+    device: str = "auto",
+    progress: Progress | None = None,
+    kept: pd.DataFrame | None = None,
 ) -> tuple[list[Selected], list[str]]:
     """Ranks the trained models of each method.
 
@@ -171,6 +189,7 @@ def select(
         by: the metric.
         device: "auto", "cpu" or "cuda", for checkpoints.
         progress: called during long work.
+        kept: what saved results keep, see `agreement`; None where there are none.
 
     Returns:
         A ranking for each method, and a sentence for whatever could not be ranked.
@@ -189,7 +208,11 @@ def select(
                 f"{pool.method} has {len(pool.rows)} trained, and a choice without labels compares {FEWEST} "
                 "models or more"
             )
-        elif isinstance(prepared := measurement(pool, by, where, progress), str):
+            continue
+        prepared = _of_kept(pool, by, kept)
+        if prepared is None:
+            prepared = measurement(pool, by, where, progress)
+        if isinstance(prepared, str):
             reasons.append(prepared)
         else:
             ready.append((pool, prepared))
@@ -197,6 +220,25 @@ def select(
         raise UsageError(f"{'; '.join(reasons)}.")
     with one_thread():
         return [_ranked(pool, by, measure()) for pool, measure in ready], notes + reasons
+
+
+def _of_kept(pool: Pool, by: MetricChoice, kept: pd.DataFrame | None) -> Callable[[], Score] | str | None:
+    """What a saved result keeps of a pool, or the reason why that is not enough; None for models of runs."""
+    if kept is None or not pool.rows["run"].isin(kept["run"]).any():
+        return None
+    if pool.rows["run"].nunique() > 1:
+        return f"{pool.method} has models of saved results beside others, and these were not compared"
+    if pool.rows["cell"].nunique() > 1:
+        return (
+            f"of {pool.method} a saved result has several settings, whose models were compared with their "
+            f"like alone; {argument('tuned')} ranks the settings"
+        )
+    models = pool.rows[selection.MODEL]
+    scores = models.merge(kept, on=selection.MODEL, how="left", validate="one_to_one")["score"]
+    if scores.isna().any():
+        return f"the saved result keeps no agreement of {pool.method}"
+    values = scores.to_numpy(float)
+    return lambda: Score(float(values.mean()), parts={"models": values}, preset=str(by.preset))
 
 
 def placed(by: MetricChoice, device: str) -> str:

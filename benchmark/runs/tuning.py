@@ -6,32 +6,24 @@ that seeds alone differ. It is measured on the codes or checkpoints of a run; a 
 
 from __future__ import annotations
 
-import io
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from disbench import units
 from disbench.benchmark.protocols import MetricChoice
-from disbench.benchmark.runs import meant, selection
+from disbench.benchmark.runs import choices, kept_agreement, meant, selection
 from disbench.benchmark.runs.rows import gather
 from disbench.benchmark.runs.settings import settings, varying, with_settings
 from disbench.benchmark.scoring.encoded import Progress
 from disbench.benchmark.scoring.encoding import one_thread
 from disbench.errors import UsageError
-from disbench.files import not_linked
 from disbench.leaderboards import aggregate, labels, results, tuning
 from disbench.leaderboards.selection import MODEL
 from disbench.leaderboards.tuning import Tuned
 from disbench.metrics.arrays import Floats
-
-# The file of a saved result, with the agreement of its models by each way that `KEPT` names.
-FILE = "agreement.csv"
-KEPT = ("udr:dlib", "udr:dlib_spearman")
-COLUMNS = ["by", "folder", "score"]
 
 
 @dataclass(frozen=True)
@@ -121,8 +113,13 @@ def tuned(
     configs = settings(runs)
     saved = [run for run in runs if results.is_kept(run)]
     names = {run.resolve().name for run in saved}
-    kept, missing = _kept(saved, f"{by.name}:{by.preset}")
-    measured, further = agreement(frame, by, device, progress, names)
+    kept, lacking = kept_agreement.of(saved, f"{by.name}:{by.preset}")
+    missing = [
+        f"{run.name} keeps no agreement by {by.name}:{by.preset}, so that no setting is chosen without labels"
+        for run in lacking
+    ]
+    pools = tuning.pools(frame[~frame["run"].isin(names)])
+    measured, further = agreement(pools, by, device, progress)
     ranked = tuning.tuned(
         with_settings(frame, configs), varying(configs), *judged, pd.concat([kept, measured])
     )
@@ -130,20 +127,18 @@ def tuned(
 
 
 def agreement(
-    frame: pd.DataFrame,
+    pools: Iterable[pd.DataFrame],
     by: MetricChoice,
     device: str = "auto",
     progress: Progress | None = None,
-    saved: Collection[str] = (),
 ) -> tuple[pd.DataFrame, list[str]]:
     """The agreement of every model of a pool with those of its setting.
 
     Args:
-        frame: per-seed rows of runs.
+        pools: per-seed rows of runs, those of each pool.
         by: the metric of several models.
         device: for checkpoints.
         progress: called during long work.
-        saved: values of `run` that are left out, those of saved results.
 
     Returns:
         Columns run, folder and score; and a sentence for each setting of which it is not known.
@@ -151,8 +146,8 @@ def agreement(
     found, notes, where = [], [], selection.placed(by, device)
     # of two models, each draws the other as well as the other draws it
     fewest = selection.FEWEST if where else 2
-    for pool in tuning.pools(frame):
-        models = pool[(pool["state"] == "done") & ~pool["run"].isin(saved)].drop_duplicates(MODEL)
+    for pool in pools:
+        models = pool[pool["state"] == "done"].drop_duplicates(MODEL)
         few = 0
         for _, rows in models.groupby("cell", sort=False):
             if len(rows) < fewest:
@@ -164,7 +159,8 @@ def agreement(
                 notes.append(f"no agreement of {one.names[0]} and its like: {scores}")
             else:
                 found.append(one.rows[MODEL].assign(score=scores))
-        if few:
+        # where there is one setting, none is to be chosen
+        if few and pool["cell"].nunique() >= tuning.FEWEST:
             settings = units.count(few, "setting")
             label = labels.labels(pool)[0]
             notes.append(f"no agreement of {settings} of {label} with fewer than {fewest} trained seeds")
@@ -174,6 +170,8 @@ def agreement(
 
 def _measured(pool: selection.Pool, by: MetricChoice, device: str, progress: Progress | None) -> Floats | str:
     """(M,) The agreement of each model of one setting, or the reason why there is none."""
+    if (chosen := choices.of_models(pool.rows, f"{by.name}:{by.preset}")) is not None:
+        return chosen
     try:
         measure = selection.measurement(pool, by, device, progress)
         if isinstance(measure, str):
@@ -186,7 +184,7 @@ def _measured(pool: selection.Pool, by: MetricChoice, device: str, progress: Pro
 
 
 def write(folder: Path, frame: pd.DataFrame) -> list[str]:
-    """Writes `FILE` of a saved result in the making; none where no model has such an agreement.
+    """Writes the agreement of the models of a saved result in the making, as far as it is known.
 
     Args:
         folder: of the result.
@@ -196,43 +194,9 @@ def write(folder: Path, frame: pd.DataFrame) -> list[str]:
         A sentence for each setting of which it is not known.
     """
     parts, notes = [], []
-    for by in KEPT:
-        measured, said = agreement(frame, selection.metric_of_models(by))
+    for by in kept_agreement.KEPT:
+        measured, said = agreement(tuning.pools(frame, 1), selection.metric_of_models(by))
         parts.append(measured.assign(by=by))
         notes += said
-    table = pd.concat(parts)[COLUMNS]
-    if len(table):
-        (folder / FILE).write_text(table.to_csv(index=False, lineterminator="\n"), "utf-8")
+    kept_agreement.write(folder, pd.concat(parts))
     return list(dict.fromkeys(notes))
-
-
-def _kept(saved: Sequence[Path], by: str) -> tuple[pd.DataFrame, list[str]]:
-    """The agreement that saved results keep, and a sentence for each that keeps none."""
-    found, notes = [pd.DataFrame(columns=[*MODEL, "score"])], []
-    for run in saved:
-        path = not_linked(run / FILE)
-        table = read(path.read_text("utf-8")) if path.is_file() else pd.DataFrame(columns=COLUMNS)
-        mine = table[table["by"] == by]
-        if mine.empty:
-            notes.append(
-                f"{run.name} keeps no agreement by {by}, so that no setting is chosen without labels"
-            )
-        found.append(mine.assign(run=run.resolve().name)[[*MODEL, "score"]])
-    return pd.concat(found), notes
-
-
-def read(text: str) -> pd.DataFrame:
-    """The table of a `FILE`.
-
-    Raises:
-        UsageError: it is no such table.
-    """
-    try:
-        table = pd.read_csv(io.StringIO(text), dtype={"by": str, "folder": str, "score": float})[COLUMNS]
-        if not np.isfinite(table["score"]).all():
-            raise ValueError("a score is not a number")
-        return table
-    except (ValueError, KeyError) as error:
-        raise UsageError(
-            f"{FILE} holds no table of the columns {', '.join(COLUMNS)} ({error}); save the result again."
-        ) from None

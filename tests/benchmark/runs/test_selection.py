@@ -277,10 +277,3 @@ def test_models_of_different_data_are_refused(writer):
 def test_only_metrics_of_several_models_select(by, told):
     with pytest.raises(UsageError, match=told):
         metric_of_models(by)
-
-
-def test_a_saved_result_has_nothing_to_select_by(tmp_path):
-    for name in ("provenance.json", "scores.csv"):
-        (tmp_path / name).touch()
-    with pytest.raises(UsageError, match="is a saved result, without codes and checkpoints"):
-        scored_rows([tmp_path], {})

@@ -5,10 +5,11 @@ import pandas as pd
 import pytest
 
 from disbench import metrics
-from disbench.benchmark.runs import codes, keep, rows, selection, store, tuning
+from disbench.benchmark.runs import choices, codes, keep, kept_agreement, rows, selection, store, tuning
 from disbench.benchmark.runs.store import Record
 from disbench.benchmark.training import gpu
 from disbench.errors import UsageError
+from disbench.leaderboards.tuning import pools
 from disbench.metrics import Score
 
 TURN = np.array([[1.0, 1, 0], [1, -1, 0], [0, 1, 1]])
@@ -47,27 +48,96 @@ def test_a_saved_result_keeps_the_agreement(writer, tmp_path):
     frame, _ = rows.gather([run])
     keep.keep("tried", [run], frame, tmp_path / "results", tmp_path / "data")
     kept = tmp_path / "results" / "tried"
-    assert set(tuning.read((kept / tuning.FILE).read_text())["by"]) == set(tuning.KEPT)
+    assert set(kept_agreement.read((kept / kept_agreement.FILE).read_text())["by"]) == set(
+        kept_agreement.KEPT
+    )
     for by in ("udr", "udr:dlib_spearman"):
         of_run, of_kept = (tuning.of_runs([path], "mig", by) for path in (run, kept))
         pd.testing.assert_frame_equal(
             of_run.pools[0].worth, of_kept.pools[0].worth, check_exact=False, rtol=1e-12
         )
-    (kept / tuning.FILE).unlink()
+    (kept / kept_agreement.FILE).unlink()
     found = tuning.of_runs([kept], "mig")
     assert "keeps no agreement by udr:dlib" in found.notes[0]
     assert found.pools[0].unlabelled == []
 
 
-def test_one_setting_keeps_none_and_is_refused(writer, tmp_path):
-    for seed in (0, 1):
+def of_one_setting(writer, seeds=(0, 1, 2)):
+    mixes = [np.eye(3), TURN, np.eye(3)[[2, 0, 1]], np.eye(3)]
+    for seed in seeds:
         folder = writer.done(seed)
-        codes.write(folder / "codes.npz", writer.cell(seed).dataset, np.arange(3000), NUMBERS)
-    frame, _ = rows.gather([writer.run])
-    keep.keep("one", [writer.run], frame, tmp_path / "results", tmp_path / "data")
-    assert not (tmp_path / "results" / "one" / tuning.FILE).exists()
+        codes.write(folder / "codes.npz", writer.cell(seed).dataset, np.arange(3000), NUMBERS @ mixes[seed])
+    return writer.run
+
+
+def kept_as(name, runs, tmp_path):
+    frame, _ = rows.gather(runs)
+    said = []
+    keep.keep(name, runs, frame, tmp_path / "results", tmp_path / "data", said.append)
+    return tmp_path / "results" / name, said
+
+
+def ranked(runs, by="udr"):
+    metric = selection.metric_of_models(by)
+    frame, notes = selection.scored_rows(runs, {})
+    found, further = selection.select(frame, metric, kept=selection.agreement(runs, metric))
+    return found, notes + further
+
+
+@pytest.mark.parametrize("by", ["udr", "udr:dlib_spearman"])
+def test_a_saved_result_of_one_setting_ranks_its_seeds_as_the_run_did(writer, tmp_path, by):
+    run = of_one_setting(writer)
+    kept, _ = kept_as("one", [run], tmp_path)
+    ((of_run,), _), ((of_kept,), notes) = ranked([run], by), ranked([kept], by)
+    for column in ("seed", "rank", "score"):
+        assert of_kept.pool[column].tolist() == pytest.approx(of_run.pool[column].tolist(), abs=1e-12)
+    assert of_run.pool["seed"].iloc[-1] == 1
+    assert (len(of_run.pairs()), len(of_kept.pairs()), notes) == (6, 0, [])
     with pytest.raises(UsageError, match="no method has several settings"):
-        tuning.of_runs([writer.run])
+        tuning.of_runs([kept])
+
+
+def test_a_choice_of_the_run_is_kept_where_its_codes_are_gone(writer, tmp_path):
+    run = of_one_setting(writer)
+    (chosen,), _ = ranked([run])
+    assert selection.keep(run, chosen)
+    for path in run.glob("*/*/codes.npz"):
+        path.unlink()
+    assert choices.of_models(chosen.pool, "udr:dlib_spearman") is None
+    assert choices.of_models(chosen.pool.iloc[:2], "udr:dlib") is None
+    kept, said = kept_as("one", [run], tmp_path)
+    # the other way to measure had none
+    assert any(
+        "no agreement of vae seed 0 and its like: there is no codes.npz" in sentence for sentence in said
+    )
+    (of_kept,), _ = ranked([kept])
+    assert of_kept.pool["seed"].tolist() == chosen.pool["seed"].tolist()
+    with pytest.raises(
+        UsageError, match="one is a saved result that keeps no agreement by udr:dlib_spearman"
+    ):
+        ranked([kept], "udr:dlib_spearman")
+
+
+def test_models_that_were_not_compared_with_each_other_are_not_ranked(writer, tmp_path):
+    kept, _ = kept_as("tried", [with_settings(writer)], tmp_path)
+    with pytest.raises(UsageError, match="compared with their like alone; tuned ranks the settings"):
+        ranked([kept])
+    frame, _ = selection.scored_rows([kept], {})
+    udr = selection.metric_of_models("udr")
+    one = frame[frame["cell"] == frame["cell"].iloc[0]].copy()
+    agreement = selection.agreement([kept], udr)
+    known = agreement[agreement["folder"] == one["folder"].iloc[0]]
+    further = pd.concat([one, one.assign(seed=one["seed"] + 2, folder=one["folder"] + "2")])
+    with pytest.raises(UsageError, match="the saved result keeps no agreement of vae"):
+        selection.select(further, udr, kept=known)
+    with pytest.raises(UsageError, match="models of saved results beside others, and these were not"):
+        selection.select(further.assign(run=["tried", "r"] * (len(further) // 2)), udr, kept=agreement)
+
+
+def test_few_seeds_of_one_setting_keep_none(writer, tmp_path):
+    kept, said = kept_as("one", [of_one_setting(writer, [0])], tmp_path)
+    assert not (kept / kept_agreement.FILE).exists()
+    assert not [sentence for sentence in said if "agreement" in sentence]
 
 
 def test_seeds_without_codes_and_settings_of_one_seed_are_told(writer):
@@ -127,12 +197,12 @@ def test_a_metric_that_no_method_of_several_settings_has_is_refused(writer):
 )
 def test_a_damaged_file_is_refused(damage):
     with pytest.raises(UsageError, match="holds no table of the columns by, folder, score"):
-        tuning.read(damage)
+        kept_agreement.read(damage)
 
 
 def test_only_metrics_of_several_models_choose_without_labels(writer):
     with pytest.raises(UsageError, match="scores one model at a time"):
         tuning.of_runs([with_settings(writer)], "mig", "dci")
     frame, _ = rows.gather([writer.run])
-    found, _ = tuning.agreement(frame, selection.metric_of_models("udr"))
+    found, _ = tuning.agreement(pools(frame), selection.metric_of_models("udr"))
     assert len(found) == 4
