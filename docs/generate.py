@@ -671,8 +671,7 @@ def results_page() -> str:
     text.append(explorer.page_part(_kept_rows()))
     drawn = pictures()
     for name in results.names():
-        folder = results.FOLDER / name
-        board = (folder / "leaderboard.md").read_text("utf-8").removeprefix(f"**{name}**").strip()
+        folder, board = results.FOLDER / name, board_of(name)
         text.append(f"## {name}\n")
         if f"results/{name}.png" in drawn:
             text.append(f"![Every seed's scores](results/{name}.png)\n")
@@ -684,6 +683,18 @@ def results_page() -> str:
         "`leaderboards/results/learning-checks.md`.\n"
     )
     return "\n".join(text)
+
+
+def board_of(name: str) -> str:
+    """The leaderboard of a saved result: every number, or a row for each of many settings."""
+    from disbench.benchmark.runs import keep
+    from disbench.leaderboards import results
+
+    if len(set(_kept(name)[0]["name"])) > keep.MOST:
+        said = f"Means; `leaderboards/results/{name}/leaderboard.md` has spread, chance and intervals."
+        return f"{wide_result(name)}\n\n{said}"
+    text = (results.FOLDER / name / "leaderboard.md").read_text("utf-8")
+    return text.removeprefix(f"**{name}**").strip()
 
 
 def _kept_rows() -> list[dict[str, object]]:

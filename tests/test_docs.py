@@ -250,6 +250,15 @@ def test_every_kept_result_is_on_its_page_with_its_commands_and_its_picture(gene
         assert drawn[f"results/{name}.png"].startswith(b"\x89PNG")
 
 
+def test_a_result_of_many_settings_has_a_row_for_each(generated):
+    board = generate.board_of("mini-tuned")
+    rows = [line for line in board.splitlines() if line.startswith("|")]
+    # head and rule, then eight settings of four methods
+    assert len(rows) == 2 + 32
+    assert board in generated["results.md"]
+    assert "intervals" in board
+
+
 def test_a_table_of_symbols_is_one():
     block = "    paper    here     shape    meaning\n    z        mu, s             a code"
     assert generate.symbols(block).splitlines()[2] == "| `z` | `mu, s` |  | a code |"
