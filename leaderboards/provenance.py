@@ -14,7 +14,8 @@ FILE = "provenance.json"
 NEEDED = ("commands", "environments", "protocols", "seconds")
 COST = (
     "total and mean_by_method: wall seconds in which a seed was trained and scored; "
-    "core, gpu: seconds of a core or GPU, those that seeds spent together counted once"
+    "core, gpu: seconds of a core or GPU, those that seeds spent together counted once; what a GPU trained, "
+    "cores scored"
 )
 
 
@@ -23,7 +24,7 @@ class Cost:
     """Seconds that the seeds took.
 
     Attributes:
-        core: seconds of a core, of seeds on a CPU.
+        core: seconds of a core: of the training of seeds on a CPU, and of all scoring.
         gpu: seconds of a GPU; seconds that several seeds shared count once.
         total: wall time in which seeds were trained and scored, summed over seeds.
         mean_by_method: mean wall time of a seed, by method.

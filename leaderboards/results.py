@@ -21,7 +21,7 @@ import pandas as pd
 from disbench.errors import UsageError, unknown
 from disbench.files import not_linked, parse_json
 from disbench.leaderboards import aggregate, formats, labels, wide
-from disbench.leaderboards.provenance import FILE, Provenance
+from disbench.leaderboards.provenance import FILE, Cost, Provenance
 from disbench.texts import clean, from_cell, short
 
 FOLDER = Path(str(files("disbench.leaderboards") / "results"))
@@ -167,7 +167,7 @@ def _section(path: Path, link: str) -> str:
         f"### {path.name}",
         "",
         f"{', '.join(dict.fromkeys(board['dataset']))}, {n} scores a row, protocol {protocols}. "
-        f"{source.seconds.total / 3600:.1f} hours, summed over seeds, on {' and '.join(devices)}. "
+        f"{_hours(source.seconds)} on {' and '.join(devices)}. "
         f"{numbers[0].upper()}{numbers[1:]}; {wide.presets(board)}. "
         f"Intervals, seeds, settings and provenance: [{path.name}]({link}/).",
         "",
@@ -179,6 +179,14 @@ def _section(path: Path, link: str) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _hours(cost: Cost) -> str:
+    """What a result cost, in words."""
+    if not cost.core and not cost.gpu:
+        return f"{cost.total / 3600:.1f} hours, summed over seeds,"
+    words = {"a core": cost.core, "a GPU": cost.gpu}
+    return " and ".join(f"{used / 3600:.1f} hours of {what}" for what, used in words.items() if used)
 
 
 def placed(text: str, folder: Path, link: str) -> str:

@@ -12,9 +12,14 @@ from disbench import models
 from disbench.benchmark import protocols
 from disbench.benchmark.datasets import loading, manifest, naming
 from disbench.benchmark.datasets.naming import split_name
+from disbench.benchmark.runs.store import CellFile
 from disbench.benchmark.scoring import classifier
+from disbench.benchmark.training import portable
 from disbench.leaderboards.tables import Table
 from disbench.texts import as_ranges
+
+# the precision that a GPU computes in unless it is told otherwise
+FLOAT32 = "float32"
 
 
 @dataclass(frozen=True)
@@ -50,13 +55,13 @@ class _Shared(NamedTuple):
     seeds: tuple[int, ...]
 
 
-def commands(wanted: Mapping[Recipe, Sequence[int]], out: str, portable: bool = False) -> list[str]:
+def commands(wanted: Mapping[Recipe, Sequence[int]], out: str, options: Sequence[str] = ()) -> list[str]:
     """The fewest commands that train all recipes, after those that train the classifiers of their metrics.
 
     Args:
         wanted: seeds of each recipe.
         out: the folder of the run.
-        portable: whether they train in portable arithmetic.
+        options: further words of each, such as "--portable".
     """
     groups: dict[_Shared, list[Recipe]] = {}
     for recipe, seeds in wanted.items():
@@ -66,9 +71,17 @@ def commands(wanted: Mapping[Recipe, Sequence[int]], out: str, portable: bool = 
     for shared, recipes in groups.items():
         for together in _packed(recipes):
             datasets_of.setdefault(tuple(_words(shared, together)), []).append(shared.dataset)
-    last = [*(["--portable"] if portable else []), "--out", out]
+    last = [*options, "--out", out]
     runs = [_line(words, datasets, last) for words, datasets in datasets_of.items()]
     return [*dict.fromkeys(line for recipe in wanted for line in _classifier(recipe)), *runs]
+
+
+def hardware(file: CellFile) -> tuple[str, ...]:
+    """The options that say what computed a seed: a GPU, or portable arithmetic; none for a CPU's kernels."""
+    if file.device == "cpu":
+        return ("--portable",) if file.environment.get("kernels") == portable.PORTABLE else ()
+    precision = str(file.environment.get("precision", FLOAT32))
+    return ("--device", "cuda", *(() if precision == FLOAT32 else ("--precision", precision)))
 
 
 def _classifier(recipe: Recipe) -> list[str]:

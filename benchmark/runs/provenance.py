@@ -13,10 +13,9 @@ import disbench
 from disbench.benchmark import protocols
 from disbench.benchmark.protocols import digests
 from disbench.benchmark.runs import environment, store
-from disbench.benchmark.runs.commands import Recipe, commands
+from disbench.benchmark.runs.commands import Recipe, commands, hardware
 from disbench.benchmark.runs.rows import UNKNOWN, changed
 from disbench.benchmark.runs.store import Cell, Record
-from disbench.benchmark.training import portable
 from disbench.files import now
 from disbench.leaderboards.labels import by_value
 from disbench.leaderboards.provenance import Cost, Environment, Provenance, Settings
@@ -63,6 +62,7 @@ def describe(name: str, runs: Sequence[Path], frame: pd.DataFrame) -> Provenance
     records = [record for run in runs for record in store.records(run) if str(record.cell.folder) in wanted]
     cells = frame.drop_duplicates(["dataset", "protocol", "cell", "seed"])
     states, methods = cells["state"].value_counts(), cells.groupby("method")["seconds"].mean()
+    core, gpu = _cost(records)
     return Provenance(
         name=name,
         kept=now(),
@@ -70,8 +70,8 @@ def describe(name: str, runs: Sequence[Path], frame: pd.DataFrame) -> Provenance
         commands=_commands(records, f"runs/{name}"),
         states={str(state): int(n) for state, n in states.items()},
         seconds=Cost(
-            core=_seconds([record for record in records if record.file.device == "cpu"]),
-            gpu=_seconds([record for record in records if record.file.device != "cpu"]),
+            core=core,
+            gpu=gpu,
             total=round(float(cells["seconds"].sum()), 1),
             mean_by_method={str(method): round(float(mean), 1) for method, mean in methods.items()},
         ),
@@ -89,11 +89,11 @@ def _protocol(recorded: str) -> dict[str, object]:
 
 
 def _commands(records: Sequence[Record], out: str) -> list[str]:
-    """The commands that train the cells again, those of portable arithmetic by commands of their own."""
-    kinds: dict[bool, list[Cell]] = {False: [], True: []}
+    """The commands that train the cells again, those of other hardware or arithmetic each by their own."""
+    kinds: dict[tuple[str, ...], list[Cell]] = {}
     for record in records:
-        kinds[record.file.environment.get("kernels") == portable.PORTABLE].append(record.cell)
-    lines = [line for kind, cells in kinds.items() for line in commands(recipes(cells), out, kind)]
+        kinds.setdefault(hardware(record.file), []).append(record.cell)
+    lines = [line for kind, cells in sorted(kinds.items()) for line in commands(recipes(cells), out, kind)]
     without = {r.cell.label: r.cell.plugin for r in records if changed(r.cell) is None}
     lines += [
         f"# {label} of the plug-in {plugin}: its command is {UNKNOWN}" for label, plugin in without.items()
@@ -101,9 +101,21 @@ def _commands(records: Sequence[Record], out: str) -> list[str]:
     return list(dict.fromkeys(lines))
 
 
-def _seconds(records: Sequence[Record]) -> float:
-    """Seconds of a GPU or a core. A process on a CPU has one thread, so its seconds are those of a core."""
-    return round(sum(((record.status.seconds or 0.0) / record.file.together for record in records), 0.0), 1)
+def _cost(records: Sequence[Record]) -> tuple[float, float]:
+    """Seconds of cores and of GPUs; what seeds spent together counts once.
+
+    A process on a CPU has one thread, so its seconds are those of a core. What was trained on a GPU is
+    scored on a core.
+    """
+    core = gpu = 0.0
+    for record in records:
+        seconds, together = record.status.seconds or 0.0, record.file.together
+        if record.file.device == "cpu":
+            core += seconds / together
+        else:
+            core += seconds - (record.status.training or 0.0)
+            gpu += (record.status.training or 0.0) / together
+    return round(core, 1), round(gpu, 1)
 
 
 def _environments(records: Sequence[Record]) -> list[Environment]:

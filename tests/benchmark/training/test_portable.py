@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -242,4 +243,30 @@ def test_the_commands_of_a_portable_run_are_portable(begun):
     assert "--seeds 1 " in second
     assert second.endswith("--portable --out runs/x")
     recipes = provenance.recipes(cell for cell, _ in store.cells(run))
-    assert commands.commands(recipes, "runs/x", portable=True)[0].count("--portable") == 1
+    assert commands.commands(recipes, "runs/x", ["--portable"])[0].count("--portable") == 1
+
+
+@pytest.mark.parametrize(
+    ("device", "environment", "options"),
+    [
+        ("cpu", {"kernels": "native"}, ""),
+        ("cpu", {"kernels": "portable"}, "--portable "),
+        ("cuda:1", {"precision": "float32"}, "--device cuda "),
+        ("cuda", {"precision": "tf32"}, "--device cuda --precision tf32 "),
+    ],
+)
+def test_the_commands_of_a_run_name_what_computed_it(begun, device, environment, options):
+    run, *_ = begun
+    (record, *_) = store.records(run)
+    file = dataclasses.replace(record.file, device=device, environment=environment)
+    (line,) = provenance._commands([dataclasses.replace(record, file=file)], "runs/x")
+    assert line.endswith(f" {options}--out runs/x")
+
+
+def test_what_a_gpu_trained_is_scored_on_a_core():
+    def made(device, together):
+        status = Status(state="done", seconds=100.0, training=64.0)
+        return SimpleNamespace(status=status, file=SimpleNamespace(device=device, together=together))
+
+    assert provenance._cost([made("cuda:0", 32)] * 32) == (32 * 36.0, 64.0)
+    assert provenance._cost([made("cpu", 1), made("cpu", 2), made("cuda:0", 1)]) == (150.0 + 36.0, 64.0)
