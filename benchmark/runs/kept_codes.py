@@ -26,6 +26,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field, ValidationError
 
+from disbench import units
 from disbench.benchmark.datasets import Dataset, cache
 from disbench.benchmark.datasets.reference import DataRef
 from disbench.benchmark.protocols import MetricChoice, digests
@@ -177,7 +178,15 @@ def write(folder: Path, name: str, records: Sequence[Record], data_dir: Path | N
         if beside or not files
         else [f"the codes of {len(seeds)} seeds ({total / 1e6:.1f} MB) are in {home}"]
     )
-    return said + [f"no codes are kept of {where}: {why}" for where, why in missing.items()]
+    of_reason: dict[str, list[str]] = {}
+    for where, why in missing.items():
+        of_reason.setdefault(why, []).append(where)
+    return said + [f"no codes are kept of {_named(seeds)}: {why}" for why, seeds in of_reason.items()]
+
+
+def _named(seeds: Sequence[str]) -> str:
+    """A seed by its folder, several by their number: the file names them all."""
+    return seeds[0] if len(seeds) == 1 else f"{units.count(len(seeds), 'seed')}, which {FILE} names"
 
 
 def outside(name: str, data_dir: Path | None) -> Path:

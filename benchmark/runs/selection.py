@@ -37,6 +37,8 @@ from disbench.metrics.live import kl_of_codes
 from disbench.metrics.registry import Setting
 from disbench.models import Method
 
+# names within a sentence
+MOST_TOLD = 5
 # Of two models, each agrees with the other as much as the other with it.
 FEWEST = 3
 
@@ -345,7 +347,8 @@ def _built(path: Path, device: str) -> Method:
 def _check_there(pool: Pool, paths: Sequence[Path], remedy: str) -> None:
     missing = [name for name, path in zip(pool.names, paths, strict=True) if not path.is_file()]
     if missing:
-        raise UsageError(f"there is no {paths[0].name} of {', '.join(missing)}; {remedy}.")
+        more = f" and {len(missing) - MOST_TOLD} more" if len(missing) > MOST_TOLD else ""
+        raise UsageError(f"there is no {paths[0].name} of {', '.join(missing[:MOST_TOLD])}{more}; {remedy}.")
 
 
 def _kept_codes(pool: Pool) -> list[_Kept]:

@@ -110,6 +110,8 @@ def test_a_choice_of_the_run_is_kept_where_its_codes_are_gone(writer, tmp_path):
     assert any(
         "no agreement of vae seed 0 and its like: there is no codes.npz" in sentence for sentence in said
     )
+    # three seeds, one sentence
+    assert "no codes are kept of 3 seeds, which codes.json names: its run has no codes.npz" in said
     (of_kept,), _ = ranked([kept])
     assert of_kept.pool["seed"].tolist() == chosen.pool["seed"].tolist()
     with pytest.raises(
