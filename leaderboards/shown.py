@@ -14,6 +14,7 @@ from disbench.errors import UsageError, argument
 from disbench.leaderboards import labels, statistics, wide
 from disbench.leaderboards.aggregate import BY, DDOF, Repeated
 from disbench.leaderboards.explained import PARTS
+from disbench.texts import as_ranges
 
 
 def leaderboard(board: pd.DataFrame) -> pd.DataFrame:
@@ -173,10 +174,13 @@ def health(named: pd.DataFrame) -> list[str]:
 
 
 def _ways(named: pd.DataFrame) -> list[str]:
-    """A sentence for each row whose seeds trained in different ways: alone, with others, recorded or not."""
+    """A sentence for each row whose seeds trained in different ways: alone, with others, recorded or not.
+
+    On other hardware they are more than that, see `kernels`.
+    """
     seeds = named[named["trained"] != ""].drop_duplicates(["name", "seed"])
     sentences = []
-    for name, group in seeds.groupby("name", sort=False):
+    for (name, _), group in seeds.groupby(["name", "kernels"], sort=False, dropna=False):
         counts = group["trained"].value_counts()
         if len(counts) > 1:
             ways = "; ".join(f"{way}: {n}" for way, n in counts.items())
@@ -185,13 +189,13 @@ def _ways(named: pd.DataFrame) -> list[str]:
 
 
 def kernels(frame: pd.DataFrame) -> list[str]:
-    """The sentence that tells seeds of different kernels apart; none if all have the same."""
+    """The sentence that tells seeds of different kernels or hardware apart; none if all have the same."""
     named = frame.assign(name=labels.names(frame)).dropna(subset="kernels")
     kinds = {str(kind): ", ".join(dict.fromkeys(group["name"])) for kind, group in named.groupby("kernels")}
     if len(kinds) < 2:
         return []
     listed = "; ".join(f"{kind}: {names}" for kind, names in kinds.items())
-    return [f"a seed is another draw with other kernels of the CPU, which differ here ({listed})"]
+    return [f"a seed is another draw with other kernels or on a GPU, which differ here ({listed})"]
 
 
 def repeated(seeds: Iterable[Repeated]) -> list[str]:
@@ -303,4 +307,4 @@ def explained(found: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
 
 
 def _listed(seeds: Iterable[int]) -> str:
-    return ", ".join(map(str, sorted(set(seeds))))
+    return as_ranges(sorted(set(seeds))).replace(",", ", ")

@@ -233,13 +233,16 @@ def _score_rows(
 
 
 def _kernels(record: Record) -> str | None:
-    """The kernels of a cell on a CPU: native where they were not recorded yet; None before the training."""
+    """What computed a cell: a CPU's kernels, native where they were not recorded yet, or the name of a GPU.
+
+    None before the training.
+    """
     file = record.file
-    return (
-        file.environment.get("kernels", portable.NATIVE)
-        if file.environment and file.device == "cpu"
-        else None
-    )
+    if not file.environment:
+        return None
+    if file.device == "cpu":
+        return file.environment.get("kernels", portable.NATIVE)
+    return file.environment.get("device")
 
 
 def metric_settings(entry: ScoreEntry) -> str | None:

@@ -225,11 +225,17 @@ class Group:
                 self.fail(cell, error)
 
     def described(self, cell: Cell, made_by: Mapping[str, str | None]) -> CellFile:
-        """The cell.json of a seed that begins; one that goes on keeps the digest and the protocol it has."""
+        """The cell.json of a seed that begins; one that goes on keeps the digest and the protocol it has.
+
+        One that is trained keeps what trained it, whatever scores it now.
+        """
+        folder = self.folders[cell]
         file = CellFile(cell, made_by, self.options.device, together=len(self.cells))
-        before = CellFile.read(self.folders[cell])
-        if before is None or not Status.read(self.folders[cell]).step:
+        before = CellFile.read(folder)
+        if before is None or not Status.read(folder).step:
             return file
+        if before.environment and (folder / "checkpoint.pt").exists():
+            file = before
         changed = cell.changed if before.cell.changed is None else before.cell.changed
         return dataclasses.replace(
             file, cell=dataclasses.replace(before.cell, changed=changed), digest=before.digest

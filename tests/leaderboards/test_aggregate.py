@@ -206,6 +206,21 @@ def test_notes_name_seeds_of_one_row_that_trained_in_different_ways():
     assert not [note for note in shown.notes(frame, leaderboards.leaderboard(frame)) if "rounding" in note]
 
 
+def test_seeds_of_a_gpu_and_of_a_cpu_are_more_than_rounding_apart():
+    ways = [("32 seeds stacked, graph", "NVIDIA H100")] * 2 + [("one seed", "portable")]
+    rows = [row(seed, 0.5, trained=way, kernels=what) for seed, (way, what) in enumerate(ways)]
+    frame = leaderboards.scores(rows)
+    notes = shown.notes(frame, leaderboards.leaderboard(frame))
+    assert not [note for note in notes if "rounding" in note]
+    assert any("on a GPU, which differ here (NVIDIA H100: betavae; portable: betavae)" in n for n in notes)
+
+
+def test_many_seeds_are_named_as_a_range():
+    failed = [row(seed, None, state="failed", reason="no room") for seed in (0, 1, 2, 3, 7)]
+    frame = leaderboards.scores([row(4, 0.2), *failed])
+    assert "betavae failed with seed 0..3, 7: no room" in shown.notes(frame, leaderboards.leaderboard(frame))
+
+
 def test_notes_name_the_failed_seeds_and_why():
     failed = [row(seed, None, state="failed", reason="loss.kl is not finite at step 7") for seed in (4, 1)]
     frame = leaderboards.scores([row(0, 0.2), *failed])
@@ -237,7 +252,7 @@ def test_seeds_of_other_kernels_are_told_apart():
     rows = [row(0, 0.2, kernels="portable"), row(0, 0.3, method="vae", cell="bbbb", kernels="native")]
     frame = leaderboards.scores([*rows, row(1, 0.3, method="vae", cell="bbbb", kernels=None)])
     assert aggregate.differences(frame) == []
-    said = "a seed is another draw with other kernels of the CPU, which differ here "
+    said = "a seed is another draw with other kernels or on a GPU, which differ here "
     assert said + "(native: vae; portable: betavae)" in shown.notes(frame, leaderboards.leaderboard(frame))
     assert shown.kernels(leaderboards.scores(rows[:1])) == []
 

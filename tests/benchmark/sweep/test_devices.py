@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from disbench import models
-from disbench.benchmark.runs import store
+from disbench.benchmark.runs import rows, store
 from disbench.benchmark.runs.store import CellFile, Status
 from disbench.benchmark.sweep import plan, workers
 from disbench.benchmark.sweep.cell import run_group
@@ -201,6 +201,28 @@ def test_a_group_too_large_for_the_memory_goes_on_in_halves(planned, tmp_path, m
     ):
         assert run_group(run, cells, setting, options) == ["done"] * 4
     assert [CellFile.read(run / cell.folder).together for cell in cells] == [2, 2, 2, 2]
+
+
+def test_a_trained_seed_keeps_what_trained_it_wherever_it_is_scored(planned, tmp_path):
+    # scores that were added on a CPU made a GPU's seed one of that CPU
+    setting, cells, options = planned
+    run = store.open_run(tmp_path / "r")
+    assert run_group(run, cells, setting, options) == ["done"] * 4
+    one = run / cells[0].folder
+    by_gpu = {"device": "NVIDIA H100", "precision": "tf32", "training": "32 seeds stacked, graph"}
+    before = dataclasses.replace(CellFile.read(one), environment=by_gpu, device="cuda:0", together=32)
+    before.write(one)
+    (one / "scores.json").unlink()
+    assert run_group(run, cells[:1], setting, options) == ["done"]
+    assert CellFile.read(one) == before
+    frame, _ = rows.gather([run])
+    first, *others = frame["kernels"]
+    assert first == "NVIDIA H100"
+    assert all(kernels.startswith("native") for kernels in others)
+    # one that trains again is of the machine that trains it
+    (one / "checkpoint.pt").unlink()
+    assert run_group(run, cells[:1], setting, options) == ["done"]
+    assert (CellFile.read(one).device, CellFile.read(one).together) == ("cpu", 1)
 
 
 def test_one_seed_too_large_for_the_memory_says_what_to_change(planned, tmp_path, monkeypatch):
