@@ -16,6 +16,9 @@ from disbench.leaderboards.aggregate import BY, DDOF, Repeated
 from disbench.leaderboards.explained import PARTS
 from disbench.texts import as_ranges
 
+# numbers of a sentence; digits of a name are none
+NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?!\w)")
+
 
 def leaderboard(board: pd.DataFrame) -> pd.DataFrame:
     """A leaderboard as texts: three decimals, "–" for a missing number.
@@ -158,19 +161,32 @@ def _reasons(frame: pd.DataFrame, group: pd.DataFrame, reason: str) -> Iterator[
 def health(named: pd.DataFrame) -> list[str]:
     """What is wrong with trained models: a sentence for each kind and row, with the seeds.
 
-    Verdicts of one kind differ in their numbers only; that of the first seed is shown.
+    Verdicts of one kind differ in their numbers only, of which the sentence has all.
     """
     found: dict[tuple[str, str], dict[int, str]] = {}
     for row in named.drop_duplicates(["name", "seed"]).itertuples():
         for verdict in json.loads(str(row.health)):
-            kind = re.sub(r"[\d.]+", "#", verdict)
+            kind = NUMBER.sub("#", verdict)
             found.setdefault((str(row.name), kind), {})[int(str(row.seed))] = verdict
-    sentences = []
-    for (name, _), seeds in found.items():
-        first = next(iter(seeds.values()))
-        same = len(set(seeds.values())) == 1
-        sentences.append(f"{name}: {first}{'' if same else ', and alike'}: seed {_listed(seeds)}")
-    return sentences
+    return [
+        f"{name}: {_alike(kind, list(seeds.values()))}: seed {_listed(seeds)}"
+        for (name, kind), seeds in found.items()
+    ]
+
+
+def _alike(kind: str, verdicts: Sequence[str]) -> str:
+    """One verdict for several of a kind: "6 to 8 of 10 codes", "2 categories share class 3, 7"."""
+    parts = iter(kind.split("#"))
+    said = next(parts)
+    for texts, after in zip(zip(*map(NUMBER.findall, verdicts), strict=True), parts, strict=True):
+        numbers = sorted(set(texts), key=float)
+        # a whole number within a verdict names something, all others count or measure
+        if said and all(number.isdecimal() for number in numbers):
+            said += _listed(map(int, numbers))
+        else:
+            said += " to ".join(dict.fromkeys((numbers[0], numbers[-1])))
+        said += after
+    return said
 
 
 def _ways(named: pd.DataFrame) -> list[str]:

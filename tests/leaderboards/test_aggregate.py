@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -428,6 +430,20 @@ def test_a_seed_without_a_score_makes_no_row_of_its_own():
     assert (len(found), found["failed"][0]) == (1, 1)
 
 
+def test_numbers_of_verdicts_are_a_range_and_names_a_list():
+    verdicts = [
+        ["3 categories share class 7", "dci:eastwood2018_forest sees no code"],
+        ["2 categories share class 4", "categorical code 0 ignored: L_I 0.02 of 2.30 nats"],
+        ["2 categories share class 4", "categorical code 1 ignored: L_I 0.00 of 2.30 nats"],
+    ]
+    frame = leaderboards.scores([row(seed, 0.5, health=json.dumps(v)) for seed, v in enumerate(verdicts)])
+    assert shown.health(frame.assign(name="x")) == [
+        "x: 2 to 3 categories share class 4, 7: seed 0..2",
+        "x: dci:eastwood2018_forest sees no code: seed 0",
+        "x: categorical code 0, 1 ignored: L_I 0.00 to 0.02 of 2.30 nats: seed 1, 2",
+    ]
+
+
 def test_verdicts_of_one_kind_are_one_sentence_with_its_seeds():
     rows = [
         row(0, 0.5, health='["2 of 3 codes have collapsed: KL below 0.1 nats"]'),
@@ -439,6 +455,6 @@ def test_verdicts_of_one_kind_are_one_sentence_with_its_seeds():
     frame = leaderboards.scores(rows)
     notes = shown.notes(frame, leaderboards.leaderboard(frame))
     assert [note for note in notes if note.startswith("betavae: ")] == [
-        "betavae: 2 of 3 codes have collapsed: KL below 0.1 nats, and alike: seed 0, 1",
+        "betavae: 1 to 2 of 3 codes have collapsed: KL below 0.1 nats: seed 0, 1",
         "betavae: 2 categories share class 4: seed 1",
     ]
