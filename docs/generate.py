@@ -180,7 +180,7 @@ def pages() -> dict[str, str]:
 
 # Pictures beside the saved results, which findings.md shows.
 FIGURES = (
-    "mini-budget-steps",
+    "plateau-against-steps",
     "ibgan-bounds",
     "infogan-mnist-information",
     "mini-tuned-settings",
