@@ -252,11 +252,14 @@ def keep(run: Path, ranking: Selected) -> Path | None:
     """Writes a ranking into the folder of its run.
 
     Returns:
-        The path; None for a ranking without a choice, or not of all models of its method in the run.
+        The path; None for a ranking without a choice, or not of all models of its method in the run, or of a
+        saved result, which keeps what ranks them already.
 
     Raises:
         OSError: the folder cannot be written.
     """
+    if results.is_kept(run):
+        return None
     pool = ranking.pool
     of_run = choices.models(store.records(run), pool["method"][0])
     whole = of_run == set(pool["folder"]) and set(pool["run"]) == {str(run)}

@@ -53,6 +53,22 @@ def test_the_terminal_names_the_choice_and_what_it_scores(disbench, tmp_path):
     assert not (run / "leaderboard.csv").exists()
 
 
+def test_a_saved_result_is_ranked_as_its_run_was(disbench, tmp_path):
+    run = make_run(tmp_path / "r", "smoke")
+    code, _, err = disbench(
+        "leaderboard", run, "--keep", "first", "--results", tmp_path, "--data-dir", tmp_path
+    )
+    assert code == 0, err
+    (_, of_run, _), (code, of_kept, err) = (
+        disbench("leaderboard", path, "--select", "udr") for path in (run, tmp_path / "first")
+    )
+    assert code == 0, err
+    said, _, written = of_run.partition("written:")
+    assert written
+    assert of_kept == said
+    assert not [*(tmp_path / "first").glob("choice-*")]
+
+
 @pytest.mark.parametrize(
     ("ending", "sign"), [("md", "| method"), ("tex", r"\toprule"), ("html", "<table"), ("txt", "┃ method")]
 )
