@@ -162,6 +162,7 @@ class InfoGAN(Method):
         "auxiliary_q": {"inform_generator": False},
     }
     TRAVERSAL: ClassVar[tuple[float, float]] = (-1.0, 1.0)
+    TRAVERSED: ClassVar[str] = "c"
 
     def __init__(self, config: Config, data: DataInfo) -> None:
         super().__init__(config, data)
@@ -362,7 +363,10 @@ class InfoGAN(Method):
         for i, k in enumerate(c.categorical):
             shown = torch.arange(steps, device=image.device) * k // steps
             rows.append(torch.cat([z_and_c.expand(steps, -1), one_hot_rows(hard, i)[shown, 0]], 1))
-        labels = [*(f"c{j}" for j in range(c.continuous)), *(f"k{i}" for i in range(len(c.categorical)))]
+        labels = [
+            *(f"{self.TRAVERSED}{j}" for j in range(c.continuous)),
+            *(f"{self.CATEGORICAL}{i}" for i in range(len(c.categorical))),
+        ]
         return labels, self.generate(torch.cat(rows)).reshape(len(labels), steps, *self.data.shape)
 
     def class_prior(self) -> Tensor | None:
@@ -377,7 +381,7 @@ class InfoGAN(Method):
         held = torch.cat([one_hot_rows(blocks, i) for i in range(len(blocks))])  # (rows, B, sum K)
         z_and_c = torch.cat([noise["z"], noise["c"]], 1).expand(len(held), -1, -1)
         latents = torch.cat([z_and_c, held], 2)
-        labels = [f"k{i} = {j}" for i, k in enumerate(c.categorical) for j in range(k)]
+        labels = [f"{self.CATEGORICAL}{i} = {j}" for i, k in enumerate(c.categorical) for j in range(k)]
         return labels, self.generate(latents.flatten(0, 1)).reshape(*latents.shape[:2], *self.data.shape)
 
 

@@ -97,6 +97,7 @@ class JointVAE(Method):
             capacity_steps=5_600,
         ),
     }
+    CATEGORICAL: ClassVar[str] = "c"
 
     def __init__(self, config: Config, data: DataInfo) -> None:
         super().__init__(config, data)
@@ -195,7 +196,10 @@ class JointVAE(Method):
         for i, k in enumerate(c.discrete):
             shown = torch.arange(steps, device=image.device) * k // steps
             rows.append(torch.cat([mu.expand(steps, -1), one_hot_rows(hard, i)[shown, 0]], 1))
-        labels = [*(f"z{j}" for j in range(c.codes)), *(f"c{i}" for i in range(len(c.discrete)))]
+        labels = [
+            *(f"{self.TRAVERSED}{j}" for j in range(c.codes)),
+            *(f"{self.CATEGORICAL}{i}" for i in range(len(c.discrete))),
+        ]
         return labels, self.generate(torch.cat(rows)).reshape(len(labels), steps, *self.data.shape)
 
     def class_prior(self) -> Tensor | None:
@@ -207,7 +211,7 @@ class JointVAE(Method):
         blocks = [one_hot(g) for g in torch.split(noise["gumbel"], list(c.discrete), dim=1)]
         held = torch.cat([one_hot_rows(blocks, i) for i in range(len(blocks))])  # (rows, B, sum K)
         latents = torch.cat([noise["eps"].expand(len(held), -1, -1), held], 2)
-        labels = [f"c{i} = {j}" for i, k in enumerate(c.discrete) for j in range(k)]
+        labels = [f"{self.CATEGORICAL}{i} = {j}" for i, k in enumerate(c.discrete) for j in range(k)]
         return labels, self.generate(latents.flatten(0, 1)).reshape(*latents.shape[:2], *self.data.shape)
 
 

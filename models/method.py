@@ -111,7 +111,9 @@ class Method(nn.Module):
     TRAVERSAL: ClassVar[tuple[float, float]] = (-2.0, 2.0)
     """First and last value of a code in a traversal."""
     TRAVERSED: ClassVar[str] = "z"
-    """Symbol of the code in the labels of a traversal: z0, z1, ..."""
+    """Symbol of the real codes in labels, as in the paper: z0, z1, ..."""
+    CATEGORICAL: ClassVar[str] = "k"
+    """Symbol of the categorical codes: k0, k1, ..."""
 
     # A method repeats this line below its own `Config`: then a misspelt field is a type error.
     config: Config

@@ -39,6 +39,7 @@ class Generator:
         generate: from latents (b, l) to pictures (b, c, h, w).
         encode: from pictures (b, c, h, w) to codes (b, d); None if there is no encoder.
         device: of the latents.
+        symbols: of real and of categorical codes, in their names.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Generator:
     generate: Callable[[Tensor], Tensor]
     encode: Callable[[Tensor], Tensor] | None
     device: torch.device
+    symbols: tuple[str, str] = ("z", "k")
 
     def table(self, latents: Tensor) -> Floats:
         """Codes (n, d) of latents (n, l): a real one is its number, a categorical one its largest column."""
@@ -96,6 +98,7 @@ def of_method(method: Method, device: torch.device, name: str) -> Generator:
         method.generate,
         representation(method, device),
         device,
+        (method.TRAVERSED, method.CATEGORICAL),
     )
 
 

@@ -366,21 +366,25 @@ def _of(choice: MetricChoice, n: int) -> MetricChoice:
 
 
 def code_names(generator: Generator) -> tuple[str, ...]:
-    """z0, z1, ... for real codes, and k0, k1, ... for categorical ones with the number of categories."""
+    """z0, z1, ... for real codes, and k0, k1, ... for categorical ones with the number of categories.
+
+    A method may have other symbols than these.
+    """
+    of_real, of_categorical = generator.symbols
     names, real, categorical = [], 0, 0
     for code in generator.codes:
         if len(code) > 1:
-            names.append(f"k{categorical} of {len(code)}")
+            names.append(f"{of_categorical}{categorical} of {len(code)}")
             categorical += 1
         else:
-            names.append(f"z{real}")
+            names.append(f"{of_real}{real}")
             real += 1
     return tuple(names)
 
 
 def is_real(name: str) -> bool:
     """Whether one of `code_names` is that of a real code."""
-    return name.startswith("z")
+    return " of " not in name
 
 
 def _encoder_side(

@@ -72,6 +72,24 @@ def test_pictures_are_the_same_for_every_model_and_call(sprites):
 
 
 @pytest.mark.parametrize(
+    ("name", "changes", "expected"),
+    [
+        ("vae", {"codes": 2}, ["z0", "z1"]),
+        ("ibgan", {"codes": 2}, ["r0", "r1"]),
+        ("infogan", {"continuous": 2, "categorical": (3,)}, ["c0", "c1", "k0"]),
+        ("jointvae", {"codes": 2, "discrete": (3,)}, ["z0", "z1", "c0"]),
+    ],
+)
+def test_codes_are_called_as_in_the_paper_and_in_traversals(name, changes, expected):
+    method = models.build(name, models.configure(name, "mini", changes), DataInfo((1, 32, 32), 100), seed=0)
+    names = judged.code_names(generators.of_method(method, CPU, "it"))
+    assert [each.partition(" of ")[0] for each in names] == expected
+    assert [judged.is_real(each) for each in names] == ["3" not in each for each in names]
+    noise = method.noise(1, torch.Generator().manual_seed(0))
+    assert method.traverse(torch.zeros(1, 1, 32, 32), noise, 3)[0] == expected
+
+
+@pytest.mark.parametrize(
     "name", ["gan", "infogan", "ibgan", "vae", "factorvae", "jointvae", "elastic_infogan"]
 )
 def test_every_method_with_a_generator_is_one(name):
