@@ -1,5 +1,6 @@
 """The documentation's generated pages, and its measured tables held against the code."""
 
+import json
 import re
 import sys
 import tomllib
@@ -11,9 +12,10 @@ import pytest
 
 from disbench import metrics, models
 from disbench.benchmark import datasets, protocols
-from disbench.benchmark.runs import tuning
-from disbench.leaderboards import aggregate, explained, sides, tables
+from disbench.benchmark.runs import selection, tuning
+from disbench.leaderboards import aggregate, explained, published, sides, tables
 from disbench.leaderboards import results as kept
+from disbench.leaderboards.selection import by_accident, compared
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "docs"))
@@ -185,31 +187,154 @@ def test_what_the_page_says_of_six_methods_is_what_was_kept():
     assert f"{told(dci['encoder'])} by its encoder, {told(dci['generator'])} by what it draws" in said
 
 
-def test_what_the_page_of_findings_says_is_what_was_kept():
+FOUR = ("betavae", "factorvae", "ibgan", "infogan")
+
+
+def found_by(frame, method, metric, preset):
+    """The scores of a method."""
+    chosen = frame[(frame["method"] == method) & (frame["metric"] == metric) & (frame["preset"] == preset)]
+    return chosen["score"].dropna()
+
+
+def told(method, metric, preset, of, digits=2):
+    scores = found_by(of, method, metric, preset)
+    return f"{short(scores.mean(), digits)} ± {short(scores.std(), digits)}"
+
+
+def percent(share):
+    return f"{share:.0%}".replace("%", " %")
+
+
+def test_what_the_page_of_findings_says_of_the_plateau_is_what_was_kept():
     said = " ".join((ROOT / "docs" / "findings.md").read_text("utf-8").split())
-    frame = kept.scores(kept.FOLDER / "mini")
-
-    def told(method, metric, preset, of=frame, digits=2):
-        found = of[(of["method"] == method) & (of["metric"] == metric) & (of["preset"] == preset)]["score"]
-        return f"{short(found.mean(), digits)} ± {short(found.std(), digits)}"
-
-    shares = [
-        f"{share:.0%}".replace("%", " %")
-        for share in explained.explained(frame)["method"].agg(["min", "max"])
-    ]
-    assert f"explains {shares[0]} to {shares[1]} of the variance" in said
-    pairs = aggregate.improvements(frame)
+    frame, short_runs = (kept.scores(kept.FOLDER / name) for name in ("plateau", "mini"))
+    four = frame[frame["method"].isin(FOUR)]
+    assert set(four.groupby(["method", "metric", "preset"])["score"].count()) == {32}
+    low, high = explained.explained(short_runs)["method"].agg(["min", "max"])
+    assert f"explains {percent(low)} to {percent(high)} of the variance" in said
+    low, high = explained.explained(four)["method"].agg(["min", "max"])
+    assert f"and {percent(low)} to {percent(high)} where each method trains" in said
+    pairs = aggregate.improvements(four)
     pairs = pairs[(pairs["metric"] == "factor_vae") & (pairs["preset"] == "dlib")]
     lost = pairs.set_index(["first", "second"])["probability"]["betavae", "factorvae"]
-    assert f"a FactorVAE beats a beta-VAE in {1 - lost:.0%} of the pairs".replace("%", " %") in said
-    assert (
-        f"{told('factorvae', 'factor_vae', 'dlib')} against {told('betavae', 'factor_vae', 'dlib')}" in said
-    )
-    assert f"{told('factorvae', 'mig', 'dlib')} against {told('betavae', 'mig', 'dlib')}" in said
+    assert f"a FactorVAE beats a beta-VAE in {percent(1 - lost)} of the pairs" in said
+    printed = {
+        (number.row, number.metric): number.printed.replace("±", " ± ").replace("0.", ".")
+        for number in published.get("infogan-cr")
+    }
+    rows = {
+        "VAE": ("vae", "VAE"),
+        "beta-VAE": ("betavae", "β-VAE"),
+        "beta-TCVAE": ("betatcvae", "β-TCVAE"),
+        "FactorVAE": ("factorvae", "FactorVAE (reported)"),
+        "InfoGAN": ("infogan", "InfoGAN"),
+        "IB-GAN": ("ibgan", "IB-GAN"),
+    }
+    for title, (method, row) in rows.items():
+        cells = []
+        for metric, preset in (("factor_vae", "ibgan"), ("mig", "dlib"), ("dci", "ibgan")):
+            cells += [told(method, metric, preset, frame), printed.get((row, metric), "–")]
+        assert f"| {title} | {' | '.join(cells)} |" in said
+    for preset, metric in (("dlib", "factor_vae"), ("dlib", "mig")):
+        both = [told(method, metric, preset, frame) for method in ("factorvae", "betavae")]
+        assert " against ".join(both) in said
     for other in ("betavae", "infogan"):
-        both = [f"{told('ibgan', metric, 'ibgan')} against {told(other, metric, 'ibgan')}"
+        both = [f"{told('ibgan', metric, 'ibgan', frame)} against {told(other, metric, 'ibgan', frame)}"
                 for metric in ("factor_vae", "dci")]  # fmt: skip
         assert ", ".join(both) in said
+    two, one = (told("infogan", "dci", "ibgan", of) for of in (frame, short_runs))
+    assert f"InfoGAN has a DCI of {two}, and with one of {one}" in said
+    wide = told("ibgan", "factor_vae", "ibgan", kept.scores(kept.FOLDER / "ibgan-wide"))
+    usual = told("ibgan", "factor_vae", "ibgan", frame)
+    assert f"has a FactorVAE metric of {wide} (`ibgan-wide`, eight seeds), and here {usual}" in said
+
+
+def chosen_without_labels(by):
+    """Of the seeds of each method of the plateau: what the choice scores, by metric and preset."""
+    run, metric = kept.FOLDER / "plateau", selection.metric_of_models(by)
+    frame, _ = selection.scored_rows([run], {})
+    ranked, _ = selection.select(frame, metric, kept=selection.agreement([run], metric))
+    tables = {each.pool["method"][0]: compared(each.pool, frame) for each in ranked}
+    return {method: table.set_index(["metric", "preset"]) for method, table in tables.items()}
+
+
+def signed(value):
+    return f"{'-' if value < 0 else ''}{short(abs(value))}"
+
+
+def test_what_is_said_of_a_choice_without_labels_is_what_was_kept():
+    page = (ROOT / "docs" / "seeds.md").read_text("utf-8")
+    by_udr, by_spearman = (chosen_without_labels(by) for by in ("udr", "udr:dlib_spearman"))
+    for method, title in (
+        ("betavae", "beta-VAE"),
+        ("factorvae", "FactorVAE"),
+        ("ibgan", "IB-GAN"),
+        ("infogan", "InfoGAN"),
+        ("vae", "VAE"),
+    ):
+        cells = []
+        for found in (by_udr[method], by_spearman[method]):
+            metrics_shown = [("factor_vae", "dlib"), ("dci", "ibgan"), ("mig", "dlib")]
+            cells += [signed(found["spearman"][pair]) for pair in metrics_shown]
+            cells.append(short(found["chosen"]["mig", "dlib"], 3))
+        cells += [short(by_udr[method][column]["mig", "dlib"], 3) for column in ("mean", "best")]
+        assert f"| {title} | {' | '.join(cells)} |" in page
+    assert set(by_udr["betavae"]["n"]) == set(by_udr["infogan"]["n"]) == {32}
+    accident = [f"±{short(by_accident(n))}" for n in (32, 17)]
+    assert "exceeds {} (with 17 seeds {})".format(*accident) in page.replace("\n", " ")
+    said = " ".join((ROOT / "docs" / "findings.md").read_text("utf-8").split())
+    mig, factor_vae = (
+        signed(by_udr["betavae"]["spearman"][pair]) for pair in (("mig", "dlib"), ("factor_vae", "dlib"))
+    )
+    assert f"with that of MIG by {mig}, and with that of the FactorVAE metric by {factor_vae}" in said
+    infogan = signed(by_udr["infogan"]["spearman"]["factor_vae", "dlib"])
+    assert f"as the FactorVAE metric does ({infogan})" in said
+    others = [signed(by_udr[method]["spearman"]["mig", "dlib"]) for method in ("ibgan", "factorvae")]
+    assert "(with MIG {} and {})".format(*others) in said
+
+
+def test_the_same_seeds_of_ibgan_on_a_cpu_and_on_a_gpu_are_draws_of_one_distribution():
+    page = (ROOT / "docs" / "same-seed.md").read_text("utf-8")
+    on_cpu, on_gpu = (kept.scores(kept.FOLDER / name) for name in ("mini", "plateau"))
+    for title, metric, preset in (
+        ("beta-VAE metric", "beta_vae", "dlib"),
+        ("FactorVAE metric (dlib)", "factor_vae", "dlib"),
+        ("FactorVAE metric (ibgan)", "factor_vae", "ibgan"),
+        ("DCI (ibgan)", "dci", "ibgan"),
+        ("MIG", "mig", "dlib"),
+        ("SAP", "sap", "dlib"),
+    ):
+        cells = [told("ibgan", metric, preset, of, 3) for of in (on_cpu, on_gpu)]
+        assert f"| {title} | {' | '.join(cells)} |" in page
+        one, other = (found_by(of, "ibgan", metric, preset) for of in (on_cpu, on_gpu))
+        assert len(one) == len(other) == 32
+        apart = (one.mean() - other.mean()) / np.sqrt(one.var() / 32 + other.var() / 32)
+        assert abs(apart) < 0.3
+
+
+def test_what_the_page_of_findings_says_of_steps_is_what_was_kept():
+    """The last doubling raises both VAEs by more than its standard error, and no GAN."""
+    frame = kept.scores(kept.FOLDER / "plateau-steps")
+    steps = [json.loads(changed).get("steps", 0) for changed in frame["changed"]]
+    whole = {"betavae": 20_000, "factorvae": 12_000, "ibgan": 4_500, "infogan": 4_500}
+    frame["steps"] = [n or whole[method] for n, method in zip(steps, frame["method"], strict=True)]
+
+    def last_doubling(method, metric, preset):
+        mine = frame[(frame["method"] == method) & (frame["metric"] == metric) & (frame["preset"] == preset)]
+        *_, before, after = [group.set_index("seed")["score"] for _, group in mine.groupby("steps")]
+        gain = after - before
+        assert len(gain) == 8
+        return gain.mean() / (gain.std() / np.sqrt(8))
+
+    for metric, preset in (("factor_vae", "dlib"), ("factor_vae", "ibgan"), ("mig", "dlib")):
+        assert max(last_doubling(method, metric, preset) for method in ("ibgan", "infogan")) < 0
+        assert min(last_doubling(method, metric, preset) for method in ("betavae", "factorvae")) > 0
+    assert last_doubling("betavae", "mig", "dlib") > 1
+    assert min(last_doubling("factorvae", *pair) for pair in (("factor_vae", "ibgan"), ("mig", "dlib"))) > 1
+
+
+def test_what_the_page_of_findings_says_of_digits_is_what_was_kept():
+    said = " ".join((ROOT / "docs" / "findings.md").read_text("utf-8").split())
     digits = kept.scores(kept.FOLDER / "elastic-mini")
     assert f"NMI {told('elastic_infogan', 'nmi', 'elastic', digits)}" in said
     assert f"RMSE of {told('elastic_infogan', 'prior_rmse', 'elastic', digits, 3)}" in said
@@ -235,9 +360,6 @@ def test_what_the_page_of_findings_says_is_what_was_kept():
             )
             cells.append(f"{mean} ({low} to {high}), {pair['better']:.0%}".replace("%", " %"))
         assert f"| {row.name} | {' | '.join(cells)} |" in said
-    longer = kept.scores(kept.FOLDER / "mini-budget")
-    longer = longer[longer["settings"] == "mini, steps=30000"]
-    assert f"beta-VAE reaches {told('betavae', 'factor_vae', 'dlib', longer).split()[0]} (three seeds" in said
 
 
 def test_every_kept_result_is_on_its_page_with_its_commands_and_its_picture(generated):
