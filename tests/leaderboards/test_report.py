@@ -258,10 +258,13 @@ def test_time_that_seeds_spent_together_on_a_gpu_counts_once(maker, write):
         folder = maker.done("vae", seed, {"mig": 0.1})
         cell = json.loads((folder / "cell.json").read_text())
         (folder / "cell.json").write_text(json.dumps({**cell, "device": "cuda", "together": 4}))
+        status = json.loads((folder / "status.json").read_text())
+        (folder / "status.json").write_text(json.dumps({**status, "training": 10.0}))
     write(maker.path)
     texts = "\n".join(Page((maker.path / "report.html").read_text("utf-8")).texts)
-    assert "12 GPU-seconds" in texts  # 12.5 s each, the same ones for all four
-    assert "core-seconds" not in texts
+    # 10 s of training each, the same ones for all four; the other 2.5 s each scored it on a core
+    assert "10 GPU-seconds" in texts
+    assert "10 core-seconds" in texts
 
 
 @pytest.mark.parametrize(
