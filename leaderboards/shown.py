@@ -163,10 +163,10 @@ def health(named: pd.DataFrame) -> list[str]:
 
     Verdicts of one kind differ in their numbers only, of which the sentence has all.
     """
-    found: dict[tuple[str, str], dict[int, str]] = {}
+    found: dict[tuple[str, tuple[str, ...]], dict[int, str]] = {}
     for row in named.drop_duplicates(["name", "seed"]).itertuples():
         for verdict in json.loads(str(row.health)):
-            kind = NUMBER.sub("#", verdict)
+            kind = tuple(NUMBER.split(verdict))
             found.setdefault((str(row.name), kind), {})[int(str(row.seed))] = verdict
     return [
         f"{name}: {_alike(kind, list(seeds.values()))}: seed {_listed(seeds)}"
@@ -174,10 +174,14 @@ def health(named: pd.DataFrame) -> list[str]:
     ]
 
 
-def _alike(kind: str, verdicts: Sequence[str]) -> str:
-    """One verdict for several of a kind: "6 to 8 of 10 codes", "2 categories share class 3, 7"."""
-    parts = iter(kind.split("#"))
-    said = next(parts)
+def _alike(kind: Sequence[str], verdicts: Sequence[str]) -> str:
+    """One verdict for several of a kind: "6 to 8 of 10 codes", "2 categories share class 3, 7".
+
+    Args:
+        kind: what stands between their numbers.
+        verdicts: the verdicts.
+    """
+    said, *parts = kind
     for texts, after in zip(zip(*map(NUMBER.findall, verdicts), strict=True), parts, strict=True):
         numbers = sorted(set(texts), key=float)
         # a whole number within a verdict names something, all others count or measure

@@ -15,11 +15,9 @@ from disbench.benchmark.datasets.naming import split_name
 from disbench.benchmark.runs.store import CellFile
 from disbench.benchmark.scoring import classifier
 from disbench.benchmark.training import portable
+from disbench.benchmark.training.gpu import PLAIN
 from disbench.leaderboards.tables import Table
 from disbench.texts import as_ranges
-
-# the precision that a GPU computes in unless it is told otherwise
-FLOAT32 = "float32"
 
 
 @dataclass(frozen=True)
@@ -80,8 +78,8 @@ def hardware(file: CellFile) -> tuple[str, ...]:
     """The options that say what computed a seed: a GPU, or portable arithmetic; none for a CPU's kernels."""
     if file.device == "cpu":
         return ("--portable",) if file.environment.get("kernels") == portable.PORTABLE else ()
-    precision = str(file.environment.get("precision", FLOAT32))
-    return ("--device", "cuda", *(() if precision == FLOAT32 else ("--precision", precision)))
+    precision = str(file.environment.get("precision", PLAIN.precision))
+    return ("--device", "cuda", *(() if precision == PLAIN.precision else ("--precision", precision)))
 
 
 def _classifier(recipe: Recipe) -> list[str]:

@@ -170,8 +170,6 @@ def agreement(
 
 def _measured(pool: selection.Pool, by: MetricChoice, device: str, progress: Progress | None) -> Floats | str:
     """(M,) The agreement of each model of one setting, or the reason why there is none."""
-    if (chosen := choices.of_models(pool.rows, f"{by.name}:{by.preset}")) is not None:
-        return chosen
     try:
         measure = selection.measurement(pool, by, device, progress)
         if isinstance(measure, str):
@@ -180,7 +178,9 @@ def _measured(pool: selection.Pool, by: MetricChoice, device: str, progress: Pro
         with one_thread():
             return selection.of_models(by, measure())
     except UsageError as error:
-        return error.marked
+        # they may have been ranked while their codes were there
+        chosen = choices.of_models(pool.rows, f"{by.name}:{by.preset}")
+        return error.marked if chosen is None else chosen
 
 
 def write(folder: Path, frame: pd.DataFrame) -> list[str]:

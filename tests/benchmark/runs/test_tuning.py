@@ -1,5 +1,7 @@
 """Settings of runs and of saved results: whose agreement is measured, and what is kept."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -100,7 +102,12 @@ def test_a_saved_result_of_one_setting_ranks_its_seeds_as_the_run_did(writer, tm
 def test_a_choice_of_the_run_is_kept_where_its_codes_are_gone(writer, tmp_path):
     run = of_one_setting(writer)
     (chosen,), _ = ranked([run])
-    assert selection.keep(run, chosen)
+    path = selection.keep(run, chosen)
+    # where the codes are there, they are measured, and an old choice is nothing to that
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"scores": [0.9, 0.8, 0.7]}))
+    (measured,), _ = ranked([kept_as("whole", [run], tmp_path)[0]])
+    assert measured.pool["score"].tolist() == pytest.approx(chosen.pool["score"].tolist(), abs=1e-12)
+    selection.keep(run, chosen)
     for path in run.glob("*/*/codes.npz"):
         path.unlink()
     assert choices.of_models(chosen.pool, "udr:dlib_spearman") is None
