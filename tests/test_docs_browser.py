@@ -1,4 +1,4 @@
-"""The script by which the search of the documentation works from a folder, in Chromium."""
+"""What the documentation's script and style do in Chromium."""
 
 import shutil
 from pathlib import Path
@@ -10,7 +10,8 @@ playwright = pytest.importorskip(
 )
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium")
-SHIM = Path(__file__).resolve().parents[1] / "docs" / "js" / "iframe-worker.js"
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+SHIM = DOCS / "js" / "iframe-worker.js"
 
 
 def test_a_worker_answers_a_page_that_was_opened_from_a_folder(tmp_path):
@@ -33,4 +34,26 @@ def test_a_worker_answers_a_page_that_was_opened_from_a_folder(tmp_path):
         page = browser.new_page()
         page.goto((tmp_path / "page.html").as_uri())
         page.wait_for_function("document.title === 'answer 42'", timeout=10_000)
+        browser.close()
+
+
+def test_an_empty_heading_keeps_its_column_and_an_empty_head_is_not_shown(tmp_path):
+    """Every heading after it stood one column to the left of its numbers."""
+    style = (DOCS / "css" / "disbench.css").read_text("utf-8")
+    (tmp_path / "page.html").write_text(
+        f"<!doctype html><html><head><style>{style}</style></head>"
+        "<body class='md-typeset'><table><thead><tr><th></th><th>CPU</th><th>H100</th></tr></thead>"
+        "<tbody><tr><td>MIG</td><td>.043</td><td>.042</td></tr></tbody></table>"
+        "<table><thead><tr><th></th><th></th></tr></thead>"
+        "<tbody><tr><td>codes</td><td>numbers</td></tr></tbody></table></body></html>",
+        "utf-8",
+    )
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page()
+        page.goto((tmp_path / "page.html").as_uri())
+        heading, number = page.get_by_text("H100").bounding_box(), page.get_by_text(".042").bounding_box()
+        assert heading["x"] == number["x"]
+        assert page.locator("thead").nth(0).is_visible()
+        assert not page.locator("thead").nth(1).is_visible()
         browser.close()
