@@ -64,7 +64,7 @@ def keep(
         _write(folder, frame.assign(run=name), name)
         provenance.describe(name, runs, frame).write(folder)
         trained = [record for record in records if record.status.state == "done"]
-        said = [*kept_codes.write(folder, name, trained, data_dir), *tuning.write(folder, frame)]
+        said = [*kept_codes.write(folder, trained, data_dir), *tuning.write(folder, frame)]
     for sentence in said:
         tell(sentence)
     return sorted(path.iterdir())

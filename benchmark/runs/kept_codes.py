@@ -5,8 +5,9 @@
     codes/rows-<data>.npz         the n row numbers, the same for all seeds of a data set
 
 The rows are those of every table metric, 15,000 and a few. Together the files are too large for a
-repository: above `MOST_BESIDE` bytes they lie in the folder of the data sets, under `kept-codes/<name>/`;
-codes.json, with the digests, is in the repository always.
+repository: above `MOST_BESIDE` bytes they lie in the folder of the data sets, as `kept-codes/<SHA-256>.npz`.
+Results thus share what is the same, and none takes another's place. codes.json, with the digests, is in the
+repository always.
 
 float16 has three significant digits. A score from such codes is another measurement than one from the codes
 of a run: its settings name it, and it is in a row of its own.
@@ -17,7 +18,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -114,12 +114,11 @@ class Kept(Strict):
             raise UsageError(f"{folder / FILE} is damaged ({where}); save the result again.") from None
 
 
-def write(folder: Path, name: str, records: Sequence[Record], data_dir: Path | None = None) -> list[str]:
+def write(folder: Path, records: Sequence[Record], data_dir: Path | None = None) -> list[str]:
     """Keeps the codes of trained seeds.
 
     Args:
         folder: of the saved result in the making.
-        name: of the result.
         records: the seeds.
         data_dir: folder of the data sets; None for the default.
 
@@ -168,15 +167,12 @@ def write(folder: Path, name: str, records: Sequence[Record], data_dir: Path | N
     write_json(folder / FILE, Kept(data=data, seeds=seeds, missing=missing).model_dump())
     total = sum(map(len, files.values()))
     beside = total <= MOST_BESIDE
-    home = folder / FOLDER if beside else outside(name, data_dir)
-    if not beside:
-        shutil.rmtree(home, ignore_errors=True)
     for file, content in files.items():
-        write_bytes(home / file, content)
+        write_bytes(folder / FOLDER / file if beside else outside(_sha256(content), data_dir), content)
     said = (
         []
         if beside or not files
-        else [f"the codes of {len(seeds)} seeds ({total / 1e6:.1f} MB) are in {home}"]
+        else [f"the codes of {len(seeds)} seeds ({total / 1e6:.1f} MB) are in {_outside(data_dir)}"]
     )
     of_reason: dict[str, list[str]] = {}
     for where, why in missing.items():
@@ -189,9 +185,13 @@ def _named(seeds: Sequence[str]) -> str:
     return seeds[0] if len(seeds) == 1 else f"{units.count(len(seeds), 'seed')}, which {FILE} names"
 
 
-def outside(name: str, data_dir: Path | None) -> Path:
-    """Where the codes of a saved result lie that are too large for the repository."""
-    return cache.folder(data_dir) / OUTSIDE / name
+def outside(sha256: str, data_dir: Path | None) -> Path:
+    """Where a file of codes lies that is too large for the repository."""
+    return _outside(data_dir) / f"{sha256}.npz"
+
+
+def _outside(data_dir: Path | None) -> Path:
+    return cache.folder(data_dir) / OUTSIDE
 
 
 def rows_by(
@@ -290,12 +290,12 @@ def _arrays(path: Path, file: str, sha256: str, data_dir: Path | None) -> dict[s
     Raises:
         UsageError: it is missing, or another one than codes.json says.
     """
-    places = [path / FOLDER / file, outside(path.resolve().name, data_dir) / file]
+    places = [path / FOLDER / file, outside(sha256, data_dir)]
     found = [place for place in places if not_linked(place).is_file()]
     if not found:
         raise UsageError(
-            f"{path} lists the codes {file}, which are neither in {places[0].parent} nor in "
-            f"{places[1].parent}; get them from who saved the result, or train it again."
+            f"{path} lists the codes {file}, which are neither in {places[0].parent} nor in the folder of "
+            f"the data sets, as {places[1]}; get them from who saved the result, or train it again."
         )
     content = found[0].read_bytes()
     if _sha256(content) != sha256:

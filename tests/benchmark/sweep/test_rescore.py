@@ -100,13 +100,18 @@ def test_what_cannot_be_scored_is_refused_before_anything_starts(disbench, finis
     assert disbench("run", "--methods", "vae", *words, "--out", "nowhere")[0] == 2
 
 
-@pytest.fixture
-def kept(disbench, quick_run, tmp_path):
-    """A saved result whose codes lie beside it, and the run."""
-    words = ("leaderboard", quick_run, "--keep", "mine", "--results", tmp_path / "results")
-    code, _, err = disbench(*words)
+def saved(disbench, run, results):
+    code, _, err = disbench("leaderboard", run, "--keep", "mine", "--results", results)
     assert code == 0, err
-    return tmp_path / "results" / "mine"
+    return results / "mine"
+
+
+@pytest.fixture
+def kept(disbench, quick_run, tmp_path, monkeypatch):
+    """A saved result, whose codes lie in a folder that no other test has."""
+    monkeypatch.setattr(kept_codes, "MOST_BESIDE", 0)
+    monkeypatch.setattr(kept_codes, "OUTSIDE", str(tmp_path / "outside"))
+    return saved(disbench, quick_run, tmp_path / "results")
 
 
 def test_a_saved_result_is_scored_from_the_codes_that_it_keeps(disbench, kept, quick_run):
@@ -130,9 +135,22 @@ def test_a_saved_result_is_scored_from_the_codes_that_it_keeps(disbench, kept, q
     assert disbench("leaderboard", kept)[0] == 0
 
 
-def test_codes_that_are_others_or_missing_are_refused(disbench, kept, data_dir):
-    places = [*kept.glob("codes/*/*.npz"), *data_dir.glob("kept-codes/mine/*/*.npz")]
-    path = places[0]
+def test_results_of_one_name_keep_their_own_codes(disbench, kept, quick_run, tmp_path):
+    for cell, folder in store.cells(quick_run):
+        rows, values = codes.read(folder / "codes.npz", cell.dataset)
+        codes.write(folder / "codes.npz", cell.dataset, rows, values[:, ::-1])
+    other = saved(disbench, quick_run, tmp_path / "others")
+    for result in (kept, other):
+        assert not (result / "codes").exists()
+        assert disbench("rescore", result, "--metrics", "mig")[0] == 0
+    digests = [
+        {seed.sha256 for seed in kept_codes.Kept.read(result).seeds.values()} for result in (kept, other)
+    ]
+    assert digests[0].isdisjoint(digests[1])
+
+
+def test_codes_that_are_others_or_missing_are_refused(disbench, kept, tmp_path):
+    path = next((tmp_path / "outside").glob("*.npz"))
     content = path.read_bytes()
     path.write_bytes(content[:-1] + b"x")
     code, _, err = disbench("rescore", kept, "--metrics", "mig")
@@ -155,6 +173,6 @@ def test_codes_too_large_for_float16_are_kept_as_float32(quick_run, tmp_path):
     cell, folder = store.cells(quick_run)[0]
     rows, values = codes.read(folder / "codes.npz", cell.dataset)
     codes.write(folder / "codes.npz", cell.dataset, rows, values + 1e6)
-    kept_codes.write(tmp_path, "x", store.records(quick_run)[:1], tmp_path / "data")
+    kept_codes.write(tmp_path, store.records(quick_run)[:1], tmp_path / "data")
     (seed,) = kept_codes.Kept.read(tmp_path).seeds.values()
     assert seed.dtype == "float32"
