@@ -10,7 +10,6 @@ and there is neither a difference nor a verdict.
 
 from __future__ import annotations
 
-import fnmatch
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -109,6 +108,39 @@ class Table(Strict):
         if not self.splits:
             return [self.dataset]
         return [self.dataset.replace("*", str(split)) for split in range(self.splits)]
+
+    def sizes(self) -> list[int]:
+        """The image sizes of its rows, in pixels, sorted."""
+        return sorted({row.size or self.size for row in self.rows})
+
+    def on(self, dataset: str) -> Table:
+        """The same table on another data set, without the published numbers, which are not of that one.
+
+        Args:
+            dataset: name of the data set; of a table over splits, without the split.
+        """
+        _, colon, options = self.dataset.partition(":")
+        rows = tuple(row.model_copy(update={"published": (), "unknown": None}) for row in self.rows)
+        changes = {
+            "dataset": dataset + (colon + options if self.splits else ""),
+            "title": f"{self.title}; here on {dataset}",
+            "unknown": f"no published number on {dataset} is known here",
+            "rows": rows,
+        }
+        return self.model_copy(update=changes)
+
+    def of_its_data(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The per-seed rows of its data set, at any of its sizes."""
+        alike = [any(self.measured_on(name, size) for size in self.sizes()) for name in frame["dataset"]]
+        return frame[np.array(alike, bool)]
+
+    def measured_on(self, label: str, size: int) -> bool:
+        """Whether a data set's label, such as "mnist:imbalanced-3-28", is of this table's with that size."""
+        head, star, tail = f"{self.dataset}-{size}".partition("*")
+        if not star:
+            return label == head
+        split = label.removeprefix(head).removesuffix(tail)
+        return label == head + split + tail and split.isdecimal()
 
 
 @dataclass(frozen=True)
@@ -309,8 +341,8 @@ def _ours(table: Table, row: Row, column: Column, frame: pd.DataFrame) -> _Ours:
         return _Ours(None, [], "disbench does not have this method")
     config = row.config or table.config
     mine = _rows(row, frame[(frame["method"] == row.method) & (frame["metric"] == column.metric)])
-    wanted = f"{table.dataset}-{row.size or table.size}"
-    on_dataset = np.array([fnmatch.fnmatchcase(name, wanted) for name in mine["dataset"]], bool)
+    size = row.size or table.size
+    on_dataset = np.array([table.measured_on(name, size) for name in mine["dataset"]], bool)
     exact = mine[
         (mine["protocol"] == table.protocol)
         & (mine["config"] == config)
@@ -346,7 +378,7 @@ def _ours(table: Table, row: Row, column: Column, frame: pd.DataFrame) -> _Ours:
             f"ours is of the protocol {kind['protocol']} on {labels.measured_on(others['dataset'])}"
         )
     else:
-        if not fnmatch.fnmatchcase(kind["dataset"], wanted):
+        if not any(table.measured_on(name, size) for name in others["dataset"]):
             differs.append(f"ours is on {labels.measured_on(others['dataset'])}")
         if kind["config"] != config:
             differs.append(f"ours has the config {kind['config']}")
@@ -377,7 +409,7 @@ def _missing(table: Table, row: Row) -> str:
             f"{row.chosen_by} --where method={row.method}` chooses one of a run under the protocol "
             f"{table.protocol}"
         )
-    return f"no result of {_title(row)} under the protocol {table.protocol}"
+    return f"no result of {_title(row)} under the protocol {table.protocol} on {table.dataset}"
 
 
 def _same(changed: Mapping[str, object], settings: Mapping[str, int | float]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from disbench.benchmark.runs.selection import Selected
+    from disbench.leaderboards.tables import Table
 
 Runs = Annotated[
     list[Path] | None,
@@ -367,6 +369,14 @@ def table_(
         bool,
         typer.Option("--plan", help="Only print the commands that produce the results for this table."),
     ] = False,
+    dataset: Annotated[
+        str,
+        typer.Option(
+            "--dataset",
+            help="The same table on another data set; the published numbers, of its own one, are left out.",
+            show_default=False,
+        ),
+    ] = "",
     format_: Format = "",
     json_: Json = False,
     out: Out = None,
@@ -374,6 +384,7 @@ def table_(
 ) -> None:
     """Reproduce a paper's comparison table: published numbers beside ours, from runs or the saved results."""
     from disbench import metrics
+    from disbench.benchmark.datasets import naming
     from disbench.benchmark.runs import commands
     from disbench.benchmark.runs.rows import gather
     from disbench.benchmark.runs.shelf import saved
@@ -381,23 +392,37 @@ def table_(
     from disbench.leaderboards import results as kept_results
 
     spec = tables.read(name)
+    if dataset:
+        _check_offered(spec, dataset)
     if plan:
+        spec = spec.on(dataset) if dataset else spec
         if format_ or json_ or out is not None:
             raise UsageError("--plan prints commands and no table; omit --format, --json and --out.")
         folder = f"runs/{name}"
         lines = [commands.cost_of_table(spec), *commands.of_table(spec, folder)]
-        print("\n".join([*lines, f"disbench table {name} {folder}"]))
+        on = ["--dataset", dataset] if dataset else []
+        print("\n".join([*lines, shlex.join(["disbench", "table", name, folder, *on])]))
         return
     kind = choose(format_, json_, out)
     if runs and results is not None:
         raise UsageError("--results names the saved results, and runs were given; omit one of them.")
+    if dataset:
+        # rows call a user's file by its short name
+        spec = spec.on(naming.short(dataset))
     methods = {row.method for row in spec.rows}
+
+    def mine(frame: pd.DataFrame) -> pd.DataFrame:
+        frame = spec.of_its_data(frame) if dataset else frame
+        return frame[frame["method"].isin(methods)]
+
     # what has none of the table's methods says nothing about it
-    sources = runs or [path for path in saved(results) if methods & set(kept_results.scores(path)["method"])]
+    sources = runs or [path for path in saved(results) if len(mine(kept_results.scores(path)))]
     frame, overlaps = gather(sources) if sources else (aggregate.scores([]), [])
     if not runs:
         ours = ", ".join(path.name for path in sources)
-        overlaps.append(f"ours: {ours or 'no saved result has a method of this table'}")
+        where = f" on {dataset}" if dataset else ""
+        overlaps.append(f"ours: {ours or f'no saved result has a method of this table{where}'}")
+    frame = mine(frame)
     entries = tables.fill(spec, frame)
     text, notes = tables.shown(spec, entries)
     better = {column.metric: metrics.get(column.metric).higher_is_better for column in spec.columns}
@@ -419,3 +444,27 @@ def table_(
         text, notes = tables.shown_paired(spec, pairs)
         parts.append(Shown(f"{name}-paired", text, pairs, "Split by split", notes))
     deliver("table", parts, kind, out)
+
+
+def _check_offered(spec: Table, dataset: str) -> None:
+    """That a table can be made on another data set.
+
+    Raises:
+        UsageError: there is no such data set, it has other image sizes, or the name has options where the
+            table has splits.
+    """
+    from disbench.benchmark.datasets import loading, manifest, naming
+
+    base, options = naming.split_name(dataset)
+    if spec.splits and options:
+        raise UsageError(
+            f"--dataset {dataset} is a part of {base}, and the table {spec.name} has {spec.splits} parts of "
+            f"its own; give --dataset {base}."
+        )
+    missing = [size for size in spec.sizes() if loading.usual_size(base, size) is None]
+    if missing:
+        offered = ", ".join(map(str, manifest.read(base).sizes))
+        raise UsageError(
+            f"the methods of the table {spec.name} are made for images of {missing[0]} pixels, and {base} "
+            f"has {offered}; choose another data set, see `disbench list datasets`."
+        )

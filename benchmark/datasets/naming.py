@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 from disbench import texts
 from disbench.errors import UsageError, argument
@@ -23,6 +24,12 @@ def split_name(name: str) -> tuple[str, list[str]]:
     folder, slash, last = name.rpartition("/")
     base, *options = last.split(":")
     return folder + slash + base, options
+
+
+def short(name: str) -> str:
+    """A name with its options; of a user's file, without the folder that it lies in."""
+    base, options = split_name(name)
+    return ":".join([Path(base).name if is_own(base) else base, *options])
 
 
 def expanded(name: str) -> list[str]:

@@ -8,8 +8,7 @@ from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from disbench.benchmark.datasets import load
-from disbench.benchmark.datasets.naming import is_own, split_name
+from disbench.benchmark.datasets import load, naming
 from disbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -57,8 +56,7 @@ class DataRef:
     @property
     def short(self) -> str:
         """The name; of a user's file, without the folder that it lies in."""
-        base, options = split_name(self.name)
-        return ":".join([Path(base).name if is_own(base) else base, *options])
+        return naming.short(self.name)
 
     @property
     def label(self) -> str:

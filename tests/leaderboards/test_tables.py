@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 
 from disbench import leaderboards, metrics, models
@@ -143,8 +144,11 @@ def test_what_is_missing_says_why():
     assert found["beta 6", "FVAE"].theirs_note == "not seen"
     assert found["VAE", "peak"].theirs_note == "not seen"
     assert found["HFVAE", "FVAE"].ours_note == "disbench does not have this method"
-    assert found["IB-GAN", "FVAE"].ours_note == "no result of ibgan under the protocol tables-v1"
-    assert found["beta 6", "FVAE"].ours_note == "no result of betavae (beta=6) under the protocol tables-v1"
+    assert found["IB-GAN", "FVAE"].ours_note == "no result of ibgan under the protocol tables-v1 on dsprites"
+    assert (
+        found["beta 6", "FVAE"].ours_note
+        == "no result of betavae (beta=6) under the protocol tables-v1 on dsprites"
+    )
     failed = fill(row(0, None, reason="loss.d is not finite"))["IB-GAN", "FVAE"]
     assert failed.ours is None
     assert failed.ours_note == "no seed has a score: loss.d is not finite"
@@ -225,6 +229,17 @@ def test_a_table_over_splits_averages_them_and_says_how_many_there_are():
     found = fill(*twice, spec=spec)["Uniform InfoGAN", "ENT"]
     assert found.ours is None
     assert "several results match" in found.ours_note
+
+
+def test_a_table_over_splits_moves_to_another_data_set_with_all_of_them():
+    spec = tables.read("elastic-infogan-mini").on("fashion_mnist")
+    assert spec.datasets() == [f"fashion_mnist:imbalanced-{split}" for split in range(10)]
+    assert spec.title.endswith("; here on fashion_mnist")
+    assert not any(row.published for row in tables.read("ibgan").on("shapes3d").rows)
+    labelled = ["fashion_mnist:imbalanced-3-28", "fashion_mnist:imbalanced-3-64", "mnist:imbalanced-3-28"]
+    others = ["fashion_mnist:imbalanced--28", "fashion_mnist-28", "fashion_mnist:imbalanced-3:classes-1-28"]
+    frame = pd.DataFrame({"dataset": [*labelled, *others]})
+    assert list(spec.of_its_data(frame)["dataset"]) == labelled[:1]
 
 
 def of_splits(variant, scores, **more):

@@ -42,13 +42,14 @@ def make_run(
     failed=(),
     variants=(),
     plugin="",
+    dataset="",
 ):
     """A run as `disbench run` leaves it, without weights; scores rise by a hundredth from seed to seed."""
     setting = protocols.get(protocol)
     store.open_run(path)
     for entry in plan.entries(setting, [method], {method: changes or {}}, variants):
         for seed in seeds:
-            data = DataRef(setting.dataset, setting.size, "d" * 64)
+            data = DataRef(dataset or setting.dataset, setting.size, "d" * 64)
             cell = store.Cell(
                 *(entry.method, entry.variant, entry.config_name, entry.config),
                 *(data, protocol, seed, plugin, entry.changed),
@@ -436,6 +437,42 @@ def test_a_table_of_a_run_under_its_protocol_is_judged(disbench, tmp_path):
     assert bool(entry["inside"]) is True
     assert found.loc[("IB-GAN", "FactorVAE metric, peak"), "ours"] == pytest.approx(0.96)
     assert (tmp_path / "t-scores.csv").exists()
+
+
+def test_a_table_on_another_data_set_has_its_rows_and_none_of_the_published_numbers(disbench, tmp_path):
+    words = {"protocol": "tables-v1", "method": "ibgan", "seeds": range(2)}
+    run = make_run(tmp_path / "r", dataset="shapes3d", score=0.4, **words)
+    make_run(run, score=0.65, **words)
+    out = tmp_path / "t.csv"
+    code, printed, _ = disbench("table", "ibgan", run, "--dataset", "shapes3d", "--out", out)
+    assert code == 0
+    found = pd.read_csv(out).set_index(["row", "column"])
+    entry = found.loc[("IB-GAN", "FactorVAE metric")]
+    assert (entry["ours"], entry["ours_n"]) == (pytest.approx(0.405), 2)
+    assert entry["ours_dataset"] == "shapes3d-64"
+    assert found["theirs"].isna().all()
+    assert set(pd.read_csv(tmp_path / "t-scores.csv")["dataset"]) == {"shapes3d-64"}
+    (tmp_path / "none").mkdir()
+    code, printed, _ = disbench("table", "ibgan", "--dataset", "cars3d", "--results", tmp_path / "none")
+    told = " ".join(printed.split())
+    assert "no published number on cars3d is known here" in told
+    assert "no result of ibgan under the protocol tables-v1 on cars3d" in told
+    code, printed, _ = disbench("table", "elastic-infogan-mini", "--dataset", "fashion_mnist", "--plan")
+    assert "--dataset fashion_mnist:imbalanced-0..9" in printed
+    assert printed.splitlines()[-1].endswith("runs/elastic-infogan-mini --dataset fashion_mnist")
+
+
+@pytest.mark.parametrize(
+    ("table", "dataset", "said"),
+    [
+        ("ibgan", "shapes3", "did you mean 'shapes3d'"),
+        ("elastic-infogan-mini", "dsprites", "28 pixels, and dsprites has 64, 32"),
+        ("elastic-infogan-mini", "fashion_mnist:imbalanced-3", "give --dataset fashion_mnist"),
+    ],
+)
+def test_a_table_on_a_data_set_that_it_cannot_have_is_refused(disbench, table, dataset, said):
+    code, _, err = disbench("table", table, "--dataset", dataset)
+    assert (code, said in err) == (2, True)
 
 
 def parsed(line):
