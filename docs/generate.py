@@ -350,7 +350,7 @@ def comments(kind: type) -> dict[str, str]:
 
 def allowed(kind: type) -> dict[str, str]:
     """The values that each setting of a method may take, in words."""
-    from disbench.models import ranges
+    from disbench import ranges
 
     found, declared = {}, ranges.declared(kind)
     for field, hint in typing.get_type_hints(kind).items():

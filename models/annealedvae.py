@@ -29,7 +29,7 @@ from torch import Tensor
 
 from disbench.models import method, vae
 from disbench.models.method import Noise, Terms
-from disbench.models.ranges import Count, NotNegative, Positive
+from disbench.ranges import Count, NotNegative, Positive
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ from torch import Tensor
 from disbench.errors import UsageError
 from disbench.models import vae
 from disbench.models.method import DataInfo, Noise, Terms
-from disbench.models.ranges import Batch, Count, NotNegative, Positive
+from disbench.ranges import Batch, Count, NotNegative, Positive
 
 Estimator = Literal["mws", "mss"]
 

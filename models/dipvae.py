@@ -32,7 +32,7 @@ from torch import Tensor
 
 from disbench.models import vae
 from disbench.models.method import Terms
-from disbench.models.ranges import NotNegative
+from disbench.ranges import NotNegative
 
 Kind = Literal["i", "ii"]
 

@@ -51,8 +51,8 @@ from disbench.models.categorical import CategoryCode, category_codes, gumbel_noi
 from disbench.models.gan import confidence, fake_term, real_term
 from disbench.models.method import DataInfo, Method, Noise, Terms, Update
 from disbench.models.optimizer import adam
-from disbench.models.ranges import Categories, Count, CountOrNone, NotNegative, Positive, Range
 from disbench.models.transformations import cut_out, rotate_crop_zoom, rotate_zoom_bend, translate
+from disbench.ranges import Categories, Count, CountOrNone, NotNegative, Positive, Range
 
 PASSES = 300  # over the data, from which on D is expected to know small data by heart
 

@@ -41,7 +41,7 @@ from disbench.models.layers import glorot, leaky
 from disbench.models.method import DataInfo, Noise, Terms, Update
 from disbench.models.nets import mlp
 from disbench.models.optimizer import adam
-from disbench.models.ranges import Count, NotNegative, Positive
+from disbench.ranges import Count, NotNegative, Positive
 
 
 @dataclass(frozen=True)

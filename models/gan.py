@@ -29,7 +29,7 @@ from disbench.models.layers import initialise
 from disbench.models.method import DataInfo, Method, Noise, Terms, Update
 from disbench.models.nets import ibgan_generator, ibgan_head
 from disbench.models.optimizer import Optimizer, adam, rmsprop
-from disbench.models.ranges import Count, CountOrNone, NotNegative, Positive
+from disbench.ranges import Count, CountOrNone, NotNegative, Positive
 
 
 @dataclass(frozen=True)

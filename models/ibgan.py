@@ -48,8 +48,8 @@ from disbench.models.gan import (
 from disbench.models.layers import initialise, relu
 from disbench.models.method import DataInfo, Method, Noise, Terms, Update
 from disbench.models.nets import ibgan_front, ibgan_front_head, ibgan_generator, ibgan_head, mlp
-from disbench.models.ranges import Count, NotNegative
 from disbench.models.vae import active_units, gaussian_kl
+from disbench.ranges import Count, NotNegative
 
 
 @dataclass(frozen=True)

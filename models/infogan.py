@@ -62,7 +62,7 @@ from disbench.models.categorical import (
 )
 from disbench.models.gan import code_error, confidence, fake_term, instance_noise, noisy, real_term
 from disbench.models.method import DataInfo, Method, Noise, Terms, Update
-from disbench.models.ranges import Categories, Count, CountOrNone, NotNegative, Positive
+from disbench.ranges import Categories, Count, CountOrNone, NotNegative, Positive
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ from torch import Tensor
 from disbench.models import gan, infogan, layers, nets
 from disbench.models.infogan import InfoGAN
 from disbench.models.method import DataInfo, Noise, Terms, Update
-from disbench.models.ranges import CountOrNone, NotNegative, Positive, Range
+from disbench.ranges import CountOrNone, NotNegative, Positive, Range
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ from disbench.models.categorical import (
 from disbench.models.method import DataInfo, Method, Noise, Terms, Update
 from disbench.models.nets import vae_nets
 from disbench.models.optimizer import adam
-from disbench.models.ranges import Categories, Count, NotNegative, Positive
+from disbench.ranges import Categories, Count, NotNegative, Positive
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from disbench.models.optimizer import Optimizer
-from disbench.models.ranges import Batch, Count
+from disbench.ranges import Batch, Count
 
 Terms = dict[str, Tensor]
 Noise = dict[str, Tensor]

@@ -16,9 +16,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from disbench import plugins
+from disbench import plugins, ranges
 from disbench.errors import UsageError, unknown
-from disbench.models import ranges
 from disbench.models.method import Config, DataInfo, Method
 from disbench.models.optimizer import KINDS
 

@@ -33,7 +33,7 @@ from disbench.models import method
 from disbench.models.method import DataInfo, Method, Noise, Terms, Update
 from disbench.models.nets import vae_nets
 from disbench.models.optimizer import Optimizer
-from disbench.models.ranges import Batch, Count, Positive
+from disbench.ranges import Batch, Count, Positive
 
 Nets = Literal["conv", "burgess", "dlib", "jointvae", "jointvae32", "mini", "mlp"]
 

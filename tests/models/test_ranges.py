@@ -10,8 +10,8 @@ import pytest
 from disbench.benchmark.cli.main import main
 from disbench.errors import UsageError
 from disbench.models import Checkpoint, DataInfo, build, configure, get
-from disbench.models.ranges import Range, declared
 from disbench.models.registry import built_in
+from disbench.ranges import Range, declared
 
 # Inherited, and of no use: see the config's `check`.
 EMPTY = {("infogan_cr", "categorical")}
@@ -39,7 +39,7 @@ def test_the_rule_below_sees_every_field_that_is_no_choice():
 @pytest.mark.parametrize(("name", "field", "kind"), NUMBERS)
 def test_every_number_declares_its_range_and_takes_no_value_outside(name, field, kind):
     known = declared(type(get(name).CONFIGS["paper"]))
-    assert field in known, "declare its range, as in models/ranges.py"
+    assert field in known, "declare its range, as in disbench/ranges.py"
     allowed = known[field]
 
     def step(value, towards):
@@ -138,7 +138,7 @@ def test_the_limits_of_ibgan_are_allowed(changes):
 
 def test_a_setting_without_a_range_is_still_finite(monkeypatch):
     config = get("vae").CONFIGS["mini"]
-    monkeypatch.setattr("disbench.models.ranges.declared", lambda kind: {})
+    monkeypatch.setattr("disbench.ranges.declared", lambda kind: {})
     assert configure("vae", "mini", {"lr": -1}) != config
     with pytest.raises(UsageError, match=r"^vae.lr=inf was given, but it must be finite\.$"):
         configure("vae", "mini", {"lr": "inf"})

@@ -27,7 +27,7 @@ from torch import Tensor
 from disbench.models import Config as Common
 from disbench.models import DataInfo, Method, Noise, Terms, Update, adam, code_columns, vae
 from disbench.models.nets import vae_nets
-from disbench.models.ranges import Batch, Count, NotNegative, Positive
+from disbench.ranges import Batch, Count, NotNegative, Positive
 
 
 @dataclass(frozen=True)
