@@ -19,6 +19,7 @@ import numpy as np
 from disbench.metrics import arrays, information
 from disbench.metrics.arrays import Floats, Ints
 from disbench.metrics.registry import Score, metric
+from disbench.ranges import Count
 
 
 @metric(
@@ -34,7 +35,7 @@ def aam(
     factors: Ints,
     *,
     preset: str = "bins20",
-    bins: int = 20,
+    bins: Count = 20,
     binning: str = "width",
 ) -> Score:
     """Lead of the best code of a factor over all other codes together, over the factor's entropy (AAM).

@@ -16,6 +16,7 @@ import numpy as np
 from disbench.metrics import arrays, checks
 from disbench.metrics.arrays import Floats
 from disbench.metrics.registry import Score, metric
+from disbench.ranges import NotNegative
 
 
 @metric(
@@ -25,7 +26,7 @@ from disbench.metrics.registry import Score, metric
     presets={"burda2016": {}},
     depends_on=("scale", "common scale"),
 )
-def active_units(codes: Floats, *, preset: str = "burda2016", threshold: float = 0.01) -> Score:
+def active_units(codes: Floats, *, preset: str = "burda2016", threshold: NotNegative = 0.01) -> Score:
     """Number of codes whose posterior mean varies over the data by more than a threshold.
 
     Args:

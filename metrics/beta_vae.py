@@ -43,11 +43,12 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
 
-from disbench.errors import UsageError, unknown
+from disbench.errors import unknown
 from disbench.metrics import arrays, checks, logistic, voting
 from disbench.metrics.arrays import Floats, Ints
 from disbench.metrics.occurring import Occurring
 from disbench.metrics.registry import EncodeRows, Score, Space, as_space, metric
+from disbench.ranges import Count, CountOrNone, Several
 
 # a move by more standard deviations of the score than this, and by more than this, is told
 SPREADS, LEAST = 4, 0.01
@@ -103,13 +104,13 @@ def beta_vae(
     *,
     rng: np.random.Generator,
     preset: str = "dlib",
-    batch: int = 64,
-    votes: int = 10_000,
-    eval_votes: int = 5_000,
+    batch: Count = 64,
+    votes: Several = 10_000,
+    eval_votes: CountOrNone = 5_000,
     pairs: str = "own",
     standardise: bool = False,
     solver: str = "lbfgs",
-    max_iter: int = 100,
+    max_iter: Count = 100,
     adjusted: bool = False,
 ) -> Score:
     """Accuracy of a linear classifier from mean absolute code differences to the factor held in each pair.
@@ -139,8 +140,6 @@ def beta_vae(
         0.5
     """
     grid = as_space("beta_vae", grid)
-    if batch < 1 or votes < 2 or eval_votes < 0:
-        raise UsageError("beta_vae: needs batch of 1 or more, votes of 2 or more and eval_votes of 0 or more")
     if solver not in ("lbfgs", "liblinear"):
         raise unknown("solver of beta_vae", solver, ("lbfgs", "liblinear"))
     encode = voting.encoder("beta_vae", codes, grid)
@@ -150,16 +149,25 @@ def beta_vae(
     )  # (V, d)
     live = arrays.varying(diff)
     k = len(grid.varying)
+    if k == 1:
+        # both images of a pair are one, and their difference tells of no code that it is dead
+        return Score(
+            0.0 if adjusted else 1.0,
+            live=np.ones_like(live),
+            warnings=voting.about_one(k),
+            n_encoded=drawn.size,
+        )
     if not live.any():
         return voting.no_live_code(k, live, adjusted, drawn.size)
     fit, test = slice(0, votes), slice(votes, None) if eval_votes else slice(0, votes)
-    if k == 1 or len(np.unique(factor[fit])) == 1:
+    if len(np.unique(factor[fit])) == 1:
         return Score(
             1.0, live=live, warnings=("only one factor was held, so there is nothing to tell apart",)
         )
     if not standardise:
         checks.check_size("beta_vae", diff, "standardise=True")
-    standard = arrays.ratio(diff, diff[fit].std(axis=0))
+    # a constant column has a deviation of rounding
+    standard = arrays.ratio(diff, np.where(arrays.varying(diff[fit]), diff[fit].std(axis=0), 0.0))
 
     def accuracies(points: Floats) -> tuple[float, float]:
         if solver == "lbfgs":

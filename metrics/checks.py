@@ -68,14 +68,19 @@ def check_codes(name: str, codes: object) -> Floats:
     return z
 
 
-def check_pixels(name: str, what: str, images: object) -> Floats:
-    """Images as finite floats (n, c, h, w)."""
+def check_pixels(name: str, what: str, images: object, over: float) -> Floats:
+    """Images as finite floats (n, c, h, w), not further outside [0, 1] than `over`."""
     x = as_array(images, f"{name}: {what}")
     if x.ndim != 4 or 0 in x.shape or x.dtype.kind not in "fiu":
         raise UsageError(f"{name}: {what} {x.shape} of {x.dtype} must be images (n, c, h, w) in [0, 1]")
     x = x.astype(np.float64)
     if not np.isfinite(x).all():
         raise UsageError(f"{name}: {what} hold NaN or infinity; the model has diverged")
+    if x.min() < -over or x.max() > 1 + over:
+        raise UsageError(
+            f"{name}: {what} reach from {x.min():.3g} to {x.max():.3g}, but must lie in [0, 1]; divide bytes "
+            "by 255, and bring a decoder's numbers into it (sigmoid, (x + 1) / 2)"
+        )
     return x
 
 
@@ -111,7 +116,7 @@ def check_both(both: str, codes: Array, n: int, k: int) -> None:
 
 
 def drop_constant(name: str, given: Factors) -> tuple[Factors, tuple[int, ...]]:
-    """The factors with more than one value, and the columns of those that were dropped."""
+    """The factors with more than one value, and the places of those that were dropped."""
     keep = varying(given.numbers)
     if not keep.any():
         raise UsageError(
@@ -173,6 +178,10 @@ def split_rows(
         order = rng.permutation(n)
         cut = round(train_share * n)
         return order[:cut], order[cut:]
+    if not isinstance(split, tuple | list) or len(split) != 2:
+        raise UsageError(
+            f"{name}: split must be two lists of row numbers, (train, test), but is {short(repr(split), 60)}"
+        )
     train, test = (as_array(part, f"{name}: split") for part in split)
     for part, rows in (("train", train), ("test", test)):
         if rows.ndim != 1 or rows.dtype.kind not in "iu" or not len(rows):
@@ -180,9 +189,11 @@ def split_rows(
                 f"{name}: split must be two lists of row numbers, but its {part} part is "
                 f"{rows.dtype} {rows.shape}"
             )
-        if rows.min() < 0 or rows.max() >= n:
+        outside = rows[(rows < 0) | (rows >= n)]
+        if len(outside):
             raise UsageError(
-                f"{name}: the {part} part of split names row {rows.max()}, but there are {n} rows"
+                f"{name}: the {part} part of split names row {outside[0]}, but there are {n} rows, "
+                "counted from 0"
             )
     return train, test
 
@@ -270,7 +281,20 @@ def per_factor(name: str, setting: str, value: T | tuple[T, ...], k: int) -> tup
     return value
 
 
-def need_whole(name: str, setting: str, value: object) -> None:
-    """Refuses a setting that is neither None nor a whole number from 1 on."""
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-        raise UsageError(f"{name}: {setting} must be a whole number from 1 on, but is {value}")
+def check_rng(name: str, rng: object, needed: bool) -> None:
+    """Refuses what is no generator of random numbers; None too, where one is needed."""
+    if isinstance(rng, np.random.Generator) or (rng is None and not needed):
+        return
+    given = "None" if rng is None else f"{type(rng).__name__} {rng!r}"[:60]
+    remedy = f"default_rng({rng})" if type(rng) is int and rng >= 0 else "default_rng(0)"
+    raise UsageError(
+        f"{name}: rng must be a np.random.Generator, but is {given}; pass rng=np.random.{remedy}"
+    )
+
+
+def check_jobs(name: str, n_jobs: object) -> None:
+    """Refuses a number of processes that is none."""
+    if isinstance(n_jobs, bool) or not isinstance(n_jobs, int | np.integer) or n_jobs == 0:
+        raise UsageError(
+            f"{name}: n_jobs must be a number of processes, or -1 for one per core, but is {n_jobs!r}"
+        )

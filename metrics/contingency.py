@@ -106,7 +106,7 @@ class ContingencyTable:
         rows, columns = shape or (int(a.max()) + 1, int(b.max()) + 1)
         if a.max() >= rows or b.max() >= columns:
             raise UsageError(f"shape {shape} is too small for labels up to {a.max()} and {b.max()}")
-        flat = np.bincount(a.astype(np.int64) * columns + b, minlength=rows * columns)
+        flat = np.bincount(a.astype(np.int64) * columns + b.astype(np.int64), minlength=rows * columns)
         return cls(flat.reshape(rows, columns), latent_prior, class_prior)
 
 

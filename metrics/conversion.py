@@ -191,6 +191,10 @@ def _of_series(values: Any, what: str) -> Array:
     if hasattr(values, "to_pylist") and hasattr(values, "null_count"):
         # Arrow copies texts, truth values and what is missing only when told to
         return np.asarray(values.to_numpy(zero_copy_only=False))
+    if getattr(values.dtype, "ordered", False) and values.cat.categories.dtype.kind not in "iuf":
+        # the order that pandas was told, where the alphabet would have another
+        places = values.cat.codes.to_numpy()
+        return np.where(places < 0, np.nan, places) if (places < 0).any() else places
     return np.asarray(values.to_numpy())
 
 

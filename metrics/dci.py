@@ -46,6 +46,7 @@ from disbench.metrics import arrays, boosted_trees, checks, parallel
 from disbench.metrics.arrays import Array, Floats, Ints, Split
 from disbench.metrics.factors import DSPRITES
 from disbench.metrics.registry import Score, Setting, metric
+from disbench.ranges import Count, NotNegative
 
 # The choice of the library behind `ubisoft`.
 LASSO_ALPHAS = (0.0001, 0.001, 0.01, 0.1, 0.2, 0.4, 0.8, 1.0)
@@ -113,9 +114,9 @@ def dci(
     split: Split | None = None,
     preset: str = "dlib",
     model: str = "boosting",
-    trees: int | None = None,
-    depths: int | tuple[int, ...] | None = None,
-    alpha: float = 0.02,
+    trees: Count | None = None,
+    depths: Count | tuple[Count, ...] | None = None,
+    alpha: NotNegative = 0.02,
     scale: str = "standard",
     weighted: bool = True,
     held_out: bool = True,
@@ -168,9 +169,12 @@ def dci(
         f"factor {factor} has one value in the rows to fit on, so nothing can be learnt about it"
         for factor in np.flatnonzero(~arrays.varying(factors[train]))
     ]
+    if model in ("forest", "lasso"):
+        notes += [
+            f"factor {factor} has one value in the rows to test on, so its informativeness there counts as 0"
+            for factor in np.flatnonzero(~arrays.varying(factors[test]) & arrays.varying(factors[train]))
+        ]
     depth_of = checks.per_factor("dci", "depths", depths, k)
-    for setting, number in (("trees", trees), *(("depths", depth) for depth in depth_of)):
-        checks.need_whole("dci", setting, number)
     regress = model != "boosting"
     used = boosted_trees.used("dci", model, library)
     # trees work in single precision
@@ -260,7 +264,12 @@ def _fit(
     if model == "lasso_cv":
         mse = [float(((predictor.predict(z[rows]) - v[rows]) ** 2).mean()) for rows in (train, test)]
         return importance, max(0.0, 1 - 12 * mse[0]), max(0.0, 1 - 12 * mse[1])
-    return importance, float(predictor.score(z[train], v[train])), float(predictor.score(z[test], v[test]))
+    return importance, _explained(predictor, z[train], v[train]), _explained(predictor, z[test], v[test])
+
+
+def _explained(predictor: RandomForestRegressor | Lasso, z: Floats, v: Floats) -> float:
+    """R^2 of a fitted predictor; 0 where v (n,) has one value, whose variance is that of rounding."""
+    return float(predictor.score(z, v)) if (v != v[0]).any() else 0.0
 
 
 def _best_alpha(z: Floats, v: Floats) -> float:

@@ -51,6 +51,7 @@ from disbench.metrics.arrays import Array, Floats, Ints, Split
 from disbench.metrics.dci import completeness, disentanglement
 from disbench.metrics.factors import DSPRITES
 from disbench.metrics.registry import Score, Setting, metric
+from disbench.ranges import Count
 
 # The authors' configuration of forests.
 DEPTHS = (1, 2, 3, 4, 8, 10, 12, 14, 16, 18, 20, 32)
@@ -93,8 +94,8 @@ def dci_es(
     split: Split | None = None,
     preset: str = "eastwood2023",
     continuous: bool | tuple[bool, ...] = True,
-    depths: tuple[int, ...] = DEPTHS,
-    trees: int = 100,
+    depths: tuple[Count, ...] = DEPTHS,
+    trees: Count = 100,
     n_jobs: int = -1,
     progress: Callable[[int, int], None] | None = None,
 ) -> Score:
@@ -114,9 +115,6 @@ def dci_es(
     n, d = codes.shape
     k = factors.shape[1]
     train, test = checks.split_rows("dci_es", n, split, rng)
-    checks.need_whole("dci_es", "trees", trees)
-    for depth in depths:
-        checks.need_whole("dci_es", "depths", depth)
     if len(depths) < 2 or list(depths) != sorted(set(depths)):
         raise UsageError(f"dci_es: depths must be two or more whole numbers that grow, but are {depths}")
     regress = checks.per_factor("dci_es", "continuous", continuous, k)

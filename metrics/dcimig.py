@@ -19,6 +19,7 @@ import numpy as np
 from disbench.metrics import arrays, information
 from disbench.metrics.arrays import Floats, Ints
 from disbench.metrics.registry import Score, metric
+from disbench.ranges import Count
 
 
 @metric(
@@ -34,7 +35,7 @@ def dcimig(
     factors: Ints,
     *,
     preset: str = "sepliarskaia2019",
-    bins: int = 20,
+    bins: Count = 20,
     binning: str = "width",
 ) -> Score:
     """Information that factors find in a code of their own, over their entropy (DCIMIG, binned codes).

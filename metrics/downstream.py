@@ -22,10 +22,11 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from sklearn.model_selection import KFold
 
-from disbench.errors import UsageError, unknown
+from disbench.errors import unknown
 from disbench.metrics import arrays, boosted_trees, checks, logistic, parallel
 from disbench.metrics.arrays import Floats, Ints, Split
 from disbench.metrics.registry import Score, Setting, metric
+from disbench.ranges import Count, Several
 
 # The C to choose from, those of scikit-learn.
 CS = tuple(np.logspace(-4, 4, 10))
@@ -60,10 +61,10 @@ def downstream(
     rng: np.random.Generator,
     split: Split | None = None,
     preset: str = "dlib",
-    sizes: tuple[int, ...] = (1000,),
+    sizes: tuple[Several, ...] = (1000,),
     model: str = "logistic_cv",
-    folds: int = 5,
-    max_iter: int = 100,
+    folds: Several = 5,
+    max_iter: Count = 100,
     library: str = "auto",
     n_jobs: int = 1,
     progress: Callable[[int, int], None] | None = None,
@@ -86,8 +87,6 @@ def downstream(
     """
     k = factors.shape[1]
     train, test = checks.split_rows("downstream", len(codes), split, rng)
-    if not sizes or min(sizes) < 2:
-        raise UsageError(f"downstream: sizes must be numbers of labels from 2 on, but are {sizes}")
     checks.need_rows("downstream", len(train), max(sizes), "to fit on, the largest of sizes")
     if model not in ("logistic_cv", "logistic", "boosting"):
         raise unknown("model of downstream", model, ("logistic_cv", "logistic", "boosting"))

@@ -25,6 +25,7 @@ from disbench.errors import unknown
 from disbench.metrics import arrays, checks, logistic
 from disbench.metrics.arrays import Floats, Ints, Split
 from disbench.metrics.registry import Score, metric
+from disbench.ranges import Count
 
 
 def areas(scores: Floats, y: Ints) -> Floats:
@@ -69,7 +70,7 @@ def explicitness(
     held_out: bool = True,
     classes: str = "multinomial",
     balanced: bool = False,
-    max_iter: int = 100,
+    max_iter: Count = 100,
     adjusted: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Score:

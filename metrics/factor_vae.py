@@ -48,6 +48,7 @@ from disbench.errors import UsageError
 from disbench.metrics import voting
 from disbench.metrics.arrays import Bools, Floats, Ints
 from disbench.metrics.registry import EncodeRows, Score, Space, as_space, metric
+from disbench.ranges import Count, CountOrNone, NotNegative, Several
 
 
 def draw(
@@ -110,13 +111,13 @@ def factor_vae(
     rng: np.random.Generator,
     preset: str = "dlib",
     live: Bools | None = None,
-    batch: int = 64,
-    votes: int = 10_000,
-    eval_votes: int = 5_000,
-    variance_rows: int = 10_000,
+    batch: Several = 64,
+    votes: Count = 10_000,
+    eval_votes: CountOrNone = 5_000,
+    variance_rows: CountOrNone = 10_000,
     prune: str = "std",
-    threshold: float = 0.05,
-    least_kl: float = 0.1,
+    threshold: NotNegative = 0.05,
+    least_kl: NotNegative = 0.1,
     adjusted: bool = False,
 ) -> Score:
     """Accuracy of a majority vote from the code that moves least to the factor held (FactorVAE metric).
@@ -147,10 +148,8 @@ def factor_vae(
         0.5
     """
     grid = as_space("factor_vae", grid)
-    if batch < 2 or votes < 1 or eval_votes < 0 or variance_rows == 1:
-        raise UsageError(
-            "factor_vae: needs batch of 2 or more, votes of 1 or more and variance_rows of 0, 2 or more"
-        )
+    if variance_rows == 1:
+        raise UsageError("factor_vae: variance_rows must be 2 or more, or 0 for the whole data, but is 1")
     encode = voting.encoder("factor_vae", codes, grid)
     spread, factor, voted = draw(grid, rng, batch, votes, eval_votes, variance_rows)
     measured = voting.variance_of(encode, spread) if variance_rows else None

@@ -88,7 +88,7 @@ class Factors:
         names: of the factors, or ().
         said: a sentence for each way in which the values were taken for something else than their numbers.
         texts: of each factor, whether it is text, whose order is that of the alphabet; () if none is.
-        columns: of each factor its number among all, where some were left out; else ().
+        columns: of each factor its number among all, where some were left out, or were one-hot; else ().
     """
 
     numbers: Array
@@ -340,8 +340,11 @@ def understood(given: Raw, what: str, names: Sequence[str] = ()) -> Factors:
     for what_is in dict.fromkeys(column.alike for column in parsed if column.alike):
         alike = [_label(called, j, j) for j, column in enumerate(parsed) if column.alike == what_is]
         said.append(f"{what_is}: {_listed(alike)}")
-    parsed, called, merged = _merged(parsed, called)
-    return _classified(parsed, called, (*said, *merged))
+    groups = _groups(parsed)
+    parsed, called, merged = _merged(parsed, called, groups)
+    made = _classified(parsed, called, (*said, *merged))
+    first = tuple(first for first, _ in groups)
+    return made if len(parsed) == len(given.columns) else replace(made, columns=first)
 
 
 def _check_row_names(parsed: Sequence[_Column], given: Raw, what: str) -> None:
@@ -631,12 +634,11 @@ def _grid_rows(ranks: Ints) -> Ints | None:
 
 
 def _merged(
-    columns: list[_Column], names: tuple[str, ...]
+    columns: list[_Column], names: tuple[str, ...], groups: list[tuple[int, int]]
 ) -> tuple[list[_Column], tuple[str, ...], list[str]]:
     """With each group of neighbouring one-hot columns as one factor; the names; and what is to be said."""
     kept: list[_Column] = []
     titles: list[str] = []
-    groups = _groups(columns)
     said = _almost(columns, groups)
     for first, last in groups:
         group = columns[first:last]

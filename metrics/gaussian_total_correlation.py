@@ -19,6 +19,9 @@ from disbench.metrics import arrays, checks
 from disbench.metrics.arrays import Floats
 from disbench.metrics.registry import Score, metric
 
+# Share of the largest eigenvalue below which the least one is measured anew.
+LOST = 1e-8
+
 
 @metric(
     kind="unsupervised",
@@ -43,7 +46,18 @@ def gaussian_total_correlation(codes: Floats, *, preset: str = "dlib") -> Score:
         return Score(0.0, live=live, warnings=("fewer than two codes vary, so nothing can be correlated",))
     z = arrays.standardise(codes[:, live], np.arange(len(codes)))
     spectrum = np.linalg.eigvalsh(z.T @ z / len(z))
-    if spectrum[0] < 1e-12 * spectrum[-1]:
+    if spectrum[0] < LOST * spectrum[-1]:
+        # products have lost the digits that tell nearly dependent codes from dependent ones
+        spectrum = np.square(np.linalg.svd(z / np.sqrt(len(z)), compute_uv=False)[::-1])
+    if np.sqrt(spectrum[0] / spectrum[-1]) < _rounding(codes[:, live], len(z)):
         note = "the codes are linearly dependent, so their total correlation is infinite"
         return Score(np.inf, parts={"spectrum": spectrum}, live=live, warnings=(note,))
     return Score(-0.5 * np.log(spectrum).sum(), parts={"spectrum": spectrum}, live=live)
+
+
+def _rounding(codes: Floats, n: int) -> float:
+    """The deviation of codes (n, d) in standard units that their rounding, or that of a sum, may make."""
+    given = float(np.finfo(codes.dtype).eps) * float(
+        (np.abs(codes).max(axis=0) / arrays.deviation(codes)).max()
+    )
+    return max(given, n * float(np.finfo(np.float64).eps))

@@ -42,6 +42,7 @@ from disbench.errors import UsageError, unknown
 from disbench.metrics import arrays, checks, information, logistic
 from disbench.metrics.arrays import Bools, Floats, Ints
 from disbench.metrics.registry import Score, metric
+from disbench.ranges import Count, NotNegative
 
 
 def nearest_neighbour_information(z: Floats, y: Ints, neighbours: int) -> float:
@@ -111,10 +112,10 @@ def infomec(
     rng: np.random.Generator,
     preset: str = "hsu2023",
     estimator: str = "neighbours",
-    neighbours: int = 10,
+    neighbours: Count = 10,
     prune: str = "range",
-    threshold: float = 0.05,
-    max_iter: int = 100,
+    threshold: NotNegative = 0.05,
+    max_iter: Count = 100,
     progress: Callable[[int, int], None] | None = None,
 ) -> Score:
     """Modularity (the score), explicitness and compactness as shares of information (InfoM, InfoE, InfoC).
@@ -133,7 +134,8 @@ def infomec(
     """
     n, _ = codes.shape
     k = factors.shape[1]
-    checks.need_rows("infomec", n, 2 * neighbours, f"for {neighbours} neighbours")
+    if estimator == "neighbours":
+        checks.need_rows("infomec", n, 2 * neighbours, f"for {neighbours} neighbours")
     v = arrays.relabel(factors)
     active = _active(codes, prune, threshold)
     if not active.any():

@@ -26,12 +26,15 @@ Traps:
 - With few rows for each value of a factor the conditional mean is noise.
 """
 
+from typing import Annotated
+
 import numpy as np
 
-from disbench.errors import UsageError, unknown
+from disbench.errors import unknown
 from disbench.metrics import arrays, information
 from disbench.metrics.arrays import Array, Floats, Ints
 from disbench.metrics.registry import Score, metric
+from disbench.ranges import CountOrNone, Range
 
 
 @metric(
@@ -51,8 +54,8 @@ def irs(
     factors: Ints,
     *,
     preset: str = "dlib",
-    quantile: float = 0.99,
-    factor_bins: int = 20,
+    quantile: Annotated[float, Range(0, 1)] = 0.99,
+    factor_bins: CountOrNone = 20,
     precision: str = "given",
 ) -> Score:
     """How firmly one factor determines each code while the others vary, codes weighted by their range (IRS).
@@ -67,8 +70,6 @@ def irs(
             "double". The score is a ratio of small differences: a perfect code in single precision scores
             about 0.99999.
     """
-    if not 0 <= quantile <= 1:
-        raise UsageError(f"irs: quantile must lie in 0..1, but is {quantile}")
     if precision not in ("given", "double"):
         raise unknown("precision of irs", precision, ("given", "double"))
     live = arrays.varying(codes)

@@ -23,6 +23,7 @@ import numpy as np
 from disbench.metrics import arrays, information
 from disbench.metrics.arrays import Floats, Ints
 from disbench.metrics.registry import Score, metric
+from disbench.ranges import Count
 
 
 @metric(
@@ -37,7 +38,7 @@ def jemmig(
     factors: Ints,
     *,
     preset: str = "ubisoft",
-    bins: int = 10,
+    bins: Count = 10,
     binning: str = "width",
 ) -> Score:
     """Gap of information, less what else the best code holds (JEMMIG, scaled to 1 for a perfect code).

@@ -57,11 +57,13 @@ def linear_r2(
     weights = np.linalg.lstsq(z[train], v[train], rcond=None)[0]
     error = ((v[test] - z[test] @ weights) ** 2).sum(axis=0)
     total = ((v[test] - v[test].mean(axis=0)) ** 2).sum(axis=0)
-    per_factor = np.where(total > 0, 1 - arrays.ratio(error, total), 0.0)
+    # the mean of equal numbers may differ from them in its last digit, so that `total` is not quite 0
+    moves = arrays.varying(factors[test])
+    per_factor = np.where(moves, 1 - arrays.ratio(error, total), 0.0)
     note = "a factor has one value in the rows to test on; its R^2 counts as 0"
     return Score(
         per_factor.mean(),
         parts={"factors": per_factor},
         live=arrays.varying(codes),
-        warnings=(note,) if (total == 0).any() else (),
+        warnings=() if moves.all() else (note,),
     )

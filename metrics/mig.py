@@ -31,6 +31,7 @@ from disbench.errors import unknown
 from disbench.metrics import arrays, information
 from disbench.metrics.arrays import Floats, Ints
 from disbench.metrics.registry import Score, metric
+from disbench.ranges import Count
 
 
 @metric(
@@ -51,7 +52,7 @@ def mig(
     factors: Ints,
     *,
     preset: str = "dlib",
-    bins: int = 20,
+    bins: Count = 20,
     binning: str = "width",
     divide_by: str = "factor",
 ) -> Score:

@@ -34,6 +34,7 @@ from disbench.metrics import arrays, information
 from disbench.metrics.arrays import Floats, Ints
 from disbench.metrics.live import no_gaussian
 from disbench.metrics.registry import Score, metric
+from disbench.ranges import Several
 
 # Densities in memory at a time, few enough for a cache.
 CHUNK = 250_000
@@ -41,7 +42,7 @@ CHUNK = 250_000
 ROUNDING = 1e-3
 
 
-def mixture_entropy(mean: Floats, logvar: Floats, samples: int, rng: np.random.Generator) -> float:
+def mixture_entropy(mean: Floats, logvar: Floats, samples: Several, rng: np.random.Generator) -> float:
     """Entropy (nats) of one code's mixture of the Gaussians mean, logvar (n,), by Monte Carlo.
 
     Samples are drawn from all components equally, or from a random choice if there are more components than
@@ -111,7 +112,7 @@ def categorical_entropy(probabilities: Floats) -> float:
 
 
 def _entropy(
-    mean: Floats, logvar: Floats | None, rows: Ints, samples: int, rng: np.random.Generator
+    mean: Floats, logvar: Floats | None, rows: Ints, samples: Several, rng: np.random.Generator
 ) -> float:
     """Entropy (nats) of one latent over rows: by Monte Carlo, or exactly of probabilities (n, k)."""
     if logvar is None:
@@ -136,7 +137,7 @@ def mig_chen(
     *,
     rng: np.random.Generator,
     preset: str = "chen2018",
-    samples: int = 10_000,
+    samples: Several = 10_000,
     progress: Callable[[int, int], None] | None = None,
 ) -> Score:
     """Mean gap between the two codes that know most about a factor, by posterior densities (Chen et al.).
@@ -149,8 +150,6 @@ def mig_chen(
         samples: draws per code for H(z_j), and as many for each factor, divided among its values.
         progress: called with (latents done, latents in all).
     """
-    if samples < 2:
-        raise UsageError(f"mig_chen: samples must be 2 or more, but are {samples}")
     mu, log_variance = mean.astype(np.float64), logvar.astype(np.float64)
     h = information.entropy(factors)
     groups = [[np.flatnonzero(v == value) for value in np.unique(v)] for v in factors.T]

@@ -18,6 +18,7 @@ from disbench.errors import unknown
 from disbench.metrics import arrays, information
 from disbench.metrics.arrays import Floats, Ints
 from disbench.metrics.registry import Score, metric
+from disbench.ranges import Count
 
 
 @metric(
@@ -33,7 +34,7 @@ def mig_sup(
     factors: Ints,
     *,
     preset: str = "li2020",
-    bins: int = 20,
+    bins: Count = 20,
     binning: str = "width",
     divide_by: str = "factor",
 ) -> Score:

@@ -65,6 +65,7 @@ from disbench.metrics import voting
 from disbench.metrics.arrays import Floats, Ints
 from disbench.metrics.factor_vae import stillest
 from disbench.metrics.registry import Score, metric
+from disbench.ranges import Count, CountOrNone, NotNegative, Several
 
 # Images that a generator draws at a time, so that memory does not grow with the votes.
 CHUNK = 4096
@@ -162,11 +163,11 @@ def model_centrality(
     *,
     rng: np.random.Generator,
     preset: str = "infogan_cr",
-    votes_per_code: int = 100,
-    batch: int = 100,
-    variance_rows: int = 73_728,
+    votes_per_code: Count = 100,
+    batch: Several = 100,
+    variance_rows: CountOrNone = 73_728,
     prune: str = "none",
-    threshold: float = 0.05,
+    threshold: NotNegative = 0.05,
     progress: Callable[[int, int], None] | None = None,
 ) -> Score:
     """How well each model's encoder reads the codes of the other models' generators (parts has the scores).
@@ -270,7 +271,7 @@ def _images(generator: Generator, held: Ints, batch: int, rng: np.random.Generat
 def _check(
     encoders: Sequence[object],
     generators: Sequence[Generator],
-    votes_per_code: int,
+    votes_per_code: Count,
     batch: int,
     variance_rows: int,
 ) -> None:
@@ -290,8 +291,5 @@ def _check(
             f"model_centrality: the generators of models {few} have fewer than two codes, so that there is "
             "nothing to tell apart"
         )
-    if batch < 2 or votes_per_code < 1 or variance_rows < 0 or variance_rows == 1:
-        raise UsageError(
-            "model_centrality: needs batch of 2 or more, votes_per_code of 1 or more and variance_rows of 0, "
-            "2 or more"
-        )
+    if variance_rows == 1:
+        raise UsageError("model_centrality: variance_rows must be 2 or more, or 0 for none, but is 1")

@@ -20,6 +20,7 @@ from disbench.errors import unknown
 from disbench.metrics import arrays, information
 from disbench.metrics.arrays import Floats, Ints
 from disbench.metrics.registry import Score, metric
+from disbench.ranges import Count
 
 
 @metric(
@@ -33,7 +34,7 @@ def modularity(
     factors: Ints,
     *,
     preset: str = "dlib",
-    bins: int = 20,
+    bins: Count = 20,
     binning: str = "width",
     over: str = "all",
 ) -> Score:

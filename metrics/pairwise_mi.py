@@ -17,6 +17,7 @@ import numpy as np
 from disbench.metrics import arrays, information
 from disbench.metrics.arrays import Floats
 from disbench.metrics.registry import Score, metric
+from disbench.ranges import Count
 
 
 @metric(
@@ -26,7 +27,7 @@ from disbench.metrics.registry import Score, metric
     higher_is_better=False,
     seconds=arrays.each(90, 1.5),
 )
-def pairwise_mi(codes: Floats, *, preset: str = "dlib", bins: int = 20, binning: str = "width") -> Score:
+def pairwise_mi(codes: Floats, *, preset: str = "dlib", bins: Count = 20, binning: str = "width") -> Score:
     """Mean mutual information (nats) of pairs of codes, binned.
 
     Args:

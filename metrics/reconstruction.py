@@ -57,14 +57,14 @@ def reconstruction(images: Floats, again: Floats, *, preset: str = "mse") -> Sco
     """
     error = np.square(images - again).mean(axis=(1, 2, 3))  # (n,)
     mean_image = float(np.square(images - images.mean(axis=0)).mean())
-    notes: tuple[str, ...] = ()
-    if not mean_image:
-        notes = ("all images are equal, so there is no share to explain",)
+    # the mean of equal images may differ from them in its last digit
+    differ = bool((images != images[:1]).any())
+    notes = () if differ else ("all images are equal, so there is no share to explain",)
     return Score(
         float(error.mean()),
         parts={
             "mean_image": mean_image,
-            "explained": 1 - float(error.mean()) / mean_image if mean_image else 0.0,
+            "explained": 1 - float(error.mean()) / mean_image if differ else 0.0,
             "worst": float(error.max()),
         },
         warnings=notes,

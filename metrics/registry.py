@@ -32,16 +32,17 @@ import inspect
 import pkgutil
 import re
 import sys
+import typing
 import warnings as python_warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any, Literal, ParamSpec, get_args
 
 import numpy as np
 from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
-from disbench import plugins
+from disbench import plugins, ranges
 from disbench.errors import UsageError, unknown
 from disbench.metrics import checks
 from disbench.metrics.arrays import Bools, Floats, Ints
@@ -98,7 +99,8 @@ class Score:
         settings: every setting that was used, by name.
         preset: the name of these settings in publications, with the settings that were changed.
         live: (d,) True for the codes that took part; None for a metric without this distinction.
-        dropped_factors: columns of factors that were left out because they have one value only.
+        dropped_factors: columns of factors that were left out because they have one value only; of one-hot
+            columns, the first.
         warnings: a sentence about each special rule that was applied to this input.
         n_encoded: number of rows that had to be encoded, repeats included.
     """
@@ -132,9 +134,11 @@ class Grid:
     names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if not self.sizes or min(self.sizes) < 1:
+        whole = isinstance(self.sizes, tuple) and all(isinstance(n, int | np.integer) for n in self.sizes)
+        if not whole or not self.sizes or min(self.sizes) < 1:
             raise UsageError(
-                f"a grid needs at least one factor and a size of 1 or more each, but got {self.sizes}"
+                f"a grid needs a tuple of whole numbers, one for each factor, of 1 or more each, but got "
+                f"{self.sizes!r}"
             )
         if self.names and len(self.names) != len(self.sizes):
             raise UsageError(f"a grid of {len(self.sizes)} factors needs as many names, but got {self.names}")
@@ -214,12 +218,13 @@ class Metric:
         perfect: score of codes that are one factor each, see `metric`.
         depends_on: changes that should not matter and yet change the score: of the "order" or "sign" of
             codes, of the "scale" or "origin" of single codes, of the "common scale" of all, or of the numbers
-            that stand for the "values" of factors.
+            that stand for the "values" of factors. With the default preset: others may depend on more.
         integer_factors: whether factors must be values and not any numbers, see `metric`.
         seconds: roughly what it takes on one core, see `metric`; None for one of few seconds at any size.
         occurring: whether a metric that holds factors takes rows without a complete grid, see `occurring`.
         defined_for: by preset, the factors for which its settings were made; the others take any.
         version: raised by a change after which equal codes, rows and settings have another score.
+        hints: type and range of each setting, as the function declares them.
         summary: first line of the docstring.
     """
 
@@ -239,6 +244,7 @@ class Metric:
     occurring: bool = False
     defined_for: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     version: int = 1
+    hints: Mapping[str, Any] = field(default_factory=dict)
     summary: str = ""
 
     def __call__(self, *args: object, **kwargs: object) -> Score:
@@ -270,10 +276,11 @@ class Metric:
 
         Args:
             preset: the default one if None.
-            changed: settings to change, by name; a list from TOML or JSON counts as a tuple.
+            changed: settings to change, by name; a list or an array counts as a tuple.
 
         Raises:
-            UsageError: unknown preset or setting; names the nearest one.
+            UsageError: unknown preset or setting; names the nearest one. A value of another type, or out of
+                the setting's range.
         """
         chosen = self.default_preset if preset is None else preset
         if chosen not in self.presets:
@@ -282,7 +289,11 @@ class Metric:
         for setting in changed:
             if setting not in known:
                 raise unknown(f"setting of {self.name}", setting, known)
-        return {**known, **{s: tuple(v) if isinstance(v, list) else v for s, v in changed.items()}}
+        given = {setting: _plain(value) for setting, value in changed.items()}
+        for setting, value in given.items():
+            if why := ranges.mistake(f"{self.name}.{setting}", value, self.hints.get(setting, Any)):
+                raise UsageError(why)
+        return {**known, **given}
 
     def needs_values(self, settings: Mapping[str, Setting], k: int) -> tuple[bool, ...]:
         """For each of k factors, whether these settings need values that can be numbered."""
@@ -357,6 +368,7 @@ class Metric:
         """
         if self.rows_fn is None:
             raise UsageError(f"{self.name} scores the table it is given and draws no rows of its own")
+        checks.check_rng(self.name, rng, needed=True)
         used = self.settings(preset, **settings)
         wanted = inspect.signature(self.rows_fn).parameters
         return self.rows_fn(self.space(grid), rng, **{s: v for s, v in used.items() if s in wanted})
@@ -456,9 +468,15 @@ def metric(
             for word in kwargs:
                 if word not in signature.parameters:
                     raise unknown(f"setting of {name}", word, own)
+            if "rng" in own:
+                needed = own["rng"] is inspect.Parameter.empty
+                checks.check_rng(name, kwargs.get("rng"), needed)
+            if "n_jobs" in own:
+                checks.check_jobs(name, kwargs.get("n_jobs", own["n_jobs"]))
             bound = signature.bind(*args, **kwargs)
             given = {s: v for s, v in bound.arguments.items() if s in defaults}
-            preset = bound.arguments.get("preset") or default
+            preset = bound.arguments.get("preset")
+            preset = default if preset is None else str(preset)
             used = entry.settings(preset, **given)
             bound.arguments.update(used)
             dropped, n_encoded, notes, named = _prepare(entry, bound.arguments, used, preset)
@@ -518,6 +536,7 @@ def metric(
             occurring=occurring,
             defined_for=dict(defined_for or {}),
             version=version,
+            hints=_hints(fn, signature),
             summary=(inspect.getdoc(fn) or "").split("\n")[0],
         )
         _METRICS[name] = entry
@@ -526,6 +545,23 @@ def metric(
         return checked
 
     return register
+
+
+def _hints(fn: Callable[..., Score], signature: inspect.Signature) -> dict[str, Any]:
+    """The annotations of a function's keywords, those alone that can be read as it runs."""
+    hints = {}
+    for name, parameter in signature.parameters.items():
+        hint = parameter.annotation
+        if isinstance(hint, str):
+            # one at a time: names that a module imports for type checkers alone are none of a setting
+            try:
+                alone = SimpleNamespace(__annotations__={name: hint})
+                hint = typing.get_type_hints(alone, fn.__globals__, include_extras=True)[name]
+            except NameError:
+                continue
+        if parameter.kind is parameter.KEYWORD_ONLY and hint is not parameter.empty:
+            hints[name] = hint
+    return hints
 
 
 @functools.lru_cache(maxsize=1)
@@ -549,11 +585,18 @@ def _prepare(
     """
     name, kind = entry.name, entry.kind
     if kind == "clustering":
+        if not hasattr(arguments["table"], "counts"):
+            raise UsageError(
+                f"{name}: takes a ContingencyTable, but got {type(arguments['table']).__name__}; make one by "
+                "ContingencyTable.from_labels(classes, categories)"
+            )
         return (), int(arguments["table"].counts.sum()), (), str
     if kind == "pictures":
         return (), arguments["quality"].n, (), str
     if kind == "reconstruction":
-        pair = [checks.check_pixels(name, word, arguments[word]) for word in ("images", "again")]
+        # a decoder without a sigmoid overshoots, one of images in [-1, 1] is half a range away
+        allowed = {"images": 1e-3, "again": 0.5}
+        pair = [checks.check_pixels(name, word, arguments[word], over) for word, over in allowed.items()]
         if pair[0].shape != pair[1].shape:
             raise UsageError(
                 f"{name}: images {pair[0].shape} and again {pair[1].shape} must have one shape (n, c, h, w)"
@@ -573,7 +616,8 @@ def _prepare(
         if isinstance(grid, Occurring):
             return grid.dropped, 0, grid.said(), str
         dropped = tuple(k for k in range(len(grid.sizes)) if k not in grid.varying)
-        return dropped, 0, _dropped_sentences(dropped, grid.names), str
+        names = tuple(grid.names[k] for k in dropped) if grid.names else ()
+        return dropped, 0, _dropped_sentences(dropped, names), str
     first = "mean" if kind == "posterior" else "codes"
     given = arguments["factors"]
     if isinstance(given, Grid):
@@ -581,7 +625,7 @@ def _prepare(
     codes, factors = checks.check_table(name, arguments[first], given)
     if kind == "posterior":
         arguments["logvar"] = check_logvar(name, arguments["logvar"], codes.shape, of="mean", categories=True)
-    kept, dropped = checks.drop_constant(name, factors)
+    kept, positions = checks.drop_constant(name, factors)
     if unfit := entry.unfit(preset, settings, kept.names, len(kept.index)):
         raise UsageError(f"{name}: {unfit}")
     if refused := entry.refused(kept, settings):
@@ -591,7 +635,11 @@ def _prepare(
             f"a metric of numbers: {', '.join(of_numbers())}"
         )
     arguments[first], arguments["factors"] = codes, kept.table(entry.needs_values(settings, len(kept.index)))
-    notes = (*factors.said, *_dropped_sentences(dropped, factors.names))
+    dropped = tuple(factors.columns[j] if factors.columns else j for j in positions)
+    notes = (
+        *factors.said,
+        *_dropped_sentences(dropped, tuple(factors.names[j] for j in positions) if factors.names else ()),
+    )
     return dropped, len(codes), notes, functools.partial(_named, kept)
 
 
@@ -648,6 +696,14 @@ def _named(factors: Factors, sentence: str) -> str:
     return re.sub(r"\bfactor (\d+)\b", label, sentence)
 
 
+def _plain(value: object) -> Setting:
+    """A setting in Python's own types, which records hold: of numpy's numbers, lists and arrays."""
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    found: Setting = tuple(value) if isinstance(value, list) else value  # type: ignore[assignment]
+    return found
+
+
 def _own_names(names: tuple[str, ...]) -> bool:
     """Whether factors are called something: not factor_0, factor_1, ..., which a file without names gives."""
     return bool(names) and not all(re.fullmatch(r"factor_\d+", name) for name in names)
@@ -668,7 +724,7 @@ def _hold_out(name: str, arguments: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _dropped_sentences(dropped: tuple[int, ...], names: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(f"factor {names[k] if names else k} has one value and was left out" for k in dropped)
+    return tuple(f"factor {each} has one value and was left out" for each in names or dropped)
 
 
 def _sentences(caught: list[python_warnings.WarningMessage]) -> tuple[str, ...]:

@@ -30,6 +30,7 @@ from disbench.metrics import arrays, checks, information, one_code_svm
 from disbench.metrics.arrays import Floats, Ints, Split
 from disbench.metrics.factors import DSPRITES
 from disbench.metrics.registry import Score, Setting, metric
+from disbench.ranges import Positive
 
 # Standard deviation; the rule of disentanglement_lib.
 LEAST = 1e-6
@@ -79,7 +80,7 @@ def sap(
     split: Split | None = None,
     preset: str = "dlib",
     continuous: bool | tuple[bool, ...] = False,
-    C: float = 0.01,
+    C: Positive = 0.01,
     standardise: bool = False,
     held_out: bool = True,
     progress: Callable[[int, int], None] | None = None,

@@ -37,6 +37,7 @@ from disbench.metrics.arrays import Bools, Floats
 from disbench.metrics.conversion import as_array
 from disbench.metrics.live import by_kl
 from disbench.metrics.registry import Score, metric
+from disbench.ranges import NotNegative
 
 # Nats. Codes up to it are set to 0 in any case, as in the published code.
 KL_MASK = 0.01
@@ -66,10 +67,10 @@ def udr(
     kl: Sequence[Floats] | None = None,
     preset: str = "dlib",
     similarity: str = "lasso",
-    alpha: float = 0.1,
+    alpha: NotNegative = 0.1,
     filter_low_kl: bool = True,
-    kl_threshold: float = 0.01,
-    std: float = 0.05,
+    kl_threshold: NotNegative = 0.01,
+    std: NotNegative = 0.05,
     progress: Callable[[int, int], None] | None = None,
 ) -> Score:
     """How well models of one method agree on their codes (UDR; parts has each model's score).
@@ -119,7 +120,7 @@ def udr(
 
 
 def _informative(
-    codes: Sequence[Floats], kl: Sequence[Floats] | None, threshold: float, std: float
+    codes: Sequence[Floats], kl: Sequence[Floats] | None, threshold: float, std: NotNegative
 ) -> tuple[list[Bools], list[Bools]]:
     """For each model, two masks (d,): the codes that are not set to 0, and those that are not left out."""
     alive = [arrays.varying(z) & (arrays.deviation(z) >= std) for z in codes]

@@ -216,6 +216,15 @@ def no_live_code(k: int, live: Bools, adjusted: bool, n_encoded: int) -> Score:
     )
 
 
+def about_one(k: int) -> tuple[str, ...]:
+    """What a reader must know of votes about one of k factors, where there is one only."""
+    return (
+        ("a single factor varies, so there is nothing to tell apart, and guessing scores 1",)
+        if k == 1
+        else ()
+    )
+
+
 def about_votes(grid: Space, fitted: int, fresh: bool) -> tuple[str, ...]:
     """What a reader must know of votes that are scored.
 
@@ -302,11 +311,15 @@ def majority(
             "variance": variance,
         },
         live=live,
-        warnings=(*said, *about_votes(grid, n_encoded * votes // len(winner), bool(len(fresh)))),
+        warnings=(
+            *said,
+            *about_one(k),
+            *about_votes(grid, n_encoded * votes // len(winner), bool(len(fresh))),
+        ),
         n_encoded=n_encoded,
     )
 
 
 def above_chance(score: float, k: int) -> float:
-    """Accuracy among k classes, rescaled so that guessing is 0 and perfect is 1."""
-    return (score - 1 / k) / (1 - 1 / k) if k > 1 else score
+    """Accuracy among k classes, rescaled so that guessing is 0 and perfect is 1; 0 for a single class."""
+    return (score - 1 / k) / (1 - 1 / k) if k > 1 else 0.0

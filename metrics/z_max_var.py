@@ -16,10 +16,10 @@ Traps:
 
 import numpy as np
 
-from disbench.errors import UsageError
 from disbench.metrics import voting
 from disbench.metrics.arrays import Bools, Floats, Ints
 from disbench.metrics.registry import EncodeRows, Grid, Score, as_grid, metric
+from disbench.ranges import Count, CountOrNone, NotNegative, Several
 
 
 def draw(
@@ -58,12 +58,12 @@ def z_max_var(
     rng: np.random.Generator,
     preset: str = "kim2019",
     live: Bools | None = None,
-    batch: int = 200,
-    votes: int = 800,
-    eval_votes: int = 800,
-    variance_rows: int = 10_000,
+    batch: Several = 200,
+    votes: Count = 800,
+    eval_votes: CountOrNone = 800,
+    variance_rows: Several = 10_000,
     prune: str = "std",
-    threshold: float = 0.05,
+    threshold: NotNegative = 0.05,
     adjusted: bool = False,
 ) -> Score:
     """Accuracy of a majority vote from the code that moves most to the factor that varied (Z-max variance).
@@ -82,8 +82,6 @@ def z_max_var(
         adjusted: rescale so that chance is 0.
     """
     grid = as_grid("z_max_var", grid)
-    if batch < 2 or votes < 1 or eval_votes < 0 or variance_rows < 2:
-        raise UsageError("z_max_var: needs batch and variance_rows of 2 or more, and votes of 1 or more")
     encode = voting.encoder("z_max_var", codes, grid)
     spread, factor, voted = draw(grid, rng, batch, votes, eval_votes, variance_rows)
     variance = voting.variance_of(encode, spread)

@@ -1,15 +1,17 @@
-"""Ranges of settings, declared beside the field of a `Config`: `zoom: Annotated[float, Range(0, 1)] = 0.1`.
+"""Ranges of settings, declared beside the field of a `Config`, or the keyword of a metric:
+`zoom: Annotated[float, Range(0, 1)] = 0.1`.
 
-A type checker sees a plain number. `registry.configure` refuses a value outside its range, and the page of
-the method shows the range. The names below are those that most settings need.
+A type checker sees a plain number. The registries of methods and metrics refuse a value outside its range,
+and the page of a method shows the range. The names below are those that most settings need.
 """
 
 from __future__ import annotations
 
 import math
+import types
 import typing
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,8 @@ Batch = Annotated[int, Range(2)]
 """Number of images of a batch; a batch norm needs two."""
 Categories = Annotated[int, Range(2)]
 """Number of categories of a code; a single one would be a constant."""
+Several = Annotated[int, Range(2)]
+"""Number of things of which there must be two: parts of the data, images whose variance is taken."""
 NotNegative = Annotated[float, Range(0)]
 """A weight of a term of a loss, which 0 switches off."""
 Positive = Annotated[float, Range(0, above=True)]
@@ -97,3 +101,65 @@ def fault(setting: str, value: object, allowed: Range | None) -> str | None:
         must = f"finite and {must}" if must else "finite"
     subject = "each number" if isinstance(value, tuple) else "it"
     return f"{setting}={','.join(map(str, numbers))} was given, but {subject} must be {must}."
+
+
+_WORDS = {int: "a whole number", float: "a number", bool: "True or False", str: "a text", type(None): "None"}
+
+
+def mistake(setting: str, value: object, hint: Any) -> str | None:
+    """The sentence that refuses a value of another type than a hint, or out of its range; see `fault`.
+
+    Args:
+        setting: its name, for the sentence.
+        value: of Python's own types, several as a tuple.
+        hint: as it is annotated: `Count`, `Count | None`, `tuple[Count, ...]`. Of any other type than those
+            in `_WORDS`, every value will do.
+
+    Returns:
+        None where the value is allowed.
+    """
+    several = typing.get_origin(hint) in (typing.Union, types.UnionType)
+    choices = [_Choice.of(each) for each in (typing.get_args(hint) if several else (hint,))]
+    if not all(choice.kind in _WORDS for choice in choices):
+        return None
+    fits = [choice for choice in choices if choice.fits(value)]
+    if not fits:
+        words = " or ".join(choice.words for choice in choices)
+        return f"{setting}={value!r} was given, but it must be {words}."
+    return fault(setting, value, fits[0].allowed)
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """One type that a setting may have.
+
+    Attributes:
+        kind: the type, of each number where there are several.
+        several: whether the value is a tuple.
+        allowed: the range; None where none is declared.
+    """
+
+    kind: type
+    several: bool
+    allowed: Range | None
+
+    @classmethod
+    def of(cls, hint: Any) -> _Choice:
+        """Of one type, with or without a range, or a tuple of it."""
+        several = typing.get_origin(hint) is tuple
+        inner = typing.get_args(hint)[0] if several else hint
+        notes = getattr(inner, "__metadata__", ())
+        allowed = next((note for note in notes if isinstance(note, Range)), None)
+        return cls(typing.get_args(inner)[0] if notes else inner, several, allowed)
+
+    @property
+    def words(self) -> str:
+        """What the value must be."""
+        return f"a tuple, each of it {_WORDS[self.kind]}" if self.several else _WORDS[self.kind]
+
+    def fits(self, value: object) -> bool:
+        """Whether a value is of this type; a whole number is a number, True is none."""
+        kinds = (int, float) if self.kind is float else (self.kind,)
+        if self.several:
+            return isinstance(value, tuple) and len(value) > 0 and all(type(each) in kinds for each in value)
+        return type(value) in kinds

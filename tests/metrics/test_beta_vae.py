@@ -84,7 +84,7 @@ def test_infogan_cr_scores_the_points_it_fitted(rng):
 
 @pytest.mark.parametrize("wrong", [{"batch": 0}, {"votes": 1}, {"eval_votes": -1}])
 def test_settings_that_make_no_sense_are_refused(table, rng, wrong):
-    with pytest.raises(UsageError, match="beta_vae: needs batch"):
+    with pytest.raises(UsageError, match=r"beta_vae.\w+=-?\d was given"):
         beta_vae(table, SIZES, rng=rng, **wrong)
     with pytest.raises(UsageError, match="unknown pairs of beta_vae 'mine'"):
         beta_vae(table, SIZES, rng=rng, pairs="mine")

@@ -174,11 +174,11 @@ def test_a_library_that_is_not_there_or_not_known_is_refused(monkeypatch, table)
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ({"trees": -3}, "trees must be a whole number from 1 on, but is -3"),
-        ({"trees": 2.5}, "trees must be a whole number from 1 on, but is 2.5"),
-        ({"depths": 0}, "depths must be a whole number from 1 on, but is 0"),
-        ({"depths": (1, -1, 2)}, "depths must be a whole number from 1 on, but is -1"),
-        ({"trees": -3, "preset": "ibgan", "depths": 2}, "trees must be a whole number"),
+        ({"trees": -3}, "trees=-3 was given, but it must be at least 1"),
+        ({"trees": 2.5}, "trees=2.5 was given, but it must be a whole number"),
+        ({"depths": 0}, "depths=0 was given, but it must be at least 1"),
+        ({"depths": (1, -1, 2)}, "depths=1,-1,2 was given, but each number must be at least 1"),
+        ({"trees": -3, "preset": "ibgan", "depths": 2}, "trees=-3 was given"),
     ],
 )
 def test_no_trees_and_no_depth_are_refused(table, settings, sentence):

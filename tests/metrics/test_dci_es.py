@@ -115,8 +115,8 @@ def test_a_factor_that_no_row_to_test_on_varies_is_told(rng):
     [
         ({"depths": (4,)}, "two or more whole numbers that grow"),
         ({"depths": (4, 2)}, "two or more whole numbers that grow"),
-        ({"depths": (0, 2)}, "depths must be a whole number from 1 on"),
-        ({"trees": 0}, "trees must be a whole number from 1 on"),
+        ({"depths": (0, 2)}, "depths=0,2 was given, but each number must be at least 1"),
+        ({"trees": 0}, "trees=0 was given, but it must be at least 1"),
         ({"continuous": (True,)}, "continuous has 1 entries, but 2 factors vary"),
     ],
 )

@@ -48,7 +48,7 @@ def test_too_few_labels_to_cross_validate_are_named(rng):
 def test_more_labels_than_rows_are_refused(rng):
     with pytest.raises(UsageError, match="160 rows are too few, at least 1000 are needed"):
         downstream(V, V, rng=rng)
-    with pytest.raises(UsageError, match="sizes must be numbers of labels"):
+    with pytest.raises(UsageError, match="sizes=1 was given, but each number must be at least 2"):
         downstream(V, V, rng=rng, sizes=(1,))
     with pytest.raises(UsageError, match="unknown model of downstream"):
         downstream(V, V, rng=rng, sizes=(10,), model="mlp")

@@ -101,5 +101,5 @@ def test_progress_is_told_and_wrong_input_refused(rng):
     assert told == [(1, 2), (2, 2)]
     with pytest.raises(UsageError, match=r"mean \(100, 1\) and logvar \(100, 2\) must match"):
         mig_chen(v, np.zeros((100, 2)), v, rng=rng)
-    with pytest.raises(UsageError, match="samples must be 2 or more"):
+    with pytest.raises(UsageError, match="samples=1 was given, but it must be at least 2"):
         mig_chen(v, np.zeros((100, 1)), v, rng=rng, samples=1)

@@ -192,9 +192,9 @@ def test_the_number_of_codes_may_differ():
         (ALIGNED, [Generator(D, lambda *a: draw(*a)[1:])] * 3, {}, "500 votes of 1 images, it returned 499"),
         ([*ALIGNED[:2], lambda x: x[1:]], None, {}, "asked for the codes of 500 rows"),
         ([*ALIGNED[:2], lambda x: x * np.nan], None, {}, "NaN or infinity"),
-        (ALIGNED, None, {"batch": 1}, "batch of 2 or more"),
-        (ALIGNED, None, {"votes_per_code": 0}, "votes_per_code of 1 or more"),
-        (ALIGNED, None, {"variance_rows": 1}, "variance_rows of 0, 2 or more"),
+        (ALIGNED, None, {"batch": 1}, "batch=1 was given, but it must be at least 2"),
+        (ALIGNED, None, {"votes_per_code": 0}, "votes_per_code=0 was given, but it must be at least 1"),
+        (ALIGNED, None, {"variance_rows": 1}, "variance_rows must be 2 or more, or 0"),
         (ALIGNED, None, {"prune": "all"}, "unknown prune rule of model_centrality"),
     ],
 )

@@ -69,7 +69,7 @@ def score(name, codes=CODES, factors=FACTORS, grid=SIZES, seed=0, logvar=None, *
         case "models":
             return m([codes, codes[:, ::-1], NOISE], **settings)
         case "reconstruction":
-            images = np.abs(NOISE[:60].reshape(60, 1, 2, 2))
+            images = np.exp(-np.square(NOISE[:60].reshape(60, 1, 2, 2)))
             return m(images, images / 2, **settings)
         case "pictures":
             return m(read_pictures(), **settings)

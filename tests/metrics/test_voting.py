@@ -72,7 +72,7 @@ def test_above_chance():
     assert voting.above_chance(0.2, 5) == pytest.approx(0)
     assert voting.above_chance(0.6, 5) == pytest.approx(0.5)
     assert voting.above_chance(1.0, 5) == 1
-    assert voting.above_chance(1.0, 1) == 1
+    assert voting.above_chance(1.0, 1) == 0
 
 
 def test_an_array_must_cover_the_grid():

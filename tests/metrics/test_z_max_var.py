@@ -38,5 +38,5 @@ def test_a_single_code_is_at_chance(table, rng):
 
 
 def test_settings_that_make_no_sense_are_refused(table, rng):
-    with pytest.raises(UsageError, match="z_max_var: needs batch"):
+    with pytest.raises(UsageError, match=r"z_max_var.variance_rows=0 was given, but it must be at least 2"):
         z_max_var(table, SIZES, rng=rng, variance_rows=0)
