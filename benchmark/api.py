@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import functools
 import inspect
+import itertools
 import os
 import warnings
 from collections import Counter
@@ -563,7 +564,12 @@ def score_all(
     opened = [sources.binned(one, bins) for one in opened]
     choices = tuple(choices) or sources.choose(opened, ",".join(map(str, several(metrics))), preset)
     if quick:
-        choices = tuple(map(plans.quick, choices))
+        fewer = tuple(map(plans.quick, choices))
+        if fewer == choices:
+            raise UsageError(
+                f"{argument('quick')} takes a tenth of the votes, and none of these metrics votes; omit it."
+            )
+        choices = fewer
 
     def tell(sentence: str) -> None:
         # without a console a long silence would be taken for a hang
@@ -663,6 +669,8 @@ def compare(
         factors=factors,
         usual=found.usual(),
     )
+    if (folders := list(itertools.chain(*rows.values()))) and all(map(_is_folder, folders)):
+        sources.refuse_of_runs(Path(str(folders[0])), options)
     opened: dict[str, list[sources.Opened | Path]] = {
         row: [each if _is_folder(each) else _opened(each, options) for each in given]
         for row, given in rows.items()

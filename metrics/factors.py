@@ -131,10 +131,13 @@ class Factors:
 
     def kept(self, mask: Bools) -> Factors:
         """Some of the factors."""
-        chosen = np.flatnonzero(mask).tolist()
+        return self.ordered(np.flatnonzero(mask).tolist())
+
+    def ordered(self, chosen: Sequence[int]) -> Factors:
+        """These factors, in this order."""
         return replace(
             self,
-            numbers=self.numbers[:, mask],
+            numbers=self.numbers[:, list(chosen)],
             index=tuple(self.index[j] for j in chosen),
             continuous=tuple(self.continuous[j] for j in chosen),
             names=tuple(self.names[j] for j in chosen) if self.names else (),
@@ -368,12 +371,14 @@ def titles(names: Array, what: str) -> tuple[str, ...]:
     """Names of factors out of an array of texts (k,) of any kind.
 
     Raises:
-        UsageError: they are no texts.
+        UsageError: they are no texts, or two are the same.
     """
     words = names.ravel().tolist()
     if not all(map(_is_text, words)):
         raise UsageError(f"{what} of {names.dtype} must be texts, one per column of factors")
-    return tuple(map(_word, words))
+    found = tuple(map(_word, words))
+    conversion.check_distinct(found, what)
+    return found
 
 
 def other_numbers(levels: tuple[Array, ...]) -> tuple[Array, ...]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import glob
+import itertools
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from disbench.benchmark.cli.deliver import Format, Json, Shown, choose, deliver
+from disbench.benchmark.cli.deliver import Format, Json, Shown, choose, deliver, spare
 from disbench.benchmark.cli.terminal import DataDir, Device, option, settings_of
 from disbench.console import say
 from disbench.errors import UsageError, spelled
@@ -89,6 +90,7 @@ def compare(
     kind = choose(format_, json_, out)
     settings = settings_of(set_ or [], method)
     rows = mine(files or [], name, row or [])
+    spare(out, [*itertools.chain(*rows.values()), *([factors] if factors is not None else [])])
     found = api.compare(
         rows if row else next(iter(rows.values())),
         with_ or [],

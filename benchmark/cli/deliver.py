@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -63,6 +64,20 @@ def choose(format_: str, json_: bool, out: Path | None = None) -> str:
     if json_ and format_ not in ("", "json"):
         raise UsageError(f"--json and --format {format_} were given; give one of them.")
     return formats.choose("json" if json_ else format_, out)
+
+
+def spare(out: Path | None, files: Iterable[Path | str]) -> None:
+    """Refuses to write over a file that is read.
+
+    Raises:
+        UsageError: `out`, or what is written beside it, is one of the files.
+    """
+    if out is None:
+        return
+    beside = [path for name in ("scores", "pairs") for path in out.parent.glob(f"{out.stem}-{name}.*")]
+    for file, place in itertools.product(map(Path, files), [out, *beside]):
+        if place.exists() and file.exists() and place.samefile(file):
+            raise UsageError(f"--out {out} would be written over {file}, which is read; give another name.")
 
 
 def talk(kind: str, out: Path | None = None) -> Console:

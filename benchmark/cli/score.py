@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from disbench.benchmark.cli.deliver import Format, Json, Shown, choose, deliver
+from disbench.benchmark.cli.deliver import Format, Json, Shown, choose, deliver, spare
 from disbench.benchmark.cli.terminal import DataDir, Device, option, settings_of, table, terminal
 from disbench.console import say
 from disbench.errors import UsageError, spelled
@@ -154,6 +154,7 @@ def score(
     for path in files:
         check(path, dataset, factors is not None)
     kind = choose(format_, json_, out)
+    spare(out, [*files, *([factors] if factors is not None else []), *([features] if features else [])])
     if generator and (kind not in ("terminal", "json") or (kind == "terminal" and out is not None)):
         raise UsageError(
             "--generator has tables of several shapes, which fit no single one; give --json, or omit "

@@ -95,15 +95,7 @@ def open_generator(path: Path, options: SourceOptions, latents: Latents) -> Open
     """
     kind = files.recognise(path)
     if kind in encoders.FORMATS:
-        for name, given in (
-            ("method", options.method),
-            ("factory", options.factory),
-            ("layout", options.wanted.layout),
-            ("input_range", options.wanted.input_range),
-            ("array", options.array),
-        ):
-            if given:
-                raise UsageError(f"{argument(name)} does not belong to a decoder ({path}); omit it.")
+        sources.refuse(path, "a decoder", options, *sources.BUILD, "layout", "input_range", "array")
         if not options.dataset:
             raise UsageError(
                 f"{path} does not say what its pictures should show; name the data set with "

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import io
 import re
 import struct
 import warnings
@@ -358,13 +359,9 @@ def _csv(path: Path) -> Iterator[Content]:
         file.seek(start if bare else file.tell())
         if file.tell() >= size:
             raise UsageError(f"{path} has a line of names and no other; write one line for each image.")
-        frame = pd.read_csv(
-            file,
-            sep=separator,
-            header=None,
-            comment="#" if comments else None,
-            low_memory=False,
-        )
+        # pandas would cut each line at a #, also within a value such as C#
+        rows = io.BytesIO(b"".join(line for line in file if not line.startswith(b"#"))) if comments else file
+        frame = pd.read_csv(rows, sep=separator, header=None, low_memory=False)
     if frame.shape[1] != len(words):
         raise UsageError(
             f"{path} has {len(words)} names for {frame.shape[1]} columns; write one name for each, and no "
@@ -403,6 +400,8 @@ def _line(file: IO[bytes], path: Path, size: int) -> str:
             "write "
             "the codes as npz."
         )
+    if b"\r" in line.rstrip(b"\r\n"):
+        raise UsageError(f"{path} has lines that end in CR alone, as on old Macs; write them with LF.")
     return line.decode("utf-8-sig")
 
 

@@ -54,7 +54,7 @@ class Wanted:
         output: the output that is the code: its name, its number, or "first-half" of its columns.
 
     Raises:
-        UsageError: an unknown range or layout; names the nearest.
+        UsageError: an unknown range or layout; names the nearest. A size below 1.
     """
 
     input_range: str = ""
@@ -69,6 +69,8 @@ class Wanted:
         ):
             if given and given not in known:
                 raise unknown(f"value of {argument(name)}", given, known)
+        if self.size is not None and self.size < 1:
+            raise UsageError(f"{argument('size')} {self.size} was given; give a number of pixels from 1 on.")
 
 
 @dataclass(frozen=True)

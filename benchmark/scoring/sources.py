@@ -77,6 +77,9 @@ class SourceOptions:
         factors: factor values of codes that bring none: a file, or anything that holds numbers.
         rows: row numbers of codes that bring none.
         usual: the data that are assumed, and said to be; None for an error instead.
+
+    Raises:
+        UsageError: there is no such device.
     """
 
     dataset: str = ""
@@ -91,6 +94,10 @@ class SourceOptions:
     factors: object = None
     rows: object = None
     usual: Usual | None = None
+
+    def __post_init__(self) -> None:
+        # what is not asked of the source is wrong all the same
+        gpu.choose_device(self.device)
 
 
 @dataclass(frozen=True)
@@ -141,19 +148,53 @@ def open_source(path: Path, options: SourceOptions) -> Opened:
     built = bool(options.method or options.factory)
     if kind == "torch" and _is_checkpoint(path):
         _refuse_of_codes(path, options)
+        refuse(path, "a disbench checkpoint, which says how it was built", options, *BUILD, *IMAGES)
         return _checkpoint(path, options)
     if built and kind not in files.TENSORS:
         raise UsageError(f"{path} is not a state dict; omit {argument('method')} and {argument('factory')}.")
     if kind in formats.READERS and not built:
         with formats.opened(path, kind) as content:
             if kind not in files.TENSORS or tables.holds_codes(content, options.array):
+                refuse(path, "codes", options, *BUILD, *IMAGES)
                 return _codes(content, path, kind, options)
     if built or kind not in files.TENSORS:
         _refuse_of_codes(path, options)
     if kind in files.TENSORS:
         return _state_dict(path, options)
+    refuse(path, "an encoder, which is built already", options, *BUILD)
     title, _ = encoders.FORMATS[kind]
     return _encoder(apart.network(path, kind), kind, title, options)
+
+
+# What says how a model is built, and how an encoder takes images; see `SourceOptions` and `Wanted`.
+BUILD = ("method", "config", "settings", "factory")
+IMAGES = ("input_range", "layout", "output")
+
+
+def refuse(path: Path, is_: str, options: SourceOptions, *names: str) -> None:
+    """Refuses options that would change nothing.
+
+    Args:
+        path: of the source, or what errors call it.
+        is_: what it is, in words.
+        options: those that were given.
+        names: of those that this source has no use for, as the functions of `api` call them.
+    """
+    wanted = options.wanted
+    given: dict[str, object] = {"method": options.method, "config": options.config}
+    given |= {"settings": options.changes, "factory": options.factory, "input_range": wanted.input_range}
+    given |= {"layout": wanted.layout, "output": wanted.output, "dataset": options.dataset}
+    given |= {"size": wanted.size, "array": options.array}
+    for name in names:
+        if given[name]:
+            raise UsageError(f"{argument(name)} has no effect: {path} is {is_}; omit it.")
+
+
+def refuse_of_runs(path: Path, options: SourceOptions) -> None:
+    """Refuses what belongs to a file, where a run is compared, which has its scores."""
+    refuse(path, "a run, which has its scores", options, *BUILD, *IMAGES, "dataset", "size", "array")
+    if options.factors is not None:
+        raise UsageError(f"{argument('factors')} belongs to codes, but {path} is a run; omit it.")
 
 
 def _refuse_of_codes(path: Path, options: SourceOptions) -> None:
@@ -190,6 +231,7 @@ def open_codes(codes: object, options: SourceOptions) -> Opened:
             "pass "
             f"{argument('rows')}, or frame.reset_index(drop=True) if they are in the order of the data."
         )
+    refuse(path, "codes", options, *BUILD, *IMAGES)
     content = formats.of_arrays({"": codes} if named is None else named, path, columns=named is not None)
     return _codes(content, path, "array", options)
 
@@ -204,6 +246,7 @@ def open_encoder(encoder: Callable[[Tensor], object], options: SourceOptions) ->
     path = Path(f"the {name}")
     _refuse_of_codes(path, options)
     if isinstance(encoder, Method):
+        refuse(path, "a method, which says how it was built", options, *BUILD, *IMAGES)
         data = datasets.load(
             _named(path, options)[0],
             size=options.wanted.size or encoder.data.shape[1],
@@ -214,6 +257,7 @@ def open_encoder(encoder: Callable[[Tensor], object], options: SourceOptions) ->
         where = torch.device(gpu.choose_device(options.device))
         source = Trained(encoder.to(where).eval(), data, where, options.data_dir)
         return _of_images(path, f"{name} in memory", source, data, "module", ())
+    refuse(path, "an encoder, which is built already", options, *BUILD)
     if isinstance(encoder, torch.nn.Module):
         encoder.eval()
     return _encoder(encoders.Network(path, encoder), "module", f"{name} in memory", options)
@@ -226,6 +270,12 @@ def _checkpoint(path: Path, options: SourceOptions) -> Opened:
         raise UsageError(
             f"{path} was trained on {trained_on}; scores on {argument('dataset')} {options.dataset} would "
             "not be comparable."
+        )
+    size = saved.dataset.get("size")
+    if options.wanted.size not in (None, size):
+        raise UsageError(
+            f"{path} was trained on images of {size} pixels; scores on {argument('size')} "
+            f"{options.wanted.size} would not be comparable."
         )
     method, data, device = revive(saved, options.device, options.data_dir)
     return Opened(
@@ -299,16 +349,18 @@ def _completed(table: tables.CodesTable, path: Path, options: SourceOptions) -> 
             )
         try:
             with formats.opened(file, kind) as content:
-                factors = tables.factors_in(content, file)
+                factors, said = tables.factors_in(content, file)
         except PickledError:
             raise exports.pickled(file) from None
         note = f"the factors are those of {file.name}, line by line"
-        return replace(table, factors=factors, origin=file.name, assumed=(*table.assumed, note))
+        notes = (*table.assumed, note, *(f"{file.name}: {sentence}" for sentence in said))
+        return replace(table, factors=factors, origin=file.name, beside=True, assumed=notes)
     if options.factors is not None:
         named = columns(options.factors, f"{path}: factors")
         if named is None:
-            return replace(table, factors=options.factors)
-        return replace(table, factors={name.removeprefix("factor_"): named[name] for name in named})
+            return replace(table, factors=options.factors, beside=True)
+        own = {name.removeprefix("factor_"): named[name] for name in named}
+        return replace(table, factors=own, beside=True)
     return table
 
 
@@ -347,6 +399,8 @@ def _encoder(network: encoders.Network, kind: str, title: str, options: SourceOp
             encoder, assumed = interface.fit(network, wanted, dataset, options.data_dir)
     else:
         encoder, assumed = interface.fit(network, wanted, dataset, options.data_dir)
+    if options.device.startswith("cuda"):
+        assumed = (*assumed, f"it is computed on the CPU: {argument('device')} is for methods of disbench")
     return _of_images(network.path, title, encoder, encoder.data, kind, (*said, *assumed))
 
 
@@ -383,9 +437,11 @@ def _state_dict(path: Path, options: SourceOptions) -> Opened:
     if size is None and options.usual is not None and dataset == options.usual.name:
         size = options.usual.size
     if options.factory:
+        refuse(path, "built by the factory", options, "config", "settings")
         channels, sizes = interface.offered(dataset, size, options.data_dir)
         network = encoders.from_factory(path, options.factory, (channels, *sizes[0]))
         return _encoder(network, "state dict", f"{options.factory} with a state dict", options)
+    refuse(path, "of a method, which takes images in one way", options, *IMAGES)
     data = datasets.load(dataset, size=size, data_dir=options.data_dir)
     config = models.configure(options.method, options.config or "paper", options.changes)
     method = models.build(options.method, config, data.info, seed=0)

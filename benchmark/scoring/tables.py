@@ -63,6 +63,7 @@ class CodesTable:
         sha256: of the data set's content.
         columns: names of the codes, in a table file.
         origin: name of the file of the factors, if it is another one.
+        beside: whether the factors were given beside the codes, to be paired line by line.
         assumed: sentences for the user.
     """
 
@@ -77,6 +78,7 @@ class CodesTable:
     sha256: str | None = None
     columns: tuple[str, ...] = ()
     origin: str = ""
+    beside: bool = False
     assumed: tuple[str, ...] = ()
 
     @property
@@ -288,25 +290,40 @@ def _listed(names: Sequence[str]) -> str:
     return f"{len(names)} column{'s' * (len(names) > 1)} {short(shown, 80)}"
 
 
-def factors_in(content: Content, path: Path) -> object:
-    """The factors of a file that holds factors alone; not yet `checked`.
+def factors_in(content: Content, path: Path) -> tuple[object, tuple[str, ...]]:
+    """The factors of a file that holds factors alone, not yet `checked`, and what was assumed, in sentences.
 
     Raises:
-        UsageError: it is left open which they are.
+        UsageError: it is left open which they are, or says which rows they are of: lines are paired by place.
     """
-    if content.columns:
-        if any(name in ("row", "rows") for name in content.names):
-            raise UsageError(
-                f"{path} has the column 'row' beside its factors; give factors alone, in the order of the "
-                "codes."
-            )
-        _check_titles(content.names, path)
-        names = [name for name in content.names if name.startswith("factor_")] or list(content.names)
-        return {name.removeprefix("factor_"): content.raw(name) for name in names}
     last = {name: name.rpartition("/")[2] for name in content.names}
+    own = [name for name in content.names if content.columns and name.startswith("factor_")]
+    others = [name for name in content.names if name not in own]
+    # where all columns count, one that tells rows apart is found by its values
+    keys = others if own or not content.columns else [name for name in others if name in ("row", "rows")]
+    if key := next((name for name in keys if ROWS_ALIKE.fullmatch(last[name].lower())), ""):
+        raise UsageError(
+            f"{path} has {short(key, 40)!r} beside its factors, which are paired with the codes line by "
+            f"line; put both into that order, and leave {short(key, 40)!r} out."
+        )
+    if content.columns:
+        _check_titles(content.names, path)
+        codes = code_columns(others) if own else ()
+        stray = [name for name in others if own and name not in codes]
+        if stray:
+            raise UsageError(
+                f"{path} has {own[0]!r} and other columns that may be factors, "
+                f"{short(', '.join(stray), 60)}; call all factors factor_NAME, or none, and leave out what "
+                "is none."
+            )
+        left = (f"left out of {path.name}: its {_listed(codes)}",) if codes else ()
+        named = own or others
+        return {name.removeprefix("factor_"): content.raw(name) for name in named}, (*content.notes, *left)
     for fits in ([n for n in last if last[n] == "factors"], list(last)):
         if len(fits) == 1:
-            return content.raw(fits[0])
+            rest = short(", ".join(name for name in content.names if name != fits[0]))
+            said = (f"left out of {path.name}: {rest}",) if rest else ()
+            return content.raw(fits[0]), (*content.notes, *said)
     raise UsageError(f"{path} holds {short(sorted(last))}; name the table (n, k) of factors 'factors'.")
 
 
@@ -483,7 +500,23 @@ def place(
     if named is None:
         if table.known is None:
             raise without_data(path)
+        if table.rows is not None and table.beside:
+            raise UsageError(
+                f"{path} says which rows its codes are of, and the factors are given line by line; name the "
+                f"data set with {argument('dataset')}, or give codes and factors in one order, without rows."
+            )
+        if size is not None and table.size is None:
+            raise UsageError(
+                f"{argument('size')} {size} says which images of a data set the codes are of, and none is "
+                f"named; name it with {argument('dataset')}, or omit {argument('size')}."
+            )
         return _own_factors(table, path)
+    for what, given, own in (("dataset", dataset, table.dataset), ("size", size, table.size)):
+        if given and own and given != own:
+            raise UsageError(
+                f"{path} says that its codes are of {what} {own}, so scores by {argument(what)} {given} "
+                f"would be wrong; omit {argument(what)}, or correct the file."
+            )
     data = factors_of(named, size or table.size, data_dir)
     if table.sha256 and data.sha256 and table.sha256 != data.sha256:
         raise UsageError(
@@ -491,7 +524,7 @@ def place(
             f"{data.sha256[:12]}... here: scores would not be comparable; use the same data."
         )
     n = len(table.codes)
-    assumed = list(table.assumed)
+    assumed = [*data.notes, *table.assumed]
     if table.rows is not None:
         rows = table.rows
         outside = (rows < 0) | (rows >= len(data))
@@ -565,6 +598,7 @@ def _index(factors: Factors, path: Path, data: Dataset) -> tuple[Ints, list[str]
     The table may omit factors of one value.
     """
     sizes = np.array(data.grid.sizes)
+    factors, order = _by_name(factors, path, data)
     given = factors.kept(_columns(factors, path, data))
     names = [data.factor_names[j] for j in data.grid.varying]
     top, numbers = sizes[sizes > 1], given.numbers
@@ -595,8 +629,36 @@ def _index(factors: Factors, path: Path, data: Dataset) -> tuple[Ints, list[str]
                 f"{path}: factor {names[place]} is {shown}, but in {data.name} it is 0 to {sizes[j] - 1}; "
                 "are the factors of another data set?"
             )
-    said = ["its factors count from 1"] if from_one else []
+    said = [*order, *(["its factors count from 1"] if from_one else [])]
     return full, said + ([f"taken in their order: the values of {', '.join(ranked)}"] if ranked else [])
+
+
+def _by_name(factors: Factors, path: Path, data: Dataset) -> tuple[Factors, list[str]]:
+    """The factors in the order of a data set that has their names, and a sentence where that moves them."""
+    given, known = _plain(factors.names), _plain(data.factor_names)
+    if not given or given == known or all(re.fullmatch(r"(factor)?_?\d+", name) for name in given):
+        return factors, []
+    called, has = ", ".join(factors.names), ", ".join(data.factor_names)
+    alike = [name for name in given if name in known]
+    if not alike and len(given) == len(known):
+        return factors, [f"its factors {called} are taken for {has}, in this order"]
+    if len(set(given)) < len(given) or len(alike) < len(given):
+        raise UsageError(
+            f"{path} has the factors {short(called, 60)}, but {data.name} has {has}; call them so, or give "
+            "them without names, in that order."
+        )
+    order = [given.index(name) for name in known if name in given]
+    lacking = [data.factor_names[j] for j in data.grid.varying if known[j] not in given]
+    if lacking:
+        raise UsageError(f"{path} lacks the factor {lacking[0]} of {data.name}, which has {has}.")
+    moved = order != sorted(order)
+    said = [f"its factors {called} are put into the order of {data.name}: {has}"] if moved else []
+    return factors.ordered(order), said
+
+
+def _plain(names: Sequence[str]) -> list[str]:
+    """Names without the differences that spelling makes: `Floor hue` is floor_hue."""
+    return [re.sub(r"[\W_]+", "_", name).strip("_").casefold() for name in names]
 
 
 def _columns(factors: Factors, path: Path, data: Dataset) -> Bools:
@@ -642,7 +704,7 @@ def _own_factors(
     # both callers looked
     assert factors is not None
     n, k = factors.numbers.shape
-    names = data.factor_names if data is not None else factors.names
+    names = factors.names or (data.factor_names if data is not None else ())
     if len(names) != k:
         names = tuple(f"factor_{j}" for j in range(k))
     factors = replace(factors, names=names, said=())

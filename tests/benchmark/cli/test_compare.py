@@ -154,14 +154,14 @@ def test_python_gives_the_same(home, results):
         disbench.compare(codes, [], dataset=data, results=results)
 
 
-def test_an_encoder_and_a_run_compare_too(compare, home, results):
+def test_an_encoder_and_a_run_compare_too(disbench, compare, home, results):
     run = kept(results.parent, "run", "grid.npz-16", datasets.load(str(home / "grid.npz")).sha256, [0.3, 0.4])
     code, out, err = compare(
         home / "free.pt2", "--with", "small", "--with", run, "--metrics", "mig", "--json"
     )
     assert code == 2  # two results that disagree about the seeds of one training
     assert "give one of them" in err
-    code, out, err = compare(run, "--with", "small", "--json")
+    code, out, err = disbench("compare", run, "--with", "small", "--results", results, "--json")
     assert code == 0, err
     assert {row["name"] for row in json.loads(out)["tables"][0]["rows"]} == {"mine", "vae"}
     code, out, err = compare(home / "free.pt2", "--with", run, "--metrics", "mig", "--json")

@@ -291,7 +291,7 @@ def test_factors_that_do_not_fit(tmp_path):
     np.savez(tmp_path / "two.npz", a=F, b=F)
     np.save(tmp_path / "few.npy", F[:19])
     for file, sentence in (
-        ("row.csv", "column 'row' beside its factors"),
+        ("row.csv", "has 'row' beside its factors"),
         ("two.npz", "name the table .* of factors 'factors'"),
         ("few.npy", "20 codes, but 19 factors"),
         ("none.npy", "No such file"),

@@ -376,7 +376,7 @@ def test_a_decoder_that_leaves_its_range_later_is_refused(home):
     ("file", "options", "latents", "sentence"),
     [
         ("free.pt2", {}, {}, "what its pictures should show"),
-        ("free.pt2", {"factory": "a:b"}, {}, "factory does not belong"),
+        ("free.pt2", {"factory": "a:b"}, {}, "factory has no effect"),
         ("state.pt", {"dataset": "d", "factory": "a:b"}, {}, "is no generator"),
         ("order.npy", {"dataset": "d"}, {}, "is no generator"),
         ("state.pt", {"dataset": "d"}, {"count": 3}, "latents belongs to a decoder"),
