@@ -400,6 +400,16 @@ def test_the_scores_of_codes_with_known_faults_are_those_of_the_page(what):
         ), name
 
 
+@pytest.mark.parametrize("name", ["modularity", "infomec"])
+def test_the_chance_that_is_told_is_all_that_was_measured(name):
+    """By noise, and by the factors of other images."""
+    known = KNOWN["certainty"][name]
+    measured = [KNOWN["scores"]["noise"][name], known["noise"], known["chance"]]
+    said = f"{short(min(measured), 1)} to {short(max(measured), 1)}"
+    assert f"`{name}` ({said})" in (ROOT / "docs" / "which-metric.md").read_text("utf-8")
+    assert said in (ROOT / "metrics" / f"{name}.py").read_text("utf-8")
+
+
 def test_the_migs_by_bins_and_rows_are_those_of_the_page():
     assert measure.sensitivity() == [pytest.approx(row, abs=2e-3) for row in KNOWN["mig"]["rows"]]
 
