@@ -12,7 +12,7 @@ import pytest
 
 from disbench import metrics, models
 from disbench.benchmark import datasets, protocols
-from disbench.benchmark.runs import selection, tuning
+from disbench.benchmark.runs import kept_agreement, selection, tuning
 from disbench.leaderboards import aggregate, explained, published, sides, tables
 from disbench.leaderboards import results as kept
 from disbench.leaderboards.selection import by_accident, compared
@@ -279,6 +279,10 @@ def test_what_is_said_of_a_choice_without_labels_is_what_was_kept():
             cells.append(short(found["chosen"]["mig", "dlib"], 3))
         cells += [short(by_udr[method][column]["mig", "dlib"], 3) for column in ("mean", "best")]
         assert f"| {title} | {' | '.join(cells)} |" in page
+    with_mig = pd.Series({method: by_udr[method]["spearman"]["mig", "dlib"] for method in (*FOUR, "vae")})
+    assert (with_mig.idxmin(), with_mig.idxmax()) == ("factorvae", "betavae")
+    trap = " ".join((ROOT / "metrics" / "udr.py").read_text("utf-8").split())
+    assert f"from {signed(with_mig.min())} (FactorVAE) to {signed(with_mig.max())} (beta-VAE)" in trap
     assert set(by_udr["betavae"]["n"]) == set(by_udr["infogan"]["n"]) == {32}
     accident = [f"±{short(by_accident(n))}" for n in (32, 17)]
     assert "exceeds {} (with 17 seeds {})".format(*accident) in page.replace("\n", " ")
@@ -291,6 +295,14 @@ def test_what_is_said_of_a_choice_without_labels_is_what_was_kept():
     assert f"as the FactorVAE metric does ({infogan})" in said
     others = [signed(by_udr[method]["spearman"]["mig", "dlib"]) for method in ("ibgan", "factorvae")]
     assert "(with MIG {} and {})".format(*others) in said
+
+
+@pytest.mark.parametrize("page", ["howto/settings.md", "seeds.md"])
+def test_the_results_that_are_said_to_keep_their_agreement_are_those_that_do(page):
+    *names, last = [
+        f"`{name}`" for name in kept.names() if (kept.FOLDER / name / kept_agreement.FILE).is_file()
+    ]
+    assert f"{', '.join(names)} and {last} have it." in (ROOT / "docs" / page).read_text("utf-8")
 
 
 def test_the_same_seeds_of_ibgan_on_a_cpu_and_on_a_gpu_are_draws_of_one_distribution():
