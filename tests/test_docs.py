@@ -153,7 +153,12 @@ def test_what_the_page_says_of_six_methods_is_what_was_kept():
         ours, gan, infogan = (told(of(name, preset), digits) for name in ("ibgan", "gan", "infogan"))
         assert f"{preset} {ours} against {gan}" in said
         assert f"{preset} {infogan}" in said
-    assert f"fidelity, {told(of('betavae', 'fidelity'))}" in said
+    six = frame["method"].unique()
+    fidelity, recall = ({name: of(name, preset).mean() for name in six} for preset in ("fidelity", "recall"))
+    assert max(fidelity, key=fidelity.get) == min(recall, key=recall.get) == "betavae"
+    assert f"highest mean fidelity, {told(of('betavae', 'fidelity'))}, and" in said
+    assert f"lowest mean recall, {told(of('betavae', 'recall'))}, about" in said
+    assert max(recall["gan"], recall["ibgan"]) - recall["betavae"] < 0.02
     wins = {preset: np.greater.outer(*(of(name, preset).to_numpy() for name in ("infogan", "ibgan"))).mean()
             for preset in ("fidelity", "coverage", "recall")}  # fmt: skip
     assert wins["coverage"] == 1
@@ -178,14 +183,31 @@ def test_what_the_page_says_of_six_methods_is_what_was_kept():
             if chosen(name)
         ]
         assert re.search(rf"{kind}[^(]*\({short(min(within))} to {short(max(within))}\)", said)
-    for group in pairs.values():
-        drawn = group.groupby("method")["generator"].mean()
-        assert max(drawn[list(gans)]) < min(drawn.drop(list(gans)))
+    small = falls = 0
+    for name, group in pairs.items():
+        means = group.groupby("method")[["encoder", "generator"]].mean()
+        of_gans, of_vaes = means.loc[list(gans)], means.drop(list(gans))
+        ahead = of_gans.max() < of_vaes.min()
+        assert ahead["generator"]
+        assert ahead["encoder"] == (name != "factor_vae")
+        if name != "mig":
+            between = np.subtract.outer(of_vaes["generator"].to_numpy(), of_gans["generator"].to_numpy())
+            small += (between < 0.1).sum()
+        falls = max(falls, (means["encoder"] - means["generator"]).max())
+    assert f"as {small} of the 18 between the generators" in said
+    by_encoder = pairs["factor_vae"].groupby("method")["encoder"].mean()
+    assert sorted(by_encoder.index[by_encoder < by_encoder["infogan"]].drop(["gan", "ibgan"])) == [
+        "betavae",
+        "vae",
+    ]
+    infogan = pairs["factor_vae"].set_index("method").loc["infogan", "encoder"]
+    assert f"InfoGAN's mean, {told(infogan)}, is above those of VAE and beta-VAE" in said
     shares = explained.explained(frame).set_index(["metric", "preset"])["method"]["factor_vae"]
     assert f"explains {shares['dlib']:.0%} of".replace("%", " %") in said
-    assert f"explains {shares['dlib@generator, values that occur']:.0%} of".replace("%", " %") in said
+    assert f"explains {shares['dlib@generator, values that occur']:.0%}. IB".replace("%", " %") in said
     dci = pairs["dci"].set_index("method").loc["ibgan"]
-    assert f"{told(dci['encoder'])} by its encoder, {told(dci['generator'])} by what it draws" in said
+    assert falls == pytest.approx((dci["encoder"] - dci["generator"]).mean())
+    assert f"{told(dci['encoder'])} by its encoder to {told(dci['generator'])} by what it draws" in said
 
 
 FOUR = ("betavae", "factorvae", "ibgan", "infogan")
