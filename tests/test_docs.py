@@ -542,8 +542,14 @@ def test_what_the_page_of_findings_says_of_tuning_is_what_was_kept():
     by_udr = [of_metric["mig", "dlib"], of_metric["dci", "ibgan"]]
     first, second = (short(each.loc["betavae", "spearman"]) for each in by_udr)
     assert f"by MIG with a rank correlation of {first} and by DCI with {second}" in said
+    assert f"by the FactorVAE metric not at all ({short(judged.loc['betavae', 'spearman'])})" in said
+    without, with_labels, at_random = (
+        short(judged[column].mean(), 3) for column in ("unlabelled", "held_out", "mean")
+    )
+    assert f"without labels scores {without}, that chosen by labels {with_labels} with a seed" in said
+    assert f"drawn at random {at_random}" in said
     chosen, usual_mig = (short(by_udr[0].loc["betavae", column]) for column in ("unlabelled", "mean"))
-    assert f"has a MIG of {chosen}, where the mean of all is {usual_mig}" in said
+    assert f"choice has a MIG of {chosen}, where the mean of all is {usual_mig}" in said
     others = pd.concat([*by_udr, judged])["spearman"].drop("betavae")
     assert f"from −{short(-others.min())} to {short(others.max())}" in said
     behind = judged["mean"]["betavae"] - judged["mean"]["ibgan"]
