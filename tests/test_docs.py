@@ -431,6 +431,26 @@ def test_what_the_page_of_findings_says_of_digits_is_what_was_kept():
     better = {column.metric: metrics.get(column.metric).higher_is_better for column in spec.columns}
     pairs = tables.paired(spec, splits, better)
     pairs = pairs[pairs["metric"] == "nmi"].set_index("other")
+
+    def apart(name, other, metric, digits_shown=2):
+        rows = [row.model_copy(update={"plain": row.name == name}) for row in spec.rows]
+        found = tables.paired(spec.model_copy(update={"rows": rows}), splits, better).set_index(
+            ["other", "metric"]
+        )
+        mean, low, high = (
+            ("+" if x >= 0 else "−") + short(abs(x), digits_shown)
+            for x in found.loc[(other, metric), ["difference", "low", "high"]]
+        )
+        return f"{mean} ({low} to {high})"
+
+    equal, true, learned = "Uniform InfoGAN", "Ground-truth InfoGAN", "Gumbel-softmax"
+    assert f"raises the NMI of an equal one by {apart(learned, equal, 'nmi')}" in said
+    by_true = apart(f"{true} + transformations", true, "nmi")
+    by_learned = apart("Elastic-InfoGAN", learned, "nmi")
+    assert f"of the true prior by {by_true} and that of the learned one by {by_learned}" in said
+    assert f"minus Uniform InfoGAN is {apart(learned, equal, 'prior_rmse', 3)}" in said
+    both = apart("Elastic-InfoGAN", equal, "prior_rmse", 3)
+    assert f"Elastic-InfoGAN minus Uniform InfoGAN {both}" in said
     digits_of = {"ent": 2, "nmi": 2, "prior_rmse": 3}
     for row in spec.rows:
         mine = splits[(splits["method"] == row.method) & (splits["variant"] == row.variant)]
