@@ -19,7 +19,7 @@ entropy of the factor or of the code is set to it.
 Traps:
 
 - Chance is not 0: the estimate for a useless code is noise, and a share of noise is not 0. Random codes get
-  an InfoM of .3 to .6 and an InfoC of .3.
+  an InfoM of .3 to .7 and an InfoC of .3.
 - A row that occurs twice is its own nearest neighbour. Draws with replacement from a small grid change the
   score of noise codes, from .32 to .05 on one table of ours; from dSprites' 737,280 rows they hardly matter.
 - The neighbour estimate adds jitter to the codes, so it depends on the seed, here the argument `rng`.

@@ -9,7 +9,7 @@ Deviations: a code without information scores 0 and counts in the mean, as in di
 
 Traps:
 
-- **Random codes score .5 to .6**: the score of a useless code is noise divided by noise. It pulls a good
+- **Random codes score .5 to .7**: the score of a useless code is noise divided by noise. It pulls a good
   model with noise codes towards that (.76 for perfect codes with five of noise), and dead codes count 0
   (.62). The mean weighted by information, in `parts`, is free of this.
 - Rounding once changed it from .62 to .92: information of 1e-17 instead of 0 makes a dead code "modular".

@@ -1,6 +1,7 @@
 """The documentation's generated pages, and its measured tables held against the code."""
 
 import json
+import math
 import re
 import sys
 import tomllib
@@ -12,7 +13,7 @@ import pytest
 
 from disbench import metrics, models
 from disbench.benchmark import datasets, protocols
-from disbench.benchmark.runs import selection, tuning
+from disbench.benchmark.runs import kept_agreement, selection, tuning
 from disbench.leaderboards import aggregate, explained, published, sides, tables
 from disbench.leaderboards import results as kept
 from disbench.leaderboards.selection import by_accident, compared
@@ -152,7 +153,12 @@ def test_what_the_page_says_of_six_methods_is_what_was_kept():
         ours, gan, infogan = (told(of(name, preset), digits) for name in ("ibgan", "gan", "infogan"))
         assert f"{preset} {ours} against {gan}" in said
         assert f"{preset} {infogan}" in said
-    assert f"fidelity, {told(of('betavae', 'fidelity'))}" in said
+    six = frame["method"].unique()
+    fidelity, recall = ({name: of(name, preset).mean() for name in six} for preset in ("fidelity", "recall"))
+    assert max(fidelity, key=fidelity.get) == min(recall, key=recall.get) == "betavae"
+    assert f"highest mean fidelity, {told(of('betavae', 'fidelity'))}, and" in said
+    assert f"lowest mean recall, {told(of('betavae', 'recall'))}, about" in said
+    assert max(recall["gan"], recall["ibgan"]) - recall["betavae"] < 0.02
     wins = {preset: np.greater.outer(*(of(name, preset).to_numpy() for name in ("infogan", "ibgan"))).mean()
             for preset in ("fidelity", "coverage", "recall")}  # fmt: skip
     assert wins["coverage"] == 1
@@ -177,14 +183,31 @@ def test_what_the_page_says_of_six_methods_is_what_was_kept():
             if chosen(name)
         ]
         assert re.search(rf"{kind}[^(]*\({short(min(within))} to {short(max(within))}\)", said)
-    for group in pairs.values():
-        drawn = group.groupby("method")["generator"].mean()
-        assert max(drawn[list(gans)]) < min(drawn.drop(list(gans)))
+    small = falls = 0
+    for name, group in pairs.items():
+        means = group.groupby("method")[["encoder", "generator"]].mean()
+        of_gans, of_vaes = means.loc[list(gans)], means.drop(list(gans))
+        ahead = of_gans.max() < of_vaes.min()
+        assert ahead["generator"]
+        assert ahead["encoder"] == (name != "factor_vae")
+        if name != "mig":
+            between = np.subtract.outer(of_vaes["generator"].to_numpy(), of_gans["generator"].to_numpy())
+            small += (between < 0.1).sum()
+        falls = max(falls, (means["encoder"] - means["generator"]).max())
+    assert f"as {small} of the 18 between the generators" in said
+    by_encoder = pairs["factor_vae"].groupby("method")["encoder"].mean()
+    assert sorted(by_encoder.index[by_encoder < by_encoder["infogan"]].drop(["gan", "ibgan"])) == [
+        "betavae",
+        "vae",
+    ]
+    infogan = pairs["factor_vae"].set_index("method").loc["infogan", "encoder"]
+    assert f"InfoGAN's mean, {told(infogan)}, is above those of VAE and beta-VAE" in said
     shares = explained.explained(frame).set_index(["metric", "preset"])["method"]["factor_vae"]
     assert f"explains {shares['dlib']:.0%} of".replace("%", " %") in said
-    assert f"explains {shares['dlib@generator, values that occur']:.0%} of".replace("%", " %") in said
+    assert f"explains {shares['dlib@generator, values that occur']:.0%}. IB".replace("%", " %") in said
     dci = pairs["dci"].set_index("method").loc["ibgan"]
-    assert f"{told(dci['encoder'])} by its encoder, {told(dci['generator'])} by what it draws" in said
+    assert falls == pytest.approx((dci["encoder"] - dci["generator"]).mean())
+    assert f"{told(dci['encoder'])} by its encoder to {told(dci['generator'])} by what it draws" in said
 
 
 FOUR = ("betavae", "factorvae", "ibgan", "infogan")
@@ -205,6 +228,20 @@ def percent(share):
     return f"{share:.0%}".replace("%", " %")
 
 
+def seeds_for(difference, std):
+    """Seeds a method, by the rule of seeds.md."""
+    return math.ceil(2 * (1.96 + 0.84) ** 2 * std**2 / difference**2)
+
+
+def steps_of(protocol):
+    """Steps of each method under a protocol."""
+    chosen = protocols.get(protocol)
+    return {
+        name: chosen.methods.get(name, {}).get("steps", models.configure(name, chosen.config).steps)
+        for name in models.names()
+    }
+
+
 def test_what_the_page_of_findings_says_of_the_plateau_is_what_was_kept():
     said = " ".join((ROOT / "docs" / "findings.md").read_text("utf-8").split())
     frame, short_runs = (kept.scores(kept.FOLDER / name) for name in ("plateau", "mini"))
@@ -213,11 +250,30 @@ def test_what_the_page_of_findings_says_of_the_plateau_is_what_was_kept():
     low, high = explained.explained(short_runs)["method"].agg(["min", "max"])
     assert f"explains {percent(low)} to {percent(high)} of the variance" in said
     low, high = explained.explained(four)["method"].agg(["min", "max"])
-    assert f"and {percent(low)} to {percent(high)} where each method trains" in said
+    assert (
+        f"and {percent(low)} to {percent(high)} where the VAEs train for up to about five (`plateau`)" in said
+    )
     pairs = aggregate.improvements(four)
-    pairs = pairs[(pairs["metric"] == "factor_vae") & (pairs["preset"] == "dlib")]
-    lost = pairs.set_index(["first", "second"])["probability"]["betavae", "factorvae"]
-    assert f"a FactorVAE beats a beta-VAE in {percent(1 - lost)} of the pairs" in said
+    pairs = pairs[pairs["metric"] == "factor_vae"].set_index(["preset", "first", "second"])
+    lost = {preset: pairs.loc[(preset, "betavae", "factorvae")] for preset in ("dlib", "ibgan")}
+    won = {preset: percent(1 - each["probability"]) for preset, each in lost.items()}
+    within = {
+        preset: f"{percent(1 - each['high'])} to {percent(1 - each['low'])}" for preset, each in lost.items()
+    }
+    assert all(each["low"] < 0.5 < each["high"] for each in lost.values())
+    assert f"a FactorVAE beats a beta-VAE in {won['dlib']} of the pairs" in said
+    assert f"of runs, with a 95 % interval of {within['dlib']}." in said
+    assert f"in {won['ibgan']} of the pairs of runs, with a 95 % interval of {within['ibgan']};" in said
+    assert f"in {won['dlib']} ({within['dlib']})" in said
+    spreads = [
+        found_by(frame, method, "factor_vae", preset).std()
+        for method in ("factorvae", "infogan")
+        for preset in ("dlib", "ibgan")
+    ]
+    fewest, most = (seeds_for(0.05, std) for std in (min(spreads), max(spreads)))
+    assert f"needs {seeds_for(0.05, 0.07)} a method" in said
+    assert f"and {fewest} to {most} where" in said
+    assert f"FactorVAE and InfoGAN, {short(min(spreads))} to {short(max(spreads))}." in said
     printed = {
         (number.row, number.metric): number.printed.replace("±", " ± ").replace("0.", ".")
         for number in published.get("infogan-cr")
@@ -227,15 +283,33 @@ def test_what_the_page_of_findings_says_of_the_plateau_is_what_was_kept():
         "beta-VAE": ("betavae", "β-VAE"),
         "beta-TCVAE": ("betatcvae", "β-TCVAE"),
         "FactorVAE": ("factorvae", "FactorVAE (reported)"),
-        "InfoGAN": ("infogan", "InfoGAN"),
+        "InfoGAN (modified)": ("infogan", "InfoGAN (modified)"),
         "IB-GAN": ("ibgan", "IB-GAN"),
     }
+    gaps = {}
     for title, (method, row) in rows.items():
         cells = []
         for metric, preset in (("factor_vae", "ibgan"), ("mig", "dlib"), ("dci", "ibgan")):
             cells += [told(method, metric, preset, frame), printed.get((row, metric), "–")]
+            if (row, metric) in printed:
+                mean = float(short(found_by(frame, method, metric, preset).mean()))
+                gaps[metric, method] = round(mean - float(printed[row, metric].split(" ± ")[0]), 2)
         assert f"| {title} | {' | '.join(cells)} |" in said
-    for preset, metric in (("dlib", "factor_vae"), ("dlib", "mig")):
+    near, below = ("vae", "betavae", "betatcvae"), ("factorvae", "infogan", "ibgan")
+    largest = max(abs(gaps["factor_vae", method]) for method in near)
+    assert f"VAE, beta-VAE and beta-TCVAE are within {short(largest)} of what was published" in said
+    lacking = [-gaps["factor_vae", method] for method in below]
+    assert f"InfoGAN and IB-GAN are {short(min(lacking))} to {short(max(lacking))} below it" in said
+    largest = max(abs(gaps["mig", method]) for method in ("vae", "betavae"))
+    assert f"VAE and beta-VAE are within {short(largest)}, and beta-TCVAE" in said
+    assert max(gaps["mig", method] for method in ("betatcvae", "factorvae", "infogan")) < -largest
+    assert min(gaps["dci", method] for method in near) > 0.2
+    assert max(gaps["dci", method] for method in ("ibgan", "infogan")) < -0.2
+    papers, ours = (steps_of(name) for name in ("paper", "plateau"))
+    ratios = {method: papers[method] / ours[method] for method in (*near, *below)}
+    assert round(ratios.pop("betatcvae"), 1) == 0.9
+    assert f"steps are {min(ratios.values()):.0f} to {max(ratios.values()):.0f} times ours" in said
+    for preset, metric in (("ibgan", "factor_vae"), ("dlib", "factor_vae"), ("dlib", "mig")):
         both = [told(method, metric, preset, frame) for method in ("factorvae", "betavae")]
         assert " against ".join(both) in said
     for other in ("betavae", "infogan"):
@@ -279,6 +353,10 @@ def test_what_is_said_of_a_choice_without_labels_is_what_was_kept():
             cells.append(short(found["chosen"]["mig", "dlib"], 3))
         cells += [short(by_udr[method][column]["mig", "dlib"], 3) for column in ("mean", "best")]
         assert f"| {title} | {' | '.join(cells)} |" in page
+    with_mig = pd.Series({method: by_udr[method]["spearman"]["mig", "dlib"] for method in (*FOUR, "vae")})
+    assert (with_mig.idxmin(), with_mig.idxmax()) == ("factorvae", "betavae")
+    trap = " ".join((ROOT / "metrics" / "udr.py").read_text("utf-8").split())
+    assert f"from {signed(with_mig.min())} (FactorVAE) to {signed(with_mig.max())} (beta-VAE)" in trap
     assert set(by_udr["betavae"]["n"]) == set(by_udr["infogan"]["n"]) == {32}
     accident = [f"±{short(by_accident(n))}" for n in (32, 17)]
     assert "exceeds {} (with 17 seeds {})".format(*accident) in page.replace("\n", " ")
@@ -291,6 +369,14 @@ def test_what_is_said_of_a_choice_without_labels_is_what_was_kept():
     assert f"as the FactorVAE metric does ({infogan})" in said
     others = [signed(by_udr[method]["spearman"]["mig", "dlib"]) for method in ("ibgan", "factorvae")]
     assert "(with MIG {} and {})".format(*others) in said
+
+
+@pytest.mark.parametrize("page", ["howto/settings.md", "seeds.md"])
+def test_the_results_that_are_said_to_keep_their_agreement_are_those_that_do(page):
+    *names, last = [
+        f"`{name}`" for name in kept.names() if (kept.FOLDER / name / kept_agreement.FILE).is_file()
+    ]
+    assert f"{', '.join(names)} and {last} have it." in (ROOT / "docs" / page).read_text("utf-8")
 
 
 def test_the_same_seeds_of_ibgan_on_a_cpu_and_on_a_gpu_are_draws_of_one_distribution():
@@ -345,6 +431,26 @@ def test_what_the_page_of_findings_says_of_digits_is_what_was_kept():
     better = {column.metric: metrics.get(column.metric).higher_is_better for column in spec.columns}
     pairs = tables.paired(spec, splits, better)
     pairs = pairs[pairs["metric"] == "nmi"].set_index("other")
+
+    def apart(name, other, metric, digits_shown=2):
+        rows = [row.model_copy(update={"plain": row.name == name}) for row in spec.rows]
+        found = tables.paired(spec.model_copy(update={"rows": rows}), splits, better).set_index(
+            ["other", "metric"]
+        )
+        mean, low, high = (
+            ("+" if x >= 0 else "−") + short(abs(x), digits_shown)
+            for x in found.loc[(other, metric), ["difference", "low", "high"]]
+        )
+        return f"{mean} ({low} to {high})"
+
+    equal, true, learned = "Uniform InfoGAN", "Ground-truth InfoGAN", "Gumbel-softmax"
+    assert f"raises the NMI of an equal one by {apart(learned, equal, 'nmi')}" in said
+    by_true = apart(f"{true} + transformations", true, "nmi")
+    by_learned = apart("Elastic-InfoGAN", learned, "nmi")
+    assert f"of the true prior by {by_true} and that of the learned one by {by_learned}" in said
+    assert f"minus Uniform InfoGAN is {apart(learned, equal, 'prior_rmse', 3)}" in said
+    both = apart("Elastic-InfoGAN", equal, "prior_rmse", 3)
+    assert f"Elastic-InfoGAN minus Uniform InfoGAN {both}" in said
     digits_of = {"ent": 2, "nmi": 2, "prior_rmse": 3}
     for row in spec.rows:
         mine = splits[(splits["method"] == row.method) & (splits["variant"] == row.variant)]
@@ -400,6 +506,16 @@ def test_the_scores_of_codes_with_known_faults_are_those_of_the_page(what):
         ), name
 
 
+@pytest.mark.parametrize("name", ["modularity", "infomec"])
+def test_the_chance_that_is_told_is_all_that_was_measured(name):
+    """By noise, and by the factors of other images."""
+    known = KNOWN["certainty"][name]
+    measured = [KNOWN["scores"]["noise"][name], known["noise"], known["chance"]]
+    said = f"{short(min(measured), 1)} to {short(max(measured), 1)}"
+    assert f"`{name}` ({said})" in (ROOT / "docs" / "which-metric.md").read_text("utf-8")
+    assert said in (ROOT / "metrics" / f"{name}.py").read_text("utf-8")
+
+
 def test_the_migs_by_bins_and_rows_are_those_of_the_page():
     assert measure.sensitivity() == [pytest.approx(row, abs=2e-3) for row in KNOWN["mig"]["rows"]]
 
@@ -446,8 +562,14 @@ def test_what_the_page_of_findings_says_of_tuning_is_what_was_kept():
     by_udr = [of_metric["mig", "dlib"], of_metric["dci", "ibgan"]]
     first, second = (short(each.loc["betavae", "spearman"]) for each in by_udr)
     assert f"by MIG with a rank correlation of {first} and by DCI with {second}" in said
+    assert f"by the FactorVAE metric not at all ({short(judged.loc['betavae', 'spearman'])})" in said
+    without, with_labels, at_random = (
+        short(judged[column].mean(), 3) for column in ("unlabelled", "held_out", "mean")
+    )
+    assert f"without labels scores {without}, that chosen by labels {with_labels} with a seed" in said
+    assert f"drawn at random {at_random}" in said
     chosen, usual_mig = (short(by_udr[0].loc["betavae", column]) for column in ("unlabelled", "mean"))
-    assert f"has a MIG of {chosen}, where the mean of all is {usual_mig}" in said
+    assert f"choice has a MIG of {chosen}, where the mean of all is {usual_mig}" in said
     others = pd.concat([*by_udr, judged])["spearman"].drop("betavae")
     assert f"from −{short(-others.min())} to {short(others.max())}" in said
     behind = judged["mean"]["betavae"] - judged["mean"]["ibgan"]
