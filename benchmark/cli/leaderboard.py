@@ -145,11 +145,8 @@ def leaderboard(
         show_selection(runs, conditions(where or []), mixed, select, device, kind, out)
         return
     frame, notes = gather(runs)
-    frame = aggregate.chosen(frame, conditions(where or []))
-    if mixed:
-        notes += [f"not comparable: {difference}" for difference in aggregate.differences(frame)]
-    else:
-        aggregate.check_comparable(frame)
+    frame, different = aggregate.comparable(frame, conditions(where or []), mixed)
+    notes += different
     if adjusted:
         frame = aggregate.adjusted(frame)
     columns = list(aggregate.BY)
@@ -289,9 +286,8 @@ def written_leaderboard(path: Path) -> Shown:
     from disbench.benchmark.runs.rows import gather, warnings
     from disbench.leaderboards import aggregate, shown, tuning, wide
 
-    frame, _ = gather([path])
+    frame, notes = aggregate.comparable(gather([path])[0], mixed=True)
     board = aggregate.leaderboard(frame)
-    notes = [f"not comparable: {difference}" for difference in aggregate.differences(frame)]
     notes += shown.notes(frame, board) + warnings(frame)
     written, text = keep_beside(path, frame, board, notes), shown.leaderboard(board)
     if tuning.several(frame):

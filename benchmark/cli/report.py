@@ -42,10 +42,8 @@ def report(
 
     runs = list(dict.fromkeys(runs))
     frame, notes = gather(runs)
-    if mixed:
-        notes += [f"not comparable: {difference}" for difference in aggregate.differences(frame)]
-    else:
-        aggregate.check_comparable(frame)
+    frame, different = aggregate.comparable(frame, mixed=mixed)
+    notes += different
     text = render(findings.findings(runs, frame, notes, metric))
     path = out or (runs[0] / "report.html" if store.is_run(runs[0]) else Path("report.html"))
     try:

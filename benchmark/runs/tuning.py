@@ -74,8 +74,7 @@ def of_runs(
     """
     selection.metric_of_models(without)
     frame, notes = gather(runs)
-    frame = aggregate.chosen(frame, where or {})
-    aggregate.check_comparable(frame)
+    frame, _ = aggregate.comparable(frame, where)
     if not tuning.several(frame):
         raise UsageError(
             "no method has several settings, so there is none to choose; train some, such as "

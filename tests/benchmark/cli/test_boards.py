@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 
 from disbench import leaderboards
-from disbench.benchmark import protocols
+from disbench.benchmark import api, protocols
 from disbench.benchmark.cli import run as run_command
 from disbench.benchmark.cli.main import app
 from disbench.benchmark.cli.terminal import table
@@ -25,6 +25,7 @@ from disbench.benchmark.runs import commands, provenance, store
 from disbench.benchmark.runs.rows import score_rows
 from disbench.benchmark.scoring.entries import ScoreEntry
 from disbench.benchmark.sweep import plan, progress, request
+from disbench.errors import UsageError
 from disbench.files import write_json
 from disbench.leaderboards import aggregate, tables
 from disbench.leaderboards import results as kept
@@ -117,6 +118,29 @@ def test_a_seed_in_two_runs_counts_once_or_is_refused(disbench, tmp_path):
     code, _, err = disbench("leaderboard", one, other)
     assert code == 2
     assert "give one of them" in err
+
+
+def test_python_refuses_to_average_what_the_command_refuses(disbench, tmp_path):
+    """Two seeds that were scored by two versions of a metric."""
+    run = make_run(tmp_path / "r")
+    path = next(run.glob("*/seed-1/scores.json"))
+    entries = json.loads(path.read_text())
+    write_json(path, [{**entry, "version": 2} for entry in entries])
+    code, _, err = disbench("leaderboard", run)
+    assert code == 2
+    assert "version" in err
+    opened = api.Run(run)
+    with pytest.raises(UsageError, match=r"not comparable.*version"):
+        opened.leaderboard()
+    shown = opened._repr_html_()
+    assert "not comparable" in shown
+    assert "<td>done</td>" in shown
+    with pytest.warns(UserWarning, match="not comparable"):
+        board = opened.leaderboard(mixed=True)
+    assert board["n"].tolist() == [1] * 2 * MINI
+    assert aggregate.leaderboard(opened.scores())["n"].tolist() == [1] * 2 * MINI
+    with pytest.raises(UsageError, match=r"'mgi'.*'mig'"):
+        opened.leaderboard(where={"metric": "mgi"})
 
 
 @pytest.mark.parametrize(
