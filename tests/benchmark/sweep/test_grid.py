@@ -99,6 +99,22 @@ def test_a_field_of_a_grid_is_set_nowhere_else():
         entries({"gan": [{}]})
 
 
+def test_what_a_variant_sets_is_not_set_beside_it():
+    """The rows would have the variant's name over another value."""
+    for named in ("beta4", "beta4,beta16", "all"):
+        request = Request("betavae", protocol="smoke", variants=named, settings={"betavae": {"beta": 2}})
+        with pytest.raises(UsageError, match=r"^settings betavae\.beta is set by the variant beta\d+ too"):
+            request.prepare()
+    (found,) = plan.entries(protocols.get("smoke"), ["betavae"], {"betavae": {"steps": 7}}, ["beta4"])
+    assert (found.config["beta"], found.config["steps"]) == (4.0, 7)
+
+
+def test_a_method_without_variants_says_so():
+    with pytest.raises(UsageError, match=r"^variants beta4 was given, and vae has no variants; omit"):
+        plan.entries(protocols.get("smoke"), ["vae"], {}, ["beta4"])
+    assert len(plan.entries(protocols.get("smoke"), ["vae"], {}, ["all"])) == 1
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [
