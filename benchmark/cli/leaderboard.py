@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from disbench.benchmark.cli.deliver import Format, Json, Shown, choose, deliver, talk
-from disbench.benchmark.cli.terminal import DataDir, Device, Mixed, named, terminal
+from disbench.benchmark.cli.terminal import DataDir, Device, Mixed, check_once, named, terminal
 from disbench.console import say
 from disbench.errors import UsageError
 from disbench.files import refused_by_system, unwritable
@@ -326,11 +326,12 @@ def not_written(run: Path, error: OSError) -> str:
 
 def conditions(texts: Sequence[str]) -> dict[str, str]:
     """`method=ibgan` as {"method": "ibgan"}."""
-    values = {}
+    values: dict[str, str] = {}
     for text in texts:
         column, equals, value = text.partition("=")
         if not (column and equals):
             raise UsageError(f"--where {text!r} is not of the form column=value, such as method=ibgan.")
+        check_once(f"--where {column.strip()}", column.strip() in values)
         values[column.strip()] = value.strip()
     return values
 

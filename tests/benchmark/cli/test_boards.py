@@ -244,6 +244,7 @@ def test_two_trainings_of_one_method_are_never_one(disbench, tmp_path, first, se
         (["RUN", "--by", "method"], "must name metric and preset"),
         (["RUN", "--by", "colour,metric,preset"], "unknown column 'colour'"),
         (["RUN", "--where", "method"], "not of the form column=value"),
+        (["RUN", "--where", "seed=0", "--where", "seed =1"], "--where seed was given twice; omit one"),
         (["RUN", "--format", "pdf"], "unknown format 'pdf'"),
         (["RUN", "--format", "parquet"], "add --out FILE"),
         (["RUN", "--out", "x.docx"], "add --format"),
