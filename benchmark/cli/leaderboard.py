@@ -113,6 +113,8 @@ def leaderboard(
         raise UsageError(
             "--keep saves comparable results, row by row; give it without --mixed, --by and --adjusted."
         )
+    if by and compare:
+        raise UsageError("--compare compares all methods, whatever --by groups; give one of them.")
     if adjusted and (select or tuned or readme):
         raise UsageError("--adjusted is of a leaderboard; give it without --select, --tuned and --readme.")
     if tuned and (by or compare or keep or readme or mixed):

@@ -248,6 +248,7 @@ def test_two_trainings_of_one_method_are_never_one(disbench, tmp_path, first, se
         (["RUN", "--format", "pdf"], "unknown format 'pdf'"),
         (["RUN", "--format", "parquet"], "add --out FILE"),
         (["RUN", "--out", "x.docx"], "add --format"),
+        (["RUN", "--by", "method,metric,preset", "--compare"], "whatever --by groups; give one of them"),
         (["RUN", "--check"], "--check belongs to --readme"),
         (["RUN", "--readme"], "without runs"),
         (["RUN", "--keep", "../x"], "is not a valid name"),
