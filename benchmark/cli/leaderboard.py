@@ -125,6 +125,8 @@ def leaderboard(
         raise UsageError("--select ranks single seeds; give it without --by, --compare, --keep and --readme.")
     if results is not None and not (keep or readme):
         raise UsageError("--results belongs to --keep and --readme; give one of them, or omit it.")
+    if data_dir is not None and not keep:
+        raise UsageError("--data-dir belongs to --keep; give it, or omit --data-dir.")
     if device != "auto" and not (select or tuned):
         raise UsageError("--device belongs to --select and --tuned; give it with one of them.")
     if readme:

@@ -249,6 +249,7 @@ def test_two_trainings_of_one_method_are_never_one(disbench, tmp_path, first, se
         (["RUN", "--format", "parquet"], "add --out FILE"),
         (["RUN", "--out", "x.docx"], "add --format"),
         (["RUN", "--by", "method,metric,preset", "--compare"], "whatever --by groups; give one of them"),
+        (["RUN", "--data-dir", "data"], "--data-dir belongs to --keep"),
         (["RUN", "--check"], "--check belongs to --readme"),
         (["RUN", "--readme"], "without runs"),
         (["RUN", "--keep", "../x"], "is not a valid name"),
@@ -398,6 +399,15 @@ def test_a_kept_result_is_a_run_to_the_other_commands(disbench, tmp_path):
     assert code == 0
     assert "ours: no saved result has a method of this table" in out
     assert disbench("leaderboard", results / "x", "--keep", "y", "--results", results)[0] == 2
+
+
+@pytest.mark.parametrize("name", ["r.pdf", "r", "r.html.gz"])
+def test_a_report_is_html(disbench, tmp_path, name):
+    run = make_run(tmp_path / "run")
+    code, _, err = disbench("report", run, "--out", tmp_path / "new" / name)
+    assert code == 2
+    assert "give a name that ends in .html or .htm" in err
+    assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize("text", ["no markers", f"{kept.END} {BEGIN}", f"{BEGIN}{BEGIN}{kept.END}"])
