@@ -399,6 +399,8 @@ def table_(
         spec = spec.on(dataset) if dataset else spec
         if format_ or json_ or out is not None:
             raise UsageError("--plan prints commands and no table; omit --format, --json and --out.")
+        if runs or results is not None:
+            raise UsageError("--plan prints commands and reads no results; omit the runs and --results.")
         folder = f"runs/{name}"
         lines = [commands.cost_of_table(spec), *commands.of_table(spec, folder)]
         on = ["--dataset", dataset] if dataset else []
@@ -451,12 +453,16 @@ def _check_offered(spec: Table, dataset: str) -> None:
     """That a table can be made on another data set.
 
     Raises:
-        UsageError: there is no such data set, it has other image sizes, or the name has options where the
-            table has splits.
+        UsageError: there is no such data set or option of it, it has other image sizes, or the name has
+            options where the table has splits.
     """
-    from disbench.benchmark.datasets import loading, manifest, naming
+    from disbench.benchmark.datasets import derived, loading, manifest, naming
 
     base, options = naming.split_name(dataset)
+    facts = None if naming.is_own(base) else manifest.read(base)
+    for name in naming.expanded(dataset):
+        for option in naming.split_name(name)[1]:
+            derived.check_option(base, option, facts)
     if spec.splits and options:
         raise UsageError(
             f"--dataset {dataset} is a part of {base}, and the table {spec.name} has {spec.splits} parts of "

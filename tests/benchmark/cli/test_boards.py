@@ -502,6 +502,8 @@ def test_a_table_on_another_data_set_has_its_rows_and_none_of_the_published_numb
     ("table", "dataset", "said"),
     [
         ("ibgan", "shapes3", "did you mean 'shapes3d'"),
+        ("ibgan", "dsprites:foo", "unknown option 'foo'; choose from: classes-0,1, imbalanced-0"),
+        ("ibgan", "shapes3d:imbalanced-x", "must end in a number"),
         ("elastic-infogan-mini", "dsprites", "28 pixels, and dsprites has 64, 32"),
         ("elastic-infogan-mini", "fashion_mnist:imbalanced-3", "give --dataset fashion_mnist"),
     ],
@@ -509,6 +511,13 @@ def test_a_table_on_another_data_set_has_its_rows_and_none_of_the_published_numb
 def test_a_table_on_a_data_set_that_it_cannot_have_is_refused(disbench, table, dataset, said):
     code, _, err = disbench("table", table, "--dataset", dataset)
     assert (code, said in err) == (2, True)
+
+
+@pytest.mark.parametrize("given", [["run"], ["--results", "."]])
+def test_a_plan_of_a_table_reads_no_results(disbench, given):
+    code, out, err = disbench("table", "ibgan", *given, "--plan")
+    assert (code, out) == (2, "")
+    assert "omit the runs and --results" in err
 
 
 def parsed(line):
