@@ -173,7 +173,13 @@ def test_codes_that_a_run_kept_need_no_model(maker, plot, tmp_path):
         (["--kind", "correlation", "--metric", "factor_vae"], "needs two metrics and three models"),
         (["--quantity", "nonsense"], "nonsense"),
         (["--width", "colum"], "did you mean 'column'"),
-        (["--kind", "mi", "--zoom"], "no axis of scores"),
+        (["--kind", "mi", "--zoom"], "--zoom belongs to strip, sweep, frontier, tuned, sides, not to mi"),
+        (["--field", "beta"], "--field belongs to sweep, not to curves"),
+        (["--metric", "mig"], "not to curves"),
+        (["--kind", "categories", "--metric", "mig"], "not to categories"),
+        (["--kind", "strip", "--quantity", "nonsense"], "--quantity belongs to curves, sweep, frontier, not"),
+        (["--kind", "strip", "--device", "gpu"], "--device belongs to mi, dci, differences, not to strip"),
+        (["--kind", "strip", "--data-dir", "d"], "--data-dir belongs to mi, dci, differences, not to strip"),
     ],
 )
 def test_what_cannot_be_drawn_is_one_sentence(arguments, sentence, made_run, plot):
