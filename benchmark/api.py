@@ -22,7 +22,7 @@ from disbench.benchmark.protocols import MetricChoice
 from disbench.benchmark.runs import comparing, store
 from disbench.benchmark.runs.compared import Compared
 from disbench.benchmark.runs.compared import compare as compare_opened
-from disbench.benchmark.runs.rows import gather, score_rows
+from disbench.benchmark.runs.rows import gather
 from disbench.benchmark.scoring import decoders, judged, plans, sources
 from disbench.benchmark.scoring.encoding import one_thread
 from disbench.benchmark.scoring.entries import ScoreEntry
@@ -81,29 +81,44 @@ class Run:
         store.check_run(self.path)
 
     def _repr_html_(self) -> str:
-        """The leaderboard, for a notebook; before there is any seed, the seeds."""
-        from disbench.leaderboards import shown
+        """The leaderboard, for a notebook; where there is none, the seeds and the reason."""
+        from disbench.leaderboards import aggregate, shown
 
-        seeds = self.status()
-        if seeds.empty:
-            return html.result(self.path, [seeds])
-        frame = self.scores()
-        board = self.leaderboard()
-        return html.result(self.path, [shown.leaderboard(board)], shown.notes(frame, board))
+        try:
+            frame, notes = gather([self.path])
+            frame, _ = aggregate.comparable(frame)
+        except UsageError as error:
+            return html.result(self.path, [self.status()], [str(error)])
+        board = aggregate.leaderboard(frame)
+        return html.result(self.path, [shown.leaderboard(board)], [*notes, *shown.notes(frame, board)])
 
     def scores(self) -> pd.DataFrame:
-        """One row per seed and metric, with the settings; failed seeds are included."""
-        from disbench import leaderboards
+        """One row per seed and metric, with the settings; failed seeds are included.
 
-        found = score_rows(self.path)
-        _warn(found.odd)
-        return leaderboards.scores(found.rows)
+        Raises:
+            UsageError: no seed that can be read.
+        """
+        frame, notes = gather([self.path])
+        _warn(notes)
+        return frame
 
-    def leaderboard(self) -> pd.DataFrame:
-        """One row per method, settings, metric and preset: n, failed, mean, IQM, interval, best, worst."""
-        from disbench import leaderboards
+    def leaderboard(self, *, where: Mapping[str, str] | None = None, mixed: bool = False) -> pd.DataFrame:
+        """One row per method, settings, metric and preset: n, failed, mean, IQM, interval, best, worst.
 
-        return leaderboards.leaderboard(self.scores())
+        Args:
+            where: only models with these values, such as {"method": "infogan"}.
+            mixed: warn of results that are not comparable instead of refusing them.
+
+        Raises:
+            UsageError: no seed that can be read, no row with these values, or results that are not
+                comparable.
+        """
+        from disbench.leaderboards import aggregate
+
+        frame, notes = gather([self.path])
+        frame, different = aggregate.comparable(frame, where, mixed)
+        _warn([*notes, *different])
+        return aggregate.leaderboard(frame)
 
     def rescore(
         self,

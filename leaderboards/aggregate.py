@@ -245,6 +245,29 @@ def check_comparable(frame: pd.DataFrame) -> None:
         )
 
 
+def comparable(
+    frame: pd.DataFrame, where: Mapping[str, str] | None = None, mixed: bool = False
+) -> tuple[pd.DataFrame, list[str]]:
+    """The rows that are asked for, which may stand in one table.
+
+    Args:
+        frame: a per-seed frame, perhaps of several runs.
+        where: column to value, as `chosen` takes them.
+        mixed: list differences instead of refusing them.
+
+    Returns:
+        The rows, and if `mixed` a sentence for each difference.
+
+    Raises:
+        UsageError: no such column, no row is left, or they are not comparable.
+    """
+    frame = chosen(frame, where or {})
+    if mixed:
+        return frame, [f"not comparable: {difference}" for difference in differences(frame)]
+    check_comparable(frame)
+    return frame, []
+
+
 def chosen(frame: pd.DataFrame, where: Mapping[str, str]) -> pd.DataFrame:
     """The rows whose columns have the given values.
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from disbench.benchmark.cli.deliver import Format, Json, Shown, choose, deliver, talk
-from disbench.benchmark.cli.terminal import DataDir, Device, Mixed, named, terminal
+from disbench.benchmark.cli.terminal import DataDir, Device, Mixed, check_once, named, terminal
 from disbench.console import say
 from disbench.errors import UsageError
 from disbench.files import refused_by_system, unwritable
@@ -113,6 +113,8 @@ def leaderboard(
         raise UsageError(
             "--keep saves comparable results, row by row; give it without --mixed, --by and --adjusted."
         )
+    if by and compare:
+        raise UsageError("--compare compares all methods, whatever --by groups; give one of them.")
     if adjusted and (select or tuned or readme):
         raise UsageError("--adjusted is of a leaderboard; give it without --select, --tuned and --readme.")
     if tuned and (by or compare or keep or readme or mixed):
@@ -123,6 +125,8 @@ def leaderboard(
         raise UsageError("--select ranks single seeds; give it without --by, --compare, --keep and --readme.")
     if results is not None and not (keep or readme):
         raise UsageError("--results belongs to --keep and --readme; give one of them, or omit it.")
+    if data_dir is not None and not keep:
+        raise UsageError("--data-dir belongs to --keep; give it, or omit --data-dir.")
     if device != "auto" and not (select or tuned):
         raise UsageError("--device belongs to --select and --tuned; give it with one of them.")
     if readme:
@@ -145,11 +149,8 @@ def leaderboard(
         show_selection(runs, conditions(where or []), mixed, select, device, kind, out)
         return
     frame, notes = gather(runs)
-    frame = aggregate.chosen(frame, conditions(where or []))
-    if mixed:
-        notes += [f"not comparable: {difference}" for difference in aggregate.differences(frame)]
-    else:
-        aggregate.check_comparable(frame)
+    frame, different = aggregate.comparable(frame, conditions(where or []), mixed)
+    notes += different
     if adjusted:
         frame = aggregate.adjusted(frame)
     columns = list(aggregate.BY)
@@ -289,9 +290,8 @@ def written_leaderboard(path: Path) -> Shown:
     from disbench.benchmark.runs.rows import gather, warnings
     from disbench.leaderboards import aggregate, shown, tuning, wide
 
-    frame, _ = gather([path])
+    frame, notes = aggregate.comparable(gather([path])[0], mixed=True)
     board = aggregate.leaderboard(frame)
-    notes = [f"not comparable: {difference}" for difference in aggregate.differences(frame)]
     notes += shown.notes(frame, board) + warnings(frame)
     written, text = keep_beside(path, frame, board, notes), shown.leaderboard(board)
     if tuning.several(frame):
@@ -330,11 +330,12 @@ def not_written(run: Path, error: OSError) -> str:
 
 def conditions(texts: Sequence[str]) -> dict[str, str]:
     """`method=ibgan` as {"method": "ibgan"}."""
-    values = {}
+    values: dict[str, str] = {}
     for text in texts:
         column, equals, value = text.partition("=")
         if not (column and equals):
             raise UsageError(f"--where {text!r} is not of the form column=value, such as method=ibgan.")
+        check_once(f"--where {column.strip()}", column.strip() in values)
         values[column.strip()] = value.strip()
     return values
 
@@ -398,6 +399,8 @@ def table_(
         spec = spec.on(dataset) if dataset else spec
         if format_ or json_ or out is not None:
             raise UsageError("--plan prints commands and no table; omit --format, --json and --out.")
+        if runs or results is not None:
+            raise UsageError("--plan prints commands and reads no results; omit the runs and --results.")
         folder = f"runs/{name}"
         lines = [commands.cost_of_table(spec), *commands.of_table(spec, folder)]
         on = ["--dataset", dataset] if dataset else []
@@ -450,12 +453,16 @@ def _check_offered(spec: Table, dataset: str) -> None:
     """That a table can be made on another data set.
 
     Raises:
-        UsageError: there is no such data set, it has other image sizes, or the name has options where the
-            table has splits.
+        UsageError: there is no such data set or option of it, it has other image sizes, or the name has
+            options where the table has splits.
     """
-    from disbench.benchmark.datasets import loading, manifest, naming
+    from disbench.benchmark.datasets import derived, loading, manifest, naming
 
     base, options = naming.split_name(dataset)
+    facts = None if naming.is_own(base) else manifest.read(base)
+    for name in naming.expanded(dataset):
+        for option in naming.split_name(name)[1]:
+            derived.check_option(base, option, facts)
     if spec.splits and options:
         raise UsageError(
             f"--dataset {dataset} is a part of {base}, and the table {spec.name} has {spec.splits} parts of "

@@ -23,8 +23,17 @@ OF_MODELS = ("mi", "dci", "differences")
 OF_SEEDS = ("categories",)
 KINDS = (*OF_RUNS, *OF_MODELS, *OF_SEEDS)
 WIDTHS = ("screen", "column", "page")
-# Kinds with an axis of scores.
+# kinds with an axis of scores
 ZOOMED = ("strip", "sweep", "frontier", "tuned", "sides")
+# The kinds to which an option belongs; any other option belongs to all.
+OPTIONS = {
+    "quantity": ("curves", "sweep", "frontier"),
+    "field": ("sweep",),
+    "metric": tuple(kind for kind in KINDS if kind not in ("curves", "categories")),
+    "zoom": ZOOMED,
+    **dict.fromkeys(("dataset", "size", "array", "factors", "method", "config", "set", "factory"), OF_MODELS),
+    **dict.fromkeys(("input-range", "layout", "output", "device", "data-dir"), OF_MODELS),
+}
 
 
 def plot(
@@ -118,15 +127,16 @@ def plot(
         raise unknown("kind of plot", kind, KINDS)
     if width not in WIDTHS:
         raise unknown("width", width, WIDTHS)
-    if zoom and kind not in ZOOMED:
-        raise UsageError(f"--zoom was given with --kind {kind}, which has no axis of scores; omit it.")
+    given: dict[str, object] = {"quantity": quantity, "field": field, "metric": metric, "zoom": zoom}
+    given |= {"dataset": dataset, "size": size is not None, "array": array, "factors": factors}
+    given |= {"method": method, "config": config, "set": set_, "factory": factory}
+    given |= {"input-range": input_range, "layout": layout, "output": output}
+    given |= {"device": device != "auto", "data-dir": data_dir}
+    for name, kinds in OPTIONS.items():
+        if given[name] and kind not in kinds:
+            raise UsageError(f"--{name} belongs to {', '.join(kinds)}, not to {kind}; omit it.")
     from disbench.benchmark.runs import figures as draw
 
-    of_source: dict[str, object] = {"dataset": dataset, "size": size, "array": array, "factors": factors}
-    of_source |= {"method": method, "config": config, "set": set_, "factory": factory}
-    of_source |= {"input-range": input_range, "layout": layout, "output": output}
-    if kind not in OF_MODELS and (stray := [name for name, given in of_source.items() if given]):
-        raise UsageError(f"--{stray[0]} belongs to {', '.join(OF_MODELS)}, not to {kind}; omit it.")
     wide = cast("Width", width)
     notes: list[str] = []
     if kind in OF_MODELS:

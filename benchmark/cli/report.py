@@ -8,7 +8,10 @@ from typing import Annotated
 import typer
 
 from disbench.benchmark.cli.terminal import Mixed, line, named
+from disbench.errors import UsageError
 from disbench.files import unwritable, write_text
+
+ENDINGS = (".html", ".htm")
 
 
 def report(
@@ -20,7 +23,7 @@ def report(
         ),
     ],
     out: Annotated[
-        Path | None, typer.Option(help="File to write (default: report.html in the run's folder).")
+        Path | None, typer.Option(help="HTML file to write (default: report.html in the run's folder).")
     ] = None,
     metric: Annotated[
         str,
@@ -35,6 +38,10 @@ def report(
 
     It has the leaderboard, published numbers, plots, traversals and the provenance.
     """
+    if out is not None and out.suffix.lower() not in ENDINGS:
+        raise UsageError(
+            f"--out {out} was given, and a report is HTML; give a name that ends in {' or '.join(ENDINGS)}."
+        )
     from disbench.benchmark.runs import findings, store
     from disbench.benchmark.runs.rows import gather
     from disbench.leaderboards import aggregate
@@ -42,10 +49,8 @@ def report(
 
     runs = list(dict.fromkeys(runs))
     frame, notes = gather(runs)
-    if mixed:
-        notes += [f"not comparable: {difference}" for difference in aggregate.differences(frame)]
-    else:
-        aggregate.check_comparable(frame)
+    frame, different = aggregate.comparable(frame, mixed=mixed)
+    notes += different
     text = render(findings.findings(runs, frame, notes, metric))
     path = out or (runs[0] / "report.html" if store.is_run(runs[0]) else Path("report.html"))
     try:

@@ -10,7 +10,7 @@ import typer
 from disbench import units
 from disbench.benchmark.cli.deliver import Json, Shown, deliver, talk
 from disbench.benchmark.cli.leaderboard import kept, selection, written_leaderboard
-from disbench.benchmark.cli.terminal import DataDir, Precision, option
+from disbench.benchmark.cli.terminal import DataDir, Precision, check_once, option
 from disbench.console import say
 from disbench.errors import UsageError
 from disbench.units import duration
@@ -36,8 +36,8 @@ def changes(texts: list[str], option: str = "--set") -> dict[str, dict[str, obje
             example = "betavae.beta=6" if option == "--set" else "betavae.beta=1,2,4"
             raise UsageError(f"{option} {text!r} is not of the form method.field=value, such as {example}.")
         known = settings.setdefault(method.strip(), {})
-        if option == "--grid" and field.strip() in known:
-            raise UsageError(f"--grid {target.strip()} was given twice; give all its values at once.")
+        remedy = "omit one of them" if option == "--set" else "give all its values at once"
+        check_once(f"{option} {target.strip()}", field.strip() in known, remedy)
         known[field.strip()] = value.strip()
     return settings
 

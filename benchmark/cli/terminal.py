@@ -61,11 +61,21 @@ def settings_of(given: list[str], method: str) -> dict[str, str]:
     """What `--set` gives for the method of a state dict: `codes=10` as {"codes": "10"}."""
     if given and not method:
         raise UsageError("--set changes the config of --method, which was not given.")
-    pairs = [text.partition("=") for text in given]
-    for text, (name, equals, _) in zip(given, pairs, strict=True):
+    settings: dict[str, str] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
         if not (name and equals):
             raise UsageError(f"--set {text!r} must be field=value, such as --set codes=10.")
-    return {name.removeprefix(f"{method}."): value for name, _, value in pairs}
+        field = name.removeprefix(f"{method}.")
+        check_once(f"--set {field}", field in settings)
+        settings[field] = value
+    return settings
+
+
+def check_once(given: str, known: bool, remedy: str = "omit one of them") -> None:
+    """Refuses an option that was given for this before, whose later value would replace the earlier one."""
+    if known:
+        raise UsageError(f"{given} was given twice; {remedy}.")
 
 
 def terminal() -> Console:

@@ -41,11 +41,9 @@ def derive(dataset: Dataset, option: str, facts: Manifest | None = None) -> Data
     Raises:
         UsageError: an unknown option, or one that does not fit the data set.
     """
+    check_option(dataset.name, option, facts)
     kind, _, argument = option.partition("-")
     splits = facts.splits if facts else {}
-    label = as_in_tables(option)
-    if label and (label[0] in splits or re.fullmatch(r"classes-[\d,]+|imbalanced-\d+", label[0])):
-        raise of_a_table(f"{dataset.name}:{option}", f"{dataset.name}:{label[0]}", label[1])
     if option in splits:
         if len(dataset) != (facts.count if facts else None):
             raise UsageError(
@@ -54,10 +52,31 @@ def derive(dataset: Dataset, option: str, facts: Manifest | None = None) -> Data
         return select(dataset, option, np.arange(*splits[option]))
     if kind == "classes":
         return only_classes(dataset, option, _numbers(argument, option))
-    if kind == "imbalanced":
-        (split,) = _numbers(argument, option, most=1)
-        return select(dataset, option, imbalanced_rows(_labels(dataset), split))
-    raise unknown("option", option, [*splits, "classes-0,1", "imbalanced-0"])
+    (split,) = _numbers(argument, option, most=1)
+    return select(dataset, option, imbalanced_rows(_labels(dataset), split))
+
+
+def check_option(name: str, option: str, facts: Manifest | None = None) -> None:
+    """That there is such an option, which can be said before the data are read.
+
+    Args:
+        name: of the data set.
+        option: the text after a colon, see the head of this file.
+        facts: the manifest of the data set; None for a user's file.
+
+    Raises:
+        UsageError: an unknown option, or one without its number.
+    """
+    kind, _, argument = option.partition("-")
+    splits = facts.splits if facts else {}
+    label = as_in_tables(option)
+    if label and (label[0] in splits or re.fullmatch(r"classes-[\d,]+|imbalanced-\d+", label[0])):
+        raise of_a_table(f"{name}:{option}", f"{name}:{label[0]}", label[1])
+    if option in splits:
+        return
+    if kind not in ("classes", "imbalanced"):
+        raise unknown("option", option, [*splits, "classes-0,1", "imbalanced-0"])
+    _numbers(argument, option, most=1 if kind == "imbalanced" else 1000)
 
 
 def select(dataset: Dataset, option: str, rows: Ints) -> Dataset:

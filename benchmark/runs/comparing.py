@@ -120,6 +120,8 @@ def others(wanted: Sequence[str], results_in: Path | None = None) -> Others:
     frame = aggregate.scores([])
     if paths:
         frame, notes = gather(paths)
+        # shown by the name that they were asked for by
+        frame["run"] = frame["run"].replace({str(path): name for name, path in kept.items()})
     for protocol in sorted(under):
         found = {name: _under(results.scores(path), protocol) for name, path in kept.items()}
         if not any(map(len, found.values())):

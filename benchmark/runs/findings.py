@@ -82,8 +82,9 @@ def traversals(frame: pd.DataFrame, metric: str, preset: str) -> dict[str, list[
     for name, group in _trainings(frame, metric, preset):
         pictures = []
         for place, row in aggregate.representatives(group):
-            path = Path(row["run"]) / row["folder"] / "traversal.png"
-            if path.exists():
+            folder = _folder(row)
+            path = folder / "traversal.png" if folder else None
+            if path is not None and path.exists():
                 pictures.append(Traversal(place, int(row["seed"]), float(row["score"]), path))
         if pictures:
             by_training[name] = pictures
@@ -104,13 +105,19 @@ def matrices(frame: pd.DataFrame, metric: str, preset: str) -> dict[str, dict[st
     by_training = {}
     for name, group in _trainings(frame, metric, preset):
         for _, row in aggregate.representatives(group)[:1]:
-            # a saved result has no folder of the seed
-            record, _ = told(partial(Record.read, Path(row["run"]) / row["folder"]), None)
+            folder = _folder(row)
+            record, _ = told(partial(Record.read, folder), None) if folder else (None, "")
             kinds = {kind: stored(record, kind) for kind in PARTS} if record is not None else {}
             of_seed = {kind: matrix for kind, matrix in kinds.items() if matrix is not None}
             if of_seed:
                 by_training[name] = of_seed
     return by_training
+
+
+def _folder(row: pd.Series) -> Path | None:
+    """The folder of a seed; None for one of a saved result, which has none."""
+    run = Path(row["run"])
+    return None if results.is_kept(run) else run / row["folder"]
 
 
 def _trainings(frame: pd.DataFrame, metric: str, preset: str) -> Iterator[tuple[str, pd.DataFrame]]:

@@ -54,7 +54,7 @@ def of(saved: Sequence[Path], by: str) -> tuple[pd.DataFrame, list[Path]]:
         mine = table[table["by"] == by]
         if mine.empty:
             lacking.append(run)
-        found.append(mine.assign(run=run.resolve().name)[[*MODEL, "score"]])
+        found.append(mine.assign(run=str(run))[[*MODEL, "score"]])
     return pd.concat(found), lacking
 
 

@@ -312,7 +312,8 @@ def gathered(runs: Sequence[Path]) -> tuple[pd.DataFrame, list[str], list[str]]:
     odd: list[str] = []
     for run in dict.fromkeys(runs):
         if results.is_kept(run):
-            frames.append(results.scores(run))
+            # by its path, as a run is: a run may be called as it is
+            frames.append(results.scores(run).assign(run=str(run)))
             continue
         found = score_rows(run)
         if not found.rows:

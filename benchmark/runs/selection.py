@@ -153,11 +153,8 @@ def scored_rows(
         UsageError: no run, or results that are not comparable.
     """
     frame, notes, _ = gathered(runs)
-    frame = aggregate.chosen(frame, where)
-    if mixed:
-        return frame, notes + [f"not comparable: {difference}" for difference in aggregate.differences(frame)]
-    aggregate.check_comparable(frame)
-    return frame, notes
+    frame, different = aggregate.comparable(frame, where, mixed)
+    return frame, notes + different
 
 
 def agreement(runs: Sequence[Path], by: MetricChoice) -> pd.DataFrame:

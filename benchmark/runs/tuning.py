@@ -74,8 +74,7 @@ def of_runs(
     """
     selection.metric_of_models(without)
     frame, notes = gather(runs)
-    frame = aggregate.chosen(frame, where or {})
-    aggregate.check_comparable(frame)
+    frame, _ = aggregate.comparable(frame, where)
     if not tuning.several(frame):
         raise UsageError(
             "no method has several settings, so there is none to choose; train some, such as "
@@ -112,13 +111,12 @@ def tuned(
     by = selection.metric_of_models(without).resolved()
     configs = settings(runs)
     saved = [run for run in runs if results.is_kept(run)]
-    names = {run.resolve().name for run in saved}
     kept, lacking = kept_agreement.of(saved, f"{by.name}:{by.preset}")
     missing = [
         f"{run.name} keeps no agreement by {by.name}:{by.preset}, so that no setting is chosen without labels"
         for run in lacking
     ]
-    pools = tuning.pools(frame[~frame["run"].isin(names)])
+    pools = tuning.pools(frame[~frame["run"].isin(map(str, saved))])
     measured, further = agreement(pools, by, device, progress)
     ranked = tuning.tuned(
         with_settings(frame, configs), varying(configs), *judged, pd.concat([kept, measured])

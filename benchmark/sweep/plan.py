@@ -102,8 +102,8 @@ def entries(
         grid: settings of a method that are compared, see `grid.points`, on top of all others.
 
     Raises:
-        UsageError: an unknown method, variant or field, a value of the wrong type, or a field of a grid that
-            is set elsewhere too.
+        UsageError: an unknown method, variant or field, a value of the wrong type, or a field that two of
+            settings, grid and variant set.
     """
     grid = grid or {}
     for name, named in (("settings", changes), ("grid", grid)):
@@ -117,6 +117,11 @@ def entries(
     for method in methods:
         known = models.get(method).VARIANTS
         for variant in variants:
+            if variant != "all" and not known:
+                raise UsageError(
+                    f"{argument('variants')} {variant} was given, and {method} has no variants; omit one of "
+                    "them."
+                )
             if variant != "all" and variant not in known:
                 raise unknown(f"variant of {method}", variant, known)
         for variant in (list(known) if "all" in variants else list(variants)) or [""]:
@@ -126,7 +131,7 @@ def entries(
             own = changes.get(method, {})
             alike: dict[str, Entry] = {}
             for point in grid.get(method, [{}]):
-                _check_set_once(method, point, variant, {**known.get(variant, {})}, own)
+                _check_set_once(method, point, own, variant, known.get(variant, {}))
                 settings = dataclasses.asdict(models.configure(method, name, {**usual, **own, **point}))
                 changed = {field: plain(value) for field, value in settings.items() if value != before[field]}
                 # two texts may be one number
@@ -138,15 +143,20 @@ def entries(
 def _check_set_once(
     method: str,
     point: Mapping[str, object],
+    changes: Mapping[str, object],
     variant: str,
     of_variant: Mapping[str, object],
-    changes: Mapping[str, object],
 ) -> None:
-    """Refuses a field of a grid that something else sets, which the grid would silently replace."""
-    for field in point:
-        by = argument("settings") if field in changes else f"the variant {variant}"
-        if field in changes or field in of_variant:
-            raise UsageError(f"{argument('grid')} {method}.{field} is set by {by} too; omit one of them.")
+    """Refuses a field that two of a grid's point, changes and variant set: one would replace the other."""
+    named = f"the variant {variant}"
+    for name, fields, by, others in (
+        ("grid", point, argument("settings"), changes),
+        ("grid", point, named, of_variant),
+        ("settings", changes, named, of_variant),
+    ):
+        for field in fields:
+            if field in others:
+                raise UsageError(f"{argument(name)} {method}.{field} is set by {by} too; omit one of them.")
 
 
 def plan(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,7 +24,7 @@ from disbench.benchmark.sweep import plan
 from disbench.benchmark.training import gpu, portable
 from disbench.errors import UsageError, argument
 from disbench.files import check_temporary
-from disbench.texts import whole_numbers
+from disbench.texts import short, whole_numbers
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -376,7 +377,7 @@ def seed_numbers(seeds: Seeds) -> tuple[int, ...]:
     Ranges are texts such as "0..31", "0-31" or "0..3,7".
 
     Raises:
-        UsageError: no seed, a negative one, or a text that is not a number.
+        UsageError: no seed, a negative one, one that is no whole number, or a text that is not a number.
     """
     named = argument("seeds")
     if isinstance(seeds, str):
@@ -391,11 +392,18 @@ def seed_numbers(seeds: Seeds) -> tuple[int, ...]:
                 "a range (0..31)."
             )
         seeds = numbers if re.search(r",|\d-|\.\.", seeds) else numbers[0]
-    if isinstance(seeds, int):
-        if seeds < 1:
-            raise UsageError(f"{named} must be at least 1, or a list (3,7), not {seeds}.")
-        return tuple(range(seeds))
-    numbers = sorted({int(seed) for seed in seeds})
+    try:
+        if not isinstance(seeds, Iterable):
+            count = operator.index(seeds)
+            if count < 1:
+                raise UsageError(f"{named} must be at least 1, or a list (3,7), not {count}.")
+            return tuple(range(count))
+        numbers = sorted({operator.index(seed) for seed in seeds})
+    except TypeError:
+        raise UsageError(
+            f"{named} {short(str(seeds), 80)} is no whole number and no list of them; give how many (32 "
+            "means seeds 0 to 31), or a list such as [3, 7]."
+        ) from None
     if not numbers or numbers[0] < 0:
         raise UsageError(f"{named} {numbers} is empty or has a negative seed; give seeds of 0 or more.")
     return tuple(numbers)

@@ -11,7 +11,7 @@ from PIL import Image
 from disbench.benchmark import datasets
 from disbench.benchmark.datasets.reference import DataRef
 from disbench.benchmark.runs import codes as kept
-from disbench.benchmark.runs import figures, matrices, store
+from disbench.benchmark.runs import figures, findings, matrices, meant, rows, store
 from disbench.benchmark.scoring.sources import SourceOptions
 from disbench.leaderboards import sheets
 
@@ -51,6 +51,23 @@ def test_each_kind_of_a_run_is_drawn_as_three_files(kind, names, made_run, plot,
             ElementTree.parse(line)
         else:
             assert Path(line).read_bytes().startswith(b"%PDF-")
+
+
+def test_a_saved_result_shows_no_picture_of_a_run_that_is_called_alike(
+    made_run, plot, disbench, tmp_path, monkeypatch
+):
+    options = ("--results", tmp_path / "results", "--data-dir", tmp_path)
+    assert disbench("leaderboard", made_run, "--keep", "run", *options)[0] == 0
+    monkeypatch.chdir(tmp_path)
+    kept = tmp_path / "results" / "run"
+    code, _, error = plot(kept, "--kind", "traversals")
+    assert code == 2
+    assert "no seed with a score has a traversal.png" in error
+    code, lines, _ = plot("run", "--kind", "traversals", "--out", tmp_path / "p")
+    assert (code, len(lines)) == (0, 9)
+    frame, _ = rows.gather([kept])
+    judged = meant.judge(frame, "factor_vae")
+    assert findings.traversals(frame, *judged) == findings.matrices(frame, *judged) == {}
 
 
 def test_mutual_information_that_the_scores_hold_is_drawn_without_the_model(maker, plot, tmp_path):
@@ -156,7 +173,13 @@ def test_codes_that_a_run_kept_need_no_model(maker, plot, tmp_path):
         (["--kind", "correlation", "--metric", "factor_vae"], "needs two metrics and three models"),
         (["--quantity", "nonsense"], "nonsense"),
         (["--width", "colum"], "did you mean 'column'"),
-        (["--kind", "mi", "--zoom"], "no axis of scores"),
+        (["--kind", "mi", "--zoom"], "--zoom belongs to strip, sweep, frontier, tuned, sides, not to mi"),
+        (["--field", "beta"], "--field belongs to sweep, not to curves"),
+        (["--metric", "mig"], "not to curves"),
+        (["--kind", "categories", "--metric", "mig"], "not to categories"),
+        (["--kind", "strip", "--quantity", "nonsense"], "--quantity belongs to curves, sweep, frontier, not"),
+        (["--kind", "strip", "--device", "gpu"], "--device belongs to mi, dci, differences, not to strip"),
+        (["--kind", "strip", "--data-dir", "d"], "--data-dir belongs to mi, dci, differences, not to strip"),
     ],
 )
 def test_what_cannot_be_drawn_is_one_sentence(arguments, sentence, made_run, plot):

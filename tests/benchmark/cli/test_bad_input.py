@@ -51,6 +51,11 @@ RUN = ["run", "--methods", "betavae", "--protocol", "smoke"]
         ([*RUN, "--set", "betavae.beta=much"], ["betavae.beta", "'much'", "float"]),
         ([*RUN, "--set", "betavae.steps=0"], ["steps=0"]),
         ([*RUN, "--set", "beta=3"], ["method.field=value"]),
+        (
+            [*RUN, "--set", "betavae.beta=3", "--set", "betavae.beta=4"],
+            ["--set betavae.beta was given twice"],
+        ),
+        ([*RUN, "--grid", "betavae.beta=3", "--grid", "betavae.beta=4"], ["all its values at once"]),
         ([*RUN, "--set", "vae.lr=3"], ["'vae'", "--methods"]),
         ([*RUN, "--variants", "red"], ["variant of betavae"]),
         ([*RUN, "--max-memory", "much"], ["--max-memory 'much'"]),

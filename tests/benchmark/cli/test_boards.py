@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 
 from disbench import leaderboards
-from disbench.benchmark import protocols
+from disbench.benchmark import api, protocols
 from disbench.benchmark.cli import run as run_command
 from disbench.benchmark.cli.main import app
 from disbench.benchmark.cli.terminal import table
@@ -25,6 +25,7 @@ from disbench.benchmark.runs import commands, provenance, store
 from disbench.benchmark.runs.rows import score_rows
 from disbench.benchmark.scoring.entries import ScoreEntry
 from disbench.benchmark.sweep import plan, progress, request
+from disbench.errors import UsageError
 from disbench.files import write_json
 from disbench.leaderboards import aggregate, tables
 from disbench.leaderboards import results as kept
@@ -117,6 +118,29 @@ def test_a_seed_in_two_runs_counts_once_or_is_refused(disbench, tmp_path):
     code, _, err = disbench("leaderboard", one, other)
     assert code == 2
     assert "give one of them" in err
+
+
+def test_python_refuses_to_average_what_the_command_refuses(disbench, tmp_path):
+    """Two seeds that were scored by two versions of a metric."""
+    run = make_run(tmp_path / "r")
+    path = next(run.glob("*/seed-1/scores.json"))
+    entries = json.loads(path.read_text())
+    write_json(path, [{**entry, "version": 2} for entry in entries])
+    code, _, err = disbench("leaderboard", run)
+    assert code == 2
+    assert "version" in err
+    opened = api.Run(run)
+    with pytest.raises(UsageError, match=r"not comparable.*version"):
+        opened.leaderboard()
+    shown = opened._repr_html_()
+    assert "not comparable" in shown
+    assert "<td>done</td>" in shown
+    with pytest.warns(UserWarning, match="not comparable"):
+        board = opened.leaderboard(mixed=True)
+    assert board["n"].tolist() == [1] * 2 * MINI
+    assert aggregate.leaderboard(opened.scores())["n"].tolist() == [1] * 2 * MINI
+    with pytest.raises(UsageError, match=r"'mgi'.*'mig'"):
+        opened.leaderboard(where={"metric": "mgi"})
 
 
 @pytest.mark.parametrize(
@@ -220,9 +244,12 @@ def test_two_trainings_of_one_method_are_never_one(disbench, tmp_path, first, se
         (["RUN", "--by", "method"], "must name metric and preset"),
         (["RUN", "--by", "colour,metric,preset"], "unknown column 'colour'"),
         (["RUN", "--where", "method"], "not of the form column=value"),
+        (["RUN", "--where", "seed=0", "--where", "seed =1"], "--where seed was given twice; omit one"),
         (["RUN", "--format", "pdf"], "unknown format 'pdf'"),
         (["RUN", "--format", "parquet"], "add --out FILE"),
         (["RUN", "--out", "x.docx"], "add --format"),
+        (["RUN", "--by", "method,metric,preset", "--compare"], "whatever --by groups; give one of them"),
+        (["RUN", "--data-dir", "data"], "--data-dir belongs to --keep"),
         (["RUN", "--check"], "--check belongs to --readme"),
         (["RUN", "--readme"], "without runs"),
         (["RUN", "--keep", "../x"], "is not a valid name"),
@@ -374,6 +401,15 @@ def test_a_kept_result_is_a_run_to_the_other_commands(disbench, tmp_path):
     assert disbench("leaderboard", results / "x", "--keep", "y", "--results", results)[0] == 2
 
 
+@pytest.mark.parametrize("name", ["r.pdf", "r", "r.html.gz"])
+def test_a_report_is_html(disbench, tmp_path, name):
+    run = make_run(tmp_path / "run")
+    code, _, err = disbench("report", run, "--out", tmp_path / "new" / name)
+    assert code == 2
+    assert "give a name that ends in .html or .htm" in err
+    assert not (tmp_path / "new").exists()
+
+
 @pytest.mark.parametrize("text", ["no markers", f"{kept.END} {BEGIN}", f"{BEGIN}{BEGIN}{kept.END}"])
 def test_a_readme_without_its_markers_is_refused(text, tmp_path):
     with pytest.raises(ValueError, match="needs one line"):
@@ -466,6 +502,8 @@ def test_a_table_on_another_data_set_has_its_rows_and_none_of_the_published_numb
     ("table", "dataset", "said"),
     [
         ("ibgan", "shapes3", "did you mean 'shapes3d'"),
+        ("ibgan", "dsprites:foo", "unknown option 'foo'; choose from: classes-0,1, imbalanced-0"),
+        ("ibgan", "shapes3d:imbalanced-x", "must end in a number"),
         ("elastic-infogan-mini", "dsprites", "28 pixels, and dsprites has 64, 32"),
         ("elastic-infogan-mini", "fashion_mnist:imbalanced-3", "give --dataset fashion_mnist"),
     ],
@@ -473,6 +511,13 @@ def test_a_table_on_another_data_set_has_its_rows_and_none_of_the_published_numb
 def test_a_table_on_a_data_set_that_it_cannot_have_is_refused(disbench, table, dataset, said):
     code, _, err = disbench("table", table, "--dataset", dataset)
     assert (code, said in err) == (2, True)
+
+
+@pytest.mark.parametrize("given", [["run"], ["--results", "."]])
+def test_a_plan_of_a_table_reads_no_results(disbench, given):
+    code, out, err = disbench("table", "ibgan", *given, "--plan")
+    assert (code, out) == (2, "")
+    assert "omit the runs and --results" in err
 
 
 def parsed(line):

@@ -1,6 +1,7 @@
 """Settings of runs and of saved results: whose agreement is measured, and what is kept."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -140,7 +141,30 @@ def test_models_that_were_not_compared_with_each_other_are_not_ranked(writer, tm
     with pytest.raises(UsageError, match="the saved result keeps no agreement of vae"):
         selection.select(further, udr, kept=known)
     with pytest.raises(UsageError, match="models of saved results beside others, and these were not"):
-        selection.select(further.assign(run=["tried", "r"] * (len(further) // 2)), udr, kept=agreement)
+        selection.select(further.assign(run=[str(kept), "r"] * (len(further) // 2)), udr, kept=agreement)
+
+
+def test_a_run_that_is_called_as_a_saved_result_is_not_taken_for_it(writer, tmp_path, monkeypatch):
+    kept, _ = kept_as("tried", [with_settings(writer)], tmp_path)
+    monkeypatch.chdir(tmp_path)
+    run, seen = Path("tried"), []
+    other = type(writer)(run)
+    for size in (5, 6):
+        for seed in (2, 3):
+            folder = other.done(seed, codes=size)
+            about = other.cell(seed, codes=size).dataset
+            codes.write(folder / "codes.npz", about, np.arange(3000), NUMBERS @ MIX[size, seed - 2])
+
+    def measured(pools, *_):
+        seen.extend(pools)
+        return pd.DataFrame(columns=["run", "folder", "score"]), []
+
+    with pytest.raises(UsageError, match="models of saved results beside others, and these were not"):
+        ranked([kept, run])
+    monkeypatch.setattr(tuning, "agreement", measured)
+    tuning.of_runs([kept, run], "mig")
+    assert set(pd.concat(seen)["run"]) == {"tried"}
+    assert set(pd.concat(seen)["seed"]) == {2, 3}
 
 
 def test_few_seeds_of_one_setting_keep_none(writer, tmp_path):

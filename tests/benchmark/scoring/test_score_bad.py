@@ -518,6 +518,11 @@ BAD = {
     "an unknown layout": (good("traced.pt"), "value of --layout", "--layout", "chw"),
     "an unknown preset": (good("order.npy"), "preset of these metrics", "--preset", "kim"),
     "no repeats": (good("order.npy"), "--repeats 0", "--repeats", "0"),
+    "--set twice": (
+        good("order.npy"),
+        "--set codes was given twice",
+        *("--method", "betavae", "--set", "codes=3", "--set", "betavae.codes=4"),
+    ),
     "--set without a method": (good("order.npy"), "--set changes the config", "--set", "a=1"),
     "nothing to compute": (good("order.npy"), "no metric can be computed", "--metrics", "nmi"),
 }  # fmt: skip

@@ -2,6 +2,7 @@
 
 import io
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -99,6 +100,22 @@ def test_a_field_of_a_grid_is_set_nowhere_else():
         entries({"gan": [{}]})
 
 
+def test_what_a_variant_sets_is_not_set_beside_it():
+    """The rows would have the variant's name over another value."""
+    for named in ("beta4", "beta4,beta16", "all"):
+        request = Request("betavae", protocol="smoke", variants=named, settings={"betavae": {"beta": 2}})
+        with pytest.raises(UsageError, match=r"^settings betavae\.beta is set by the variant beta\d+ too"):
+            request.prepare()
+    (found,) = plan.entries(protocols.get("smoke"), ["betavae"], {"betavae": {"steps": 7}}, ["beta4"])
+    assert (found.config["beta"], found.config["steps"]) == (4.0, 7)
+
+
+def test_a_method_without_variants_says_so():
+    with pytest.raises(UsageError, match=r"^variants beta4 was given, and vae has no variants; omit"):
+        plan.entries(protocols.get("smoke"), ["vae"], {}, ["beta4"])
+    assert len(plan.entries(protocols.get("smoke"), ["vae"], {}, ["all"])) == 1
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [
@@ -127,6 +144,22 @@ def test_seeds_are_a_number_a_list_or_ranges(text, numbers):
 def test_what_is_no_seed_is_refused(text):
     with pytest.raises(UsageError):
         seed_numbers(text)
+
+
+@pytest.mark.parametrize(
+    "seeds",
+    [[0.5, 1.9], 2.0, [2.0], None, [None], ["3"], np.array([0.5]), np.float64(3), np.ones((2, 2), int)],
+)
+def test_seeds_of_python_are_whole_numbers(seeds):
+    with pytest.raises(UsageError, match=r"^seeds .* is no whole number and no list of them; give how many"):
+        Request("vae", seeds=seeds)
+
+
+@pytest.mark.parametrize("seeds", [np.int64(3), np.arange(3), [np.int32(0), 1, np.uint8(2)], iter(range(3))])
+def test_seeds_may_be_whole_numbers_of_numpy(seeds):
+    found = Request("vae", seeds=seeds).seeds
+    assert found == (0, 1, 2)
+    assert {type(seed) for seed in found} == {int}
 
 
 @pytest.mark.parametrize("numbers", [[0], [0, 1], [0, 1, 2], [0, 1, 2, 7, 9, 10], [3, 5, 6, 7, 8]])
