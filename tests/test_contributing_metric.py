@@ -24,10 +24,11 @@ Traps:
 
 from disbench.metrics import mig
 from disbench.metrics.registry import Score, metric
+from disbench.ranges import Count
 
 
 @metric(paper="no paper", default="plain", presets={"plain": {}, "squared": {"power": 2}}, chance="0")
-def largest_gap(codes, factors, *, preset="plain", power=1):
+def largest_gap(codes, factors, *, preset="plain", power: Count = 1):
     """Largest of the factors' gaps.
 
     Args:

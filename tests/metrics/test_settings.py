@@ -16,10 +16,6 @@ F = np.stack(np.unravel_index(np.arange(240) % 60, (3, 4, 5)), axis=1)
 SETTINGS = [(name, setting) for name in built_in() for setting in metrics.get(name).settings()]
 
 
-def hint(name, setting):
-    return metrics.get(name).hints[setting]
-
-
 def range_of(kind):
     """The range in a type, also within a union or a tuple."""
     for note in getattr(kind, "__metadata__", ()):
@@ -36,7 +32,8 @@ def holds(kind, wanted):
 
 @pytest.mark.parametrize(("name", "setting"), SETTINGS)
 def test_every_number_declares_its_range_and_every_preset_lies_in_it(name, setting):
-    kind = hint(name, setting)
+    kind = metrics.get(name).hints.get(setting)
+    assert kind is not None, "declare its type, and of a number its range, as in disbench/ranges.py"
     for preset in metrics.get(name).presets.values():
         assert ranges.mistake(setting, preset[setting], kind) is None
     if not holds(kind, (int, float)):
