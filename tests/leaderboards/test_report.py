@@ -272,12 +272,15 @@ def test_time_that_seeds_spent_together_on_a_gpu_counts_once(maker, write):
     [
         (["nowhere"], "not a disbench run"),
         (["RUN", "--metric", "nonsense"], "nonsense"),
-        (["RUN", "--out", "RUN"], "cannot write"),
+        (["RUN", "--out", "RUN"], "a report is HTML; give a name that ends in .html or .htm"),
+        (["RUN", "--out", "FOLDER"], "cannot write"),
     ],
 )
-def test_bad_input_is_one_sentence(arguments, sentence, maker, write):
+def test_bad_input_is_one_sentence(arguments, sentence, maker, write, tmp_path):
     maker.done("vae", 0, {"mig": 0.1}, picture=False)
-    code, out, error = write(*(str(maker.path) if word == "RUN" else word for word in arguments))
+    (tmp_path / "folder.html").mkdir()
+    places = {"RUN": str(maker.path), "FOLDER": str(tmp_path / "folder.html")}
+    code, out, error = write(*(places.get(word, word) for word in arguments))
     assert (code, out) == (2, "")
     assert sentence in error
     assert error.count("\n") == 1
