@@ -304,6 +304,10 @@ def test_what_the_page_of_findings_says_of_the_plateau_is_what_was_kept():
     assert f"VAE and beta-VAE are within {short(largest)}, and beta-TCVAE" in said
     assert max(gaps["mig", method] for method in ("betatcvae", "factorvae", "infogan")) < -largest
     assert min(gaps["dci", method] for method in near) > 0.2
+    more = {name: told(name, "factor_vae", "ibgan", frame) for name in ("dipvae", "jointvae", "annealedvae")}
+    assert "DIP-VAE has {dipvae}, JointVAE {jointvae} and AnnealedVAE {annealedvae}.".format(**more) in said
+    chance = [(found_by(frame, name, "factor_vae", "ibgan") == 0.2).sum() for name in more]
+    assert chance == [0, 1, 1]
     assert max(gaps["dci", method] for method in ("ibgan", "infogan")) < -0.2
     papers, ours = (steps_of(name) for name in ("paper", "plateau"))
     ratios = {method: papers[method] / ours[method] for method in (*near, *below)}
