@@ -684,8 +684,9 @@ def compare(
         factors=factors,
         usual=found.usual(),
     )
-    if (folders := list(itertools.chain(*rows.values()))) and all(map(_is_folder, folders)):
-        sources.refuse_of_runs(Path(str(folders[0])), options)
+    folders = [each for each in itertools.chain(*rows.values()) if _is_folder(each)]
+    if len(folders) == sum(map(len, rows.values())):
+        sources.refuse_of_runs(folders[0], options)
     opened: dict[str, list[sources.Opened | Path]] = {
         row: [each if _is_folder(each) else _opened(each, options) for each in given]
         for row, given in rows.items()

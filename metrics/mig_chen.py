@@ -42,7 +42,7 @@ CHUNK = 250_000
 ROUNDING = 1e-3
 
 
-def mixture_entropy(mean: Floats, logvar: Floats, samples: Several, rng: np.random.Generator) -> float:
+def mixture_entropy(mean: Floats, logvar: Floats, samples: int, rng: np.random.Generator) -> float:
     """Entropy (nats) of one code's mixture of the Gaussians mean, logvar (n,), by Monte Carlo.
 
     Samples are drawn from all components equally, or from a random choice if there are more components than
@@ -112,7 +112,7 @@ def categorical_entropy(probabilities: Floats) -> float:
 
 
 def _entropy(
-    mean: Floats, logvar: Floats | None, rows: Ints, samples: Several, rng: np.random.Generator
+    mean: Floats, logvar: Floats | None, rows: Ints, samples: int, rng: np.random.Generator
 ) -> float:
     """Entropy (nats) of one latent over rows: by Monte Carlo, or exactly of probabilities (n, k)."""
     if logvar is None:

@@ -271,7 +271,7 @@ def _images(generator: Generator, held: Ints, batch: int, rng: np.random.Generat
 def _check(
     encoders: Sequence[object],
     generators: Sequence[Generator],
-    votes_per_code: Count,
+    votes_per_code: int,
     batch: int,
     variance_rows: int,
 ) -> None:

@@ -120,7 +120,7 @@ def udr(
 
 
 def _informative(
-    codes: Sequence[Floats], kl: Sequence[Floats] | None, threshold: float, std: NotNegative
+    codes: Sequence[Floats], kl: Sequence[Floats] | None, threshold: float, std: float
 ) -> tuple[list[Bools], list[Bools]]:
     """For each model, two masks (d,): the codes that are not set to 0, and those that are not left out."""
     alive = [arrays.varying(z) & (arrays.deviation(z) >= std) for z in codes]

@@ -74,7 +74,8 @@ def spare(out: Path | None, files: Iterable[Path | str]) -> None:
     """
     if out is None:
         return
-    beside = [path for name in ("scores", "pairs") for path in out.parent.glob(f"{out.stem}-{name}.*")]
+    endings = {out.suffix, ".csv", ".parquet"}
+    beside = [out.with_name(f"{out.stem}-{name}{end}") for name in ("scores", "pairs") for end in endings]
     for file, place in itertools.product(map(Path, files), [out, *beside]):
         if place.exists() and file.exists() and place.samefile(file):
             raise UsageError(f"--out {out} would be written over {file}, which is read; give another name.")

@@ -511,16 +511,18 @@ def place(
                 f"named; name it with {argument('dataset')}, or omit {argument('size')}."
             )
         return _own_factors(table, path)
+    data = factors_of(named, size or table.size, data_dir)
+    known = bool(table.sha256 and data.sha256)
     for what, given, own in (("dataset", dataset, table.dataset), ("size", size, table.size)):
-        if given and own and given != own:
+        # the content decides where it is known: a file of the user's may have moved
+        if given and own and given != own and not known:
             raise UsageError(
                 f"{path} says that its codes are of {what} {own}, so scores by {argument(what)} {given} "
                 f"would be wrong; omit {argument(what)}, or correct the file."
             )
-    data = factors_of(named, size or table.size, data_dir)
-    if table.sha256 and data.sha256 and table.sha256 != data.sha256:
+    if known and table.sha256 != data.sha256:
         raise UsageError(
-            f"{path} has codes of {named} with sha256 {short(table.sha256, 12)}, which is "
+            f"{path} has codes of {named} with sha256 {short(str(table.sha256), 12)}, which is "
             f"{data.sha256[:12]}... here: scores would not be comparable; use the same data."
         )
     n = len(table.codes)
@@ -635,12 +637,18 @@ def _index(factors: Factors, path: Path, data: Dataset) -> tuple[Ints, list[str]
 
 def _by_name(factors: Factors, path: Path, data: Dataset) -> tuple[Factors, list[str]]:
     """The factors in the order of a data set that has their names, and a sentence where that moves them."""
-    given, known = _plain(factors.names), _plain(data.factor_names)
+    known = _plain(data.factor_names)
+    if len(factors.names) > len(known):
+        # a further one may be constant, such as the colour of dSprites, which is always white
+        named = [name in known for name in _plain(factors.names)]
+        factors = factors.kept(varying(factors.numbers) | named)
+    given = _plain(factors.names)
     if not given or given == known or all(re.fullmatch(r"(factor)?_?\d+", name) for name in given):
         return factors, []
     called, has = ", ".join(factors.names), ", ".join(data.factor_names)
     alike = [name for name in given if name in known]
-    if not alike and len(given) == len(known):
+    placed = len(given) == len(known) and all(known[given.index(name)] == name for name in alike)
+    if placed and len(set(given)) == len(given):
         return factors, [f"its factors {called} are taken for {has}, in this order"]
     if len(set(given)) < len(given) or len(alike) < len(given):
         raise UsageError(

@@ -109,8 +109,32 @@ def test_factors_are_looked_up_by_their_names(folder):
     assert "its factors age, hair are taken for x, floor hue, in this order" in foreign.assumed
     plain = opened(table(factor_0=x, factor_1=hue), dataset="square.npz")
     assert not any("in this order" in sentence for sentence in plain.assumed)
-    with pytest.raises(UsageError, match=r"has the factors x, hair, but square.npz has x, floor hue"):
-        opened(table(factor_x=x, factor_hair=hue), dataset="square.npz")
+    with pytest.raises(UsageError, match=r"has the factors hair, x, but square.npz has x, floor hue"):
+        opened(table(factor_hair=hue, factor_x=x), dataset="square.npz")
+
+
+def test_what_is_named_beside_the_names_of_a_data_set(folder):
+    x, hue = SQUARE.T
+    # one that the data set has stands at its place, so that the other is at its own
+    placed = opened(table(factor_x=x, factor_hair=hue), dataset="square.npz")
+    assert "its factors x, hair are taken for x, floor hue, in this order" in placed.assumed
+    # a further one is constant
+    white = np.ones(25, int)
+    assert opened(table(factor_white=white, factor_x=x, factor_floor_hue=hue), dataset="square.npz")
+    with pytest.raises(
+        UsageError, match=r"has the factors age, x, floor_hue, but square.npz has x, floor hue"
+    ):
+        opened(table(factor_age=np.arange(25) % 3, factor_x=x, factor_floor_hue=hue), dataset="square.npz")
+
+
+def test_codes_of_a_file_that_has_moved_are_of_its_content(folder):
+    found = library.datasets.load("square.npz")
+    about = {"dataset": "old/square.npz", "size": 16, "sha256": found.sha256}
+    np.savez("moved.npz", codes=RNG.normal(size=(25, 2)), **about)
+    assert opened("moved.npz", dataset="square.npz").data.sha256 == found.sha256
+    np.savez("other.npz", codes=RNG.normal(size=(25, 2)), dataset="old/square.npz")
+    with pytest.raises(UsageError, match=r"its codes are of dataset old/square.npz, so scores by"):
+        opened("other.npz", dataset="square.npz")
 
 
 def test_notes_of_a_data_set_are_told_of_codes_on_it(folder):
