@@ -9,11 +9,12 @@ from disbench.models.method import (
     Terms,
     Update,
     code_columns,
+    later,
     linear,
     traversal_rows,
 )
 from disbench.models.optimizer import Optimizer, adam, rmsprop
-from disbench.models.registry import build, configure, get, names, summary
+from disbench.models.registry import build, configure, get, names, restored, summary
 
 __all__ = [
     "Checkpoint",
@@ -29,9 +30,11 @@ __all__ = [
     "code_columns",
     "configure",
     "get",
+    "later",
     "linear",
     "load_checkpoint",
     "names",
+    "restored",
     "rmsprop",
     "save_checkpoint",
     "summary",

@@ -76,15 +76,7 @@ class Checkpoint:
         """
         if self.plugin and self.method not in registry.names():
             raise plugins.absent("methods", self.method, self.plugin)
-        start = registry.get(self.method).CONFIGS["paper"]
-        known = {f.name for f in dataclasses.fields(start)}
-        if set(self.config) != known:
-            odd = sorted(set(self.config) ^ known)
-            raise UsageError(
-                f"the checkpoint's settings do not fit {self.method} as it is here: {', '.join(odd)} differ; "
-                "train it again or use the version that wrote it."
-            )
-        config = registry.configure(self.method, "paper", self.config)
+        config = registry.restored(self.method, self.config)
         data = DataInfo(self.shape, self.n, self.class_prior)
         try:
             method = registry.build(self.method, config, data, seed=0)

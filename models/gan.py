@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from disbench.models import method
 from disbench.models.layers import initialise
-from disbench.models.method import DataInfo, Method, Noise, Terms, Update
+from disbench.models.method import DataInfo, Method, Noise, Terms, Update, later
 from disbench.models.nets import ibgan_generator, ibgan_head
 from disbench.models.optimizer import Optimizer, adam, rmsprop
 from disbench.ranges import Count, CountOrNone, NotNegative, Positive
@@ -47,6 +47,8 @@ class Config(method.Config):
     noise_start: NotNegative = 1.0  # standard deviation of the instance noise at step 0
     noise_end: NotNegative = 0.0
     noise_steps: CountOrNone = 100_000  # steps from start to end
+    d_steps: Count = later(1)  # steps of D per training step
+    g_steps: Count = later(1)  # steps of G per training step
 
 
 # ours: 32x32 images, one core
@@ -127,8 +129,8 @@ class GAN(Method):
     def updates(self) -> tuple[Update, ...]:
         c = self.config
         return (
-            Update("discriminator_loss", ("d",), optimizer(c.optimizer, c.lr_d)),
-            Update("generator_loss", ("g", "q"), optimizer(c.optimizer, c.lr_g)),
+            Update("discriminator_loss", ("d",), optimizer(c.optimizer, c.lr_d), times=c.d_steps),
+            Update("generator_loss", ("g", "q"), optimizer(c.optimizer, c.lr_g), times=c.g_steps),
         )
 
     def discriminator_loss(self, x: Tensor, noise: Noise, step: Tensor) -> Terms:

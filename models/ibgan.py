@@ -135,8 +135,8 @@ class IBGAN(Method):
     def updates(self) -> tuple[Update, ...]:
         c = self.config
         return (
-            Update("discriminator_loss", ("front", "d"), optimizer(c.optimizer, c.lr_d)),
-            Update("generator_loss", ("e", "g", "q"), optimizer(c.optimizer, c.lr_g)),
+            Update("discriminator_loss", ("front", "d"), optimizer(c.optimizer, c.lr_d), times=c.d_steps),
+            Update("generator_loss", ("e", "g", "q"), optimizer(c.optimizer, c.lr_g), times=c.g_steps),
         )
 
     def encode(self, z: Tensor) -> tuple[Tensor, Tensor]:

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -76,6 +76,20 @@ class DataInfo:
     class_prior: tuple[float, ...] | None = None
 
 
+# the key of a field's metadata
+_BEFORE = "before"
+
+
+def later(before: Any) -> Any:
+    """The default of a setting that a method got after models of it were trained.
+
+    Args:
+        before: the value at which the setting changes nothing. There it is left out of what is written, so
+            that checkpoints, folders and digests from before the setting stay those of equal trainings.
+    """
+    return field(default=before, metadata={_BEFORE: before})
+
+
 @dataclass(frozen=True)
 class Config:
     """Settings that every method has; each method adds its own.
@@ -85,6 +99,16 @@ class Config:
 
     steps: Count = 300_000  # number of training steps
     batch: Batch = 64  # images of a batch
+
+    @classmethod
+    def before(cls) -> dict[str, object]:
+        """The settings that came `later`, with the value at which they change nothing."""
+        return {f.name: f.metadata[_BEFORE] for f in fields(cls) if _BEFORE in f.metadata}
+
+    def written(self) -> dict[str, object]:
+        """Setting to value as records and checkpoints have them; what came `later` only where it matters."""
+        before = self.before()
+        return {k: v for k, v in asdict(self).items() if k not in before or v != before[k]}
 
     def check(self) -> str | None:
         """What is wrong between settings, as a sentence that begins with a field; None where nothing is."""

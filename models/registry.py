@@ -106,6 +106,30 @@ def configure(name: str, config: str = "paper", changes: Mapping[str, object] | 
     return changed
 
 
+def restored(name: str, written: Mapping[str, object], config: str = "paper") -> Config:
+    """The settings that a record or a checkpoint has, see `Config.written`.
+
+    Args:
+        name: the method.
+        written: every setting, but for those that came later and have no effect.
+        config: name of the config that they started from.
+
+    Raises:
+        UsageError: settings are missing or unknown, or as in `configure`.
+    """
+    configs = get(name).CONFIGS
+    if config not in configs:
+        raise unknown(f"config of {name}", config, configs)
+    kind = type(configs[config])
+    values = {**kind.before(), **written}
+    if odd := sorted(values.keys() ^ {field.name for field in dataclasses.fields(kind)}):
+        raise UsageError(
+            f"the settings do not fit {name} as it is here: {', '.join(odd)} differ; train it again or use "
+            "the version that wrote it."
+        )
+    return configure(name, config, values)
+
+
 def _read(label: str, value: object, kind: object) -> object:
     """`value` as `kind`: int, float, bool, str, or a tuple of one of them."""
     wrong = UsageError(

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from disbench import metrics
@@ -67,7 +66,7 @@ def of_training(method: str, config: Config, info: DataInfo, sha256: str, plugin
 
     built = models.build(method, config, info, seed=0)
     facts = {"shape": info.shape, "n": info.n, "sha256": sha256, "plugin": plugin, "nets": nets(built)}
-    return digest({"method": method, "version": type(built).VERSION, "config": asdict(config), **facts})
+    return digest({"method": method, "version": type(built).VERSION, "config": config.written(), **facts})
 
 
 def of_score(
@@ -131,6 +130,6 @@ def of_protocol(protocol: Protocol) -> dict[str, str]:
         except UsageError:
             # its nets are not for images of this size, so that the settings are all there is
             built = []
-        facts = {"version": models.get(name).VERSION, "config": asdict(config), "nets": built}
+        facts = {"version": models.get(name).VERSION, "config": config.written(), "nets": built}
         found[name] = digest({"method": name, **facts})
     return found

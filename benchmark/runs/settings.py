@@ -17,16 +17,36 @@ Configs = Mapping[tuple[str, str], Mapping[str, object]]
 
 
 def settings(runs: Sequence[Path]) -> Configs:
-    """The config of every training, by its label and cell."""
+    """The config of every training, by its label and cell.
+
+    A setting that some trainings of a method have, and others are from before, has its value there.
+    """
     configs: dict[tuple[str, str], Mapping[str, object]] = {}
+    methods: dict[str, list[tuple[str, str]]] = {}
     for run in runs:
         if results.is_kept(run):
             for folder, training in results.provenance(run).settings.items():
-                configs[labels.split_folder(folder)] = training.config
+                name = labels.split_folder(folder)
+                configs[name] = training.config
+                methods.setdefault(training.method, []).append(name)
             continue
         for cell, _ in store.cells(run):
-            configs[cell.label, cell.digest] = {name: plain(value) for name, value in cell.config.items()}
+            name = cell.label, cell.digest
+            configs[name] = {field: plain(value) for field, value in cell.config.items()}
+            methods.setdefault(cell.method, []).append(name)
+    for method, trainings in methods.items():
+        if len({frozenset(configs[name]) for name in trainings}) > 1:
+            before = _before(method)
+            configs |= {name: {**before, **configs[name]} for name in trainings}
     return configs
+
+
+def _before(method: str) -> Mapping[str, object]:
+    """The settings that a method got later, with their values before; none of a method that is not here."""
+    # here, so that a look at settings loads no torch where all trainings have the same
+    from disbench import models
+
+    return models.get(method).CONFIGS["paper"].before() if method in models.names() else {}
 
 
 def varying(configs: Configs) -> list[str]:

@@ -111,7 +111,7 @@ class Cell:
         method: its name.
         variant: the method's variant, or "".
         config_name: name of the method's config that `config` started from.
-        config: field to value, complete.
+        config: field to value, as `models.Config.written` has them.
         dataset: the data set.
         protocol: name and version of the protocol, such as "mini-v2"; without a version from before there
             were any.

@@ -437,7 +437,7 @@ class Group:
 
 def configured(cell: Cell) -> Config:
     """The settings of a cell as its method takes them."""
-    return type(models.get(cell.method).CONFIGS[cell.config_name])(**cell.config)
+    return models.restored(cell.method, cell.config, cell.config_name)
 
 
 def set_up(

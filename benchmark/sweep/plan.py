@@ -72,7 +72,7 @@ class Entry:
         method: name of the method.
         variant: variant of the method, or "".
         config_name: name of the config that the settings started from.
-        config: the settings, complete.
+        config: the settings, as they are written.
         changed: those of them that differ from the named config, the protocol's changes and the variant.
     """
 
@@ -132,10 +132,11 @@ def entries(
             alike: dict[str, Entry] = {}
             for point in grid.get(method, [{}]):
                 _check_set_once(method, point, own, variant, known.get(variant, {}))
-                settings = dataclasses.asdict(models.configure(method, name, {**usual, **own, **point}))
-                changed = {field: plain(value) for field, value in settings.items() if value != before[field]}
+                setting = models.configure(method, name, {**usual, **own, **point})
+                values = dataclasses.asdict(setting)
+                changed = {field: plain(value) for field, value in values.items() if value != before[field]}
                 # two texts may be one number
-                alike.setdefault(str(settings), Entry(method, variant, name, settings, changed))
+                alike.setdefault(str(values), Entry(method, variant, name, setting.written(), changed))
             chosen += alike.values()
     return chosen
 

@@ -348,7 +348,7 @@ def advise(
     Raises:
         UsageError: the settings do not fit the data.
     """
-    config = models.configure(entry.method, entry.config_name, entry.config)
+    config = models.restored(entry.method, entry.config, entry.config_name)
     try:
         method = models.build(entry.method, config, data.info, seed=0)
     except UsageError as error:

@@ -631,14 +631,14 @@ UPDATES: dict[str, Callable[[Any, float], list[Learning]]] = {
     "betatcvae": of_one_loss(betatcvae),
     "jointvae": of_one_loss(jointvae),
     "gan": lambda c, t: [
-        Learning("discriminator_loss", ("d",), gan_discriminator),
-        Learning("generator_loss", ("g", "q"), gan_generator),
+        Learning("discriminator_loss", ("d",), gan_discriminator, c.d_steps),
+        Learning("generator_loss", ("g", "q"), gan_generator, c.g_steps),
     ],
     "infogan": infogan,
     "infogan_cr": infogan_cr,
     "ibgan": lambda c, t: [
-        Learning("discriminator_loss", ("front", "d"), ibgan_discriminator),
-        Learning("generator_loss", ("e", "g", "q"), ibgan_generator),
+        Learning("discriminator_loss", ("front", "d"), ibgan_discriminator, c.d_steps),
+        Learning("generator_loss", ("e", "g", "q"), ibgan_generator, c.g_steps),
     ],
     # pi is learned with G
     "elastic_infogan": lambda c, t: [

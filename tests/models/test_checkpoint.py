@@ -21,7 +21,7 @@ def checkpoint(make):
     method = make("vae", changes={"codes": 3})
     return Checkpoint(
         method="vae",
-        config=dataclasses.asdict(method.config),
+        config=method.config.written(),
         shape=method.data.shape,
         n=method.data.n,
         class_prior=None,
@@ -190,6 +190,18 @@ def test_weights_of_other_shapes_and_names_are_refused(path, checkpoint):
 def test_settings_of_another_version_are_refused(path, checkpoint):
     rewrite(path, config={**checkpoint.config, "added_later": 1})
     refused(path, "added_later")
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+def test_a_checkpoint_from_before_a_setting_has_its_value_there(make, checkpoint, tmp_path, steps):
+    """One of IB-GAN is equal with and without the later setting where that changes nothing."""
+    method = make("ibgan", changes={"g_steps": steps})
+    config = method.config.written()
+    assert config.get("g_steps") == (None if steps == 1 else steps)
+    assert "d_steps" not in config
+    saved = dataclasses.replace(checkpoint, method="ibgan", config=config, weights=method.state_dict())
+    save_checkpoint(saved, tmp_path / "ibgan.pt")
+    assert load_checkpoint(tmp_path / "ibgan.pt").build().config == method.config
 
 
 def test_a_flipped_bit_never_passes_unseen(path, checkpoint):

@@ -77,6 +77,7 @@ CASES = [
     *(Case("jointvae", JOINT, step=50, channels=c) for c in (2, 3)),
     *(Case("gan", {**SMALL, **FADING}, step=t) for t in (0, 1, 5, 10, 1000)),
     Case("gan", {**SMALL, **FADING, "spectral": False}, step=5, channels=3),
+    Case("gan", {**SMALL, "d_steps": 2, "g_steps": 3}),
     Case("infogan", MODIFIED),
     Case("infogan", {**MODIFIED, "continuous": 0, "categorical": (3,)}, channels=3),
     Case("infogan", {**MODIFIED, "noise": 0, "categorical": (3, 2), "prior": "normal"}),
@@ -95,6 +96,7 @@ CASES = [
     # the KL of these weights lies between the two guards
     *(Case("ibgan", {**SMALL, "z": 3, "beta": 0.0, "guard": nats}) for nats in (1.0, 1000.0)),
     Case("ibgan", {**SMALL, "z": 3, "lam": 2.0, "smoothing": True}),
+    Case("ibgan", {**SMALL, "z": 3, "d_steps": 3, "g_steps": 2}),
     Case("ibgan", {**SMALL, "z": 3, **FADING}, "celeba", step=5, channels=3, side=16),
     *(
         Case("elastic_infogan", {**ELASTIC, "version": version, "view": view}, channels=channels)

@@ -18,7 +18,7 @@ class Writer:
         self.run = store.open_run(run)
 
     def cell(self, seed, method="vae", variant="", plugin="", dataset="dsprites", **changes):
-        config = plain(vars(models.configure(method, "mini", changes)))
+        config = plain(models.configure(method, "mini", changes).written())
         data = DataRef(dataset, 32, "ab" * 32)
         return Cell(method, variant, "mini", config, data, "mini", seed, plugin)
 

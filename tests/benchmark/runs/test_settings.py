@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from disbench.benchmark.runs.settings import swept
+from disbench.benchmark.runs.settings import settings, swept, varying
 
 
 def rows(configs):
@@ -43,3 +43,18 @@ def test_settings_drawn_at_random_have_no_line_and_one_name():
     grid = {("vae", f"v{lr}"): {"lr": lr, "steps": 60} for lr in (1, 2)}
     assert [one[::2] for one in drawn({**random, **grid}, "lr")] == [("gan", False)] * 3 + [("vae", True)] * 2
     assert [name for name, *_ in drawn(random, "steps")] == ["gan"] * 3
+
+
+def test_a_training_from_before_a_setting_has_the_value_that_changes_nothing(writer):
+    for steps in (1, 2):
+        writer.done(0, method="ibgan", g_steps=steps)
+    writer.done(0, method="vae")
+    configs = settings([writer.run])
+    assert sorted(config.get("g_steps", 0) for config in configs.values()) == [0, 1, 2]
+    assert varying(configs) == ["g_steps"]
+
+
+def test_a_setting_that_no_training_has_is_in_no_table(writer):
+    writer.done(0, method="ibgan")
+    (config,) = settings([writer.run]).values()
+    assert not {"g_steps", "d_steps"} & set(config)
