@@ -10,19 +10,21 @@ import numpy as np
 from disbench.benchmark.datasets import cache, derived, fetching, folders, manifest, pixels, readers, streams
 from disbench.benchmark.datasets.dataset import Dataset, FileStorage
 from disbench.benchmark.datasets.naming import expanded, is_own, split_name
-from disbench.errors import UsageError
+from disbench.errors import UsageError, argument
 from disbench.metrics.arrays import Array
 from disbench.metrics.factors import Factors, other_numbers, raw, titles, understood
 from disbench.metrics.factors import labels as read_labels
 from disbench.texts import short
 
 LARGE = 2**32  # bytes: pictures of a folder that take more are stored compressed
+LARGEST = 4096  # pixels: side of the largest images that a checkpoint is read for
 INFLATED_FROM = 64  # pixels: of smaller images, inflating an image takes over a twentieth of a training step
 
 
 def load(name: str, *, size: int | None = None, data_dir: str | os.PathLike[str] | None = None) -> Dataset:
     """See `disbench.datasets.load`."""
     folder = cache.folder(data_dir)
+    check_size(size)
     several = expanded(name)
     if len(several) > 1:
         raise UsageError(
@@ -43,6 +45,24 @@ def load(name: str, *, size: int | None = None, data_dir: str | os.PathLike[str]
     return dataset
 
 
+def check_size(size: int | None, facts: manifest.Manifest | None = None) -> None:
+    """Raises UsageError for a size that no images have, or at which a data set is not on offer.
+
+    Args:
+        size: in pixels; None for the data set's own.
+        facts: its manifest; None for images of the user's, which are resized to any size.
+    """
+    whole = isinstance(size, int | np.integer) and not isinstance(size, bool)
+    if size is not None and not (whole and 1 <= size <= LARGEST):
+        raise UsageError(
+            f"{argument('size')} {size} was given, but must be a whole number of pixels from 1 to "
+            f"{LARGEST:,}; leave it out for the size of the data set."
+        )
+    if facts is not None and size is not None and size not in facts.sizes:
+        offered = ", ".join(map(str, facts.sizes))
+        raise UsageError(f"data set {facts.name!r} has no size {size}; choose from: {offered}")
+
+
 def usual_size(name: str, size: int | None) -> int | None:
     """A protocol's image size if the data set is offered at it, or else None, for the data set's own.
 
@@ -58,10 +78,8 @@ def from_manifest(facts: manifest.Manifest, size: int | None, folder: Path) -> D
     Raises:
         UsageError: another size than those on offer; files that were not fetched or are wrong.
     """
+    check_size(size, facts)
     size = size or facts.sizes[0]
-    if size not in facts.sizes:
-        offered = ", ".join(map(str, facts.sizes))
-        raise UsageError(f"data set {facts.name!r} has no size {size}; choose from: {offered}")
     if facts.wrapper is not None:
         return _styled(facts, facts.wrapper, size, folder)
     path = facts.path(size, folder)
