@@ -341,7 +341,10 @@ def test_two_plugins_of_one_name_are_refused(fresh, tmp_path):
 def test_an_edited_file_needs_a_new_process(fresh, tmp_path):
     path = Path(shutil.copy(SOURCE / "wae.py", tmp_path))
     plugins.load(path)
+    loaded = plugins.source("methods", "wae")
     path.write_text(path.read_text("utf-8") + "\n")
+    # results are of the code that runs
+    assert plugins.source("methods", "wae") == loaded
     with pytest.raises(UsageError, match="changed after it was loaded"):
         plugins.load(path)
 
