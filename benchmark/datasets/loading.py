@@ -1,12 +1,14 @@
 """A data set from its name: from the cache, or else made from files; then the options after the colons."""
 
 import hashlib
+import math
 import os
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from disbench import plugins
 from disbench.benchmark.datasets import cache, derived, fetching, folders, manifest, pixels, readers, streams
 from disbench.benchmark.datasets.dataset import Dataset, FileStorage
 from disbench.benchmark.datasets.naming import expanded, is_own, split_name
@@ -182,12 +184,61 @@ def _npz_content(images: pixels.OwnImages, keys: set[str], size: int | None) -> 
 def _content(facts: manifest.Manifest, size: int, folder: Path) -> cache.Content:
     # a manifest has a reader or a wrapper
     assert facts.reader is not None
-    content = facts.reader.content(fetching.verified(facts, folder), size)
+    files = fetching.verified(facts, folder)
+    if isinstance(facts.reader, readers.PluginReader):
+        content = _of_plugin(facts, facts.reader, files, size)
+    else:
+        content = facts.reader.content(files, size)
     if facts.count is not None and content.shape[0] != facts.count:
         raise UsageError(
             f"the files of {facts.name!r} hold {content.shape[0]} images, expected {facts.count}; "
             f"they are of another version, fetch them again with `disbench data fetch {facts.name} --again`"
         )
+    return content
+
+
+def _of_plugin(
+    facts: manifest.Manifest, reader: readers.PluginReader, files: readers.Files, size: int
+) -> cache.Content:
+    """What the reader of a plug-in delivers, if that is what its manifest announces.
+
+    Raises:
+        UsageError: it is not, or the reader's code failed.
+    """
+    offer = plugins.find("datasets", facts.name)
+    origin = offer.origin if offer else facts.name
+    try:
+        content = reader.content(files, size)
+    # anything may go wrong in foreign code
+    except Exception as error:
+        raise plugins.broken(origin, error) from error
+    if not isinstance(content, cache.Content):
+        raise plugins.broken(origin, f"its reader returned {type(content).__name__} and no Content")
+    n, *image = content.shape
+    wanted = [size, size // 8] if content.packed else [facts.channels, size, size]
+    why = ""
+    if image != wanted:
+        why = f"its reader gives images {(n, *image)}, where the manifest announces {(n, *wanted)}"
+    for name, table, axes in (("labels", content.labels, 1), ("factors", content.factors, 2)):
+        array = None if table is None else np.asarray(table)
+        if array is not None and not (array.ndim == axes and array.dtype.kind in "biuf" and array.size):
+            why = (
+                f"its reader gives {name} {array.shape} of {array.dtype}, which are no numbers for each image"
+            )
+        elif array is not None and not np.isfinite(array).all():
+            why = f"its reader gives {name} that hold NaN or infinity"
+    if not why and content.labels is not None:
+        most = len(facts.classes) or math.inf
+        classes = np.asarray(content.labels)
+        if classes.dtype.kind == "f" or classes.min() < 0 or classes.max() >= most:
+            why = f"its reader gives labels {classes.min()} to {classes.max()} ({classes.dtype}); they must "
+            why += "be whole numbers from 0" + (
+                f" to {most - 1}, one for each class" if facts.classes else ""
+            )
+    if not why and content.factors is not None and np.shape(content.factors)[1] != len(content.factor_names):
+        why = f"its reader names {len(content.factor_names)} of {np.shape(content.factors)[1]} factors"
+    if why:
+        raise plugins.broken(origin, why)
     return content
 
 
@@ -231,10 +282,6 @@ def _styled(facts: manifest.Manifest, wrapper: manifest.Wrapper, size: int, fold
         picture = fetching.verified(facts, folder)["data"]
         derived.scene(picture, size)
         digest.update(picture.read_bytes())
-    return Dataset(
-        facts.name,
-        digest.hexdigest(),
-        derived.Styled(base.storage, wrapper.style, picture),
-        factor_names=base.factor_names,
-        factor_sizes=base.factor_sizes,
-    )
+    drawn = derived.Styled(base.storage, wrapper.style, picture)
+    # labels and factors are those of the base
+    return replace(base, name=facts.name, sha256=digest.hexdigest(), storage=drawn)

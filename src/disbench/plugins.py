@@ -184,7 +184,7 @@ def _offers_of(path: Path, module: ModuleType, digest: str) -> list[Offer]:
     if hasattr(module, "MANIFEST"):
         try:
             offers.append(offer("datasets", str(tomllib.loads(manifest_text(module))["name"])))
-        except (OSError, tomllib.TOMLDecodeError, KeyError) as error:
+        except (OSError, ValueError, TypeError, KeyError) as error:
             raise broken(str(path), f"its MANIFEST is no manifest with a name ({error})") from error
     for kind, registry in _REGISTRIES.items():
         offers += [offer(kind, name) for name in registry.registered_by(module.__name__)]
