@@ -500,8 +500,7 @@ def metric(
                     score = fn(*bound.args, **bound.kwargs)
                 except UsageError as error:
                     raise UsageError(named(error.marked)) from None
-            if not np.isfinite(score.score) and not score.warnings:
-                raise RuntimeError(f"{name}: the score is {score.score} and nothing says why")
+            _check_score(name, score)
             if kept is not None:
                 score = replace(score, live=_of_all(kept, score.live))
                 notes += _left_out(kept)
@@ -641,6 +640,42 @@ def _prepare(
         *_dropped_sentences(dropped, tuple(factors.names[j] for j in positions) if factors.names else ()),
     )
     return dropped, len(codes), notes, functools.partial(_named, kept)
+
+
+def _check_score(name: str, score: object) -> None:
+    """Refuses what a function under `@metric` returned where no record could hold it.
+
+    Raises:
+        RuntimeError: no `Score` of one number, parts of other kinds, or not finite without a reason.
+    """
+    if not isinstance(score, Score):
+        raise RuntimeError(f"{name}: it returned {_kind(score)} and no Score; return Score(number)")
+    if np.ndim(score.score) != 0 or np.asarray(score.score).dtype.kind not in "biuf":
+        raise RuntimeError(f"{name}: the score is {_kind(score.score)} and must be one number")
+    if not np.isfinite(score.score) and not score.warnings:
+        raise RuntimeError(f"{name}: the score is {score.score} and nothing says why")
+    for part, value in score.parts.items():
+        if (odd := _untold(value)) is not None:
+            raise RuntimeError(
+                f"{name}: its part {part!r} holds {_kind(odd)}; give numbers or texts, or arrays, lists or "
+                "dicts of them"
+            )
+
+
+def _untold(value: Any) -> object:
+    """The first thing in a part that JSON has no word for; None if there is none."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        return next((odd for odd in map(_untold, value) if odd is not None), None)
+    return None if value is None or isinstance(value, bool | int | float | str) else value
+
+
+def _kind(value: object) -> str:
+    """What a sentence calls a value of an unexpected type."""
+    return f"an array {value.shape}" if isinstance(value, np.ndarray) else f"a {type(value).__name__}"
 
 
 def _leave_out(entry: Metric, arguments: dict[str, Any], given: object) -> Bools:

@@ -331,6 +331,75 @@ def test_a_data_set_with_a_mistake_says_which(fresh, tmp_path):
         datasets.load("odd", data_dir=tmp_path)
 
 
+READER = (
+    MANIFEST
+    + """
+import numpy as np
+from disbench.datasets import Content, PluginReader
+
+class READER(PluginReader):
+    def content(self, files, size):
+        n = 6
+        images = np.zeros((n, 1, size, size), np.uint8)
+        %s
+        return Content(images.shape, [images], **more)
+"""
+)
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("raise KeyError('x')", "KeyError: 'x'"),
+        ("return images", "its reader returned ndarray and no Content"),
+        ("images, more = images[..., :4], {}", r"gives images \(6, 1, 8, 4\), .* announces \(6, 1, 8, 8\)"),
+        (
+            "more = {'labels': np.arange(n) - 1}",
+            "gives labels -1 to 4 .* whole numbers from 0 to 1, one for each",
+        ),
+        ("more = {'labels': np.arange(n) / 2}", "gives labels 0.0 to 2.5 "),
+        ("more = {'factors': np.full((n, 1), np.nan)}", "gives factors that hold NaN"),
+        ("more = {'factors': np.zeros((n, 2)), 'factor_names': ('a',)}", "names 1 of 2 factors"),
+    ],
+)
+def test_a_reader_that_gives_something_else_than_announced(fresh, tmp_path, line, sentence):
+    (tmp_path / "odd.py").write_text(READER % ("odd", "classes = ['x', 'y']", line))
+    plugins.load(tmp_path / "odd.py")
+    with pytest.raises(UsageError, match=r"odd\.py cannot be used: .*" + sentence):
+        datasets.load("odd", data_dir=tmp_path)
+    assert not list(tmp_path.glob("*.h5"))
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (MANIFEST % ("odd", "") + "READER = int", "its READER must be a class derived from"),
+        (MANIFEST % ("odd", "[wrapper]\nbase = 'odd'\nstyle = 'noisy'\n"), "it is drawn from itself"),
+        ("MANIFEST = 7", "its MANIFEST is no manifest"),
+        ("MANIFEST = 'odd.toml'", "its MANIFEST is no manifest .*codec can't decode"),
+    ],
+)
+def test_a_manifest_that_is_none(fresh, tmp_path, text, sentence):
+    (tmp_path / "odd.toml").write_bytes(b"\xff")
+    (tmp_path / "odd.py").write_text(text)
+
+    def use():
+        plugins.load(tmp_path / "odd.py")
+        datasets.load("odd", data_dir=tmp_path)
+
+    with pytest.raises(UsageError, match=rf"odd\.py cannot be used: .*{sentence}"):
+        use()
+
+
+def test_what_is_drawn_on_labelled_images_keeps_their_labels(fresh, tmp_path):
+    text = MANIFEST % ("odd", "[wrapper]\nbase = 'digits'\nstyle = 'noisy'\n")
+    (tmp_path / "odd.py").write_text(text.replace("sizes = [8]", "sizes = [28]"))
+    plugins.load(tmp_path / "odd.py")
+    drawn, base = datasets.load("odd", data_dir=tmp_path), datasets.load("digits", data_dir=tmp_path)
+    assert (drawn.labels == base.labels).all()
+    assert datasets.load("odd:classes-0,1", data_dir=tmp_path).classes == ("0", "1")
+
+
 def test_two_plugins_of_one_name_are_refused(fresh, tmp_path):
     (tmp_path / "other").mkdir()
     plugins.load(shutil.copy(SOURCE / "wae.py", tmp_path))
@@ -341,7 +410,10 @@ def test_two_plugins_of_one_name_are_refused(fresh, tmp_path):
 def test_an_edited_file_needs_a_new_process(fresh, tmp_path):
     path = Path(shutil.copy(SOURCE / "wae.py", tmp_path))
     plugins.load(path)
+    loaded = plugins.source("methods", "wae")
     path.write_text(path.read_text("utf-8") + "\n")
+    # results are of the code that runs
+    assert plugins.source("methods", "wae") == loaded
     with pytest.raises(UsageError, match="changed after it was loaded"):
         plugins.load(path)
 

@@ -12,6 +12,7 @@ from disbench.benchmark.cli.deliver import Json, print_json
 from disbench.benchmark.cli.terminal import DataDir, Plain, terminal
 from disbench.benchmark.datasets.naming import is_own, split_name
 from disbench.console import say
+from disbench.errors import UsageError, argument
 
 app = typer.Typer(help="List, download, verify and inspect data sets.", no_args_is_help=True)
 
@@ -75,6 +76,7 @@ def info(name: Name, size: Size = None, data_dir: DataDir = None) -> None:
     folder = cache.folder(data_dir)
     if not is_own(base):
         facts = manifest.read(base)
+        loading.check_size(size, facts)
         say(
             console,
             f"{facts.name}: {facts.title}\npaper: {facts.paper}\nlicence: {facts.licence or 'see the notes'}",
@@ -129,6 +131,9 @@ def fetch(
 
     console = terminal()
     facts = manifest.read(name)
+    loading.check_size(size, facts)
+    if not facts.files and source:
+        raise UsageError(f"{name!r} needs no file, so that {argument('sources')} has no use; omit it.")
     if not facts.files:
         say(console, f"{name} needs no download")
     with _Bar() as bar:
@@ -183,7 +188,7 @@ def sample(
     out: Annotated[Path, typer.Option("--out", help="PNG file to write.")],
     size: Size = None,
     columns: Annotated[int, typer.Option(min=2, help="Images in a row.")] = 10,
-    seed: Annotated[int, typer.Option(help="Seed for the choice of random images.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed for the choice of random images.")] = 0,
     data_dir: DataDir = None,
 ) -> None:
     """Draw a data set: one factor varied in each row, or one class in each row, or images at random."""
@@ -199,7 +204,7 @@ def classifier(
     name: Name,
     size: Size = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the training images.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the weights and of the order of the images.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the weights and of the order of the images.")] = 0,
     data_dir: DataDir = None,
 ) -> None:
     """Train and save the classifier that evaluates the generated images for a labelled data set."""

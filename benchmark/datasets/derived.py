@@ -81,7 +81,8 @@ def check_option(name: str, option: str, facts: Manifest | None = None) -> None:
 
 def select(dataset: Dataset, option: str, rows: Ints) -> Dataset:
     """The rows (m,) of a data set as one of its own. A factor grid becomes a table of factors."""
-    table = dataset.factor_values(rows) if dataset.factor_names else None
+    # classes that stand beside factors are none of them
+    given = dataset.factor_sizes is not None or dataset.factor_table is not None
     digest = hashlib.sha256(dataset.sha256.encode() + np.ascontiguousarray(rows, dtype="<i8").tobytes())
     return replace(
         dataset,
@@ -91,7 +92,7 @@ def select(dataset: Dataset, option: str, rows: Ints) -> Dataset:
         factor_sizes=None,
         factor_levels=(),
         labels=None if dataset.labels is None else dataset.labels[rows],
-        factor_table=None if dataset.labels is not None else table,
+        factor_table=dataset.factor_values(rows) if given else None,
     )
 
 

@@ -6,7 +6,8 @@ memory does not grow with their number. The names of folders are not taken for c
 
 What is clear is taken, and said: grey pictures among colours become colours, palettes and CMYK become RGB, an
 opaque alpha channel is dropped, a camera's note of how it was held is followed. What is not is refused with
-the name of the picture: transparent pixels, more than 8 bits, several sizes where none was asked for.
+the name of the picture: transparent pixels, more than 8 bits, several frames, several sizes where none was
+asked for. Links to folders are followed, but not to one whose pictures were taken already.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class Pictures:
     Attributes:
         folder: the folder.
         names: their paths in it, sorted.
-        digest: of names, lengths and dates: another one means that they are to be decoded again.
+        digest: of the folder, names, lengths and dates: another one means that they are to be decoded again.
         others: number of files of other kinds, by suffix.
     """
 
@@ -102,7 +103,7 @@ class Pictures:
 
         path = self.folder / name
         with reading(path), _opened(path) as picture:
-            _check_mode(path, picture)
+            _check(path, picture)
             upright = ImageOps.exif_transpose(picture)
             if upright.mode in ALPHA or "transparency" in upright.info:
                 upright = upright.convert("RGBA")
@@ -120,7 +121,7 @@ class Pictures:
         """Channels, height and width of one picture, of which no pixel is decoded."""
         path = self.folder / name
         with reading(path), _opened(path) as picture:
-            _check_mode(path, picture)
+            _check(path, picture)
             width, height = picture.size
             if picture.getexif().get(HELD) in TURNED:
                 width, height = height, width
@@ -141,9 +142,14 @@ def find(folder: Path) -> Pictures:
         )
     found: list[tuple[str, int, int]] = []
     others: Counter[str] = Counter()
+    seen: dict[Path, str] = {}
     with reading(folder):
-        for where, inner, files in os.walk(folder, followlinks=True):
+        for where, inner, files in os.walk(folder, onerror=_refuse, followlinks=True):
             inner[:] = sorted(name for name in inner if not name.startswith("."))
+            if (first := seen.setdefault(Path(where).resolve(), where)) != where:
+                raise UsageError(
+                    f"{where} and {first} are one folder, whose pictures would count twice; remove the link."
+                )
             for name in files:
                 path = Path(where, name)
                 if name.startswith("."):
@@ -155,11 +161,19 @@ def find(folder: Path) -> Pictures:
                     stat = path.stat()
                 found.append((path.relative_to(folder).as_posix(), stat.st_size, stat.st_mtime_ns))
     if not found:
-        seen = ", ".join(f"{n:,} {suffix}" for suffix, n in sorted(others.items())) or "no file"
-        raise UsageError(f"{folder} holds no PNG or JPEG picture ({seen}); is it the right folder?")
+        listed = ", ".join(f"{n:,} {suffix}" for suffix, n in sorted(others.items())) or "no file"
+        raise UsageError(f"{folder} holds no PNG or JPEG picture ({listed}); is it the right folder?")
     found.sort()
-    digest = hashlib.sha256(repr(found).encode("utf-8", "surrogateescape")).hexdigest()
+    # of an archive, the pictures of two folders may have one date, and uncompressed ones have one length
+    known = repr((str(folder.resolve()), found))
+    digest = hashlib.sha256(known.encode("utf-8", "surrogateescape")).hexdigest()
     return Pictures(folder, tuple(name for name, _, _ in found), digest, tuple(sorted(others.items())))
+
+
+def _refuse(error: OSError) -> None:
+    """Of a folder that cannot be listed; left to itself, `os.walk` goes on without it."""
+    with reading(Path(error.filename)):
+        raise error
 
 
 def resized(what: str, given: str, size: int) -> str:
@@ -176,8 +190,14 @@ def _opened(path: Path) -> Image:
         return Image.open(path, formats=("PNG", "JPEG"))
 
 
-def _check_mode(path: Path, picture: Image) -> None:
-    if picture.mode not in (*GREY, *COLOUR, *ALPHA):
+def _check(path: Path, picture: Image) -> None:
+    """Refuses what would lose some of its bits or frames."""
+    # of colours with 16 bits, Pillow says only how they are stored
+    deep = any(";16" in str(tile[3]) for tile in getattr(picture, "tile", ()))
+    if deep or picture.mode not in (*GREY, *COLOUR, *ALPHA):
         raise UsageError(
             f"{path} has pixels of the kind {picture.mode}, with more than 8 bits each; write it with 8 bits."
         )
+    # the further pictures in a phone's JPEG are views of the first
+    if picture.format == "PNG" and getattr(picture, "n_frames", 1) > 1:
+        raise UsageError(f"{path} is animated; write each of its frames as a picture, or one of them.")

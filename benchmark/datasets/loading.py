@@ -1,28 +1,32 @@
 """A data set from its name: from the cache, or else made from files; then the options after the colons."""
 
 import hashlib
+import math
 import os
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from disbench import plugins
 from disbench.benchmark.datasets import cache, derived, fetching, folders, manifest, pixels, readers, streams
 from disbench.benchmark.datasets.dataset import Dataset, FileStorage
 from disbench.benchmark.datasets.naming import expanded, is_own, split_name
-from disbench.errors import UsageError
+from disbench.errors import UsageError, argument
 from disbench.metrics.arrays import Array
 from disbench.metrics.factors import Factors, other_numbers, raw, titles, understood
 from disbench.metrics.factors import labels as read_labels
 from disbench.texts import short
 
 LARGE = 2**32  # bytes: pictures of a folder that take more are stored compressed
+LARGEST = 4096  # pixels: side of the largest images that a checkpoint is read for
 INFLATED_FROM = 64  # pixels: of smaller images, inflating an image takes over a twentieth of a training step
 
 
 def load(name: str, *, size: int | None = None, data_dir: str | os.PathLike[str] | None = None) -> Dataset:
     """See `disbench.datasets.load`."""
     folder = cache.folder(data_dir)
+    check_size(size)
     several = expanded(name)
     if len(several) > 1:
         raise UsageError(
@@ -43,6 +47,24 @@ def load(name: str, *, size: int | None = None, data_dir: str | os.PathLike[str]
     return dataset
 
 
+def check_size(size: int | None, facts: manifest.Manifest | None = None) -> None:
+    """Raises UsageError for a size that no images have, or at which a data set is not on offer.
+
+    Args:
+        size: in pixels; None for the data set's own.
+        facts: its manifest; None for images of the user's, which are resized to any size.
+    """
+    whole = isinstance(size, int | np.integer) and not isinstance(size, bool)
+    if size is not None and not (whole and 1 <= size <= LARGEST):
+        raise UsageError(
+            f"{argument('size')} {size} was given, but must be a whole number of pixels from 1 to "
+            f"{LARGEST:,}; leave it out for the size of the data set."
+        )
+    if facts is not None and size is not None and size not in facts.sizes:
+        offered = ", ".join(map(str, facts.sizes))
+        raise UsageError(f"data set {facts.name!r} has no size {size}; choose from: {offered}")
+
+
 def usual_size(name: str, size: int | None) -> int | None:
     """A protocol's image size if the data set is offered at it, or else None, for the data set's own.
 
@@ -58,10 +80,8 @@ def from_manifest(facts: manifest.Manifest, size: int | None, folder: Path) -> D
     Raises:
         UsageError: another size than those on offer; files that were not fetched or are wrong.
     """
+    check_size(size, facts)
     size = size or facts.sizes[0]
-    if size not in facts.sizes:
-        offered = ", ".join(map(str, facts.sizes))
-        raise UsageError(f"data set {facts.name!r} has no size {size}; choose from: {offered}")
     if facts.wrapper is not None:
         return _styled(facts, facts.wrapper, size, folder)
     path = facts.path(size, folder)
@@ -164,12 +184,61 @@ def _npz_content(images: pixels.OwnImages, keys: set[str], size: int | None) -> 
 def _content(facts: manifest.Manifest, size: int, folder: Path) -> cache.Content:
     # a manifest has a reader or a wrapper
     assert facts.reader is not None
-    content = facts.reader.content(fetching.verified(facts, folder), size)
+    files = fetching.verified(facts, folder)
+    if isinstance(facts.reader, readers.PluginReader):
+        content = _of_plugin(facts, facts.reader, files, size)
+    else:
+        content = facts.reader.content(files, size)
     if facts.count is not None and content.shape[0] != facts.count:
         raise UsageError(
             f"the files of {facts.name!r} hold {content.shape[0]} images, expected {facts.count}; "
             f"they are of another version, fetch them again with `disbench data fetch {facts.name} --again`"
         )
+    return content
+
+
+def _of_plugin(
+    facts: manifest.Manifest, reader: readers.PluginReader, files: readers.Files, size: int
+) -> cache.Content:
+    """What the reader of a plug-in delivers, if that is what its manifest announces.
+
+    Raises:
+        UsageError: it is not, or the reader's code failed.
+    """
+    offer = plugins.find("datasets", facts.name)
+    origin = offer.origin if offer else facts.name
+    try:
+        content = reader.content(files, size)
+    # anything may go wrong in foreign code
+    except Exception as error:
+        raise plugins.broken(origin, error) from error
+    if not isinstance(content, cache.Content):
+        raise plugins.broken(origin, f"its reader returned {type(content).__name__} and no Content")
+    n, *image = content.shape
+    wanted = [size, size // 8] if content.packed else [facts.channels, size, size]
+    why = ""
+    if image != wanted:
+        why = f"its reader gives images {(n, *image)}, where the manifest announces {(n, *wanted)}"
+    for name, table, axes in (("labels", content.labels, 1), ("factors", content.factors, 2)):
+        array = None if table is None else np.asarray(table)
+        if array is not None and not (array.ndim == axes and array.dtype.kind in "biuf" and array.size):
+            why = (
+                f"its reader gives {name} {array.shape} of {array.dtype}, which are no numbers for each image"
+            )
+        elif array is not None and not np.isfinite(array).all():
+            why = f"its reader gives {name} that hold NaN or infinity"
+    if not why and content.labels is not None:
+        most = len(facts.classes) or math.inf
+        classes = np.asarray(content.labels)
+        if classes.dtype.kind == "f" or classes.min() < 0 or classes.max() >= most:
+            why = f"its reader gives labels {classes.min()} to {classes.max()} ({classes.dtype}); they must "
+            why += "be whole numbers from 0" + (
+                f" to {most - 1}, one for each class" if facts.classes else ""
+            )
+    if not why and content.factors is not None and np.shape(content.factors)[1] != len(content.factor_names):
+        why = f"its reader names {len(content.factor_names)} of {np.shape(content.factors)[1]} factors"
+    if why:
+        raise plugins.broken(origin, why)
     return content
 
 
@@ -213,10 +282,6 @@ def _styled(facts: manifest.Manifest, wrapper: manifest.Wrapper, size: int, fold
         picture = fetching.verified(facts, folder)["data"]
         derived.scene(picture, size)
         digest.update(picture.read_bytes())
-    return Dataset(
-        facts.name,
-        digest.hexdigest(),
-        derived.Styled(base.storage, wrapper.style, picture),
-        factor_names=base.factor_names,
-        factor_sizes=base.factor_sizes,
-    )
+    drawn = derived.Styled(base.storage, wrapper.style, picture)
+    # labels and factors are those of the base
+    return replace(base, name=facts.name, sha256=digest.hexdigest(), storage=drawn)

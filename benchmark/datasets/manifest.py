@@ -118,7 +118,7 @@ class Manifest(Strict):
     notes: str = ""
     count: Annotated[int, Field(gt=0)] | None = None
     channels: Literal[1, 3]
-    sizes: Annotated[tuple[int, ...], Field(min_length=1)]
+    sizes: Annotated[tuple[Annotated[int, Field(gt=0)], ...], Field(min_length=1)]
     factors: dict[str, Annotated[int, Field(gt=0)]] = Field(default_factory=dict)
     classes: tuple[str, ...] = ()
     splits: dict[str, tuple[int, int]] = Field(default_factory=dict)
@@ -135,6 +135,8 @@ class Manifest(Strict):
             raise ValueError(f"factors {self.factors} do not make {self.count} images")
         if (self.reader is None) == (self.wrapper is None):
             raise ValueError("give either a reader or a wrapper")
+        if self.wrapper is not None and self.wrapper.base == self.name:
+            raise ValueError("it is drawn from itself; the base of a wrapper is another data set")
         for name, (start, stop) in self.splits.items():
             if self.count is None or not 0 <= start < stop <= self.count:
                 raise ValueError(f"split {name} = [{start}, {stop}] reaches outside the {self.count} images")
@@ -193,9 +195,15 @@ def read(name: str) -> Manifest:
         module = offer.load()
         if not hasattr(module, "MANIFEST"):
             raise plugins.broken(offer.origin, "its module has no MANIFEST")
+        reader = getattr(module, "READER", None)
+        if reader is not None and not (isinstance(reader, type) and issubclass(reader, PluginReader)):
+            raise plugins.broken(
+                offer.origin,
+                f"its READER must be a class derived from disbench.datasets.PluginReader, but is {reader!r}",
+            )
         try:
-            return parse(name, plugins.manifest_text(module), getattr(module, "READER", None))
-        except (UsageError, OSError) as error:
+            return parse(name, plugins.manifest_text(module), reader)
+        except (ValueError, TypeError, OSError) as error:
             raise plugins.broken(offer.origin, error) from error
     if name not in built_in():
         label = as_in_tables(name)

@@ -67,7 +67,9 @@ def run_group(run: Path, cells: Sequence[Cell], protocol: Protocol, options: Opt
     """
     outcomes: dict[Cell, str] = {}
     for path in options.plugins:
-        plugins.load(path)
+        # what this process runs stays what was planned, though the file is edited meanwhile
+        if path not in plugins.files():
+            plugins.load(path)
     with contextlib.ExitStack() as locks:
         ready: dict[int, list[Cell]] = {}
         for cell in cells:
@@ -122,6 +124,11 @@ def triage(run: Path, cell: Cell, protocol: Protocol, options: Options, locks: c
     folder = run / cell.folder
     if not locks.enter_context(store.hold(folder)):
         return "busy"
+    if cell.plugin and (here := plugins.source("methods", cell.method)) != cell.plugin:
+        raise UsageError(
+            f"the plug-in of {cell.method} changed after the run began: it was {cell.plugin}, and is {here}; "
+            "run the command again for the code as it is now."
+        )
     store.tidy(folder)
     # a process that was killed left it empty, or as long as it was
     output.shorten(folder)

@@ -71,6 +71,7 @@ class Offer:
         origin: the path of the file, or the package with its version; shown to the user.
         entry: the entry point of an installed package; None for a file.
         module: the loaded file; None for an installed package.
+        digest: SHA-256 of the file as it was loaded; "" for an installed package.
     """
 
     kind: Kind
@@ -78,6 +79,7 @@ class Offer:
     origin: str
     entry: importlib.metadata.EntryPoint | None = None
     module: ModuleType | None = None
+    digest: str = ""
 
     def load(self) -> Any:
         """The module, or what the entry point names in it.
@@ -94,12 +96,16 @@ class Offer:
             raise broken(self.origin, error) from error
 
     def source(self) -> str:
-        """The origin and the SHA-256 of the module's file, which are recorded with each result."""
+        """The origin and the SHA-256 of the module's file, which are recorded with each result.
+
+        Of a file, that of the code which runs, whatever became of the file since.
+        """
+        if self.digest:
+            return f"{Path(self.origin).name}, sha256 {self.digest[:16]}"
         loaded = self.load()
         home = loaded if isinstance(loaded, ModuleType) else sys.modules[loaded.__module__]
         code = Path(str(home.__file__))
-        named = self.origin if self.entry else code.name
-        return f"{named}, sha256 {hashlib.sha256(code.read_bytes()).hexdigest()[:16]}"
+        return f"{self.origin}, sha256 {hashlib.sha256(code.read_bytes()).hexdigest()[:16]}"
 
 
 # The loaded files with the SHA-256 of their content, and their offers.
@@ -144,7 +150,7 @@ def load(path: str | Path) -> list[str]:
     if path not in _FILES:
         name = f"disbench_plugin_{digest[:8]}_{path.stem}"
         try:
-            offers = _offers_of(path, _imported(path, name))
+            offers = _offers_of(path, _imported(path, name), digest)
             for offer in offers:
                 _refuse_clash([offer, *_offered(offer.kind, offer.name)])
         except UsageError:
@@ -171,14 +177,14 @@ def _imported(path: Path, name: str) -> ModuleType:
     return module
 
 
-def _offers_of(path: Path, module: ModuleType) -> list[Offer]:
+def _offers_of(path: Path, module: ModuleType, digest: str) -> list[Offer]:
     """The offers of a file."""
-    offer = functools.partial(Offer, origin=str(path), module=module)
+    offer = functools.partial(Offer, origin=str(path), module=module, digest=digest)
     offers = [offer("methods", path.stem)] if hasattr(module, "METHOD") else []
     if hasattr(module, "MANIFEST"):
         try:
             offers.append(offer("datasets", str(tomllib.loads(manifest_text(module))["name"])))
-        except (OSError, tomllib.TOMLDecodeError, KeyError) as error:
+        except (OSError, ValueError, TypeError, KeyError) as error:
             raise broken(str(path), f"its MANIFEST is no manifest with a name ({error})") from error
     for kind, registry in _REGISTRIES.items():
         offers += [offer(kind, name) for name in registry.registered_by(module.__name__)]

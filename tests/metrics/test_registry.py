@@ -57,6 +57,39 @@ def test_a_nan_without_a_reason_is_refused_and_one_with_a_reason_is_not(toy, tab
         share(table, table)
 
 
+@pytest.mark.parametrize(
+    ("returned", "message"),
+    [
+        (0.5, "it returned a float and no Score"),
+        (Score(np.array([0.5, 0.7])), r"the score is an array \(2,\) and must be one number"),
+        (Score("0.5"), "the score is a str and must be one number"),
+        (Score(None), "the score is a NoneType and must be one number"),
+        (Score(0.5 + 1j), "the score is a complex and must be one number"),
+        (Score(0.5, parts={"codes": {1, 2}}), "its part 'codes' holds a set; give numbers or texts"),
+        (Score(0.5, parts={"a": {"b": [1, np.array([1j])]}}), "its part 'a' holds a complex"),
+    ],
+)
+def test_what_no_record_could_hold_is_refused(toy, table, returned, message):
+    """At once: written down with the scores of other metrics, it took these with it."""
+
+    @toy
+    def share(codes, factors, *, preset="one", bins=1):
+        return returned
+
+    with pytest.raises(RuntimeError, match=f"share: {message}"):
+        share(table, table)
+
+
+def test_parts_may_be_numbers_texts_and_what_holds_them(toy, table):
+    parts = {"a": np.float32(1), "b": [np.arange(2), None], "c": {"d": "text"}, "e": np.array(["x", None])}
+
+    @toy
+    def share(codes, factors, *, preset="one", bins=1):
+        return Score(np.float32(0.5), parts=parts)
+
+    assert share(table, table).parts == parts
+
+
 def test_what_an_estimator_warns_of_is_in_the_score(toy, table):
     @toy
     def share(codes, factors, *, preset="one", bins=1):

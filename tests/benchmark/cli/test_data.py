@@ -84,6 +84,24 @@ def test_fetch_of_what_needs_no_download(tmp_path):
     assert "1,797 images of (1, 28, 28)" in output
 
 
+def test_a_size_is_looked_at_before_anything_is_done(own, tmp_path):
+    for words in (("info", "shapes3d"), ("fetch", "mnist")):
+        with pytest.raises(UsageError, match=f"data set '{words[1]}' has no size 99; choose from: "):
+            type_in(*words, "--size", 99, "--data-dir", tmp_path)
+    for name in (own, "digits", "shapes3d"):
+        for size in (0, -3, 5000):
+            with pytest.raises(UsageError, match=f"size {size} was given, but must be .* from 1 to 4,096"):
+                type_in("info", name, "--size", size, "--data-dir", tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["own.npz"]
+
+
+def test_options_without_a_use_or_a_meaning(own, tmp_path):
+    with pytest.raises(UsageError, match="'digits' needs no file, so that sources has no use; omit it"):
+        type_in("fetch", "digits", "--from", own, "--data-dir", tmp_path)
+    for words in (("sample", own, "--out", tmp_path / "x.png"), ("classifier", "digits")):
+        type_in(*words, "--seed", -1, "--data-dir", tmp_path, code=2)
+
+
 def test_fetch_of_a_wrong_file(tmp_path):
     (tmp_path / "3dshapes.h5").write_bytes(b"not it")
     with pytest.raises(

@@ -166,6 +166,13 @@ def test_names_sizes_and_options_that_do_not_exist():
         load("nowhere/to/be/found.npz")
 
 
+@pytest.mark.parametrize("size", [0, -1, 4097, 28.0, True, "28"])
+def test_a_size_is_a_whole_number_of_pixels(size):
+    with pytest.raises(UsageError, match=f"size {size} was given, but must be a whole number of pixels"):
+        load("digits", size=size)
+    assert load("digits", size=np.int64(28)).shape == (1, 28, 28)
+
+
 def test_dsprites_is_one_shared_read_only_map():
     dataset = load("dsprites", size=32)
     assert isinstance(dataset.storage.mapped, np.memmap)

@@ -9,6 +9,7 @@ from PIL import Image
 from disbench.benchmark.datasets import derived, load
 from disbench.benchmark.datasets.dataset import ArrayStorage, Dataset
 from disbench.errors import UsageError
+from disbench.metrics.factors import Factors
 
 LABELS = np.repeat([0, 1, 2], [40, 50, 60])
 PIXELS = np.arange(150, dtype=np.uint8)[:, None, None, None]
@@ -118,6 +119,22 @@ def test_rows_of_a_grid_are_a_table():
     assert part.factor_sizes is None
     assert part.factors([0, 1]).tolist() == [[1, 2], [0, 1]]
     assert shown(part).tolist() == [5, 1]
+
+
+@pytest.mark.parametrize("option", ["classes-0,1", "imbalanced-3"])
+@pytest.mark.parametrize("ordered", [True, False])
+def test_chosen_classes_keep_their_factors(option, ordered):
+    """A file may have both; the factors are the table's, not the classes under the table's names."""
+    v = np.stack(np.unravel_index(np.arange(24), (3, 2, 4)), axis=1)
+    labels, images = v[:, 0], ArrayStorage(np.zeros((24, 1, 2, 2), np.uint8))
+    known = {"factor_sizes": (3, 2, 4)} if ordered else {"factor_table": Factors.whole(v, ("a", "b", "c"))}
+    whole = Dataset("own", "0" * 64, images, ("a", "b", "c"), labels=labels, classes=("x", "y", "z"), **known)
+    chosen = derived.derive(whole, option)
+    rows = chosen.storage.rows
+    assert 2 < len(rows) < 24
+    assert chosen.factors(np.arange(len(rows))).tolist() == v[rows].tolist()
+    assert chosen.factor_values([0]).names == ("a", "b", "c")
+    assert chosen.labels.tolist() == labels[rows].tolist()
 
 
 def test_digits_by_name():

@@ -1,3 +1,7 @@
+import os
+import struct
+import zlib
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -14,6 +18,26 @@ def save(path, pixels, **options):
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pixels).save(path, **options)
     return pixels
+
+
+def chunk(kind, data):
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+# 8x8 colours of 16 bits, which Pillow reads as 8 without a word and cannot write
+DEEP = b"".join(
+    [
+        b"\x89PNG\r\n\x1a\n",
+        chunk(b"IHDR", struct.pack(">IIBBBBB", 8, 8, 16, 2, 0, 0, 0)),
+        chunk(b"IDAT", zlib.compress(bytes(8 * (1 + 8 * 3 * 2)))),
+        chunk(b"IEND", b""),
+    ]
+)
+
+
+def save_animated(path):
+    frames = [Image.fromarray(colour()) for _ in range(3)]
+    frames[0].save(path, save_all=True, append_images=frames[1:])
 
 
 def colour(h=8, w=8):
@@ -117,6 +141,8 @@ def test_an_opaque_alpha_is_dropped_and_a_transparent_one_refused(pictures, read
         (lambda path: path.write_bytes(b"text"), r"b.png cannot be read"),
         (lambda path: path.write_bytes(path.read_bytes()[:60]), r"b.png cannot be read"),
         (lambda path: Image.fromarray(np.full((8, 8), 4000, np.uint16)).save(path), "more than 8 bits"),
+        (lambda path: path.write_bytes(DEEP), "b.png has pixels of the kind RGB, with more than 8 bits"),
+        (lambda path: save_animated(path), "b.png is animated; write each of its frames"),
         (lambda path: Image.new("RGB", (8, 8)).save(path, format="GIF"), r"b.png cannot be read"),
         (lambda path: Image.new("1", (20_000, 10_000)).save(path), r"b.png cannot be read .*pixels"),
     ],
@@ -199,3 +225,45 @@ def test_a_link_that_leads_nowhere_is_named(tmp_path):
     (tmp_path / "a.png").symlink_to(tmp_path / "gone")
     with pytest.raises(UsageError, match=r"cannot read .*a\.png: No such file"):
         folders.find(tmp_path)
+
+
+@pytest.mark.parametrize(("link", "to"), [("again", "."), ("other", "inner")])
+def test_no_picture_counts_twice_through_a_link(pictures, link, to):
+    """A link to the folder itself would show its pictures forty times, one to a folder in it twice."""
+    save(pictures / "inner" / "a.png", colour())
+    (pictures / link).symlink_to(to)
+    with pytest.raises(UsageError, match="are one folder, whose pictures would count twice; remove the link"):
+        folders.find(pictures)
+
+
+def test_pictures_elsewhere_are_found_through_a_link(tmp_path, pictures):
+    save(tmp_path / "elsewhere" / "a.png", colour())
+    (pictures / "b").symlink_to(tmp_path / "elsewhere")
+    assert folders.find(pictures).names == ("b/a.png",)
+
+
+def test_a_folder_that_cannot_be_listed_is_not_left_out(pictures, monkeypatch):
+    save(pictures / "a.png", colour())
+    save(pictures / "inner" / "b.png", colour())
+
+    def scan(path):
+        if str(path).endswith("inner"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    real = os.scandir
+    monkeypatch.setattr(os, "scandir", scan)
+    with pytest.raises(UsageError, match=r"cannot read .*inner: Permission denied"):
+        folders.find(pictures)
+
+
+def test_folders_of_one_date_are_told_apart(tmp_path):
+    """As those out of an archive: uncompressed pictures have one length, too."""
+    found = []
+    for name, level in (("red", 10), ("blue", 200)):
+        for picture in "ab":
+            path = tmp_path / name / f"{picture}.png"
+            save(path, np.full((8, 8, 3), level, np.uint8), compress_level=0)
+            os.utime(path, (1e9, 1e9))
+        found.append(int(as_bytes(load(f"{tmp_path}/{name}/", data_dir=tmp_path / "cache")).max()))
+    assert found == [10, 200]

@@ -9,7 +9,7 @@ from disbench import plugins
 from disbench.benchmark.runs import store
 from disbench.benchmark.runs.store import Status
 from disbench.benchmark.sweep import output, plan, workers
-from disbench.benchmark.sweep.cell import failure
+from disbench.benchmark.sweep.cell import failure, run_group
 from disbench.benchmark.sweep.workers import Watch
 
 SOURCE = """
@@ -71,6 +71,24 @@ def test_what_a_method_does_to_its_process_fails_its_seed_alone(odd, tiny_plan, 
     (printed,) = run.glob("*/seed-*/output.txt")
     assert "Aborted" in printed.read_text()
     assert printed.parent.parent.name.startswith("aborts-")
+
+
+def test_a_plug_in_that_is_edited_meanwhile(odd, tiny_plan, tmp_path):
+    """A process that has it goes on with what was planned; a new one would train other code by that name."""
+    setting, (cell,) = tiny_plan(range(1))
+    data = [cell.dataset.load(tmp_path / "data")]
+    chosen = plan.entries(setting, ["walks"], {"walks": {"steps": "1", "batch": "4"}})
+    cells = plan.plan(setting, chosen, [0, 1], data)
+    path = tmp_path / "plugins" / "walks.py"
+    run, options = store.open_run(tmp_path / "r"), plan.Options(data_dir=tmp_path / "data")
+    path.write_text(path.read_text() + "# edited")
+    assert run_group(run, cells[:1], setting, options) == ["done"]
+    # as in a new process
+    del plugins._FILES[path]
+    plugins._OFFERS[:] = [offer for offer in plugins._OFFERS if offer.name != "walks"]
+    assert run_group(run, cells[1:], setting, options) == ["failed"]
+    why = Status.read(run / cells[1].folder).why
+    assert re.match(r"the plug-in of walks changed after the run began: it was walks\.py, sha256 ", why)
 
 
 def test_a_group_is_watched_by_its_status_files_and_what_it_prints(tmp_path, monkeypatch):
