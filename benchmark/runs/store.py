@@ -373,6 +373,14 @@ class Status:
         return self.error.message if self.error else ""
 
 
+def has_begun(folder: Path) -> bool:
+    """Whether a cell has taken a step, by what a step leaves and by its status."""
+    # one that was lost is written anew from step 0, whatever is trained already
+    if any((folder / name).exists() for name in ("checkpoint.pt", "state.pt")):
+        return True
+    return Status.read(folder).step > 0
+
+
 def check_free(path: Path) -> None:
     """Raises UsageError if the path is neither a run nor a new or empty folder."""
     out = argument("out")

@@ -232,7 +232,7 @@ class Group:
         folder = self.folders[cell]
         file = CellFile(cell, made_by, self.options.device, together=len(self.cells))
         before = CellFile.read(folder)
-        if before is None or not Status.read(folder).step:
+        if before is None or not store.has_begun(folder):
             return file
         if before.environment and (folder / "checkpoint.pt").exists():
             file = before
@@ -259,7 +259,7 @@ class Group:
             file = CellFile.read(folder)
             # it was written a moment ago
             assert file is not None
-            if not Status.read(folder).step:
+            if not store.has_begun(folder):
                 dataclasses.replace(file, digest=digest).write(folder)
             elif file.digest not in ("", digest):
                 raise UsageError(
