@@ -791,7 +791,7 @@ def judge(
     pictures: int = judged.PICTURES,
     features: PathLike | None = None,
     latents: int | None = None,
-    prior: str = "normal",
+    prior: str = "",
     method: str = "",
     config: str = "",
     settings: Mapping[str, object] | None = None,
@@ -814,7 +814,7 @@ def judge(
         features: file of a network that gives features of images, for FID and others (default: the frozen
             classifier of labelled data).
         latents: number of latents that a decoder takes, unless its file says so.
-        prior: of these latents: "normal", N(0, 1), or "uniform", U(-1, 1).
+        prior: of these latents: "normal", N(0, 1) (default), or "uniform", U(-1, 1).
         method: disbench method to which a state dict belongs.
         config: named config of the method (default: paper).
         settings: changes to the settings of the method.
