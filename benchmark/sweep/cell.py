@@ -129,7 +129,7 @@ def triage(run: Path, cell: Cell, protocol: Protocol, options: Options, locks: c
     if options.retry_failed and not is_whole(folder, protocol):
         mending.mend(folder)
     # whatever else such a cell has, it is not done
-    CellFile.read(folder)
+    store.check_described(folder)
     store.check_checkpoint(folder)
     if store.is_done(folder, protocol, options.retry_failed):
         # a process may have been killed before it wrote that
@@ -147,7 +147,7 @@ def is_whole(folder: Path, protocol: Protocol) -> bool:
     """
     for path in (folder.parent, folder):
         not_linked(path)
-    return not store.told(lambda: CellFile.read(folder), None)[1] and store.is_done(folder, protocol)
+    return not store.told(lambda: store.check_described(folder), None)[1] and store.is_done(folder, protocol)
 
 
 class Group:

@@ -83,6 +83,11 @@ DAMAGES = {
     "a folder as cell": (lambda f: folder_in_place(f / "cell.json"), True),
     "a cell of a newer version": (lambda f: (f / "cell.json").write_text('{"format": 2}'), True),
     "a cell that is empty": (lambda f: (f / "cell.json").write_bytes(b""), True),
+    "no cell": (lambda f: (f / "cell.json").unlink(), True),
+    "no cell beside scores alone": (
+        lambda f: [(f / n).unlink() for n in ("cell.json", "checkpoint.pt")],
+        True,
+    ),
     "a cut status": (lambda f: cut(f / "status.json"), False),
     "a folder as status": (lambda f: folder_in_place(f / "status.json"), False),
     "a folder as scores": (lambda f: folder_in_place(f / "scores.json"), False),
