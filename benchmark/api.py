@@ -12,6 +12,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, Protocol, TypeGuard, TypeVar, cast, overload
 
@@ -65,7 +66,7 @@ class Run:
     """The folder of a run: what was trained there, and its scores.
 
     Attributes:
-        path: the folder.
+        path: the folder; a text will do to open one.
         outcomes: how many seeds of the last call are "done", "failed", "stopped", "busy" (another process
             trains them) or "full" (the disk was full). All 0 for a run that was only opened.
         interrupted: whether Ctrl-C, SIGTERM or SIGHUP stopped the last call.
@@ -78,6 +79,7 @@ class Run:
     time_is_up: bool = False
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "path", Path(self.path))
         store.check_run(self.path)
 
     def _repr_html_(self) -> str:
@@ -574,7 +576,7 @@ def score_all(
     """Scores several opened sources with the same metrics, see `score`; `choices` are these, if given."""
     from rich.console import Console
 
-    if repeats is not None and not 1 <= repeats <= 1000:
+    if repeats is not None and not (isinstance(repeats, Integral) and 1 <= repeats <= 1000):
         raise UsageError(f"{argument('repeats')} {repeats} was given; give 1 to 1000.")
     opened = [sources.binned(one, bins) for one in opened]
     choices = tuple(choices) or sources.choose(opened, ",".join(map(str, several(metrics))), preset)
@@ -789,7 +791,7 @@ def judge(
     pictures: int = judged.PICTURES,
     features: PathLike | None = None,
     latents: int | None = None,
-    prior: str = "normal",
+    prior: str = "",
     method: str = "",
     config: str = "",
     settings: Mapping[str, object] | None = None,
@@ -812,7 +814,7 @@ def judge(
         features: file of a network that gives features of images, for FID and others (default: the frozen
             classifier of labelled data).
         latents: number of latents that a decoder takes, unless its file says so.
-        prior: of these latents: "normal", N(0, 1), or "uniform", U(-1, 1).
+        prior: of these latents: "normal", N(0, 1) (default), or "uniform", U(-1, 1).
         method: disbench method to which a state dict belongs.
         config: named config of the method (default: paper).
         settings: changes to the settings of the method.

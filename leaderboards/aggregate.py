@@ -6,6 +6,7 @@ import itertools
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 
 import numpy as np
 import pandas as pd
@@ -273,17 +274,26 @@ def chosen(frame: pd.DataFrame, where: Mapping[str, str]) -> pd.DataFrame:
 
     Args:
         frame: a per-seed frame.
-        where: column to value, such as {"method": "ibgan"}.
+        where: column to value, such as {"method": "ibgan"}; a seed may be a number.
 
     Raises:
-        UsageError: no such column, or no row is left.
+        UsageError: no such column, no row is left, or several values.
     """
+    named = argument("where")
+    if not isinstance(where, Mapping):
+        raise UsageError(
+            f'{named} {where!r} is no mapping; give column to value, such as {{"method": "ibgan"}}.'
+        )
     for column, value in where.items():
         if column not in (*BY, "seed"):
-            raise unknown("column", column, [*BY, "seed"])
-        rows = frame[frame[column].astype(str) == value]
+            raise unknown("column", str(column), [*BY, "seed"])
+        if not isinstance(value, str | Integral):
+            raise UsageError(
+                f"{named} {column} {value!r} is not one value; give a text, or the number of a seed."
+            )
+        rows = frame[frame[column].astype(str) == str(value)]
         if rows.empty:
-            raise unknown(column, value, {str(known) for known in frame[column]})
+            raise unknown(column, str(value), {str(known) for known in frame[column]})
         frame = rows
     return frame.reset_index(drop=True)
 

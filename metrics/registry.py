@@ -664,6 +664,9 @@ def _check_score(name: str, score: object) -> None:
 
 def _untold(value: Any) -> object:
     """The first thing in a part that JSON has no word for; None if there is none."""
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biufU":
+        # one of many numbers need not be walked through
+        return None
     if hasattr(value, "tolist"):
         value = value.tolist()
     if isinstance(value, Mapping):

@@ -38,6 +38,7 @@ WORDS = {
     "duplicates": "pictures that repeat another",
 }
 FULL = 100  # samples of a sheet
+FARTHEST = 1e30  # value of a code in a traversal
 
 
 def tabled(judged: Sequence[JudgedGenerator]) -> list[Shown]:
@@ -256,8 +257,8 @@ def samples(
         int | None, typer.Option(help="Latents that a decoder takes, unless its file says so.")
     ] = None,
     prior: Annotated[
-        str, typer.Option(help="Prior of a decoder's latents: normal or uniform in [-1, 1].")
-    ] = "normal",
+        str, typer.Option(help="Prior of a decoder's latents: normal (default) or uniform in [-1, 1].")
+    ] = "",
     output: Annotated[str, typer.Option(help="Output of a decoder that is the pictures.")] = "",
     device: Device = "auto",
     data_dir: DataDir = None,
@@ -266,6 +267,7 @@ def samples(
     from disbench.benchmark.runs import pictures
     from disbench.benchmark.scoring import decoders, sources
 
+    stem = _stem(out, file, "samples")
     if not 1 <= count <= FULL or seed < 0:
         raise UsageError(f"--count {count} and --seed {seed} were given; give 1 to {FULL}, and 0 or more.")
     options = sources.SourceOptions(
@@ -274,7 +276,7 @@ def samples(
     opened = decoders.open_generator(file, options, decoders.Latents(latents, prior))
     console = terminal()
     say(console, *(spelled(note, option) for note in opened.notes))
-    path = (out or file.with_name("samples")).with_suffix(".png")
+    path = pictures.named(stem, ".png")
     try:
         pictures.write_samples(opened.generator, opened.data, path, count, seed, read)
     except OSError as error:
@@ -349,7 +351,7 @@ def traverse(
 
     if not 2 <= steps <= 100:
         raise UsageError(f"--steps {steps} was given; give 2 to 100 pictures per code.")
-    ends, console = _ends(range_), terminal()
+    ends, console, stem = _ends(range_), terminal(), _stem(out, file, "traversal")
     if width not in ("", *WIDTHS):
         raise unknown("width", width, WIDTHS)
     title = file.name
@@ -366,7 +368,7 @@ def traverse(
     if kind in encoders.FORMATS:
         if start is not None and encoder is None:
             raise UsageError("--start is the row whose code --encoder gives; give both or neither.")
-        opened = decoders.open_generator(file, options, decoders.Latents(latents, prior or "normal"))
+        opened = decoders.open_generator(file, options, decoders.Latents(latents, prior))
         walked: models.Method | decoders.Walk
         data, where = opened.data, opened.generator.device
         _check_row(start, data)
@@ -376,7 +378,7 @@ def traverse(
             row = pictures.starting_row(data) if start is None else start
             code = decoders.start_of(encodes, row)
             say(console, *(spelled(note, option) for note in encodes.notes))
-        walked = decoders.Walk(opened, prior or "normal", code)
+        walked = decoders.Walk(opened, prior, code)
         say(console, *(spelled(note, option) for note in opened.notes))
     else:
         for name, given in (("encoder", encoder), ("latents", latents), ("prior", prior), ("output", output)):
@@ -393,6 +395,8 @@ def traverse(
             assert isinstance(loaded, Trained)
             walked, data, where = loaded.method, loaded.data, loaded.device
         else:
+            if config:
+                raise UsageError("--config is a named config of --method, which was not given.")
             if dataset or size:
                 raise UsageError(
                     f"{file} names its data set, if it is a checkpoint; omit --dataset and --size, or give "
@@ -402,20 +406,28 @@ def traverse(
             walked, data, where = sources.revive(saved, device, data_dir)
             title = f"{titles.training(saved.method, saved.variant)} on {data.name}, seed {saved.seed}"
         _check_row(start, data)
-    stem = out or file.with_name("traversal")
     try:
         sheet = pictures.write_traversal(walked, data, where, stem, steps, ends, start, read)
     except OSError as error:
         raise unwritable(stem.parent, error) from None
     if read:
         say(console, pictures.legend(data))
-    line(stem.with_suffix(".png"))
-    line(stem.with_suffix(".gif"))
+    line(pictures.named(stem, ".png"))
+    line(pictures.named(stem, ".gif"))
     if width:
         from disbench.leaderboards import plots
 
         figure = plots.side_by_side([("", sheet)], title, width=cast("Width", width))
         write({f"{stem.name}-{width}": figure}, stem.parent)
+
+
+def _stem(out: Path | None, file: Path, name: str) -> Path:
+    """The path of the pictures without their extension, which someone may have given all the same."""
+    if out is None:
+        return file.with_name(name)
+    if not out.name:
+        raise UsageError(f"--out {out} is a folder; give the path of the pictures, without file extension.")
+    return out.with_suffix("") if out.suffix.lower() in (".png", ".gif") else out
 
 
 def _check_row(start: int | None, data: Dataset) -> None:
@@ -433,6 +445,10 @@ def _ends(text: str) -> tuple[float, float] | None:
         low, high = (float(part) for part in text.split(","))
     except ValueError:
         low = high = math.nan
-    if not (math.isfinite(low) and math.isfinite(high) and low < high):
-        raise UsageError(f"--range {text!r} was given; give two numbers in ascending order, such as -2,2.")
+    # single precision takes no more, nor the distance of two such
+    if not (-FARTHEST <= low < high <= FARTHEST):
+        raise UsageError(
+            f"--range {text!r} was given; give two numbers in ascending order, such as -2,2, of at most "
+            f"{FARTHEST:g} in size."
+        )
     return low, high

@@ -40,11 +40,11 @@ def rescore(
     from disbench.benchmark.runs import keep, store
     from disbench.benchmark.scoring.plans import of_one_model
     from disbench.benchmark.sweep import progress
+    from disbench.benchmark.sweep.rescore import check_jobs
     from disbench.benchmark.sweep.rescore import rescore as score_run
     from disbench.leaderboards import results
 
-    if jobs < 0:
-        raise UsageError(f"{argument('jobs')} {jobs} was given; give 1 or more, or 0 for one per core.")
+    check_jobs(jobs)
     choices = of_one_model(metrics) if metrics else ()
     kind = "json" if json_ else "terminal"
     console = talk(kind)

@@ -174,7 +174,7 @@ def score(
                 pictures=PICTURES if pictures is None else pictures,
                 features=features,
                 latents=latents,
-                prior=prior or "normal",
+                prior=prior,
                 method=method,
                 config=config,
                 settings=changed,

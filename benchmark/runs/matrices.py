@@ -70,7 +70,9 @@ def matrix(
             )
         # its own preset has more votes than a mean needs
         choice = choice.model_copy(update={"settings": {**choice.settings, **VOTES}})
-    if target.is_dir() or (target.name == CHECKPOINT and said == SourceOptions(device=said.device)):
+    # what was said of the model is for whoever opens it, and its scores were measured without
+    unsaid = said == SourceOptions(device=said.device, data_dir=said.data_dir)
+    if unsaid and (target.is_dir() or target.name == CHECKPOINT):
         folder = target if target.is_dir() else target.parent
         record = Record.read(folder)
         scored = None if record is None else stored(record, kind, metric)

@@ -188,6 +188,11 @@ def write_all(method: Method, data: Dataset, device: torch.device, folder: Path)
         write_png(Sheet(sheets.enlarged(held[1].cpu().numpy()), held[0]), folder / CATEGORIES)
 
 
+def named(stem: Path, ending: str) -> Path:
+    """The path with an ending; a dot in its name is none, as in `beta-0.5`."""
+    return stem.with_name(f"{stem.name}{ending}")
+
+
 def write_png(sheet: Sheet, path: Path) -> None:
     """Writes a sheet as PNG, atomically."""
     write_bytes(path, sheets.png(sheet))
@@ -247,6 +252,6 @@ def write_traversal(
         The sheet.
     """
     sheet = traversal(method, data, device, steps, ends, start, read)
-    write_png(sheet, stem.with_suffix(".png"))
-    write_bytes(stem.with_suffix(".gif"), sheets.gif(sheet))
+    write_png(sheet, named(stem, ".png"))
+    write_bytes(named(stem, ".gif"), sheets.gif(sheet))
     return sheet

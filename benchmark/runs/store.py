@@ -246,6 +246,22 @@ def _check_cell(path: Path, values: Any) -> None:
         raise UsageError(f"{path} counts fewer seeds or steps than there can be; remove the folder.")
 
 
+def check_described(folder: Path) -> None:
+    """Checks that a cell's folder tells what was trained there, if something was.
+
+    Raises:
+        UsageError: its cell.json cannot be read, or is missing beside what was made under it.
+    """
+    if CellFile.read(folder) is not None:
+        return
+    left = [name for name in ("checkpoint.pt", "state.pt", "scores.json") if (folder / name).exists()]
+    if left:
+        raise UsageError(
+            f"{folder / 'cell.json'} is missing, and without it nobody knows what {left[0]} beside it is of; "
+            f"copy it again from where the run comes from, or {RETRY}."
+        )
+
+
 @dataclass(frozen=True)
 class Failure:
     """Why a cell failed.
@@ -371,6 +387,14 @@ class Status:
     def why(self) -> str:
         """The message of the error, or ""."""
         return self.error.message if self.error else ""
+
+
+def has_begun(folder: Path) -> bool:
+    """Whether a cell has taken a step, by what a step leaves and by its status."""
+    # one that was lost is written anew from step 0, whatever is trained already
+    if any((folder / name).exists() for name in ("checkpoint.pt", "state.pt")):
+        return True
+    return Status.read(folder).step > 0
 
 
 def check_free(path: Path) -> None:
@@ -573,6 +597,10 @@ def records(run: Path) -> Records:
         elif record is not None:
             found[record.cell.folder] = record
         odd += [sentence] if sentence else []
+    for folder in sorted(run.glob("*/seed-*")):
+        if not (folder / "cell.json").exists() and not folder.is_symlink():
+            sentence = told(functools.partial(check_described, folder), None)[1]
+            odd += [sentence] if sentence else []
     return Records(found.values(), odd)
 
 

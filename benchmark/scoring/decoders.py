@@ -38,17 +38,17 @@ class Latents:
 
     Attributes:
         count: their number; None for what the file says.
-        prior: one of `PRIORS`: N(0, 1), or U(-1, 1).
+        prior: one of `PRIORS`: N(0, 1), or U(-1, 1); "" for the first.
 
     Raises:
         UsageError: an unknown prior, or no possible number.
     """
 
     count: int | None = None
-    prior: str = "normal"
+    prior: str = ""
 
     def __post_init__(self) -> None:
-        if self.prior not in PRIORS:
+        if self.prior not in ("", *PRIORS):
             raise unknown(f"value of {argument('prior')}", self.prior, PRIORS)
         if self.count is not None and not 1 <= self.count <= MOST_LATENTS:
             raise UsageError(
@@ -112,10 +112,9 @@ def open_generator(path: Path, options: SourceOptions, latents: Latents) -> Open
             f"{path} is no generator; give a checkpoint.pt of a run, a state dict with {argument('method')}, "
             "or a decoder as torch.export (pt2), TorchScript or ONNX."
         )
-    if latents.count is not None:
-        raise UsageError(
-            f"{argument('latents')} belongs to a decoder, and {path} knows its latents; omit it."
-        )
+    for name, given in (("latents", latents.count is not None), ("prior", latents.prior)):
+        if given:
+            raise UsageError(f"{argument(name)} belongs to a decoder, and {path} knows its latents; omit it.")
     opened = sources.open_source(path, options)
     source = opened.source
     if not isinstance(source, Trained):
@@ -148,7 +147,7 @@ def fit(network: Network, data: Dataset, latents: Latents, output: str) -> tuple
     count, _ = _count(network, latents.count)
 
     def draw(n: int, numbers: torch.Generator) -> Tensor:
-        if latents.prior == "normal":
+        if latents.prior != "uniform":
             return torch.randn(n, count, generator=numbers)
         return 2 * torch.rand(n, count, generator=numbers) - 1
 
@@ -181,7 +180,7 @@ def fit(network: Network, data: Dataset, latents: Latents, output: str) -> tuple
             )
         return ready
 
-    prior = "N(0, 1)" if latents.prior == "normal" else "U(-1, 1)"
+    prior = "U(-1, 1)" if latents.prior == "uniform" else "N(0, 1)"
     notes = (
         *network.assumed,
         f"its pictures are {data.shape[2]}x{data.shape[1]} pixels, as those of {data.name}",
@@ -197,7 +196,7 @@ class Walk:
 
     Args:
         opened: the decoder.
-        prior: of its latents, one of `PRIORS`; it gives the usual ends.
+        prior: of its latents, as in `Latents`; it gives the usual ends.
         start: (1, l) latents from which every row starts; None for the middle of the prior, zeros.
 
     Raises:
@@ -206,7 +205,7 @@ class Walk:
 
     def __init__(self, opened: OpenedGenerator, prior: str, start: Tensor | None = None) -> None:
         self.generator, self.shape = opened.generator, opened.data.shape
-        self.ends = (-2.0, 2.0) if prior == "normal" else (-1.0, 1.0)
+        self.ends = (-1.0, 1.0) if prior == "uniform" else (-2.0, 2.0)
         count = len(opened.generator.codes)
         if start is not None and start.shape[1] != count:
             raise UsageError(

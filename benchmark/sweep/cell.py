@@ -136,7 +136,7 @@ def triage(run: Path, cell: Cell, protocol: Protocol, options: Options, locks: c
     if options.retry_failed and not is_whole(folder, protocol):
         mending.mend(folder)
     # whatever else such a cell has, it is not done
-    CellFile.read(folder)
+    store.check_described(folder)
     store.check_checkpoint(folder)
     if store.is_done(folder, protocol, options.retry_failed):
         # a process may have been killed before it wrote that
@@ -154,7 +154,7 @@ def is_whole(folder: Path, protocol: Protocol) -> bool:
     """
     for path in (folder.parent, folder):
         not_linked(path)
-    return not store.told(lambda: CellFile.read(folder), None)[1] and store.is_done(folder, protocol)
+    return not store.told(lambda: store.check_described(folder), None)[1] and store.is_done(folder, protocol)
 
 
 class Group:
@@ -239,7 +239,7 @@ class Group:
         folder = self.folders[cell]
         file = CellFile(cell, made_by, self.options.device, together=len(self.cells))
         before = CellFile.read(folder)
-        if before is None or not Status.read(folder).step:
+        if before is None or not store.has_begun(folder):
             return file
         if before.environment and (folder / "checkpoint.pt").exists():
             file = before
@@ -266,7 +266,7 @@ class Group:
             file = CellFile.read(folder)
             # it was written a moment ago
             assert file is not None
-            if not Status.read(folder).step:
+            if not store.has_begun(folder):
                 dataclasses.replace(file, digest=digest).write(folder)
             elif file.digest not in ("", digest):
                 raise UsageError(

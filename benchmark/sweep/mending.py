@@ -43,9 +43,12 @@ def mend(folder: Path) -> None:
     Args:
         folder: of a cell that is not done and that this process holds.
     """
-    if _aside_if(folder / "cell.json", lambda: CellFile.read(folder)):
+    damaged = _aside_if(folder / "cell.json", lambda: CellFile.read(folder))
+    if damaged or told(lambda: store.check_described(folder), None)[1]:
         # without it nobody knows what the others were made with
-        _aside(folder, (*OF_STATE, *OF_CHECKPOINT), "it belongs to a cell.json that cannot be read")
+        _aside(
+            folder, (*OF_STATE, *OF_CHECKPOINT), "it belongs to a cell.json that is missing or cannot be read"
+        )
     checkpoint, state, journal = (folder / name for name in ("checkpoint.pt", "state.pt", "metrics.jsonl"))
     if _exists(checkpoint):
         if _aside_if(checkpoint, lambda: own_checkpoint(folder).build()):

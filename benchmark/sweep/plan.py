@@ -14,7 +14,8 @@ from disbench import models, plugins
 from disbench.benchmark.datasets import Dataset
 from disbench.benchmark.datasets.reference import DataRef
 from disbench.benchmark.protocols import Protocol
-from disbench.benchmark.runs.store import Cell, CellFile, Status, told
+from disbench.benchmark.runs import store
+from disbench.benchmark.runs.store import Cell, CellFile, told
 from disbench.benchmark.training import portable
 from disbench.benchmark.training.gpu import PLAIN, Tuning
 from disbench.errors import UsageError, argument, unknown
@@ -202,9 +203,8 @@ def groups(
 
 
 def has_begun(run: Path, cell: Cell) -> bool:
-    """Whether a cell has taken a step, as far as its status tells."""
-    status, _ = told(lambda: Status.read(run / cell.folder), None)
-    return status is not None and status.step > 0
+    """Whether a cell has taken a step, as far as its files tell."""
+    return told(lambda: store.has_begun(run / cell.folder), False)[0]
 
 
 def width(seeds: int, trainings: int, gpus: int) -> int:
@@ -281,7 +281,7 @@ def check_continued(folder: Path, kernels: str | None) -> None:
 def _kernels(folder: Path) -> str | None:
     """The kernels of a seed that has taken a step on a CPU."""
     earlier, _ = told(partial(CellFile.read, folder), None)
-    if earlier is None or earlier.device != "cpu" or not Status.read(folder).step:
+    if earlier is None or earlier.device != "cpu" or not store.has_begun(folder):
         return None
     # before there was portable arithmetic, they were not recorded
     return earlier.environment.get("kernels", portable.NATIVE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -119,9 +119,14 @@ class Request:
     console: Console | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        # an iterator can be read only once
+        # an iterator can be read only once, and what was given may be changed by whoever gave it
         object.__setattr__(self, "seeds", seed_numbers(self.seeds))
         object.__setattr__(self, "methods", names(self.methods, "methods"))
+        for name in ("metrics", "dataset", "variants", "plugin"):
+            if not isinstance(given := getattr(self, name), str | Path | None):
+                object.__setattr__(self, name, tuple(given))
+        for name in ("settings", "grid"):
+            object.__setattr__(self, name, _of_methods(name, getattr(self, name)))
         for name, value, usual in (("jobs", self.jobs, "one per core"), ("fuse", self.fuse, "the default")):
             if value < 0:
                 raise UsageError(f"{argument(name)} {value} was given; give 1 or more, or 0 for {usual}.")
@@ -424,6 +429,32 @@ def names(given: Names, name: str) -> list[str]:
     if not chosen:
         raise UsageError(f"{argument(name)} is empty; give names separated by commas.")
     return chosen
+
+
+def _of_methods(
+    name: str, given: Mapping[str, Mapping[str, object]] | None
+) -> dict[str, dict[str, object]] | None:
+    """A copy of the settings of each method.
+
+    Args:
+        name: the argument that they were given for.
+        given: method to field to value.
+
+    Raises:
+        UsageError: they are of another form.
+    """
+    if given is None:
+        return None
+    if not isinstance(given, Mapping) or not all(isinstance(fields, Mapping) for fields in given.values()):
+        raise UsageError(
+            f"{argument(name)} {short(str(given), 80)} is not method to setting to value; give such as "
+            '{"betavae": {"beta": 6}}.'
+        )
+    # values of a grid may be an iterator, too
+    return {
+        method: {field: list(v) if isinstance(v, Iterator) else v for field, v in fields.items()}
+        for method, fields in given.items()
+    }
 
 
 def several(value: PathLike | Sequence[PathLike]) -> list[PathLike]:

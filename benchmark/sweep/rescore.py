@@ -58,6 +58,12 @@ class Task:
     plugins: tuple[Path, ...]
 
 
+def check_jobs(jobs: int) -> None:
+    """Raises UsageError for a number of seeds at a time that there cannot be."""
+    if jobs < 0:
+        raise UsageError(f"{argument('jobs')} {jobs} was given; give 1 or more, or 0 for one per core.")
+
+
 def rescore(
     run: Path,
     choices: Sequence[MetricChoice] = (),
@@ -82,8 +88,10 @@ def rescore(
         How many seeds are "scored", "known" (there was nothing to do) or "busy" (another process has them).
 
     Raises:
-        UsageError: no seed is trained, the data set of a seed is not here, or nothing can be written.
+        UsageError: no such number of jobs, no seed is trained, the data set of a seed is not here, or nothing
+            can be written.
     """
+    check_jobs(jobs)
     records = store.records(run)
     trained = [record for record in records if record.status.state == "done"]
     if not trained:

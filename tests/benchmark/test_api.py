@@ -75,6 +75,15 @@ def test_what_a_run_tells(finished_run):
     assert shown["mean"] == pytest.approx(np.mean(list(voted)))
 
 
+def test_a_run_is_opened_by_a_text_and_asked_as_the_command_asks(finished_run):
+    run = disbench.Run(str(finished_run))
+    assert run == disbench.Run(finished_run)
+    assert run.checkpoints() == disbench.Run(finished_run).checkpoints()
+    assert run.leaderboard(where={"seed": 1}).equals(run.leaderboard(where={"seed": "1"}))
+    with pytest.raises(UsageError, match=r"^jobs -1 was given"):
+        run.rescore("mig", jobs=-1)
+
+
 def test_a_loaded_method_encodes_and_draws(finished_run):
     method = disbench.load(disbench.Run(finished_run).checkpoints()[0])
     data = disbench.datasets.load("dsprites", size=32)
@@ -113,6 +122,9 @@ def test_a_new_seed_is_trained_and_a_failed_one_does_not_raise(quick_run):
         ({"settings": {"vae": {"beta": 1}}}, "^settings names the method 'vae', .* methods betavae"),
         ({"protocol": "smok"}, "smoke"),
         ({"settings": {"betavae": {"gamma": 1}}}, "gamma"),
+        ({"settings": {"beta": 4}}, "^settings .*beta.* is not method to setting to value"),
+        ({"settings": "betavae.beta=4"}, "^settings betavae.beta=4 is not method to setting"),
+        ({"grid": {"beta": [4]}}, "^grid .*beta.* is not method to setting"),
         ({"device": "tpu"}, "device"),
         ({"plugin": "nowhere.py"}, "no Python file"),
     ],
@@ -180,6 +192,21 @@ def test_seeds_are_a_number_or_a_list_in_both_doors(seeds, numbers):
 def test_methods_are_a_list_or_a_text_in_both_doors():
     for methods in ("vae, betavae,vae", ["vae", "betavae"], iter(["vae", "betavae"])):
         assert disbench.Request(methods).methods == ["vae", "betavae"]
+
+
+def test_a_request_asks_the_same_each_time_whatever_becomes_of_what_it_was_given():
+    """Requests of a loop that changes one dictionary would all train its last setting."""
+    beta = {"beta": 1.0}
+    given = {"protocol": "smoke", "metrics": iter(["mig"]), "dataset": iter(["dsprites"])}
+    request = disbench.Request(
+        "betavae", settings={"betavae": beta}, grid={"betavae": {"steps": iter([5, 6])}}, **given
+    )
+    beta["beta"] = 2.0
+    first, second = request.prepare(), request.prepare()
+    assert [(cell.config["beta"], cell.config["steps"]) for cell in first.cells] == [(1.0, 5), (1.0, 6)]
+    assert second.cells == first.cells
+    assert second.protocol.metrics == first.protocol.metrics
+    assert [choice.name for choice in first.protocol.metrics] == ["mig"]
 
 
 FAST = {"protocol": "smoke", "settings": {"betavae": {"steps": 6, "batch": 4}, "vae": {"steps": 6}}}
@@ -331,6 +358,7 @@ def test_a_module_and_a_function_in_memory_score_alike():
         ("nowhere.npz", {}, "nowhere.npz"),
         (torch.nn.Identity(), {"rows": [1]}, "rows belongs to codes, but the Identity is a model"),
         (np.eye(10), {"dataset": "dsprites", "rows": range(10), "repeats": 0}, "^repeats 0 was given"),
+        (np.eye(10), {"dataset": "dsprites", "rows": range(10), "repeats": 2.5}, "^repeats 2.5 was given"),
         (torch.nn.Identity(), {}, "the Identity does not say which images"),
     ],
 )

@@ -326,6 +326,11 @@ def test_rows_are_chosen_by_column():
         aggregate.chosen(frame, {"method": "betava"})
     with pytest.raises(UsageError, match="unknown column"):
         aggregate.chosen(frame, {"colour": "red"})
+    assert aggregate.chosen(frame, {"seed": 0}).equals(aggregate.chosen(frame, {"seed": "0"}))
+    with pytest.raises(UsageError, match=r"where method \['vae'\] is not one value"):
+        aggregate.chosen(frame, {"method": ["vae"]})
+    with pytest.raises(UsageError, match="where 'method=vae' is no mapping"):
+        aggregate.chosen(frame, "method=vae")
 
 
 def test_improvements_follow_the_direction_and_name_the_settings_where_there_are_several():

@@ -239,6 +239,27 @@ def test_a_model_without_categories_and_a_folder_that_is_none_are_sentences(make
     assert "neither a seed's folder nor its checkpoint" in error
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--layout", "nhwc"], "--layout has no effect"),
+        (["--config", "dlib"], "--config has no effect"),
+        (["--dataset", "dsprites"], "scores by --dataset dsprites would be wrong"),
+        (["--array", "z"], "has no array 'z'"),
+    ],
+)
+def test_what_is_said_of_a_seed_is_not_left_unheard_where_its_scores_hold_the_matrix(
+    options, words, maker, plot, grid, tmp_path
+):
+    data = datasets.load(str(grid[0]), data_dir=tmp_path)
+    folder = maker.done("vae", 0, {"mig": 0.3}, parts={"mig": {"mutual_information": [[0.0, 1.0, 0.5]]}})
+    kept.write(folder / "codes.npz", DataRef.of(data), np.arange(60), grid[1].astype(float))
+    assert plot(folder, "--kind", "mi")[0] == 0
+    code, _, error = plot(folder, "--kind", "mi", "--data-dir", tmp_path, *options)
+    assert code == 2
+    assert words in error
+
+
 def test_both_bounds_of_the_information_are_drawn_against_a_setting(maker):
     """At beta 0.1 the bounds end at 1 and 3, at beta 0.2 at 1 and 2."""
     for beta, upper in ((0.1, 3.0), (0.2, 2.0)):

@@ -132,8 +132,17 @@ def test_unknown_metrics_and_presets(disbench, checkpoint):
 def test_a_traversal_of_one_step_of_no_row_or_of_no_range(disbench, checkpoint):
     refused(disbench("traverse", checkpoint, "--steps", "1"), "--steps 1")
     refused(disbench("traverse", checkpoint, "--start", "-1"), "--start -1", "the rows 0 to")
-    for ends in ("2", "2,-2", "a,b", "1,nan", "1,2,3"):
-        refused(disbench("traverse", checkpoint, f"--range={ends}"), repr(ends), "-2,2")
+    for ends in ("2", "2,-2", "a,b", "1,nan", "1,2,3", "0,1e300", "-3e38,3e38"):
+        refused(disbench("traverse", checkpoint, f"--range={ends}"), repr(ends), "-2,2", "at most 1e+30")
+
+
+def test_pictures_of_a_checkpoint_with_what_belongs_to_other_files(disbench, checkpoint):
+    for prior in ("uniform", "normal"):
+        for command in (["samples"], ["score", "--generator"], ["traverse"]):
+            refused(disbench(*command, checkpoint, "--prior", prior), "--prior belongs to a decoder")
+    refused(disbench("traverse", checkpoint, "--config", "dlib"), "--config", "--method")
+    for command in ("samples", "traverse"):
+        refused(disbench(command, checkpoint, "--out", "."), "--out . is a folder")
 
 
 def test_a_checkpoint_cut_short(disbench, checkpoint):

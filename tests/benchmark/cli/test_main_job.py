@@ -182,6 +182,18 @@ def test_traverse_writes_a_png_and_a_gif_that_open(quick_run, disbench, tmp_path
     assert gif.width >= 960
 
 
+def test_a_dot_in_the_name_of_pictures_is_no_extension(quick_run, disbench, tmp_path):
+    """Pictures of beta-0.5 and beta-0.1 were one file, beta-0.png."""
+    checkpoint = one(quick_run) / "checkpoint.pt"
+    for name, stem in (("beta-0.5", "beta-0.5"), ("beta-0.1", "beta-0.1"), ("t.png", "t"), ("u.GIF", "u")):
+        named = ("--out", tmp_path / name)
+        code, out, _ = disbench("traverse", checkpoint, "--steps", 2, *named)
+        assert (code, out.split()) == (0, [str(tmp_path / f"{stem}.{kind}") for kind in ("png", "gif")])
+        code, out, _ = disbench("samples", checkpoint, "--count", 1, *named)
+        assert (code, out.split()) == (0, [str(tmp_path / f"{stem}.png")])
+    assert {path.stem for path in tmp_path.glob("*.png")} == {"beta-0.5", "beta-0.1", "t", "u"}
+
+
 def test_traverse_from_a_row_over_a_range(quick_run, disbench, tmp_path):
     """The first and last picture of each code are those of the ends, all else as in that row."""
     checkpoint = one(quick_run) / "checkpoint.pt"

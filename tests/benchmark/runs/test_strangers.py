@@ -304,6 +304,18 @@ def test_a_seed_of_a_copy_is_shown_once(made):
     assert "seed-0 (copy) has the seed and the settings of" in records.odd[0]
 
 
+def test_a_seed_without_a_cell_is_named_unless_nothing_was_begun(writer, disbench):
+    """Half of a copy: its scores were in no table, without a word, and `run` called it done."""
+    folders = [writer.done(seed) for seed in (0, 1)]
+    (folders[1] / "cell.json").unlink()
+    (folders[0].with_name("seed-2")).mkdir()
+    (sentence,) = store.records(writer.run).odd
+    assert f"{folders[1] / 'cell.json'} is missing" in sentence
+    code, out, _ = disbench("leaderboard", writer.run)
+    assert code == 0
+    assert "cell.json is missing" in " ".join(out.split())
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

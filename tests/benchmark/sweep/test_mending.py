@@ -9,9 +9,11 @@ import warnings
 import pytest
 import torch
 
+from disbench.benchmark.protocols import MetricChoice
 from disbench.benchmark.runs import store
-from disbench.benchmark.runs.store import Status
+from disbench.benchmark.runs.store import CellFile, Status
 from disbench.benchmark.sweep import mending, plan, workers
+from disbench.errors import UsageError
 
 
 def cut(path, part=2):
@@ -81,6 +83,11 @@ DAMAGES = {
     "a folder as cell": (lambda f: folder_in_place(f / "cell.json"), True),
     "a cell of a newer version": (lambda f: (f / "cell.json").write_text('{"format": 2}'), True),
     "a cell that is empty": (lambda f: (f / "cell.json").write_bytes(b""), True),
+    "no cell": (lambda f: (f / "cell.json").unlink(), True),
+    "no cell beside scores alone": (
+        lambda f: [(f / n).unlink() for n in ("cell.json", "checkpoint.pt")],
+        True,
+    ),
     "a cut status": (lambda f: cut(f / "status.json"), False),
     "a folder as status": (lambda f: folder_in_place(f / "status.json"), False),
     "a folder as scores": (lambda f: folder_in_place(f / "scores.json"), False),
@@ -141,6 +148,35 @@ def test_a_damaged_file_fails_its_seed_alone_until_it_is_tried_again(trained, na
     # a leftover is removed, and codes in a broken file are written over
     kept = [] if "temporary" in name else list((folder / "damaged").iterdir())
     assert kept or "temporary" in name
+
+
+@pytest.mark.parametrize("lost", ["missing", "cut"])
+def test_a_trained_seed_without_a_status_keeps_what_trained_it(trained, lost):
+    """Its scores would lose the digest, and be in no row with those of the other seeds."""
+    run, setting, cells, options = trained
+    folder = run / cells[0].folder
+    before = CellFile.read(folder)
+    assert before.digest
+    if lost == "cut":
+        cut(folder / "status.json")
+    else:
+        (folder / "status.json").unlink()
+    with pytest.raises(UsageError, match="was begun with native"):
+        plan.check_kernels(run, cells[:1], dataclasses.replace(options, portable=True))
+    further = setting.model_copy(update={"metrics": (MetricChoice(name="mig").resolved(),)})
+    assert outcomes(run, cells[:1], further, options) == ["done"]
+    assert CellFile.read(folder) == before
+    assert {entry.metric for entry in store.scores(folder)} == {"factor_vae", "mig"}
+
+
+def test_a_begun_seed_without_a_status_goes_on_under_its_own_digest_alone(trained):
+    run, setting, cells, options = trained
+    folder = run / cells[0].folder
+    saved(folder)
+    (folder / "status.json").unlink()
+    dataclasses.replace(CellFile.read(folder), digest="0" * 16).write(folder)
+    assert outcomes(run, cells[:1], setting, options) == ["failed"]
+    assert "was begun with other nets" in Status.read(folder).why
 
 
 def test_what_is_set_aside_is_named_and_never_written_over(tmp_path):
