@@ -310,9 +310,12 @@ def connected(scheduler: str) -> Iterator[Client]:
     try:
         yield client
     finally:
-        # a client without its scheduler has nobody to take leave of
-        with contextlib.suppress(*lost_errors()):
+        try:
             client.close(timeout=CONNECT_WITHIN)
+        except Exception as error:
+            # a client without its scheduler has nobody to take leave of
+            if not is_lost(error):
+                raise
 
 
 def check_certificates(scheduler: str) -> None:
@@ -334,14 +337,17 @@ def check_certificates(scheduler: str) -> None:
     )
 
 
-def lost_errors() -> tuple[type[BaseException], ...]:
-    """What a client raises when it has lost its scheduler, in whichever call it learns that."""
+def is_lost(error: Exception) -> bool:
+    """Whether a client raises this when it has lost its scheduler, in whichever call it learns that."""
     from distributed.client import ClosedClientError, FutureCancelledError, FuturesCancelledError
     from distributed.comm.core import CommClosedError
 
     # TimeoutError: the scheduler's machine is gone and refuses nothing
     cancelled = (FutureCancelledError, FuturesCancelledError)
-    return (CommClosedError, ClosedClientError, *cancelled, ConnectionError, TimeoutError)
+    if isinstance(error, (CommClosedError, ClosedClientError, *cancelled, ConnectionError, TimeoutError)):
+        return True
+    # distributed's own, where connecting takes too long; that of a file has a number
+    return type(error) is OSError and error.errno is None
 
 
 def sweep(
@@ -376,7 +382,9 @@ def sweep(
                 # workers that come later are checked by each task
                 check_kernels(client.run(portable.kernels, on_error="ignore"))
             yield from _Sweep(run, protocol, options, client, jobs, seconds).train(cells, fuse)
-        except lost_errors():
+        except Exception as error:
+            if not is_lost(error):
+                raise
             raise lost(scheduler) from None
 
 
@@ -428,7 +436,7 @@ class _Sweep:
         """Trains the cells and yields each with its outcome.
 
         Raises:
-            ConnectionError: the scheduler is lost; or another of `lost_errors`.
+            ConnectionError: the scheduler is lost; or another error that `is_lost`.
         """
         self.client.subscribe_topic(self.name, lambda event: self.news.put(event[1]))
         try:

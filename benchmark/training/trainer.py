@@ -7,8 +7,9 @@ was stopped and continued is, on one CPU, the uninterrupted one bit for bit.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -19,6 +20,7 @@ from torch import Tensor
 from disbench.benchmark.datasets import Dataset
 from disbench.benchmark.training.gpu import PLAIN, Arguments, Losses, Recording, Resident, Tuning, resident
 from disbench.benchmark.training.seeds import StoppedError, stream
+from disbench.errors import UsageError
 from disbench.metrics.arrays import Ints
 from disbench.models.method import Method, Noise
 
@@ -116,6 +118,33 @@ def shuffle(n: int, seed: int, epoch: int) -> Ints:
     return np.random.default_rng([seed, epoch]).permutation(n)
 
 
+def _numbers_of_process() -> list[object]:
+    """The states of the random numbers of torch and numpy that belong to the process and to no seed.
+
+    Those of Python's `random` are left out: a Dask worker draws them beside the training.
+    """
+    # looked at, and not drawn from
+    ours = np.random.get_state(legacy=False)  # noqa: NPY002
+    of_numpy = [ours["state"]["key"].tobytes(), ours["state"]["pos"], ours["has_gauss"]]
+    return [torch.get_rng_state().numpy().tobytes(), of_numpy]
+
+
+@contextlib.contextmanager
+def drawing_nothing(name: str) -> Iterator[None]:
+    """Refuses a step that draws random numbers of the process: equal seeds would train different models.
+
+    Raises:
+        UsageError: the method of this name drew some.
+    """
+    before = _numbers_of_process()
+    yield
+    if _numbers_of_process() != before:
+        raise UsageError(
+            f"{name} draws random numbers of the process in its step (torch.rand, numpy.random, dropout), so "
+            "that equal seeds would train different models; draw them in `noise`, with its generator."
+        )
+
+
 class Trainer:
     """A method with one or more seeds that take their steps together; see `strategies`.
 
@@ -147,6 +176,9 @@ class Trainer:
         self.schedule = methods[0].updates()
         self.batch = methods[0].images_per_step
         self.draw = methods[0].noise
+        self.name = type(methods[0]).__name__
+        # whether a step was taken by this trainer
+        self.taken = False
         held_out, n = methods[0].held_out, len(data)
         kept = [held_out_rows(n, held_out, seed) for seed in seeds] if held_out else [None] * len(seeds)
         self.orders = [
@@ -194,8 +226,12 @@ class Trainer:
 
     def advance(self) -> Losses:
         """Takes the coming step, recorded as a graph if that was asked for."""
-        losses = self.replayed() if self.tuning.graph else self.compute(*self.arguments(self.step))
-        self.step += 1
+        # a loss that begins later may draw as well; those of a GPU are not looked at
+        first = not self.taken or any(self.step in update.starts for update in self.schedule)
+        looked_at = first and self.device.type == "cpu"
+        with drawing_nothing(self.name) if looked_at else contextlib.nullcontext():
+            losses = self.replayed() if self.tuning.graph else self.compute(*self.arguments(self.step))
+        self.step, self.taken = self.step + 1, True
         return losses
 
     def replayed(self) -> Losses:

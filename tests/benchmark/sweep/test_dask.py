@@ -136,7 +136,7 @@ def test_a_worker_dies_and_the_others_finish_its_seeds(scheduler, planned, tmp_p
     outcomes = dict(dask.sweep(run, cells, setting, plan.Options(), address, fuse=0, seconds=1.0))
     thread.join()
     assert len(killed) == 1
-    assert outcomes == dict.fromkeys(cells, "done")
+    assert outcomes == dict.fromkeys(cells, "done"), [Status.read(run / cell.folder).why for cell in cells]
     assert_equal(cells, local, run)
     assert list(dask.sweep(run, cells, setting, plan.Options(), address)) == [(c, "done") for c in cells]
 
@@ -435,3 +435,11 @@ def test_files_that_travel(tmp_path):
         "metrics.jsonl": b"{}\n",
         "checkpoint.pt": b"new",
     }
+
+
+def test_an_error_of_a_file_is_no_lost_scheduler():
+    """Where connecting takes too long, distributed raises an OSError without a number."""
+    assert dask.is_lost(OSError("Timed out trying to connect to tcp://10.0.0.1:8786 after 10 s"))
+    assert dask.is_lost(ConnectionResetError(104, "reset"))
+    assert not dask.is_lost(OSError(28, "No space left on device"))
+    assert not dask.is_lost(FileNotFoundError("cell.json"))

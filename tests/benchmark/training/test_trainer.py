@@ -14,6 +14,7 @@ from disbench.benchmark.training.gpu import PLAIN, Recording, Resident, Tuning, 
 from disbench.benchmark.training.seeds import StoppedError, stream
 from disbench.benchmark.training.strategies import Branches, Fused, Single
 from disbench.benchmark.training.trainer import Order, State, held_out_rows
+from disbench.errors import UsageError
 from disbench.models.checkpoint import load_tensors, save_tensors
 
 CPU = torch.device("cpu")
@@ -575,3 +576,29 @@ def test_on_a_gpu_codes_come_from_resident_images():
     host = Trained(method, data, CUDA).codes(rows)
     kept = Trained(method, data, CUDA, images=Resident(data, CUDA).images).codes(rows)
     np.testing.assert_allclose(kept, host, rtol=1e-5, atol=1e-6)
+
+
+def of_numpy():
+    return np.random.normal()  # noqa: NPY002  what is refused
+
+
+@pytest.mark.parametrize("draw", [lambda: torch.rand(1), of_numpy])
+@pytest.mark.parametrize("where", ["penalty", "noise"])
+def test_random_numbers_that_are_no_seed_s_are_refused(monkeypatch, draw, where):
+    """They would make equal seeds different models, without a word."""
+    kind = models.get("betavae")
+    usual = getattr(kind, where)
+    monkeypatch.setattr(kind, where, lambda *given: (draw(), usual(*given))[1])
+    with pytest.raises(UsageError, match=r"^BetaVAE draws random numbers of the process in its step"):
+        trainer().advance()
+
+
+def test_so_are_those_of_a_loss_that_begins_later(monkeypatch):
+    kind = models.get("infogan_cr")
+    usual = kind.contrast_loss
+    monkeypatch.setattr(kind, "contrast_loss", lambda *given: (torch.rand(1), usual(*given))[1])
+    made = trainer("infogan_cr", **LATER)
+    made.advance()
+    made.advance()
+    with pytest.raises(UsageError, match=r"^InfoGANCR draws random numbers"):
+        made.advance()
