@@ -184,7 +184,11 @@ FIGURES = (
     "ibgan-bounds",
     "infogan-mnist-information",
     "mini-tuned-settings",
-    *(f"elastic-mnist-{name}" for name in ("uniform", "elastic", "jointvae")),
+    *(
+        f"elastic-{data}-{name}"
+        for data in ("mnist", "fashion")
+        for name in ("uniform", "elastic", "jointvae")
+    ),
 )
 
 

@@ -1,5 +1,6 @@
 """The documentation's generated pages, and its measured tables held against the code."""
 
+import functools
 import json
 import math
 import re
@@ -431,45 +432,81 @@ def test_what_the_page_of_findings_says_of_digits_is_what_was_kept():
     coded = kept.scores(kept.FOLDER / "infogan-mnist").query("metric == 'nmi'").groupby("variant")["score"]
     by_variant = {name: f"{short(each.mean())} ± {short(each.std())}" for name, each in coded}
     assert f"is {by_variant['infogan']} (auxiliary Q: {by_variant['auxiliary_q']})" in said
-    spec, splits = tables.read("elastic-infogan-mini"), kept.scores(kept.FOLDER / "elastic-mnist")
+    assert len(split_by_split("elastic-mnist")) == 6
+    for name in ("elastic-mnist", "elastic-fashion"):
+        assert all(row in said for row in split_by_split(name))
+    equal, true, learned = "Uniform InfoGAN", "Ground-truth InfoGAN", "Gumbel-softmax"
+    of_digits = functools.partial(apart, "elastic-mnist")
+    assert f"raises the NMI of an equal one by {of_digits(learned, equal, 'nmi')}" in said
+    by_true = of_digits(f"{true} + transformations", true, "nmi")
+    by_learned = of_digits("Elastic-InfoGAN", learned, "nmi")
+    assert f"of the true prior by {by_true} and that of the learned one by {by_learned}" in said
+    assert f"minus Uniform InfoGAN is {of_digits(learned, equal, 'prior_rmse', 3)}" in said
+    both = of_digits("Elastic-InfoGAN", equal, "prior_rmse", 3)
+    assert f"Elastic-InfoGAN minus Uniform InfoGAN {both}" in said
+    of_clothes = functools.partial(apart, "elastic-fashion")
+    assert f"of an equal one raises NMI by {of_clothes(learned, equal, 'nmi')}" in said
+    by_true = of_clothes(f"{true} + transformations", true, "nmi")
+    by_learned = of_clothes("Elastic-InfoGAN", learned, "nmi")
+    assert f"of the true prior by {by_true} and that of the learned one by {by_learned}" in said
+    orders = {
+        metric: [means_of(name, metric) for name in ("elastic-mnist", "elastic-fashion")]
+        for metric in ("nmi", "ent")
+    }
+    for there, here in orders.values():
+        places = there.index(learned), there.index(true)
+        assert abs(places[0] - places[1]) == 1
+        assert [{learned: true, true: learned}.get(row, row) for row in there] == here
+
+
+def means_of(name, metric):
+    """The rows of Elastic-InfoGAN's table in the order of their means."""
+    spec, splits, _ = splits_of(name)
+    scores = splits[splits["metric"] == metric].groupby(["method", "variant"])["score"].mean()
+    return sorted(
+        (row.name for row in spec.rows), key={r.name: scores[r.method, r.variant] for r in spec.rows}.get
+    )
+
+
+def with_sign(value, digits=2):
+    return ("+" if value >= 0 else "−") + short(abs(value), digits)
+
+
+def splits_of(name):
+    """Elastic-InfoGAN's table, the scores of a saved result, and whether more is better, by metric."""
+    spec = tables.read("elastic-infogan-mini")
     better = {column.metric: metrics.get(column.metric).higher_is_better for column in spec.columns}
+    return spec, kept.scores(kept.FOLDER / name), better
+
+
+def apart(name, row, other, metric, digits=2):
+    """The difference of two rows split by split, with its interval, as the page has it."""
+    spec, splits, better = splits_of(name)
+    rows = [each.model_copy(update={"plain": each.name == row}) for each in spec.rows]
+    found = tables.paired(spec.model_copy(update={"rows": rows}), splits, better)
+    pair = found.set_index(["other", "metric"]).loc[(other, metric), ["difference", "low", "high"]]
+    return "{} ({} to {})".format(*(with_sign(value, digits) for value in pair))
+
+
+def split_by_split(name):
+    """The rows of Elastic-InfoGAN's table of a saved result, as the page has them."""
+    spec, splits, better = splits_of(name)
     pairs = tables.paired(spec, splits, better)
     pairs = pairs[pairs["metric"] == "nmi"].set_index("other")
-
-    def apart(name, other, metric, digits_shown=2):
-        rows = [row.model_copy(update={"plain": row.name == name}) for row in spec.rows]
-        found = tables.paired(spec.model_copy(update={"rows": rows}), splits, better).set_index(
-            ["other", "metric"]
-        )
-        mean, low, high = (
-            ("+" if x >= 0 else "−") + short(abs(x), digits_shown)
-            for x in found.loc[(other, metric), ["difference", "low", "high"]]
-        )
-        return f"{mean} ({low} to {high})"
-
-    equal, true, learned = "Uniform InfoGAN", "Ground-truth InfoGAN", "Gumbel-softmax"
-    assert f"raises the NMI of an equal one by {apart(learned, equal, 'nmi')}" in said
-    by_true = apart(f"{true} + transformations", true, "nmi")
-    by_learned = apart("Elastic-InfoGAN", learned, "nmi")
-    assert f"of the true prior by {by_true} and that of the learned one by {by_learned}" in said
-    assert f"minus Uniform InfoGAN is {apart(learned, equal, 'prior_rmse', 3)}" in said
-    both = apart("Elastic-InfoGAN", equal, "prior_rmse", 3)
-    assert f"Elastic-InfoGAN minus Uniform InfoGAN {both}" in said
-    digits_of = {"ent": 2, "nmi": 2, "prior_rmse": 3}
+    rows = []
     for row in spec.rows:
         mine = splits[(splits["method"] == row.method) & (splits["variant"] == row.variant)]
         cells = []
-        for metric, digits_shown in digits_of.items():
+        for metric, digits in (("ent", 2), ("nmi", 2), ("prior_rmse", 3)):
             score = mine[mine["metric"] == metric]["score"]
             assert len(score) == 10
-            cells.append(f"{short(score.mean(), digits_shown)} ± {short(score.std(), digits_shown)}")
+            cells.append(f"{short(score.mean(), digits)} ± {short(score.std(), digits)}")
         if row.name in pairs.index:
             pair = pairs.loc[row.name]
-            mean, low, high = (
-                ("+" if x >= 0 else "−") + short(abs(x), 2) for x in pair[["difference", "low", "high"]]
-            )
-            cells.append(f"{mean} ({low} to {high}), {pair['better']:.0%}".replace("%", " %"))
-        assert f"| {row.name} | {' | '.join(cells)} |" in said
+            mean, low, high = (with_sign(value) for value in pair[["difference", "low", "high"]])
+            cells.append(f"{mean} ({low} to {high}), {percent(pair['better'])}")
+        rows.append(f"| {row.name} | {' | '.join(cells)} |")
+    return rows
 
 
 def test_every_kept_result_is_on_its_page_with_its_commands_and_its_picture(generated):
