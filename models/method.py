@@ -16,11 +16,33 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from disbench.errors import UsageError
 from disbench.models.optimizer import Optimizer
 from disbench.ranges import Batch, Count
 
 Terms = dict[str, Tensor]
 Noise = dict[str, Tensor]
+
+
+def summed(loss: str, terms: Terms) -> Tensor:
+    """The sum of the terms of a loss, a scalar.
+
+    Raises:
+        UsageError: they are no terms by name, or one of them is no scalar.
+    """
+    if not isinstance(terms, dict) or not terms:
+        raise UsageError(
+            f"{loss} gave {type(terms).__name__}, where a dict of at least one term was expected."
+        )
+    for name, term in terms.items():
+        if not isinstance(term, Tensor):
+            raise UsageError(f"the term {name!r} of {loss} is a {type(term).__name__}, and must be a tensor.")
+        if term.ndim:
+            raise UsageError(
+                f"the term {name!r} of {loss} has the shape {tuple(term.shape)}, and must be a scalar; take "
+                "its mean over the batch."
+            )
+    return torch.stack(list(terms.values())).sum()
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from disbench.errors import UsageError
 from disbench.models import method
 from disbench.models.method import DataInfo, Method, Noise, Terms, Update
 from disbench.models.nets import vae_nets
@@ -101,7 +102,13 @@ class VAE(Method):
     def loss(self, x: Tensor, noise: Noise, step: Tensor) -> Terms:
         mu, logvar = self.posterior(x)
         z = mu + (0.5 * logvar).exp() * noise["eps"]
-        return {"reconstruction": bernoulli_nll(self.decoder(z), x), **self.penalty(z, mu, logvar, step)}
+        penalty = self.penalty(z, mu, logvar, step)
+        if not isinstance(penalty, dict) or "reconstruction" in penalty:
+            raise UsageError(
+                f"the penalty of {type(self).__name__} must be a dict of terms, of which none is called "
+                '"reconstruction": that term is there already.'
+            )
+        return {"reconstruction": bernoulli_nll(self.decoder(z), x), **penalty}
 
     def penalty(self, z: Tensor, mu: Tensor, logvar: Tensor, step: Tensor) -> Terms:
         """The terms besides the reconstruction; the methods of this family differ in them.

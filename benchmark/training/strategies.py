@@ -15,7 +15,7 @@ from torch.func import functional_call, grad, stack_module_state, vmap
 
 from disbench.benchmark.training.gpu import Arguments, Losses, Tuning
 from disbench.benchmark.training.trainer import Monitored, OptimizerState, State, Trainer
-from disbench.models.method import Method, Noise, Terms, Update
+from disbench.models.method import Method, Noise, Terms, Update, summed
 
 # Throughput of stacked seeds relative to the same seeds side by side, as measured: on a CPU 8 seeds with
 # `mini`, on a GPU 32 with `paper` (tf32; InfoGAN float32). See docs/speed.md.
@@ -92,7 +92,7 @@ class Single(Trainer):
             for _ in range(update.times):
                 with self.tuning.arithmetic(self.device):
                     terms: Terms = getattr(self.method, loss)(images, noise, step)
-                    total = torch.stack(list(terms.values())).sum()
+                    total = summed(loss, terms)
                 gradients = torch.autograd.grad(total, parameters)
                 for parameter, gradient in zip(parameters, gradients, strict=True):
                     parameter.grad = gradient
@@ -164,7 +164,7 @@ class Fused(Trainer):
                 learning: Terms, fixed: Terms, buffers: Terms, x: Tensor, eps: Noise, name: str = name_of_loss
             ) -> tuple[Tensor, Terms]:
                 terms = functional_call(self.base, ({**fixed, **learning}, buffers), (name, x, eps, step))
-                return torch.stack(list(terms.values())).sum(), terms
+                return summed(name, terms), terms
 
             fixed = {n: p.detach() for n, p in self.parameters.items() if n not in learned}
             for _ in range(update.times):

@@ -602,3 +602,20 @@ def test_so_are_those_of_a_loss_that_begins_later(monkeypatch):
     made.advance()
     with pytest.raises(UsageError, match=r"^InfoGANCR draws random numbers"):
         made.advance()
+
+
+@pytest.mark.parametrize(
+    ("penalty", "said"),
+    [
+        (lambda *given: {"kl": torch.ones(4)}, r"the term 'kl' of loss has the shape \(4,\)"),
+        (lambda *given: {"kl": 1.0}, "the term 'kl' of loss is a float"),
+        (lambda *given: torch.ones(()), "the penalty of BetaVAE must be a dict"),
+        (lambda *given: {"reconstruction": torch.ones(())}, "that term is there already"),
+    ],
+)
+@pytest.mark.parametrize("seeds", [(0,), (0, 1)])
+def test_terms_that_are_none_are_named(monkeypatch, penalty, said, seeds):
+    """The last took the place of the reconstruction."""
+    monkeypatch.setattr(models.get("betavae"), "penalty", penalty)
+    with pytest.raises(UsageError, match=said):
+        trainer("betavae", *seeds).advance()
