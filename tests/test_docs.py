@@ -326,6 +326,52 @@ def test_what_the_page_of_findings_says_of_the_plateau_is_what_was_kept():
     wide = told("ibgan", "factor_vae", "ibgan", kept.scores(kept.FOLDER / "ibgan-wide"))
     usual = told("ibgan", "factor_vae", "ibgan", frame)
     assert f"has a FactorVAE metric of {wide} (`ibgan-wide`, eight seeds), and here {usual}" in said
+    live = frame[
+        (frame["method"] == "ibgan") & (frame["metric"] == "factor_vae") & (frame["preset"] == "ibgan")
+    ]
+    few, many = (live[(live["beside_live"] > 3) == above]["score"] for above in (False, True))
+    assert set(live["beside_live"]) == {2, 3, 4, 5}
+    assert f"{len(few)} of its 32 seeds keep two or three of eight (a KL above .1 nats)" in said
+    assert f"and have {short(few.mean())} ± {short(few.std())}; the seven that keep" in said
+    assert len(many) == 7
+    assert f"four or five have {short(many.mean())} ± {short(many.std())}." in said
+    betas = frame[(frame["method"] == "betavae") & (frame["metric"] == "factor_vae")]
+    assert set(betas["beside_live"]) == {3, 4}
+    beta = models.configure("ibgan", "mini").beta
+    assert f"−½ log {short(beta, 3)} = {short(-0.5 * math.log(beta))}" in said
+
+
+def test_what_the_page_of_findings_says_was_tried_of_ibgan_is_what_was_kept():
+    said = " ".join((ROOT / "docs" / "findings.md").read_text("utf-8").split())
+    frame = kept.scores(kept.FOLDER / "ibgan-tried").query("metric == 'factor_vae' and preset == 'ibgan'")
+    by = {changed: group["score"] for changed, group in frame.groupby("changed")}
+    found = {tuple(sorted(json.loads(changed).items())): scores for changed, scores in by.items()}
+
+    def of(**changes):
+        return found.pop(tuple(sorted(changes.items())))
+
+    of_g, of_d = of(g_steps=2), of(d_steps=2)
+    assert len(of_g) == len(of_d) == 8
+    assert f"two steps of G for each of D it has {short(of_g.mean())} ± {short(of_g.std())}" in said
+    assert f"with two of D {short(of_d.mean())} ± {short(of_d.std())} (eight seeds each)" in said
+    longer = {"steps": 15_000, "noise_steps": 10_000}
+    slower = of(lr_g=3e-4, lr_d=3e-4, **longer)
+    assert f"{short(slower.mean())} ± {short(slower.std())} (four seeds, " in said
+    assert f"(four seeds, {short(slower.min())} to {short(slower.max())})" in said
+    assert len(slower) == 4
+    (slowest,) = of(lr_g=1e-4, lr_d=1e-4, steps=30_000, noise_steps=20_000)
+    assert f"with .0001 and 30,000 steps {short(slowest)} (one)" in said
+    weak = [
+        of(lr_d=2e-5),
+        of(lr_d=2e-5, spectral=False),
+        of(lr_g=5e-4, lr_d=1e-5, spectral=False, optimizer="rmsprop"),
+    ]
+    assert [len(scores) for scores in weak] == [1, 1, 1]
+    weak = pd.concat(weak)
+    assert f"{short(weak.min())} to {short(weak.max())} (three settings, one seed each" in said
+    # what else was tried, one seed each, is in the table of the saved result
+    assert len(found) == 4
+    assert max(scores.mean() for scores in found.values()) < 0.53
 
 
 def chosen_without_labels(by):
