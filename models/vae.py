@@ -102,13 +102,15 @@ class VAE(Method):
     def loss(self, x: Tensor, noise: Noise, step: Tensor) -> Terms:
         mu, logvar = self.posterior(x)
         z = mu + (0.5 * logvar).exp() * noise["eps"]
+        # first, since the order of the graph decides in which order gradients are added
+        reconstruction = bernoulli_nll(self.decoder(z), x)
         penalty = self.penalty(z, mu, logvar, step)
         if not isinstance(penalty, dict) or "reconstruction" in penalty:
             raise UsageError(
                 f"the penalty of {type(self).__name__} must be a dict of terms, of which none is called "
                 '"reconstruction": that term is there already.'
             )
-        return {"reconstruction": bernoulli_nll(self.decoder(z), x), **penalty}
+        return {"reconstruction": reconstruction, **penalty}
 
     def penalty(self, z: Tensor, mu: Tensor, logvar: Tensor, step: Tensor) -> Terms:
         """The terms besides the reconstruction; the methods of this family differ in them.
