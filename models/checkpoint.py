@@ -25,6 +25,7 @@ from disbench.errors import UsageError
 from disbench.files import write_bytes
 from disbench.models import registry
 from disbench.models.method import DataInfo, Method
+from disbench.ranges import LARGEST_SIDE
 
 FORMAT = 1
 KIND = "disbench checkpoint"
@@ -221,7 +222,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         and all(isinstance(k, str) and isinstance(v, Tensor) for k, v in entries["weights"].items())
         and isinstance(entries["shape"], tuple | list)
         and len(entries["shape"]) == 3
-        and all(isinstance(s, int) and 0 < s <= 4096 for s in entries["shape"])
+        and all(isinstance(s, int) and 0 < s <= LARGEST_SIDE for s in entries["shape"])
     )
     if not well_formed:
         raise UsageError(

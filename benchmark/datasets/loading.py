@@ -16,10 +16,10 @@ from disbench.errors import UsageError, argument
 from disbench.metrics.arrays import Array
 from disbench.metrics.factors import Factors, other_numbers, raw, titles, understood
 from disbench.metrics.factors import labels as read_labels
+from disbench.ranges import LARGEST_SIDE
 from disbench.texts import short
 
 LARGE = 2**32  # bytes: pictures of a folder that take more are stored compressed
-LARGEST = 4096  # pixels: side of the largest images that a checkpoint is read for
 INFLATED_FROM = 64  # pixels: of smaller images, inflating an image takes over a twentieth of a training step
 
 
@@ -55,10 +55,10 @@ def check_size(size: int | None, facts: manifest.Manifest | None = None) -> None
         facts: its manifest; None for images of the user's, which are resized to any size.
     """
     whole = isinstance(size, int | np.integer) and not isinstance(size, bool)
-    if size is not None and not (whole and 1 <= size <= LARGEST):
+    if size is not None and not (whole and 1 <= size <= LARGEST_SIDE):
         raise UsageError(
             f"{argument('size')} {size} was given, but must be a whole number of pixels from 1 to "
-            f"{LARGEST:,}; leave it out for the size of the data set."
+            f"{LARGEST_SIDE:,}; leave it out for the size of the data set."
         )
     if facts is not None and size is not None and size not in facts.sizes:
         offered = ", ".join(map(str, facts.sizes))

@@ -49,6 +49,9 @@ def _finite(value: float) -> bool:
         return False
 
 
+LARGEST_SIDE = 4096
+"""Pixels of the largest images that are made or read; a file that says more is damaged or hostile."""
+
 Count = Annotated[int, Range(1)]
 """Number of things of which there must be one: latents, channels, steps."""
 CountOrNone = Annotated[int, Range(0)]
