@@ -120,7 +120,7 @@ def from_npz(path: Path, size: int | None, folder: Path) -> Dataset:
     own = size or "own"
     stored = cache.obtain(
         folder / f"file-{digest[:16]}-{own}.h5",
-        f"own 3 {digest} {own}",
+        f"own 4 {digest} {own}",
         lambda: _npz_content(images, keys, size),
     )
     dataset = _dataset(str(path), stored, stored.factor_names, (), ())
@@ -155,19 +155,21 @@ def from_folder(path: Path, size: int | None, folder: Path) -> Dataset:
 def _npz_content(images: pixels.OwnImages, keys: set[str], size: int | None) -> cache.Content:
     path = images.path
     blocks, notes = images.converted()
+    n = images.shape[0]
     content = readers.sized(blocks, images.shape, size or 0)
     if "labels" in keys:
-        labels, classes, said = read_labels(streams.npz_array(path, "labels"), f"{path}: labels")
+        given = streams.npz_array(path, "labels", n)
+        labels, classes, said = read_labels(given, f"{path}: labels")
         content, notes = replace(content, labels=labels, classes=classes), (*notes, *said)
     if "factors" in keys:
-        given = raw(streams.npz_array(path, "factors"), f"{path}: factors")
+        table = raw(streams.npz_array(path, "factors", n), f"{path}: factors")
         words: tuple[str, ...] = ()
         if "factor_names" in keys:
             words = titles(streams.npz_array(path, "factor_names"), f"{path}: factor_names")
-        factors = understood(given, f"{path}: factors", words)
+        factors = understood(table, f"{path}: factors", words)
         if words and not factors.names:
             raise UsageError(
-                f"{path}: {len(words)} factor names for factors {given.shape}; give one per column"
+                f"{path}: {len(words)} factor names for factors {table.shape}; give one per column"
             )
         names = factors.names or tuple(f"factor_{k}" for k in range(factors.numbers.shape[1]))
         content = replace(content, factors=factors.numbers, factor_names=names)
@@ -175,7 +177,7 @@ def _npz_content(images: pixels.OwnImages, keys: set[str], size: int | None) -> 
     if others := sorted(keys - {"images", "labels", "factors", "factor_names"}):
         notes = (
             *notes,
-            f"left out of {path.name}, of which images, labels, factors and factor_names are read: "
+            "left out of the file, of which images, labels, factors and factor_names are read: "
             f"{short(', '.join(others), 80)}",
         )
     return replace(content, notes=notes)

@@ -58,7 +58,7 @@ class OwnImages:
         *_, h, w = self.shape
         # of squares there is no doubt which axis is which
         if self.layout != "nhw" or h != w:
-            notes.append(f"the images {self.stored} in {self.path.name} are {LAYOUTS[self.layout]}")
+            notes.append(f"the images {self.stored} are {LAYOUTS[self.layout]}")
         return (self._pixels(block, scale) for block in npz_blocks(self.path, KEY)), tuple(notes)
 
     def _pixels(self, block: Array, scale: int) -> Bytes:
@@ -79,7 +79,8 @@ class OwnImages:
             if self.dtype == np.uint8 and high > 1:
                 # declared by the type, and not black and white
                 return 1, []
-        kind = f"the images in {self.path.name}, {self.dtype} of {low:g} to {high:g},"
+        # without the file's name: the same content may lie under another one
+        kind = f"the images, {self.dtype} of {low:g} to {high:g},"
         if self.dtype.kind in "biu" and low == high == 0:
             return 1, []
         if self.dtype.kind in "biu" and low >= 0 and high <= 1:

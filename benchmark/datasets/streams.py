@@ -6,6 +6,7 @@ Nothing here unpickles, and nothing unpacks an archive onto the disk.
 from __future__ import annotations
 
 import gzip
+import math
 import re
 import stat
 import tarfile
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from disbench.metrics.arrays import Array
 
 BLOCK = 2**24  # bytes of images read at a time, where the file's own layout does not ask for more
+MOST = 2**31  # bytes of one array that is held whole, whatever its header declares
 MEMBER = 2**26  # bytes of one archive member: far above any image here, far below a decompression bomb
 
 
@@ -111,8 +113,29 @@ def npz_blocks(path: Path, key: str) -> Iterator[Array]:
         member.read(1)
 
 
-def npz_array(path: Path, key: str) -> Array:
-    """A whole array of an npz file, without pickle."""
+def npz_array(path: Path, key: str, n: int | None = None) -> Array:
+    """A whole array of an npz file, without pickle.
+
+    Args:
+        path: of the file.
+        key: name of the array.
+        n: number of images that it describes, a row each.
+
+    Raises:
+        UsageError: as `npz_blocks`; by its header it has another number of rows, is empty, or is larger than
+            `MOST`.
+    """
+    with reading(path), zipfile.ZipFile(path) as archive, archive.open(f"{key}.npy") as member:
+        shape, dtype = plain_header(member, f"{path}: {key}")
+    if n is not None and shape[0] != n:
+        raise UsageError(f"{path}: {n:,} images but {shape[0]:,} {key}; there must be one for each image")
+    if 0 in shape:
+        raise UsageError(f"{path}: its {key} {shape} are empty; fill them, or leave {key} out of the file")
+    if (size := math.prod(shape) * dtype.itemsize) > MOST:
+        raise UsageError(
+            f"{path}: its {key} {shape} of {dtype} are {size:,} bytes; at most {MOST:,} are read, "
+            "such as one number a factor for each image"
+        )
     return np.concatenate(list(npz_blocks(path, key)))
 
 

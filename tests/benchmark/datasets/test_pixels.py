@@ -1,5 +1,7 @@
 """A user's own images: the same pixels from every layout and type that is clear, else a sentence."""
 
+import zipfile
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -53,7 +55,7 @@ def test_the_pixels_are_those_of_the_file(tmp_path, layout, kind):
     assert np.array_equal(stored(data), pixels)
     said = " ".join(data.notes)
     assert note in said
-    assert f"own.npz are {layout}" in said
+    assert f") are {layout}" in said
     # converted once, and said each time
     assert loading.load(data.name, data_dir=tmp_path).notes == data.notes
 
@@ -73,7 +75,7 @@ def test_half_precision_keeps_its_levels(tmp_path):
 def test_a_dark_picture_of_bytes_stays_dark(tmp_path):
     data = load(tmp_path, GREY[:, 0] // 16)
     assert np.array_equal(stored(data), GREY // 16)
-    assert data.notes == ("the images (6, 5, 7) in own.npz are (n, h, w)",)
+    assert data.notes == ("the images (6, 5, 7) are (n, h, w)",)
     assert not load(tmp_path, np.zeros((3, 8, 8), np.uint8)).notes
 
 
@@ -157,8 +159,54 @@ def test_arrays_that_are_not_read_are_named(tmp_path):
         note for note in loading.load(str(tmp_path / "own.npz"), data_dir=tmp_path).notes if "left" in note
     )
     assert note == (
-        "left out of own.npz, of which images, labels, factors and factor_names are read: Labels, y"
+        "left out of the file, of which images, labels, factors and factor_names are read: Labels, y"
     )
+
+
+def test_equal_content_under_another_name_is_not_called_by_the_first(tmp_path):
+    np.savez(tmp_path / "own.npz", images=GREY[:, 0] / 255, extra=np.arange(3))
+    said = loading.load(str(tmp_path / "own.npz"), data_dir=tmp_path).notes
+    (tmp_path / "own.npz").rename(tmp_path / "other.npz")
+    # cached by their digest
+    assert loading.load(str(tmp_path / "other.npz"), data_dir=tmp_path).notes == said
+    assert len(said) == 3
+    assert not any("own.npz" in note for note in said)
+
+
+def declared(path, key, header):
+    """The file, with an array whose header declares what is not there."""
+    with zipfile.ZipFile(path, "a") as archive, archive.open(f"{key}.npy", "w") as member:
+        np.lib.format.write_array_header_1_0(member, {"fortran_order": False} | header)
+
+
+@pytest.mark.parametrize(
+    ("key", "header", "said"),
+    [
+        ("labels", {"shape": (10**12,), "descr": "<f8"}, "16 images but 1,000,000,000,000 labels"),
+        (
+            "labels",
+            {"shape": (16,), "descr": "<U100000000"},
+            "labels .* are 6,400,000,000 bytes",
+        ),
+        ("factors", {"shape": (16, 2**28), "descr": "|u1"}, r"factors .* are 4,294,967,296 bytes; at most"),
+        ("factor_names", {"shape": (2**40,), "descr": "<U9"}, "factor_names .* bytes; at most"),
+    ],
+)
+def test_an_array_beyond_all_memory_is_refused_by_its_header(tmp_path, key, header, said):
+    arrays = {"factors": np.arange(16)} if key == "factor_names" else {}
+    np.savez(tmp_path / "own.npz", images=np.resize(GREY[:, 0], (16, 8, 8)), **arrays)
+    declared(tmp_path / "own.npz", key, header)
+    with pytest.raises(UsageError, match=said):
+        loading.load(str(tmp_path / "own.npz"), data_dir=tmp_path)
+
+
+@pytest.mark.parametrize(
+    "arrays", [{"labels": np.zeros((N, 0))}, {"factors": np.arange(N), "factor_names": np.array([], str)}]
+)
+def test_an_empty_array_beside_the_images_is_refused(tmp_path, arrays):
+    np.savez(tmp_path / "own.npz", images=X, **arrays)
+    with pytest.raises(UsageError, match=r"are empty; fill them, or leave"):
+        loading.load(str(tmp_path / "own.npz"), data_dir=tmp_path)
 
 
 @pytest.mark.parametrize("name", ["own.npy", "own.h5", "own.pt"])
