@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, ParamSpec, Protocol, TypeGuard, TypeVar, cast,
 from numpy.typing import ArrayLike
 
 from disbench import html, models, plugins
+from disbench.arguments import typed
 from disbench.benchmark.protocols import MetricChoice
 from disbench.benchmark.runs import comparing, store
 from disbench.benchmark.runs.compared import Compared
@@ -104,6 +105,7 @@ class Run:
         _warn(notes)
         return frame
 
+    @typed
     def leaderboard(self, *, where: Mapping[str, str] | None = None, mixed: bool = False) -> pd.DataFrame:
         """One row per method, settings, metric and preset: n, failed, mean, IQM, interval, best, worst.
 
@@ -122,6 +124,7 @@ class Run:
         _warn([*notes, *different])
         return aggregate.leaderboard(frame)
 
+    @typed
     def rescore(
         self,
         metrics: Names = "",
@@ -169,6 +172,7 @@ class Run:
                 count,
             )
 
+    @typed
     def select(
         self,
         by: str = "udr",
@@ -207,6 +211,7 @@ class Run:
             ranked, _ = selection.select(frame, metric, device, count, kept)
         return pd.concat([with_scores(each.pool, frame) for each in ranked], ignore_index=True)
 
+    @typed
     def tuned(
         self,
         metric: str = "",
@@ -257,6 +262,7 @@ class Run:
         paths = [record.folder / "checkpoint.pt" for record in _records(self.path)]
         return [path for path in paths if path.is_file()]
 
+    @typed
     def keep(self, name: str, *, results: PathLike | None = None) -> list[Path]:
         """Saves the leaderboard to the repository with its provenance, in place of an earlier one.
 
@@ -456,6 +462,7 @@ class Scored:
         return pd.DataFrame(rows, columns=["metric", "preset", "score", "reason"])
 
 
+@typed
 def score(
     source: PathLike | ArrayLike | Callable[[torch.Tensor], object],
     *,
@@ -609,6 +616,7 @@ def score_all(
     return [Scored(one, tuple(entries)) for one, entries in zip(opened, scores, strict=True)]
 
 
+@typed
 def compare(
     mine: object,
     others: Names,
@@ -783,6 +791,7 @@ class JudgedGenerator:
         }
 
 
+@typed
 def judge(
     source: PathLike,
     *,
@@ -862,6 +871,7 @@ def judge(
     return JudgedGenerator(opened, found)
 
 
+@typed
 def load(
     checkpoint: PathLike, *, device: str = "cpu", plugin: PathLike | Sequence[PathLike] = ()
 ) -> models.Method:

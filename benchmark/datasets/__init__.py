@@ -6,12 +6,15 @@ May import protocols.
 import os
 from typing import TYPE_CHECKING
 
+from disbench.arguments import typed
+
 if TYPE_CHECKING:
     from disbench.benchmark.datasets.dataset import Dataset
 
 __all__ = ["Dataset", "load", "names"]
 
 
+@typed
 def load(name: str, *, size: int | None = None, data_dir: str | os.PathLike[str] | None = None) -> "Dataset":
     """The data set of that name, made or converted on first use and opened lazily afterwards.
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, cast
 import joblib
 import torch
 
-from disbench import metrics, models, plugins, units
+from disbench import arguments, metrics, models, plugins, units
 from disbench.benchmark import datasets, protocols
 from disbench.benchmark.datasets import loading, naming
 from disbench.benchmark.runs.store import Cell
@@ -119,6 +119,10 @@ class Request:
     console: Console | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        # what is wrong with these is said more fully below
+        fuller = ("seeds", "settings", "grid")
+        hints = {name: hint for name, hint in arguments.hints_of(Request).items() if name not in fuller}
+        arguments.check(hints, vars(self))
         # an iterator can be read only once, and what was given may be changed by whoever gave it
         object.__setattr__(self, "seeds", seed_numbers(self.seeds))
         object.__setattr__(self, "methods", names(self.methods, "methods"))
@@ -398,12 +402,16 @@ def seed_numbers(seeds: Seeds) -> tuple[int, ...]:
             )
         seeds = numbers if re.search(r",|\d-|\.\.", seeds) else numbers[0]
     try:
+        given = list(seeds) if isinstance(seeds, Iterable) else [seeds]
+        if any(isinstance(seed, bool) for seed in given):
+            # which Python counts as 1
+            raise TypeError
         if not isinstance(seeds, Iterable):
             count = operator.index(seeds)
             if count < 1:
                 raise UsageError(f"{named} must be at least 1, or a list (3,7), not {count}.")
             return tuple(range(count))
-        numbers = sorted({operator.index(seed) for seed in seeds})
+        numbers = sorted({operator.index(seed) for seed in given})
     except TypeError:
         raise UsageError(
             f"{named} {short(str(seeds), 80)} is no whole number and no list of them; give how many (32 "
