@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike
 
 from disbench import html, models, plugins
 from disbench.arguments import typed
+from disbench.benchmark.datasets import naming
 from disbench.benchmark.protocols import MetricChoice
 from disbench.benchmark.runs import comparing, store
 from disbench.benchmark.runs.compared import Compared
@@ -468,7 +469,7 @@ def score(
     *,
     metrics: Names = "",
     preset: str = "",
-    dataset: str = "",
+    dataset: PathLike = "",
     array: str = "",
     rows: ArrayLike | None = None,
     factors: ArrayLike | PathLike | None = None,
@@ -535,7 +536,7 @@ def score(
     for path in several(plugin):
         plugins.load(path)
     options = sources.SourceOptions(
-        dataset=dataset,
+        dataset=naming.named(dataset),
         method=method,
         config=config,
         changes=settings or {},
@@ -619,11 +620,11 @@ def score_all(
 @typed
 def compare(
     mine: object,
-    others: Names,
+    others: PathLike | Sequence[PathLike],
     *,
     name: str = "",
     metrics: Names = "",
-    dataset: str = "",
+    dataset: PathLike = "",
     array: str = "",
     factors: ArrayLike | PathLike | None = None,
     method: str = "",
@@ -682,7 +683,7 @@ def compare(
     ]
     found = comparing.others(wanted, None if results is None else Path(results))
     options = sources.SourceOptions(
-        dataset=dataset,
+        dataset=naming.named(dataset),
         method=method,
         config=config,
         changes=settings or {},
@@ -796,7 +797,7 @@ def judge(
     source: PathLike,
     *,
     metrics: Names = "",
-    dataset: str = "",
+    dataset: PathLike = "",
     pictures: int = judged.PICTURES,
     features: PathLike | None = None,
     latents: int | None = None,
@@ -847,7 +848,7 @@ def judge(
         )
     folder = None if data_dir is None else Path(data_dir)
     options = sources.SourceOptions(
-        dataset=dataset,
+        dataset=naming.named(dataset),
         method=method,
         config=config,
         changes=settings or {},

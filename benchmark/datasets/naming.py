@@ -1,5 +1,6 @@
 """The names of data sets: a manifest's name or a path of the user's, and options after colons."""
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +10,13 @@ from disbench.errors import UsageError, argument
 from disbench.texts import whole_numbers
 
 SPLITS = 50  # of unequal classes, see `derived`
+
+
+def named(given: str | os.PathLike[str]) -> str:
+    """The name of a data set that a text or a path gives; a path to a folder has no slash at its end."""
+    if isinstance(given, str):
+        return given
+    return f"{os.fspath(given)}/" if Path(given).is_dir() else os.fspath(given)
 
 
 def is_own(base: str) -> bool:

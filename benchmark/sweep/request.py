@@ -90,7 +90,7 @@ class Request:
     _: KW_ONLY
     seeds: Seeds = 1
     protocol: str = "mini"
-    dataset: Names | None = None
+    dataset: PathLike | Sequence[PathLike] | None = None
     size: int | None = None
     config: str | None = None
     metrics: Names = ()
@@ -216,7 +216,7 @@ class Request:
         }
         grid |= {method: [] for method in self.grid or {} if method not in methods}
         entries = plan.entries(protocol, methods, self.settings or {}, variants, self.config, grid)
-        named = [str(name) for name in several(self.dataset or protocol.dataset)]
+        named = [naming.named(name) for name in several(self.dataset or protocol.dataset)]
         data = [
             datasets.load(name, size=self.size or loading.usual_size(name, protocol.size), data_dir=data_dir)
             for name in dict.fromkeys(one for name in named for one in naming.expanded(name))

@@ -101,8 +101,7 @@ def _choices(hint: Any) -> tuple[Any, ...]:
 def _plain(hint: Any) -> Any:
     """The key of `_WORDS`; None for a type that is not looked at."""
     kind = typing.get_origin(hint) or hint
-    if kind is Iterable or kind is Sequence:
-        return Sequence
+    kind = {Iterable: Sequence, os.PathLike: Path}.get(kind, kind)
     return kind if kind in _WORDS else None
 
 
