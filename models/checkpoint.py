@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from disbench import plugins
+from disbench.arguments import typed
 from disbench.errors import UsageError
 from disbench.files import write_bytes
 from disbench.models import registry
@@ -93,13 +94,14 @@ class Checkpoint:
         return method
 
 
-def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
+@typed
+def save_checkpoint(checkpoint: Checkpoint, path: str | Path) -> None:
     values = {f.name: getattr(checkpoint, f.name) for f in dataclasses.fields(checkpoint)}
     if not checkpoint.plugin:
         del values["plugin"]
     values["config"], values["dataset"] = dict(checkpoint.config), dict(checkpoint.dataset)
     values["weights"] = {name: tensor.detach().cpu() for name, tensor in checkpoint.weights.items()}
-    save_tensors({"kind": KIND, "format": FORMAT, "digest": digest(values), **values}, path)
+    save_tensors({"kind": KIND, "format": FORMAT, "digest": digest(values), **values}, Path(path))
 
 
 def digest(values: Mapping[str, Any]) -> str:
@@ -186,13 +188,14 @@ def _check_size(path: Path, size: int) -> None:
         raise UsageError(f"{path} unpacks to {size:,} bytes or more, and up to {LIMIT:,} are read.")
 
 
-def load_checkpoint(path: Path) -> Checkpoint:
+@typed
+def load_checkpoint(path: str | Path) -> Checkpoint:
     """Read and check a checkpoint.
 
     Raises:
         UsageError: unreadable, damaged, hostile, of another program or of a newer format.
     """
-    values = load_tensors(path)
+    values = load_tensors(Path(path))
     if not isinstance(values, dict) or values.get("kind") != KIND:
         raise UsageError(
             f"{path} is not a disbench checkpoint; `disbench run` writes one per seed as checkpoint.pt."

@@ -17,7 +17,8 @@ import torch
 from torch import nn
 
 from disbench import plugins, ranges
-from disbench.errors import UsageError, unknown
+from disbench.arguments import typed
+from disbench.errors import UsageError, argument, unknown
 from disbench.models.method import Config, DataInfo, Method
 from disbench.models.optimizer import KINDS
 
@@ -40,6 +41,7 @@ def names() -> list[str]:
     return sorted({*built_in(), *plugins.names("methods")})
 
 
+@typed
 def get(name: str) -> type[Method]:
     """The method's class.
 
@@ -49,6 +51,7 @@ def get(name: str) -> type[Method]:
     return _located(name)[0]
 
 
+@typed
 def summary(name: str) -> str:
     """First paragraph of the method's file: its name and citation, in one line."""
     head = (inspect.getdoc(_located(name)[1]) or "no description").partition("\n\n")[0]
@@ -74,6 +77,7 @@ def _located(name: str) -> tuple[type[Method], ModuleType]:
     return method, sys.modules[method.__module__]
 
 
+@typed
 def configure(name: str, config: str = "paper", changes: Mapping[str, object] | None = None) -> Config:
     """A named config of a method with some fields changed.
 
@@ -106,6 +110,7 @@ def configure(name: str, config: str = "paper", changes: Mapping[str, object] | 
     return changed
 
 
+@typed
 def restored(name: str, written: Mapping[str, object], config: str = "paper") -> Config:
     """The settings that a record or a checkpoint has, see `Config.written`.
 
@@ -159,6 +164,7 @@ def _read(label: str, value: object, kind: object) -> object:
     return value
 
 
+@typed
 def build(name: str, config: Config, data: DataInfo, seed: int) -> Method:
     """A freshly initialised method: equal (config, data, seed) give equal weights, whatever ran before.
 
@@ -169,8 +175,17 @@ def build(name: str, config: Config, data: DataInfo, seed: int) -> Method:
         seed: of the initial weights.
 
     Raises:
-        UsageError: the settings do not fit the data, or the method's `updates` name something that it lacks.
+        UsageError: the settings are another method's or do not fit the data, a negative seed, or the method's
+            `updates` name something that it lacks.
     """
+    if seed < 0:
+        raise UsageError(f"{argument('seed')} {seed} was given; give 0 or more.")
+    own = get(name).CONFIGS["paper"]
+    if not isinstance(config, type(own)):
+        raise UsageError(
+            f"{argument('config')} of {name} is a {type(config).__module__}.{type(config).__qualname__}, "
+            f"which is another method's; give models.configure({name!r})."
+        )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         method = get(name)(config, data)

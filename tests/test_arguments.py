@@ -12,12 +12,19 @@ import pytest
 from PIL import Image
 
 import disbench
+from disbench import models
 from disbench.arguments import typed
 from disbench.errors import UsageError
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
+BUILT = {
+    "name": "betavae",
+    "config": models.configure("betavae", "mini"),
+    "data": models.DataInfo((1, 32, 32), 16),
+    "seed": 0,
+}
 RUN = {"methods": "betavae", "protocol": "smoke", "out": "never"}
 
 
@@ -100,6 +107,19 @@ def test_a_call_that_does_not_fit_the_signature_is_refused_by_python():
         (disbench.judge, {"source": "a.pt", "pictures": "many"}, "pictures 'many' was given"),
         (disbench.load, {"checkpoint": None}, "checkpoint None was given"),
         (disbench.datasets.load, {"name": 3}, "name 3 was given, but it must be a text or"),
+        (disbench.plugins.load, {"path": 3}, "path 3 was given"),
+        (models.load_checkpoint, {"path": 3}, "path 3 was given"),
+        (models.get, {"name": 3}, "name 3 was given"),
+        (models.configure, {"name": "vae", "config": 3}, "config 3 was given"),
+        (models.configure, {"name": "vae", "changes": [1]}, r"changes \[1\] was given"),
+        (models.build, BUILT | {"seed": "a"}, "seed 'a' was given"),
+        (models.build, BUILT | {"seed": 1.5}, "seed 1.5 was given"),
+        (models.build, BUILT | {"seed": -1}, "seed -1 was given; give 0 or more"),
+        (
+            models.build,
+            BUILT | {"name": "ibgan"},
+            r"config of ibgan is a .*betavae\.Config, which is another",
+        ),
     ],
 )
 def test_the_public_functions_look_at_theirs(tmp_path, monkeypatch, function, given, said):

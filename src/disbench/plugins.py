@@ -34,6 +34,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
 
+from disbench.arguments import typed
 from disbench.errors import UsageError, argument
 
 Kind = Literal["methods", "metrics", "datasets"]
@@ -132,6 +133,7 @@ def files() -> tuple[Path, ...]:
     return tuple(_FILES)
 
 
+@typed
 def load(path: str | Path) -> list[str]:
     """Loads a file as a plug-in; a second time does nothing.
 
