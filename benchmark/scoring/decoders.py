@@ -7,7 +7,7 @@ number of latents is used, what cannot be known is asked for, and what was assum
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,6 +30,8 @@ PRIORS = ("normal", "uniform")
 MOST_LATENTS = 10_000
 # Latents whose pictures show the range of a decoder's output, and what rounding may add to a range.
 TRIED, ROUNDING = 64, 1e-4
+# What rounding may change in a picture between two batches, relative to the largest pixel.
+STEADY = 1e-3
 
 
 @dataclass(frozen=True)
@@ -160,7 +162,14 @@ def fit(network: Network, data: Dataset, latents: Latents, output: str) -> tuple
             drawn.append(_chosen(network, returned, data, output, step)[: len(part)].float())
         return torch.cat(drawn)
 
-    tried = run(draw(TRIED, torch.Generator().manual_seed(0)))
+    some, others = (draw(TRIED, torch.Generator().manual_seed(seed)) for seed in (0, 1))
+    tried = run(some)
+    if not tried.isfinite().all():
+        raise UsageError(
+            f"{network.path} gives pixels that are NaN or infinite; give a decoder that has not "
+            f"diverged, and latents that it was trained for ({argument('latents')}, {argument('prior')})."
+        )
+    _check_steady(network, run, tried, some, others)
     low, high = float(tried.min()), float(tried.max())
     if not (low >= -1 - ROUNDING and high <= 1 + ROUNDING):
         raise UsageError(
@@ -189,6 +198,29 @@ def fit(network: Network, data: Dataset, latents: Latents, output: str) -> tuple
     )
     codes = [range(j, j + 1) for j in range(count)]
     return Generator(str(network.path), draw, codes, generate, None, torch.device("cpu")), notes
+
+
+def _check_steady(
+    network: Network, run: Callable[[Tensor], Tensor], pictures: Tensor, some: Tensor, others: Tensor
+) -> None:
+    """Refuses pictures that change with the latents around theirs or from call to call.
+
+    Args:
+        network: for errors.
+        run: from latents (n, l) to pictures.
+        pictures: of `some`.
+        some: (n, l) latents.
+        others: (n, l) further ones, which take the places of half of them.
+    """
+    # in no order, so that batches of any size hold both, and a picture at another's place is seen
+    kept = torch.rand(len(some), generator=torch.Generator().manual_seed(2)) < 0.5
+    again = run(torch.where(kept[:, None], some, others))
+    if not float((again - pictures)[kept].abs().max()) <= STEADY * max(float(pictures.abs().max()), 1.0):
+        raise UsageError(
+            f"the picture that {network.path} draws for latents depends on the batch or changes between "
+            "calls; export it in evaluation mode (model.eval()), with all that is drawn at random among its "
+            "latents."
+        )
 
 
 class Walk:

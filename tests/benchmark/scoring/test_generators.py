@@ -344,6 +344,8 @@ def refusing(returned):
     ("returned", "shape", "count", "sentence"),
     [
         (lambda z: 5 * torch.ones(len(z), 256), (None, 3), None, "ends in a sigmoid"),
+        (lambda z: z[:, :1] * torch.full((256,), np.nan), (None, 3), None, "NaN or infinite"),
+        (lambda z: torch.full((len(z), 256), np.inf), (None, 3), None, "NaN or infinite"),
         (lambda z: torch.zeros(len(z), 9), (None, 3), None, "pictures of .* are"),
         (lambda z: (torch.zeros(len(z), 256), torch.zeros(len(z), 1, 16, 16)), (None, 3), None, "choose one"),
         (lambda z: z, None, None, "does not say how many latents"),
@@ -361,15 +363,45 @@ def test_refused_decoders(home, returned, shape, count, sentence):
 
 def test_a_decoder_that_leaves_its_range_later_is_refused(home):
     data = datasets.load(str(home / "grid.npz"))
-    calls = []
 
     def returned(z):
-        calls.append(len(z))
-        return torch.zeros(len(z), 256) + (2 if len(calls) > 1 else 0)
+        return torch.zeros(len(z), 256) + 2 * (z[:, :1] > 3)
 
     generator, _ = decoders.fit(network(refusing(returned)), data, decoders.Latents(), "")
     with pytest.raises(UsageError, match="although its first pictures"):
-        generators.draw(generator, 3)
+        generators.draw(generator, 2_000)
+
+
+class Unsteady(nn.Module):
+    """A decoder whose picture is not that of its latents alone."""
+
+    def __init__(self, kind):
+        super().__init__()
+        self.made, self.kind = Decoder(), kind
+
+    def forward(self, z):
+        if self.kind == "dropout":
+            z = torch.nn.functional.dropout(z, 0.5, training=True)
+        if self.kind == "batch norm":
+            z = torch.nn.functional.batch_norm(z, None, None, training=True)
+        if self.kind == "sampling":
+            return torch.bernoulli(self.made(z))
+        return self.made(z).flip(0) if self.kind == "order" else self.made(z)
+
+
+@pytest.mark.parametrize("kind", ["dropout", "batch norm", "sampling", "order"])
+@pytest.mark.parametrize("batch", [None, 7, 100])
+def test_a_picture_is_that_of_its_latents_alone(home, kind, batch):
+    data = datasets.load(str(home / "grid.npz"))
+    with pytest.raises(UsageError, match=r"depends on the batch or changes between calls; .*model.eval"):
+        decoders.fit(network(Unsteady(kind), (batch, 3)), data, decoders.Latents(), "")
+
+
+@pytest.mark.parametrize("batch", [None, 1, 7, 100])
+def test_a_steady_decoder_is_taken_at_any_batch(home, batch):
+    data = datasets.load(str(home / "grid.npz"))
+    generator, _ = decoders.fit(network(Unsteady(""), (batch, 3)), data, decoders.Latents(), "")
+    assert generators.draw(generator, 3).pictures.shape == (3, 1, 16, 16)
 
 
 @pytest.mark.parametrize(
