@@ -164,12 +164,10 @@ class Read:
     Attributes:
         source: has the codes.
         data: factors of each picture, of which a metric may hold one.
-        dropped: how many pictures are left out because nothing can be read in them.
     """
 
     source: tables.Stored
     data: Dataset
-    dropped: int
 
 
 def as_data(codes: Floats, factors: Ints, of: DataOracle, name: str, keep: Bools) -> Read:
@@ -190,13 +188,12 @@ def as_data(codes: Floats, factors: Ints, of: DataOracle, name: str, keep: Bools
             f"{name}: {int(keep.sum())} of {len(keep):,} pictures can be read, too few for a score"
         )
     z, v = codes[keep], factors[keep]
-    names = of.oracle.given.names or tuple(f"factor_{k}" for k in range(v.shape[1]))
     digest = hashlib.sha256(np.ascontiguousarray(z).tobytes() + np.ascontiguousarray(v, "<i8").tobytes())
     data = Dataset(
         name,
         digest.hexdigest(),
         tables.NoImages(len(z)),
-        factor_names=names,
-        factor_table=Factors.whole(v, names),
+        factor_names=of.names,
+        factor_table=Factors.whole(v, of.names),
     )
-    return Read(tables.Stored(z, np.arange(len(z))), data, int((~keep).sum()))
+    return Read(tables.Stored(z, np.arange(len(z))), data)

@@ -334,7 +334,7 @@ def on_grid(
     told = None if progress is None else functools.partial(progress, "moving codes")
     anew = of.read(generator.pictures(latents), progress=told).factors.reshape(d, len(few.codes), -1)
     effects = measures.effects(reading.factors[: len(few.codes)], anew, of.oracle.symmetry)
-    names = seen.made.data.factor_names
+    names = of.names
     none: Floats = np.empty(0)
     cycle, drawn, real = none, none, none
     if generator.encode is not None:
@@ -345,7 +345,7 @@ def on_grid(
         seen.quality,
         {name: _spread(seen, name) for name in seen.quality.shares} if seen.parts else {},
         tuple(entries),
-        seen.made.dropped,
+        seen.dropped,
         code_names(generator),
         names,
         effects,

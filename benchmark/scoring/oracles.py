@@ -49,6 +49,12 @@ class DataOracle:
     threshold: float
     note: str
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What each factor is called."""
+        given = self.oracle.given
+        return given.names or tuple(f"factor_{k}" for k in range(len(given.sizes)))
+
     def read(self, pictures: Pictures, progress: Callable[[int, int], None] | None = None) -> Reading:
         """Reads pictures (n, c, h, w) in [0, 1] by Hamming distance; see `Oracle.read`."""
         return self.oracle.read(self.ready(pictures), threshold=self.threshold, progress=progress)

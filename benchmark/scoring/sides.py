@@ -56,6 +56,11 @@ class Seen:
     quality: Quality
     data: str
 
+    @property
+    def dropped(self) -> int:
+        """How many pictures are empty, and left out of `made`."""
+        return int((self.quality.kinds == "empty").sum())
+
     @functools.cached_property
     def parts(self) -> tuple[Quality, ...]:
         """The quality of each of several quarters of the pictures; none of few pictures."""

@@ -1,6 +1,7 @@
 """Generators whose pictures and codes are known: what is drawn, read, and said of them."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -61,6 +62,16 @@ def test_a_generator_of_one_shape_covers_less(sprites):
     # a factor that never changes is dropped, and nothing moves it
     assert found.entries[0].dropped_factors == [0]
     assert (found.effects[:, 0] == 0).all()
+
+
+def test_a_generator_of_empty_pictures_has_a_quality_and_reasons_for_the_rest(sprites):
+    made = renderer(sprites)
+    black = replace(made, generate=lambda some: 0 * made.generate(some))
+    found = judged.on_grid(black, sprites, FEW, n=100)
+    assert (found.quality.shares["empty"], found.quality.shares["on"], found.dropped) == (1, 0, 100)
+    assert [entry.score for entry in found.entries] == [None] * 3
+    assert "0 of 100 pictures can be read" in found.entries[0].reason
+    assert (found.effects == 0).all()
 
 
 def test_pictures_are_the_same_for_every_model_and_call(sprites):
