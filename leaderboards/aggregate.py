@@ -350,7 +350,7 @@ def leaderboard(frame: pd.DataFrame, by: Sequence[str] = tuple(BY)) -> pd.DataFr
                 "mean": np.mean(values) if n else np.nan,
                 "mean_low": of_mean.low,
                 "mean_high": of_mean.high,
-                "std": np.std(values, ddof=DDOF) if n > DDOF else np.nan,
+                "std": _std(values),
                 "spread": float(np.sqrt((scored["spread"] ** 2).mean())),
                 **{name: scored[name].mean() for name in ("chance", "beside", "beside_live")},
                 "median": np.median(values) if n else np.nan,
@@ -365,6 +365,13 @@ def leaderboard(frame: pd.DataFrame, by: Sequence[str] = tuple(BY)) -> pd.DataFr
             }
         )
     return pd.DataFrame(rows, columns=[*by, *COLUMNS])
+
+
+def _std(values: statistics.Floats) -> float:
+    """NaN of too few scores; of equal ones exactly 0, which their rounded mean would hide."""
+    if len(values) <= DDOF:
+        return float("nan")
+    return float(np.std(values, ddof=DDOF)) if np.ptp(values) else 0.0
 
 
 def adjusted(frame: pd.DataFrame) -> pd.DataFrame:

@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from disbench.leaderboards import labels
+from disbench.leaderboards import labels, statistics
 
 Floats = NDArray[np.float64]
 Numbers = NDArray[np.intp]
@@ -49,9 +49,9 @@ def explained(frame: pd.DataFrame) -> pd.DataFrame:
         trainings = _numbered(list(zip(methods, group["cell"], strict=True)))
         m, t, n = int(methods.max()) + 1, int(trainings.max()) + 1, len(scores)
         # trainings are told apart by the seeds of one
-        whole = _mean_square(scores, np.zeros(n, np.intp)) if 1 < t < n else 0.0
-        if whole == 0:
+        if not 1 < t < n or np.ptp(statistics.settled(scores)) == 0:
             continue
+        whole = _mean_square(scores, np.zeros(n, np.intp))
         by_method = max(0.0, 1 - _mean_square(scores, methods) / whole)
         by_training = max(by_method, 1 - _mean_square(scores, trainings) / whole)
         shares = (by_method if m > 1 else math.nan, by_training - by_method if t > m else math.nan)

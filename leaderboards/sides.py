@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from disbench.leaderboards import labels
+from disbench.leaderboards import labels, statistics
 
 KEYS = [*labels.TRAINING, "seed", "metric", "base"]
 SIDES = ("encoder", "generator")
@@ -71,7 +71,7 @@ def agreement(pairs: pd.DataFrame) -> Agreement:
 
 
 def _spearman(points: pd.DataFrame) -> float:
-    a, b = (points[side].to_numpy(float) for side in SIDES)
+    a, b = (statistics.settled(points[side]) for side in SIDES)
     if len(a) < FEWEST or len(np.unique(a)) < 2 or len(np.unique(b)) < 2:
         return float("nan")
     return float(stats.spearmanr(a, b)[0])

@@ -32,6 +32,8 @@ RESAMPLES = 9_999
 # Of more scores, the percentile interval of `FEWER` resamplings: BCa leaves out each score in turn, which
 # grows with their square, to correct for a skewness that they no longer have.
 MANY, FEWER = 1_000, 999
+# Bits of a mean that rounding leaves alone.
+SETTLED = 40
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,21 @@ class Interval:
     low: float = np.nan
     high: float = np.nan
     reason: str = ""
+
+
+def settled(values: Any) -> Floats:
+    """Values (...) to 40 bits of the largest, so that those that differ by rounding alone are equal.
+
+    The mean of equal scores depends on how many there are, and the mean of any on their order: 0.1, 0.1 and
+    0.1 have the mean 0.10000000000000002. Before means are ranked, or called equal, they are settled.
+    """
+    given = np.asarray(values, float)
+    known = np.abs(given[np.isfinite(given)])
+    places = SETTLED - int(np.frexp(known.max())[1]) if known.size else 0
+    # in two steps, since the whole power may be beyond the range of numbers
+    half, rest = places // 2, places - places // 2
+    rounded: Floats = np.ldexp(np.ldexp(np.rint(np.ldexp(np.ldexp(given, half), rest)), -rest), -half)
+    return rounded
 
 
 def iqm(values: Floats, axis: int = -1) -> np.float64 | Floats:
@@ -228,10 +245,12 @@ def ranks(scores: pd.DataFrame, higher_is_better: bool = True) -> Ranks:
     (Demsar 2006). Friedman's p-value is that of the chi-squared distribution, rough for few data sets.
 
     Args:
-        scores: one row per data set, one column per method, no NaN.
+        scores: one row per data set, one column per method, no NaN; of means, see `settled`.
         higher_is_better: whether the best method has the highest score.
     """
     n, k = scores.shape
+    means = [settled(row) for row in scores.to_numpy(float)]
+    scores = pd.DataFrame(means, scores.index, scores.columns, dtype=float)
     mean = scores.rank(axis=1, ascending=not higher_is_better).mean()
     rows = []
     for first, second in itertools.combinations(scores.columns, 2) if n >= 2 and k >= 3 else ():

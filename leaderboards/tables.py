@@ -473,7 +473,8 @@ def paired(table: Table, frame: pd.DataFrame, better: Mapping[str, bool]) -> pd.
         for other in (row for row in table.rows if row != own):
             for column in table.columns:
                 ours, theirs = (_by_split(_ours(table, row, column, frame).rows) for row in (own, other))
-                difference = (ours - theirs).dropna().to_numpy()
+                both = pd.concat([ours, theirs], axis=1).dropna()
+                difference = -np.diff(statistics.settled(both))[:, 0]
                 if not len(difference):
                     continue
                 gain = difference if better[column.metric] else -difference

@@ -28,7 +28,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from disbench.leaderboards import labels, selection
+from disbench.leaderboards import labels, selection, statistics
 from disbench.leaderboards.selection import MODEL
 
 Floats = NDArray[np.float64]
@@ -74,7 +74,12 @@ class Tuned:
     @property
     def unlabelled(self) -> list[int]:
         """The rows with the greatest agreement; none where it is not known."""
-        return _first(self.table["agreement"] == self.table["agreement"].max())
+        agreement = _settled(self.table["agreement"])
+        return _first(agreement == agreement.max())
+
+
+def _settled(means: pd.Series) -> pd.Series:
+    return pd.Series(statistics.settled(means), means.index)
 
 
 def _first(true: pd.Series) -> list[int]:
@@ -134,7 +139,7 @@ def _table(
     failed = pool[pool["state"] == "failed"].groupby("cell")["seed"].nunique()
     settings = pool.drop_duplicates("cell").set_index("cell", drop=False).rename_axis(None)
     table = settings[[*labels.TRAINING, *fields]].assign(
-        rank=mean.rank(method="min", ascending=not higher),
+        rank=_settled(mean).rank(method="min", ascending=not higher),
         n=scores.notna().sum(axis=1),
         failed=failed,
         score=mean,
@@ -199,7 +204,8 @@ def _worth(pool: pd.DataFrame, judged: pd.DataFrame, found: Tuned) -> pd.DataFra
         if not known.any():
             continue
         higher, both = bool(group["higher_is_better"].iloc[0]), known & agreed.notna()
-        varies = values[both].nunique() > 1 and agreed[both].nunique() > 1
+        ranked, by_agreement = _settled(values[both]), _settled(agreed[both])
+        varies = ranked.nunique() > 1 and by_agreement.nunique() > 1
         scored = _by_seed(group).reindex(index=by.index, columns=by.columns)
         rows.append(
             {
@@ -212,7 +218,7 @@ def _worth(pool: pd.DataFrame, judged: pd.DataFrame, found: Tuned) -> pd.DataFra
                 "unlabelled": values[found.unlabelled].mean(),
                 "mean": values.mean(),
                 "best": values.max() if higher else values.min(),
-                "spearman": stats.spearmanr(agreed[both], (1 if higher else -1) * values[both])[0]
+                "spearman": stats.spearmanr(by_agreement, (1 if higher else -1) * ranked)[0]
                 if varies
                 else math.nan,
                 "higher_is_better": higher,

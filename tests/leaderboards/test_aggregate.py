@@ -48,6 +48,12 @@ def test_statistics_by_hand():
     assert (found["median"], found["best"], found["worst"]) == (0.4, 0.9, 0.2)
 
 
+def test_the_deviation_of_equal_scores_is_nothing_in_every_form():
+    found = board(*(row(seed, 0.1) for seed in range(3)))
+    assert found["std"][0] == 0
+    assert wide.of_board(found)[0].text.iloc[0, -1] == ".10 ± .00"
+
+
 def test_where_less_is_better_the_best_is_the_least():
     found = board(row(0, 0.2, higher=False), row(1, 0.4, higher=False)).iloc[0]
     assert (found["best"], found["worst"]) == (0.2, 0.4)

@@ -68,9 +68,10 @@ def test_of_seeds_alone_nothing_else_explains_anything_on_average():
         [("a", "", [1, 2, 3])],
         [("a", "", [1]), ("b", "", [2])],
         [("a", "", [1, 1]), ("b", "", [1, 1])],
+        [("a", "", [0.1] * 3), ("b", "", [0.1] * 5), ("c", "", [0.1] * 7)],
         [("a", "", [1, None]), ("b", "", [2, None])],
     ],
-    ids=["one training", "one seed", "equal", "no second score"],
+    ids=["one training", "one seed", "equal", "equal, but not their means", "no second score"],
 )
 def test_what_cannot_be_told_is_left_out(trainings):
     found = explained(frame(*trainings))

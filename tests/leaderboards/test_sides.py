@@ -94,6 +94,13 @@ def test_too_few_or_equal_scores_have_no_correlation():
     two = sides.agreement(sides.paired(frame(rows("a", 0.1, 0.1), rows("b", 0.2, 0.2))))
     assert math.isnan(two.trainings)
     assert two.n_models == 2
+    # means that differ by rounding alone
+    chance = [
+        rows(name, 0.1, s, seed=k)
+        for name, n, s in (("a", 3, 0.1), ("b", 5, 0.2), ("c", 7, 0.4))
+        for k in range(n)
+    ]
+    assert math.isnan(sides.agreement(sides.paired(frame(*chance))).trainings)
     equal = [rows(name, 0.5, score) for name, score in (("a", 0.1), ("b", 0.2), ("c", 0.3))]
     assert math.isnan(sides.agreement(sides.paired(frame(*equal))).models)
 

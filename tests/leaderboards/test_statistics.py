@@ -160,6 +160,31 @@ def test_too_few_methods_or_data_sets_have_ranks_but_no_test():
     assert "same" in same.reason
 
 
+@pytest.mark.parametrize("scale", [1.0, 2.0**-960, 2.0**960])
+def test_means_that_differ_by_rounding_are_equal_at_any_scale(scale):
+    """0.1 three, five and seven times; .1, .2 and .3 from either end."""
+    of_equal = scale * np.array([np.mean([0.1] * n) for n in (3, 5, 7)])
+    of_orders = scale * np.array([(0.1 + 0.2 + 0.3) / 3, (0.3 + 0.2 + 0.1) / 3])
+    for means in (of_equal, of_orders):
+        assert len(set(means)) == len(means)
+        assert len(set(statistics.settled(means))) == 1
+        assert statistics.settled(means) == pytest.approx(means, rel=1e-12)
+    apart = scale * np.array([0.1, 0.1 + 1e-11])
+    assert len(set(statistics.settled(apart))) == 2
+
+
+def test_settled_values_keep_what_is_missing_and_none_are_none():
+    assert statistics.settled([0.0, np.nan, -3.0]) == pytest.approx([0, np.nan, -3], nan_ok=True)
+    assert statistics.settled([]).size == 0
+
+
+def test_ranks_of_means_that_differ_by_rounding_are_shared():
+    means = {name: [np.mean([0.1] * n)] * 3 for name, n in (("a", 3), ("b", 5), ("c", 7))}
+    found = statistics.ranks(pd.DataFrame(means))
+    assert dict(found.mean) == {"a": 2.0, "b": 2.0, "c": 2.0}
+    assert "score the same" in found.reason
+
+
 def test_an_interval_says_nothing_by_default():
     assert np.isnan(Interval().low)
 

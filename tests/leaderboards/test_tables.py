@@ -289,6 +289,16 @@ def test_rows_over_splits_are_compared_split_by_split():
     assert tables.paired(SPEC, leaderboards.scores(seeds(0.5)), {}).empty
 
 
+def test_splits_whose_means_differ_by_rounding_are_ties():
+    own = of_splits("elastic", [(0, seed, score) for seed, score in enumerate((0.1, 0.2, 0.3))])
+    other = of_splits("uniform", [(0, 0, 0.2)])
+    frame = leaderboards.scores([*own, *other])
+    pairs = tables.paired(
+        tables.read("elastic-infogan"), frame, {"ent": False, "nmi": True, "prior_rmse": False}
+    )
+    assert (pairs["difference"][0], pairs["better"][0]) == (0, 0.5)
+
+
 def test_percent_is_a_scale_of_what_is_shown():
     spec = tables.read("betavae")
     rows = seeds(0.9, method="infogan", metric="beta_vae", preset="higgins2017")

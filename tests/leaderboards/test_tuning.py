@@ -125,6 +125,14 @@ def test_equal_settings_score_their_mean_and_are_named():
     assert told[1] == "chosen without labels by udr:dlib: vae none, since all settings are equal"
 
 
+def test_settings_whose_means_differ_by_rounding_are_equal():
+    """.1, .2 and .3 from either end; the agreement too."""
+    of = {"a": (0.1, 0.2, 0.3), "b": (0.3, 0.2, 0.1), "c": (0.1, 0.1, 0.1)}
+    (found,) = tuned(frame(of), of=of)
+    assert found.chosen == found.unlabelled == [0, 1]
+    assert list(found.table["rank"]) == [1, 1, 3]
+
+
 def test_without_agreement_there_is_no_choice_without_labels():
     (found,) = tuned(of={})
     assert found.unlabelled == []
