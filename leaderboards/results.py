@@ -26,6 +26,11 @@ from disbench.texts import clean, from_cell, short
 
 FOLDER = Path(str(files("disbench.leaderboards") / "results"))
 PICTURE = "strip.png"
+# The files above, and the folder of the codes.
+PARTS = (
+    *("leaderboard.csv", "leaderboard.md", "scores.csv", PICTURE, "pairs.csv", FILE, "codes.json"),
+    *("agreement.csv", "codes"),
+)
 # The README's section, of all saved results or of those that its first line names.
 BEGIN = re.compile(
     r"<!-- leaderboards: begin(?P<names>( [a-z0-9][a-z0-9.-]*)*); "

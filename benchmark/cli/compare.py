@@ -85,12 +85,14 @@ def compare(
     from rich.console import Console
 
     from disbench.benchmark import api
+    from disbench.benchmark.runs.shelf import saved
     from disbench.leaderboards import comparison
 
     kind = choose(format_, json_, out)
     settings = settings_of(set_ or [], method)
     rows = mine(files or [], name, row or [])
-    spare(out, [*itertools.chain(*rows.values()), *([factors] if factors is not None else [])])
+    given = [*itertools.chain(*rows.values()), *([factors] if factors is not None else [])]
+    spare(out, [*given, *map(Path, with_ or []), *saved(results)])
     found = api.compare(
         rows if row else next(iter(rows.values())),
         with_ or [],

@@ -67,18 +67,27 @@ def choose(format_: str, json_: bool, out: Path | None = None) -> str:
 
 
 def spare(out: Path | None, files: Iterable[Path | str]) -> None:
-    """Refuses to write over a file that is read.
+    """Refuses to write over what is read.
+
+    Args:
+        out: file to write; None for none.
+        files: what is read; of a folder, what a run or a saved result consists of.
 
     Raises:
         UsageError: `out`, or what is written beside it, is one of the files.
     """
     if out is None:
         return
+    from disbench.benchmark.runs.shelf import is_part
+
     endings = {out.suffix, ".csv", ".parquet"}
     beside = [out.with_name(f"{out.stem}-{name}{end}") for name in ("scores", "pairs") for end in endings]
     for file, place in itertools.product(map(Path, files), [out, *beside]):
-        if place.exists() and file.exists() and place.samefile(file):
-            raise UsageError(f"--out {out} would be written over {file}, which is read; give another name.")
+        if not (place.exists() and file.exists()):
+            continue
+        if place.samefile(file) or (file.is_dir() and is_part(file, place)):
+            over = place if file.is_dir() else file
+            raise UsageError(f"--out {out} would be written over {over}, which is read; give another name.")
 
 
 def talk(kind: str, out: Path | None = None) -> Console:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from disbench.benchmark.cli.deliver import Format, Json, Shown, choose, deliver, talk
+from disbench.benchmark.cli.deliver import Format, Json, Shown, choose, deliver, spare, talk
 from disbench.benchmark.cli.terminal import DataDir, Device, Mixed, check_once, named, terminal
 from disbench.console import say
 from disbench.errors import UsageError
@@ -140,6 +140,7 @@ def leaderboard(
     if not runs:
         raise UsageError("no run was given; give the folders that `disbench run --out` wrote, or --readme.")
     kind = choose(format_, json_, out)
+    spare(out, runs)
     console = talk(kind, out)
     if tuned:
         tables = tuning(runs, conditions(where or []), tuned, select or "udr", device)
@@ -420,6 +421,7 @@ def table_(
 
     # what has none of the table's methods says nothing about it
     sources = runs or [path for path in saved(results) if len(mine(kept_results.scores(path)))]
+    spare(out, sources)
     frame, overlaps = gather(sources) if sources else (aggregate.scores([]), [])
     if not runs:
         ours = ", ".join(path.name for path in sources)

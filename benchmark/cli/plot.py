@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -74,7 +76,11 @@ def plot(
         typer.Option("--zoom", help=f"Cut axes of scores to the scores ({', '.join(ZOOMED)})."),
     ] = False,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for the pictures (default: that of the first target).")
+        Path | None,
+        typer.Option(
+            help="Folder for the pictures (default: that of the first target; of saved results and "
+            "categories the working folder)."
+        ),
     ] = None,
     dataset: Annotated[
         str,
@@ -164,18 +170,41 @@ def plot(
     # standard output has the paths
     for note in notes:
         print(clean(spelled(note, option)), file=sys.stderr)
-    folder = out or (targets[0] if targets[0].is_dir() else targets[0].parent)
-    write(figures, folder)
+    read = [draw.sheet_of(target) for target in targets] if kind in OF_SEEDS else targets
+    write(figures, out or _usual(targets[0], kind), read)
 
 
-def write(figures: dict[str, Figure], folder: Path) -> None:
-    """Every figure as `<name>.png`, `<name>.svg` and `<name>.pdf`; prints the paths."""
+def _usual(target: Path, kind: str) -> Path:
+    """The folder of the first target; the working folder where the pictures there are those of a run."""
+    from disbench.leaderboards.results import is_kept
+
+    folder = target if target.is_dir() else target.parent
+    return Path() if kind in OF_SEEDS or is_kept(folder) else folder
+
+
+def write(figures: dict[str, Figure], folder: Path, read: Sequence[Path] = ()) -> None:
+    """Every figure as `<name>.png`, `<name>.svg` and `<name>.pdf`; prints the paths.
+
+    Args:
+        figures: by name.
+        folder: which is made if it is not there.
+        read: what was drawn, files or folders; nothing is written over it.
+
+    Raises:
+        UsageError: the folder cannot be written to, or is that of what was drawn.
+    """
+    from disbench.benchmark.runs.shelf import is_part
     from disbench.leaderboards import plots
 
     kinds: tuple[Kind, ...] = ("png", "svg", "pdf")
+    places = {stem: [folder / f"{stem}.{kind}" for kind in kinds] for stem in figures}
+    for path, drawn in itertools.product(filter(Path.exists, itertools.chain(*places.values())), read):
+        if is_part(drawn, path) or (drawn.exists() and path.samefile(drawn)):
+            raise UsageError(
+                f"{path} belongs to what is drawn and would be written over; give another --out FOLDER."
+            )
     for stem, figure in figures.items():
-        for kind in kinds:
-            path = folder / f"{stem}.{kind}"
+        for kind, path in zip(kinds, places[stem], strict=True):
             content = plots.render(figure, kind)
             try:
                 folder.mkdir(parents=True, exist_ok=True)

@@ -22,6 +22,9 @@ from disbench.metrics.arrays import Floats
 from disbench.metrics.registry import Setting
 from disbench.strict import Strict
 
+# The names of their files, see `Choice.file`.
+FILES = "choice-*.json"
+
 
 class Choice(Strict):
     """A choice among all models of a method in a run.
@@ -57,7 +60,7 @@ class Choice(Strict):
 def read(run: Path) -> tuple[list[Choice], list[str]]:
     """The choices in the folder of a run, and a sentence for each file that cannot be read."""
     choices, odd = [], []
-    for path in sorted(run.glob("choice-*.json")):
+    for path in sorted(run.glob(FILES)):
         again = f"remove it and repeat `disbench leaderboard {run} --select`"
         try:
             choices.append(Choice.model_validate(read_json(path, again)))

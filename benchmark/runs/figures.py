@@ -217,6 +217,11 @@ def _traversals(frame: pd.DataFrame, metric: str, width: Width) -> Drawn:
     return figures, unreadable
 
 
+def sheet_of(target: Path) -> Path:
+    """The samples of each category of a seed, which is given by its folder or its checkpoint."""
+    return (target if target.is_dir() else target.parent) / pictures.CATEGORIES
+
+
 def categories(targets: Sequence[Path], width: Width = "screen") -> dict[str, Figure]:
     """The samples of each category of several models, side by side.
 
@@ -237,7 +242,7 @@ def categories(targets: Sequence[Path], width: Width = "screen") -> dict[str, Fi
                 "runs/first/elastic_infogan-*/seed-0."
             )
         cell = record.cell
-        path = folder / pictures.CATEGORIES
+        path = sheet_of(target)
         if not path.is_file():
             raise UsageError(
                 f"{folder} has no {pictures.CATEGORIES}: {titles.training(cell.method, cell.variant)} has no "

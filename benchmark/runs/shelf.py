@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from disbench.benchmark.runs import choices, store
 from disbench.benchmark.runs.environment import ROOT
 from disbench.errors import UsageError, argument
 from disbench.files import write_text
@@ -53,6 +54,25 @@ def saved(given: Path | None) -> list[Path]:
             f"{argument('results')} {given} {what}; give the folder that {argument('keep')} saved into."
         )
     return [folder / name for name in names]
+
+
+def is_part(folder: Path, place: Path) -> bool:
+    """Whether a path is that of a file which a run or a saved result consists of.
+
+    Of a run that is every file of its seeds, its marker and its choices; tables and reports beside them can
+    be made again.
+
+    Args:
+        folder: of the run or of the saved result; any other has no parts.
+        place: of the file, which need not be there.
+    """
+    if not place.is_file() or folder.resolve() not in place.resolve().parents:
+        return False
+    name, *below = place.resolve().relative_to(folder.resolve()).parts
+    if results.is_kept(folder):
+        return name in results.PARTS
+    of_seed = len(below) > 1 and below[0].startswith("seed-")
+    return store.is_run(folder) and (of_seed or name == store.MARKER or Path(name).match(choices.FILES))
 
 
 def write_leaderboard(

@@ -66,7 +66,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 S = TypeVar("S")
 
-KIND = "disbench run"
+# The file that says that a folder is a run, and what stands in it.
+MARKER, KIND = "run.json", "disbench run"
 # of the folder, and of each cell.json in it
 FORMAT = 1
 DAMAGED, LOCK = "damaged", ".lock"
@@ -402,11 +403,11 @@ def check_free(path: Path) -> None:
     out = argument("out")
     if path.exists() and not path.is_dir():
         raise UsageError(f"{path} is a file; give {out} a folder, a new one or that of an earlier run.")
-    if (path / "run.json").exists():
+    if (path / MARKER).exists():
         check_run(path)
     # Another process may be writing run.json at this moment, or was killed at it.
     elif path.is_dir() and not all(map(is_temporary, path.iterdir())):
-        if (path / "run.json").exists():
+        if (path / MARKER).exists():
             # it was written between the two looks
             check_run(path)
             return
@@ -423,8 +424,8 @@ def open_run(path: Path) -> Path:
     """
     try:
         check_free(path)
-        if not (path / "run.json").exists():
-            write_json(path / "run.json", {"kind": KIND, "format": FORMAT})
+        if not (path / MARKER).exists():
+            write_json(path / MARKER, {"kind": KIND, "format": FORMAT})
     except OSError as error:
         raise unwritable(path, error) from None
     check_writable(path)
@@ -445,7 +446,7 @@ def check_writable(run: Path) -> None:
 
 def is_run(path: Path) -> bool:
     """Whether the folder is a run, of whatever format."""
-    marker, _ = told(lambda: read_json(path / "run.json"), None)
+    marker, _ = told(lambda: read_json(path / MARKER), None)
     return isinstance(marker, dict) and marker.get("kind") == KIND
 
 
@@ -457,7 +458,7 @@ def check_run(path: Path) -> None:
     if not _is_text(path):
         raise UsageError(f"the name of {path} is not text in UTF-8; rename the folder.")
     again = f'write {{"kind": "{KIND}", "format": {FORMAT}}} into it if this is a run'
-    marker = read_json(path / "run.json", again)
+    marker = read_json(path / MARKER, again)
     if not isinstance(marker, dict) or marker.get("kind") != KIND:
         raise UsageError(f"{path} is not a disbench run; give the folder that `disbench run --out` wrote.")
     written = marker.get("format")

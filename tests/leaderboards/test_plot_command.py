@@ -53,6 +53,23 @@ def test_each_kind_of_a_run_is_drawn_as_three_files(kind, names, made_run, plot,
             assert Path(line).read_bytes().startswith(b"%PDF-")
 
 
+def test_pictures_of_a_saved_result_are_not_written_over_those_that_it_keeps(
+    made_run, plot, disbench, tmp_path, monkeypatch
+):
+    options = ("--results", tmp_path / "results", "--data-dir", tmp_path)
+    assert disbench("leaderboard", made_run, "--keep", "run", *options)[0] == 0
+    kept, here = tmp_path / "results" / "run", tmp_path / "here"
+    before = {path: path.read_bytes() for path in kept.iterdir()}
+    here.mkdir()
+    monkeypatch.chdir(here)
+    command = (kept, "--kind", "strip", "--metric", "factor_vae")
+    assert plot(*command)[:2] == (0, ["strip.png", "strip.svg", "strip.pdf"])
+    code, _, error = plot(*command, "--out", kept)
+    assert code == 2
+    assert "strip.png belongs to what is drawn and would be written over" in error
+    assert {path: path.read_bytes() for path in kept.iterdir()} == before
+
+
 def test_a_saved_result_shows_no_picture_of_a_run_that_is_called_alike(
     made_run, plot, disbench, tmp_path, monkeypatch
 ):
@@ -227,6 +244,20 @@ def test_samples_of_each_category_of_several_models_are_side_by_side(maker, plot
     assert [Path(line).name for line in lines] == [f"categories.{kind}" for kind in ("png", "svg", "pdf")]
     # 6.9 inches at 300 pixels each
     assert Image.open(out / "categories.png").width == 2070
+
+
+def test_categories_are_not_written_over_the_samples_that_they_show(maker, plot, tmp_path, monkeypatch):
+    folder = maker.done("elastic_infogan", 0, {"nmi": 0.5})
+    pixels = np.zeros((10, 10, 3), np.uint8)
+    Image.fromarray(pixels).save(folder / "categories.png")
+    before = (folder / "categories.png").read_bytes()
+    monkeypatch.chdir(tmp_path)
+    for target in (folder, folder / "checkpoint.pt"):
+        assert plot(target, "--kind", "categories")[1][0] == "categories.png"
+        code, _, error = plot(target, "--kind", "categories", "--out", folder)
+        assert code == 2
+        assert "belongs to what is drawn" in error
+    assert (folder / "categories.png").read_bytes() == before
 
 
 def test_a_model_without_categories_and_a_folder_that_is_none_are_sentences(maker, plot, tmp_path):

@@ -89,6 +89,33 @@ def test_several_runs_make_one_table(disbench, tmp_path):
     assert not (one / "leaderboard.csv").exists()  # of several runs, none owns the table
 
 
+def test_nothing_is_written_over_what_a_run_or_a_saved_result_consists_of(disbench, tmp_path):
+    run, saved = make_run(tmp_path / "run"), tmp_path / "results"
+    options = ("--results", saved, "--data-dir", tmp_path)
+    assert disbench("leaderboard", run, "--keep", "kept", *options)[0] == 0
+    (scores, *_) = sorted(run.glob("*/seed-0/scores.json"))
+    before = {path: path.read_bytes() for path in (*run.rglob("*"), *saved.rglob("*")) if path.is_file()}
+    table = ("table", "ibgan")
+    for command in (
+        ("leaderboard", run, "--out", run / "run.json"),
+        ("leaderboard", run, "--out", scores),
+        (*table, run, "--out", scores),
+        ("leaderboard", saved / "kept", "--out", saved / "kept" / "scores.csv"),
+        ("leaderboard", saved / "kept", "--out", saved / "kept" / "provenance.json"),
+        (*table, "--results", saved, "--out", saved / "kept" / "scores.csv"),
+        ("compare", run, "--with", saved / "kept", "--out", saved / "kept" / "scores.csv"),
+        ("compare", run, "--with", "kept", "--results", saved, "--out", saved / "kept" / "pairs.csv"),
+    ):
+        code, _, error = disbench(*command)
+        assert (code, error.count("\n")) == (2, 1), error
+        assert "would be written over" in error
+    assert {path: path.read_bytes() for path in before} == before
+    # what can be made again may be
+    for _ in range(2):
+        assert disbench("leaderboard", run, "--out", run / "board.json")[0] == 0
+        assert disbench("leaderboard", saved / "kept", "--out", saved / "kept" / "board.csv")[0] == 0
+
+
 def test_the_terminal_names_failed_seeds_and_the_reason(disbench, tmp_path):
     run = make_run(tmp_path / "r", failed=[1])
     code, out, _ = disbench("leaderboard", run)
