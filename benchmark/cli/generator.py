@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from disbench.benchmark.cli.deliver import Shown
-from disbench.benchmark.cli.plot import WIDTHS, write
+from disbench.benchmark.cli.plot import PICTURES, WIDTHS, write
 from disbench.benchmark.cli.terminal import DataDir, Device, line, option, settings_of, table, terminal
 from disbench.console import say
 from disbench.errors import UsageError, spelled, unknown
@@ -38,6 +38,7 @@ WORDS = {
     "duplicates": "pictures that repeat another",
 }
 FULL = 100  # samples of a sheet
+DRAWN = (".png", ".gif")  # endings of what is written
 FARTHEST = 1e30  # value of a code in a traversal
 
 
@@ -427,7 +428,13 @@ def _stem(out: Path | None, file: Path, name: str) -> Path:
         return file.with_name(name)
     if not out.name:
         raise UsageError(f"--out {out} is a folder; give the path of the pictures, without file extension.")
-    return out.with_suffix("") if out.suffix.lower() in (".png", ".gif") else out
+    ending = out.suffix.lower()
+    if ending in PICTURES and ending not in DRAWN:
+        raise UsageError(
+            f"--out {out} was given, and pictures are {' and '.join(DRAWN)}; give their path without file "
+            "extension."
+        )
+    return out.with_suffix("") if ending in DRAWN else out
 
 
 def _check_row(start: int | None, data: Dataset) -> None:

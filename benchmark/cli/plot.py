@@ -24,6 +24,8 @@ OF_RUNS = ("curves", "strip", "sweep", "frontier", "tuned", "sides", "correlatio
 OF_MODELS = ("mi", "dci", "differences")
 OF_SEEDS = ("categories",)
 KINDS = (*OF_RUNS, *OF_MODELS, *OF_SEEDS)
+# Endings by which a name is that of a picture, in formats that are written here and in others.
+PICTURES = (".png", ".svg", ".pdf", ".gif", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".eps")
 WIDTHS = ("screen", "column", "page")
 # kinds with an axis of scores
 ZOOMED = ("strip", "sweep", "frontier", "tuned", "sides")
@@ -133,6 +135,7 @@ def plot(
         raise unknown("kind of plot", kind, KINDS)
     if width not in WIDTHS:
         raise unknown("width", width, WIDTHS)
+    check_folder(out)
     given: dict[str, object] = {"quantity": quantity, "field": field, "metric": metric, "zoom": zoom}
     given |= {"dataset": dataset, "size": size is not None, "array": array, "factors": factors}
     given |= {"method": method, "config": config, "set": set_, "factory": factory}
@@ -172,6 +175,19 @@ def plot(
         print(clean(spelled(note, option)), file=sys.stderr)
     read = [draw.sheet_of(target) for target in targets] if kind in OF_SEEDS else targets
     write(figures, out or _usual(targets[0], kind), read)
+
+
+def check_folder(out: Path | None) -> None:
+    """Refuses the name of a picture where the folder of pictures is asked for.
+
+    Raises:
+        UsageError: `out` ends as a picture does, and is no folder yet.
+    """
+    if out is not None and out.suffix.lower() in PICTURES and not out.is_dir():
+        raise UsageError(
+            f"--out {out} is the name of a picture, and the folder for several is meant: each is written as "
+            f"PNG, SVG and PDF; give a folder, such as {out.parent / (out.stem or 'pictures')}."
+        )
 
 
 def _usual(target: Path, kind: str) -> Path:

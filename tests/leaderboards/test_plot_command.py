@@ -53,6 +53,14 @@ def test_each_kind_of_a_run_is_drawn_as_three_files(kind, names, made_run, plot,
             assert Path(line).read_bytes().startswith(b"%PDF-")
 
 
+@pytest.mark.parametrize("name", ["a.png", "b.JPG", "c.pdf", "d.svg"])
+def test_the_name_of_a_picture_makes_no_folder(name, made_run, plot, tmp_path):
+    code, _, error = plot(made_run, "--kind", "strip", "--out", tmp_path / name)
+    assert code == 2
+    assert f"give a folder, such as {tmp_path / name[0]}" in error
+    assert not (tmp_path / name).exists()
+
+
 def test_pictures_of_a_saved_result_are_not_written_over_those_that_it_keeps(
     made_run, plot, disbench, tmp_path, monkeypatch
 ):

@@ -568,6 +568,8 @@ def test_a_state_dict_of_a_method_is_traversed_as_its_checkpoint(quick_run, disb
         (["score", "FILE", "--generator", "--pictures", "5", "--dataset", "digits"], "--pictures 5"),
         (["score", "FILE", "--generator"], "--dataset"),
         (["samples", "FILE", "--count", "0"], "--count 0"),
+        (["samples", "FILE", "--out", "a.jpg"], "--out a.jpg was given, and pictures are .png and .gif"),
+        (["traverse", "FILE", "--out", "a.pdf"], "--out a.pdf was given"),
         (["samples", "FILE", "--dataset", "digits", "--prior", "gauss"], "--prior"),
     ],
 )
