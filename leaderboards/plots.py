@@ -29,6 +29,7 @@ from matplotlib.text import Text
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
+from disbench import units
 from disbench.errors import UsageError
 from disbench.leaderboards import aggregate, journals, labels, published, sides, titles
 from disbench.leaderboards.sheets import Pixels, Sheet
@@ -279,6 +280,23 @@ def _below(figure: Figure, handles: Sequence[Artist], most: int) -> None:
     _legend(figure, handles, most)
 
 
+def _missing(frame: pd.DataFrame) -> list[Line2D]:
+    """The entry of a legend for the seeds that have no dot in some panel; none where all have.
+
+    Args:
+        frame: per-seed rows, those without a score among them; of a logged quantity, which has no states,
+            there is no entry.
+    """
+    if "state" not in frame:
+        return []
+    drawn = frame.groupby(["metric", "preset"])["score"].transform("count") > 0
+    lost = frame[drawn & frame["score"].isna()].drop_duplicates(["dataset", "protocol", "cell", "seed"])
+    failed, unscored = ((lost["state"] == state).sum() for state in ("failed", "done"))
+    told = [units.count(failed, "failed seed")] if failed else []
+    told += [f"{units.count(unscored, 'seed')} without a score"] if unscored else []
+    return [Line2D([], [], linestyle="none", label=f"missing: {', '.join(told)}")] if told else []
+
+
 def _better(higher: object) -> str:
     return "higher is better" if higher else "lower is better"
 
@@ -402,7 +420,9 @@ def _row_of_settings(found: Tuned, several: bool) -> str:
     first = found.table.iloc[0]
     place = f"{first['dataset']}, {first['protocol']}: " if several else ""
     name = titles.training(first["method"], first["variant"])
-    return f"{_wrapped(place + name)}\n{len(found.table)} settings"
+    failed = int(found.table["failed"].sum())
+    lost = f", {units.count(failed, 'failed seed')}" if failed else ""
+    return f"{_wrapped(place + name)}\n{len(found.table)} settings{lost}"
 
 
 def _dot(size: float) -> dict[str, Any]:
@@ -553,6 +573,7 @@ def sweep(
     Raises:
         UsageError: no score, or one value only.
     """
+    missing = _missing(frame)
     frame = frame[frame["score"].notna()]
     frame = frame if "joined" in frame else frame.assign(joined=True)
     if frame["value"].map(str).nunique() < 2:
@@ -627,6 +648,7 @@ def sweep(
     handles.append(Line2D([], [], **dot, label="a seed"))
     if by_chance:
         handles.append(Line2D([], [], **CHANCE, label="chance"))
+    handles += missing
     if numeric:
         handles += _published(axes, panels, field, 60 if width != "column" else 44)
     _below(figure, handles, 2 if width == "column" else 3)
@@ -720,6 +742,7 @@ def frontier(
     Raises:
         UsageError: fewer than two settings with scores and the quantity.
     """
+    missing = _missing(frame)
     frame = frame[frame["score"].notna() & frame["quantity"].notna()]
     if frame["point"].nunique() < 2:
         raise UsageError(
@@ -776,6 +799,7 @@ def frontier(
     ]
     if by_chance:
         handles.append(Line2D([], [], **CHANCE, label="chance"))
+    handles += missing
     if width != "screen":
         handles += [Line2D([], [], linestyle="none", label=f"{i}: {point}") for point, i in numbers.items()]
     _below(figure, handles, {"column": 1 if max(map(len, numbers)) > 20 else 2}.get(width, 3))
@@ -843,6 +867,7 @@ def two_sides(frame: pd.DataFrame, *, width: Width = "screen", zoom: bool = Fals
         for look, title in zip(looks.values(), titles.rows(named), strict=True)
     ]
     handles.append(Line2D([], [], color=QUIET, linewidth=0.8, label="both sides equal"))
+    handles += _missing(frame[frame["metric"].isin(pairs["metric"])])
     _below(figure, handles, {"column": 2, "page": 4}.get(width, 4))
     return figure
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -152,7 +153,9 @@ def _frontiers(
         raise UsageError(f"no method of these runs logs {quantity}; choose another {argument('quantity')}.")
     ends = logged.rename(columns={"value": "quantity"})
     keys = [*labels.TRAINING, "seed"]
-    rows = frame.assign(base=frame["cell"], cell=frame["cell"].map(labels.cell_of)).merge(ends, on=keys)
+    # seeds that failed before they logged anything stay, of methods that log it
+    rows = frame.assign(base=frame["cell"], cell=frame["cell"].map(labels.cell_of))
+    rows = rows[np.isin(labels.labels(rows), labels.labels(ends))].merge(ends, how="left", on=keys)
     rows = rows.assign(point=settings.points(rows, configs), cell=rows["base"])
     rows = rows[rows["point"] != ""]
     if rows.empty:

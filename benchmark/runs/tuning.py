@@ -87,7 +87,7 @@ def of_runs(
             f"no method with several settings has a score of {':'.join(judged)}; choose another metric, or "
             "add it with `disbench rescore`."
         )
-    return replace(found, notes=[*notes, *found.notes])
+    return replace(found, notes=list(dict.fromkeys([*notes, *found.notes])))
 
 
 def tuned(

@@ -503,6 +503,24 @@ def test_a_sweep_and_a_frontier_have_the_chance_of_their_models():
     assert "chance" in legend(figure)
 
 
+def test_a_sweep_and_a_frontier_count_the_seeds_that_they_lack():
+    """Of beta = 4 a seed failed, and of another metric one has no score; of beta = 2 both failed."""
+    rows = [
+        {**row, "name": "vae", "value": value, "cell": f"c{value}", "quantity": value, "point": str(value)}
+        for value, scores in ((1.0, [0.5, 0.6]), (2.0, [None, None]), (4.0, [0.5, None]))
+        for row in scored("vae", scores)
+    ]
+    other = [{**row, "metric": "dci", "score": row["score"] if row["seed"] else None} for row in rows]
+    other = [row for row in other if row["value"] == 1]
+    # a metric that nothing has a score of has no panel
+    nothing = [{**row, "metric": "sap", "score": None} for row in rows]
+    table = pd.DataFrame([*rows, *other, *nothing])
+    for figure in (plots.sweep(table, "beta"), plots.frontier(table, "loss.kl", "vae")):
+        assert "missing: 3 failed seeds, 1 seed without a score" in legend(figure)
+    whole = table[table["score"].notna() & (table["metric"] == "mig")]
+    assert not any("missing" in text for text in legend(plots.sweep(whole, "beta")))
+
+
 def test_differences_are_over_the_mean_of_their_code_and_the_least_is_framed():
     """Code 0 has 0 and 2, mean 1; code 1 has 3 and 1, mean 2; code 2 never moves, and counts as its mean."""
     values = np.array([[0.0, 2.0], [3.0, 1.0], [0.0, 0.0]])

@@ -127,6 +127,14 @@ def test_a_panel_for_each_metric_with_both_sides_and_a_mark_for_each_method():
     assert [text.get_text() for text in legend.get_texts()] == ["GAN", "IB-GAN", "VAE", "both sides equal"]
 
 
+def test_a_picture_of_both_sides_counts_the_seeds_that_it_lacks():
+    given = [rows("gan", 0.1, 0.3), rows("vae", 0.2, 0.4)]
+    lost = [{**one, "score": None, "state": "failed"} for one in rows("gan", 0, 0, seed=1)]
+    unscored = [{**one, "score": None} for one in rows("vae", 0, 0, seed=1)]
+    (legend,) = plots.two_sides(frame(*given, lost, unscored)).legends
+    assert legend.get_texts()[-1].get_text() == "missing: 1 failed seed, 1 seed without a score"
+
+
 def test_without_both_sides_there_is_no_picture_and_no_section():
     one = frame(rows("vae", 0.1, 0.2)[:1], rows("gan", 0.1, 0.2)[:1])
     with pytest.raises(UsageError, match="rescore RUN --metrics mig,mig@generator"):

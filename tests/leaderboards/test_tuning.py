@@ -190,5 +190,9 @@ def test_the_picture_marks_the_choices():
     assert drawn["|"] == [0.227]
     rings = [line for line in axis.lines if line.get_markerfacecolor() == "none"]
     assert [round(x, 3) for line in rings for x in line.get_xdata()] == [0.3]
+    assert [text.get_text() for text in axis.get_yticklabels()] == ["VAE\n3 settings"]
+    (less,) = tuned(frame(SCORES, row("a", 2, None, state="failed", reason="diverged")))
+    (axis,) = plots.tuned([less], "MIG", "udr:dlib").axes
+    assert [text.get_text() for text in axis.get_yticklabels()] == ["VAE\n3 settings, 1 failed seed"]
     with pytest.raises(UsageError, match="no method has several settings"):
         plots.tuned([], "MIG", "udr:dlib")
