@@ -56,6 +56,8 @@ LATEX = {
 NUMERIC = frozenset("0123456789.+-−±–()[] ")
 # A number, perhaps with its spread, which LaTeX sets as one formula.
 MEASURED = re.compile(r"−?\d*\.?\d+(?: ± \d*\.?\d+)?")
+# What Markdown reads as emphasis, struck text or code; an underscore within a word is none.
+EMPHASIS = re.compile(r"[*`~]|(?<![^\W_])_|_(?![^\W_])")
 SCHEMA = "disbench-1"
 
 
@@ -123,19 +125,23 @@ def markdown(table: pd.DataFrame | Wide, title: str = "", notes: Sequence[str] =
         escaped = escaped.replace("](", "]\\(").replace("][", "]\\[")
         return " ".join(escaped.split())
 
+    def plain_text(value: object) -> str:
+        # a star in a name is not the mark of the best; sentences have code between backticks
+        return EMPHASIS.sub(r"\\\g<0>", shown(value))
+
     around = {BEST: ("**", "**"), SECOND: ("<ins>", "</ins>")}
 
     def marked(text: object, mark: str, after: str) -> str:
         before, behind = around.get(mark, ("", ""))
-        return f"{before}{shown(text)}{behind}{f' {shown(after)}' if after else ''}"
+        return f"{before}{plain_text(text)}{behind}{f' {plain_text(after)}' if after else ''}"
 
     text, rows = _parts(table)
     safe = pd.DataFrame(
-        [[marked(*part) for part in row] for row in rows], columns=[*map(shown, text.columns)]
+        [[marked(*part) for part in row] for row in rows], columns=[*map(plain_text, text.columns)]
     )
     align = ["right" if _numeric(text[column]) else "left" for column in text]
     drawn = str(safe.to_markdown(index=False, disable_numparse=True, colalign=align if len(text) else None))
-    above = f"**{shown(title)}**\n\n" if title else ""
+    above = f"**{plain_text(title)}**\n\n" if title else ""
     below = "\n\n" + "\n".join(f"- {shown(note)}" for note in notes) if notes else ""
     return above + drawn + below + "\n"
 

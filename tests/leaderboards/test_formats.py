@@ -98,6 +98,24 @@ def test_markdown_keeps_a_line_per_row_whatever_is_in_it():
     assert text.endswith("- a \\| b\n")
 
 
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("**best**", r"\*\*best\*\*"),
+        ("_a_ `c` ~~d~~", r"\_a\_ \`c\` \~\~d\~\~"),
+        ("__init__", r"\_\_init\_\_"),
+        ("factor_vae", "factor_vae"),
+    ],
+)
+def test_no_name_is_marked_in_markdown(name, written):
+    """With a backslash a mark is itself; an underscore within a word is none, and code in a note is code."""
+    text = formats.markdown(pd.DataFrame({name: [name], "b": [".5"]}), name, ["`rm -rf a_*`"])
+    title, _, head, _, row, _, note = text.splitlines()
+    assert title == f"**{written}**"
+    assert [line.split("|")[1].strip() for line in (head, row)] == [written] * 2
+    assert note == "- `rm -rf a_*`"
+
+
 def test_an_empty_table_is_a_head_without_rows():
     empty = NASTY.iloc[:0]
     assert formats.markdown(empty).count("|\n") <= 2
