@@ -136,6 +136,8 @@ def others(wanted: Sequence[str], results_in: Path | None = None) -> Others:
             )
         joined = pd.concat([each for each in (frame, *found.values()) if len(each)])
         frame, _ = aggregate.deduplicated(aggregate.ordered(aggregate.set_apart(joined)))
+    # a run of this name is not one's own
+    frame["run"] = frame["run"].replace(comparison.MINE, f"run {comparison.MINE}")
     refs = {
         record.cell.dataset.label: record.cell.dataset
         for path in paths

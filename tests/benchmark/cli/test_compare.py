@@ -142,6 +142,16 @@ def test_the_terminal_says_how_probably_mine_is_better(compare):
     assert re.search(r"mig +│ dlib +│ vae +│ small +│ +3 │ 0\.100", out)
 
 
+def test_a_run_that_is_called_mine_is_not_mine(compare, home, results):
+    (results / "small").rename(results / "mine")
+    code, out, _ = compare("order.npy", "--with", "mine", "--metrics", "mig", "--json")
+    assert code == 0
+    board = json.loads(out)["tables"][0]["rows"]
+    assert sorted(row["from"] for row in board) == ["mine", "run mine"]
+    _, out, _ = compare("order.npy", "--with", "mine", "--metrics", "mig")
+    assert re.search(r"vae +│ run mine .* \d\.\d\d +│$", out, re.MULTILINE)
+
+
 def test_python_gives_the_same(home, results):
     data = str(home / "grid.npz")
     codes = np.load(home / "order.npy")
