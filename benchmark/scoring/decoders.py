@@ -19,7 +19,7 @@ from disbench.benchmark import datasets
 from disbench.benchmark.datasets.dataset import Dataset
 from disbench.benchmark.scoring import apart, encoders, files, generators, interface, sources
 from disbench.benchmark.scoring.encoders import Network
-from disbench.benchmark.scoring.generators import Generator
+from disbench.benchmark.scoring.generators import ROUNDING, Generator
 from disbench.benchmark.scoring.sources import SourceOptions
 from disbench.benchmark.scoring.trained import Trained
 from disbench.errors import UsageError, argument, unknown
@@ -28,8 +28,8 @@ from disbench.texts import short
 
 PRIORS = ("normal", "uniform")
 MOST_LATENTS = 10_000
-# Latents whose pictures show the range of a decoder's output, and what rounding may add to a range.
-TRIED, ROUNDING = 64, 1e-4
+# Latents whose pictures show the range of a decoder's output.
+TRIED = 64
 # What rounding may change in a picture between two batches, relative to the largest pixel.
 STEADY = 1e-3
 

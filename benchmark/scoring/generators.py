@@ -27,6 +27,9 @@ from disbench.metrics.arrays import Bools, Floats, Ints
 from disbench.metrics.factors import Factors
 from disbench.models import Method
 
+# What rounding may add to a range.
+ROUNDING = 1e-4
+
 
 @dataclass(frozen=True)
 class Generator:
@@ -63,13 +66,19 @@ class Generator:
         """Pictures (n, c, h, w) in [0, 1] of latents (n, l), some at a time.
 
         Raises:
-            UsageError: they are not numbers; the model has diverged.
+            UsageError: they are not numbers, since the model has diverged, or not in [0, 1].
         """
-        parts = [self.generate(part).clamp(0, 1).float().cpu() for part in torch.split(latents, CHUNK)]
-        drawn: Pictures = torch.cat(parts).numpy()
-        if not np.isfinite(drawn).all():
+        drawn = torch.cat([self.generate(part).float().cpu() for part in torch.split(latents, CHUNK)])
+        if not torch.isfinite(drawn).all():
             raise UsageError(f"{self.name} draws images with NaN or infinite values; the model has diverged.")
-        return drawn
+        low, high = float(drawn.min()), float(drawn.max())
+        if low < -ROUNDING or high > 1 + ROUNDING:
+            raise UsageError(
+                f"{self.name} draws pixels from {low:.3g} to {high:.3g}, and those of a picture are in "
+                "[0, 1]; let `generate` of its method end in a sigmoid, or bring a tanh to [0, 1]."
+            )
+        pictures: Pictures = drawn.clamp(0, 1).numpy()
+        return pictures
 
 
 def of_method(method: Method, device: torch.device, name: str) -> Generator:

@@ -141,6 +141,31 @@ def test_a_diverged_model_says_so(sprites):
         generators.draw(broken, 3)
 
 
+@pytest.mark.parametrize(
+    ("pixel", "sentence"),
+    [
+        (np.inf, "diverged"),
+        (-1.0, "pixels from -1 to -1, .* are in .0, 1.; .*tanh"),
+        (255.0, "from 255 to 255"),
+    ],
+)
+def test_a_method_whose_pictures_are_none_is_refused_instead_of_clipped(pixel, sentence):
+    def drawn(some):
+        return torch.full((len(some), 1, 32, 32), pixel)
+
+    broken = generators.Generator("it", lambda n, g: torch.zeros(n, 1), [range(1)], drawn, None, CPU)
+    with pytest.raises(UsageError, match=sentence):
+        generators.draw(broken, 3)
+
+
+def test_what_rounding_adds_to_a_pixel_is_clipped():
+    def drawn(some):
+        return torch.full((len(some), 1, 2, 2), 1 + 1e-6)
+
+    fine = generators.Generator("it", lambda n, g: torch.zeros(n, 1), [range(1)], drawn, None, CPU)
+    assert (generators.draw(fine, 3).pictures == 1).all()
+
+
 # --- oracles of data sets ---
 
 
