@@ -1,7 +1,7 @@
 """Names for people, from `titles.toml`: "IB-GAN" for ibgan, "FactorVAE metric" for factor_vae.
 
 Figures and tables for a paper use them. A name without a line there, such as that of a plug-in, stays what
-it is, so that a new method or metric needs none.
+it is, so that a new method or metric needs none. One that is another's title says that it is not that.
 """
 
 from __future__ import annotations
@@ -24,9 +24,17 @@ def known() -> Mapping[str, Mapping[str, Any]]:
     return tomllib.loads(home.read_text("utf-8"))
 
 
+def _named(kind: str, name: str) -> str:
+    """The title of a method or a metric; of a stranger that is called as one of ours, "GAN (plug-in)"."""
+    ours = known()[kind]
+    if name in ours:
+        return str(ours[name])
+    return f"{name} (plug-in)" if name in ours.values() else name
+
+
 def training(method: str, variant: str) -> str:
     """A method with its variant: "IB-GAN", "Uniform InfoGAN", "beta-VAE, beta4"."""
-    title = str(known()["methods"].get(method, method))
+    title = _named("methods", method)
     if not variant:
         return title
     return str(known()["variants"].get(labels.label(method, variant), f"{title}, {variant}"))
@@ -34,7 +42,7 @@ def training(method: str, variant: str) -> str:
 
 def metric(name: str) -> str:
     """A metric: "MIG"."""
-    return str(known()["metrics"].get(name, name))
+    return _named("metrics", name)
 
 
 def preset(name: str) -> str:

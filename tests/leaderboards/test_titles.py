@@ -61,3 +61,12 @@ def test_what_tells_two_rows_apart_follows_the_title():
     ]
     shown = titles.rows(pd.DataFrame(rows))
     assert shown == ["beta-VAE (mini, beta=4)", "GAN with auxiliary Q", "another name"]
+
+
+def test_a_plug_in_that_is_called_as_one_of_ours_has_a_row_and_a_column_of_its_own():
+    assert titles.training("gan", "") == "GAN"
+    assert titles.training("GAN", "") == "GAN (plug-in)"
+    assert titles.training("GAN", "small") == "GAN (plug-in), small"
+    assert (titles.metric("mig"), titles.metric("MIG")) == ("MIG", "MIG (plug-in)")
+    named = pd.DataFrame({"method": ["gan", "GAN"], "variant": "", "name": ["gan", "GAN (beta=1)"]})
+    assert titles.rows(named) == ["GAN", "GAN (plug-in) (beta=1)"]
