@@ -87,7 +87,7 @@ def of_runs(
             f"no method with several settings has a score of {':'.join(judged)}; choose another metric, or "
             "add it with `disbench rescore`."
         )
-    return replace(found, notes=list(dict.fromkeys([*notes, *found.notes])))
+    return replace(found, notes=[*notes, *found.notes])
 
 
 def tuned(
@@ -146,15 +146,15 @@ def agreement(
     fewest = selection.FEWEST if where else 2
     for pool in pools:
         models = pool[pool["state"] == "done"].drop_duplicates(MODEL)
-        few = 0
-        for _, rows in models.groupby("cell", sort=False):
+        few, named = 0, dict(zip(pool["cell"], labels.names(pool), strict=True))
+        for cell, rows in models.groupby("cell", sort=False):
             if len(rows) < fewest:
                 few += 1
                 continue
             one = selection.Pool(str(rows["method"].iloc[0]), rows.reset_index(drop=True))
             scores = _measured(one, by, where, progress)
             if isinstance(scores, str):
-                notes.append(f"no agreement of {one.names[0]} and its like: {scores}")
+                notes.append(f"no agreement of the seeds of {named[cell]}: {scores}")
             else:
                 found.append(one.rows[MODEL].assign(score=scores))
         # where there is one setting, none is to be chosen
