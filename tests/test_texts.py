@@ -72,6 +72,7 @@ def test_the_first_words_of_an_error():
     assert texts.short(" a\n\tb \x1b[31m") == r"a b \x1b[31m"
     assert texts.short("abcdef", 5) == "ab..."
     assert texts.short(ValueError()) == "ValueError"
+    assert texts.short("") == texts.short(" \n") == ""
 
 
 # --- CSV ---

@@ -80,8 +80,8 @@ def as_ranges(numbers: Sequence[int]) -> str:
 
 
 def short(text: object, most: int = 160) -> str:
-    """The first words on one line: an error may quote a hostile file."""
-    line = " ".join(clean(text).split()) or type(text).__name__
+    """The first words on one line, of an error without any its class: an error may quote a hostile file."""
+    line = " ".join(clean(text).split()) or ("" if isinstance(text, str) else type(text).__name__)
     return line if len(line) <= most else f"{line[: most - 3]}..."
 
 

@@ -69,6 +69,8 @@ def test_what_a_file_of_factors_has_beside_them_is_said(folder):
     )
     found = opened("codes.csv", factors="images.npz")
     assert "images.npz: left out of images.npz: images" in found.assumed
+    # one array, and nothing beside it
+    assert not any("left out" in line for line in opened("codes.csv", factors="f.npy").assumed)
     np.savetxt("plain.csv", F, delimiter=";", fmt="%d")
     found = opened("codes.csv", factors="plain.csv").assumed
     assert "plain.csv: its columns are separated by semicolons" in found
