@@ -425,7 +425,8 @@ def traverse(
 def _stem(out: Path | None, file: Path, name: str) -> Path:
     """The path of the pictures without their extension, which someone may have given all the same."""
     if out is None:
-        return file.with_name(name)
+        # not with_name: `.` and `/` have no name, and are refused where they are opened
+        return file.parent / name
     if not out.name:
         raise UsageError(f"--out {out} is a folder; give the path of the pictures, without file extension.")
     ending = out.suffix.lower()

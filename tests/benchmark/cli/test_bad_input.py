@@ -72,6 +72,12 @@ def test_wrong_words(disbench, tmp_path, monkeypatch, arguments, words):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("command", ["traverse", "samples"])
+@pytest.mark.parametrize("folder", [".", "/"])
+def test_a_folder_without_a_name_as_model(disbench, command, folder):
+    refused(disbench(command, folder), f"{folder} is a directory; give a file")
+
+
 def test_a_classifier_that_was_not_trained_is_asked_for_before_training(disbench, tmp_path):
     arguments = ("run", "--methods", "elastic_infogan", "--protocol", "elastic-mini", "--out", tmp_path / "r")
     refused(disbench(*arguments), "disbench data classifier digits")
