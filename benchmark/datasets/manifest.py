@@ -209,7 +209,8 @@ def read(name: str) -> Manifest:
         label = as_in_tables(name)
         if label and (label[0] in names() or is_own(label[0])):
             raise of_a_table(name, *label)
-        if Path(name).is_dir():
+        # an empty name is the path of the working folder
+        if name and Path(name).is_dir():
             raise UsageError(
                 f"there is no data set {name!r}; for the pictures in that folder, write '{name}/'."
             )

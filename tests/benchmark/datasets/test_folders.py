@@ -169,6 +169,9 @@ def test_what_is_no_folder_of_pictures(tmp_path, pictures, monkeypatch):
         UsageError, match="no data set 'pictures'; for the pictures in that folder, write 'pictures/'"
     ):
         load("pictures")
+    # the working folder, as a path without a name
+    with pytest.raises(UsageError, match="unknown data set ''"):
+        load("")
 
 
 def test_one_picture_is_too_few(pictures, read):
