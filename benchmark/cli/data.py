@@ -192,6 +192,8 @@ def sample(
     data_dir: DataDir = None,
 ) -> None:
     """Draw a data set: one factor varied in each row, or one class in each row, or images at random."""
+    if out.suffix.lower() != ".png":
+        raise UsageError(f"--out {out} was given, and the picture is a PNG; give a name that ends in .png.")
     from disbench.benchmark.datasets import loading
     from disbench.benchmark.datasets.sample import write
 

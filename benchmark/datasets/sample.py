@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from disbench.benchmark.datasets.cache import replacing
 from disbench.benchmark.datasets.dataset import Dataset
+from disbench.files import replacing, unwritable
 
 
 def write(dataset: Dataset, out: Path, columns: int, seed: int) -> str:
@@ -23,11 +23,17 @@ def write(dataset: Dataset, out: Path, columns: int, seed: int) -> str:
 
     Returns:
         A description of its rows.
+
+    Raises:
+        UsageError: the file cannot be written.
     """
     rows, described = choose(dataset, columns, np.random.default_rng(seed))
     picture = tiles(dataset.images(rows.ravel()).numpy(), columns)
-    with replacing(out.absolute()) as temporary:
-        Image.fromarray(picture).save(temporary, format="PNG")
+    try:
+        with replacing(out.absolute()) as temporary:
+            Image.fromarray(picture).save(temporary, format="PNG")
+    except OSError as error:
+        raise unwritable(out, error) from None
     return described
 
 

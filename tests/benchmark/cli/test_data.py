@@ -148,6 +148,15 @@ def test_sample_into_a_folder_that_cannot_be(own, tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(UsageError, match="cannot"):
         type_in("sample", own, "--out", tmp_path / "file" / "x.png", "--data-dir", tmp_path)
+    (tmp_path / "x.png").mkdir()
+    with pytest.raises(UsageError, match=r"cannot write to .*x\.png: .* folder that you may write to"):
+        type_in("sample", own, "--out", tmp_path / "x.png", "--data-dir", tmp_path / "data")
+
+
+@pytest.mark.parametrize("name", [".", "x", "x.gif"])
+def test_a_sample_is_a_png(own, tmp_path, name):
+    with pytest.raises(UsageError, match=r"the picture is a PNG; give a name that ends in \.png"):
+        type_in("sample", own, "--out", tmp_path / name, "--data-dir", tmp_path)
 
 
 def test_classifier_is_trained_and_kept(tmp_path):
