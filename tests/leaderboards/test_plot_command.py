@@ -103,6 +103,18 @@ def test_mutual_information_that_the_scores_hold_is_drawn_without_the_model(make
     assert "mi.svg" in lines[1]
 
 
+def test_the_plots_of_a_saved_result_do_not_replace_its_own(made_run, plot, disbench, tmp_path, monkeypatch):
+    saved = tmp_path / "results" / "run"
+    options = ("--results", saved.parent, "--data-dir", tmp_path)
+    assert disbench("leaderboard", made_run, "--keep", "run", *options)[0] == 0
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    before = {path.name: path.read_bytes() for path in saved.iterdir()}
+    assert "strip.png" in before
+    assert plot(saved, "--kind", "strip")[:2] == (0, ["strip.png", "strip.svg", "strip.pdf"])
+    assert {path.name: path.read_bytes() for path in saved.iterdir()} == before
+
+
 @pytest.mark.parametrize("kind", ["mi", "dci"])
 def test_codes_of_anyone(kind, plot, tmp_path):
     rng = np.random.default_rng(0)
