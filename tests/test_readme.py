@@ -1,6 +1,8 @@
 """What README and documentation say, done: Python runs, commands parse, and what they name exists."""
 
 import ast
+import fnmatch
+import math
 import re
 import shlex
 from pathlib import Path
@@ -28,15 +30,33 @@ def blocks(kind):
     return [(page, text) for page, whole in PAGES.items() for text in found.findall(whole)]
 
 
+def typed(text):
+    """Lines of a page that may be commands, in their order: of its shell blocks, and code among its words."""
+    for block, code in re.findall(r"```sh\n(.*?)```|(?<!`)`(disbench [^`]+)`(?!`)", text, re.DOTALL):
+        yield from block.replace("\\\n", " ").splitlines()
+        if code and is_whole(shlex.split(code)):
+            yield code.replace("\n", " ")
+
+
+def is_whole(words):
+    """Whether it is a command, and not the beginning of one, such as `disbench run`."""
+    try:
+        parsed(words[1:])
+    except Exception as error:
+        # from click, or from the copy of it that newer versions of typer have; a test tells of all others
+        return type(error).__name__ != "MissingParameter"
+    return True
+
+
 def commands():
-    for page, text in blocks("sh"):
-        for line in text.replace("\\\n", " ").splitlines():
+    for page, text in PAGES.items():
+        # of an earlier version
+        if page == "CHANGELOG.md":
+            continue
+        for line in typed(text):
             words = shlex.split(line, comments=True)
             if words[:1] == ["disbench"]:
                 yield page, " ".join(words), words[1:]
-
-
-COMMANDS = list(commands())
 
 
 @pytest.mark.parametrize(("page", "code"), blocks("python"))
@@ -62,6 +82,9 @@ def parsed(words):
     return command.make_context(command.name, kept).params
 
 
+COMMANDS = list(commands())
+
+
 @pytest.mark.parametrize(("page", "line", "words"), COMMANDS, ids=[f"{p}: {x}" for p, x, _ in COMMANDS])
 def test_the_commands_are_understood_and_what_they_name_exists(page, line, words):
     given = parsed(words)
@@ -73,6 +96,31 @@ def test_the_commands_are_understood_and_what_they_name_exists(page, line, words
         assert name.partition(":")[0] in {*datasets.names(), "bars"} or ".npz" in name
     # a version of it, where a result is of one
     assert protocols.get(given.get("protocol", "mini"))
+
+
+def trainings(given):
+    """What stands before the digest in the name of each folder that a run makes."""
+    variants = [f"-{name}" for name in given["variants"].split(",") if name] or [""]
+    for method in given["methods"].split(","):
+        grid = [axis for axis in given["grid"] or () if axis.startswith(f"{method}.")]
+        points = math.prod(len(axis.split(",")) for axis in grid)
+        yield from (f"{method}{variant}" for variant in variants for _ in range(points))
+
+
+def test_a_path_with_a_star_is_that_of_one_training_of_its_page():
+    made, found = {}, 0
+    for page, line, words in COMMANDS:
+        if words[0] == "run":
+            given = parsed(words)
+            made[page, given["out"]] = list(trainings(given))
+        for word in words:
+            for (where, out), names in made.items():
+                if "*" in word and where == page and Path(word).is_relative_to(out):
+                    pattern = Path(word).relative_to(out).parts[0]
+                    fitting = [name for name in names if fnmatch.fnmatch(f"{name}-1a2b3c4d", pattern)]
+                    assert len(fitting) == 1, f"{page}: {line}"
+                    found += 1
+    assert found > 5
 
 
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "examples/disbench-example/README.md"])
