@@ -146,7 +146,9 @@ def host(
     config: Annotated[str, typer.Option(help="Named config: mini or paper.")] = "paper",
     dataset: Annotated[str, typer.Option(help="Data set.")] = "dsprites",
     size: Annotated[int, typer.Option(help="Image size in pixels (0: 64, or the data set's own).")] = 0,
-    seconds: Annotated[float, typer.Option(help="Length of each measurement, three per method.")] = 1.0,
+    seconds: Annotated[
+        float, typer.Option(help="Length of each measurement, three per method.", min=0.1)
+    ] = 1.0,
     device: Device = "cpu",
     data_dir: DataDir = None,
     json_: Json = False,
@@ -189,8 +191,10 @@ def cores(
     methods: Annotated[str, typer.Option(help="Methods, separated by commas.")] = "betavae,ibgan",
     config: Annotated[str, typer.Option(help="Named config: mini or paper.")] = "mini",
     size: Annotated[int, typer.Option(help="Image size in pixels.")] = 32,
-    seconds: Annotated[float, typer.Option(help="Length of each measurement.")] = 20.0,
-    count: Annotated[int, typer.Option("--cores", help="Number of cores (0: all of this machine).")] = 0,
+    seconds: Annotated[float, typer.Option(help="Length of each measurement.", min=0.1)] = 20.0,
+    count: Annotated[
+        int, typer.Option("--cores", help="Number of cores (0: all of this machine).", min=0)
+    ] = 0,
     data_dir: DataDir = None,
     json_: Json = False,
 ) -> None:
@@ -352,7 +356,7 @@ def _counts(option: str, text: str, least: int, most: int) -> list[int]:
 def data(
     names: Annotated[str, typer.Option(help="Data sets, separated by commas.")] = "dsprites,digits",
     size: Annotated[int, typer.Option(help="Image size in pixels.")] = 32,
-    batch: Annotated[int, typer.Option(help="Images per batch.")] = 64,
+    batch: Annotated[int, typer.Option(help="Images per batch.", min=1)] = 64,
     data_dir: DataDir = None,
     json_: Json = False,
 ) -> None:

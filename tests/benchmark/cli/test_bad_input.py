@@ -78,6 +78,21 @@ def test_a_folder_without_a_name_as_model(disbench, command, folder):
     refused(disbench(command, folder), f"{folder} is a directory; give a file")
 
 
+@pytest.mark.parametrize(
+    ("command", "option", "value"),
+    [
+        ("cores", "--cores", "-1"),
+        ("cores", "--seconds", "0"),
+        ("host", "--seconds", "-1"),
+        ("data", "--batch", "0"),
+    ],
+)
+def test_a_measurement_of_nothing(disbench, command, option, value):
+    code, out, err = disbench("bench", command, option, value)
+    assert (code, out) == (2, "")
+    assert f"Invalid value for '{option}'" in err
+
+
 def test_a_classifier_that_was_not_trained_is_asked_for_before_training(disbench, tmp_path):
     arguments = ("run", "--methods", "elastic_infogan", "--protocol", "elastic-mini", "--out", tmp_path / "r")
     refused(disbench(*arguments), "disbench data classifier digits")
