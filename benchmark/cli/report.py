@@ -23,7 +23,11 @@ def report(
         ),
     ],
     out: Annotated[
-        Path | None, typer.Option(help="HTML file to write (default: report.html in the run's folder).")
+        Path | None,
+        typer.Option(
+            help="HTML file to write (default: report.html in the run's folder, or in the working folder for "
+            "a saved result)."
+        ),
     ] = None,
     metric: Annotated[
         str,

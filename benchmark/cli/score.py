@@ -37,7 +37,10 @@ def score(
     ],
     metrics: Annotated[
         str,
-        typer.Option(help="Metrics, optionally with a preset (factor_vae:ibgan); default: the protocol's."),
+        typer.Option(
+            help="Metrics, optionally with a preset (factor_vae:ibgan); default: the protocol's, or else "
+            "some quick ones."
+        ),
     ] = "",
     preset: Annotated[str, typer.Option(help="Preset, for every metric that has one of this name.")] = "",
     dataset: Annotated[
