@@ -100,7 +100,8 @@ def test_an_installed_package_is_trained_scored_and_ranked(installed):
 
 def test_its_own_tests_pass(installed):
     shutil.copytree(EXAMPLE / "tests", installed.folder / "example-tests")
-    installed.call([installed.python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "example-tests"])
+    words = ["-m", "pytest", "-q", "-W", "error::UserWarning", "-p", "no:cacheprovider", "example-tests"]
+    installed.call([installed.python, *words])
 
 
 def test_a_broken_package_is_in_nobodys_way_but_its_own_users(tmp_path):

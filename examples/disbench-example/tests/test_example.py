@@ -38,8 +38,8 @@ def test_the_loss_by_hand():
     x = torch.tensor([[0.0, 1.0, 1.0, 1.0]]).repeat(2, 1)
     prior = torch.tensor([[3.0, 4.0], [3.0, 4.0]])
     terms = method.loss(x, {"prior": prior}, torch.tensor(0))
-    assert float(terms["reconstruction"]) == pytest.approx(1.0)
-    assert float(terms["mmd"]) == pytest.approx(5 * (1 + 1 - 2 * 4 / 29))
+    assert terms["reconstruction"].item() == pytest.approx(1.0)
+    assert terms["mmd"].item() == pytest.approx(5 * (1 + 1 - 2 * 4 / 29))
 
 
 def test_the_rank_gap_by_hand():
