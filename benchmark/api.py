@@ -10,7 +10,7 @@ import itertools
 import os
 import warnings
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Integral
 from pathlib import Path
@@ -548,16 +548,31 @@ def score(
         factors=factors,
         rows=rows,
     )
-    return score_all(
-        [_opened(source, options)],
-        metrics=metrics,
-        preset=preset,
-        bins=bins,
-        repeats=repeats,
-        quick=quick,
-        live=live,
-        console=console,
-    )[0]
+    with _modes_kept(source):
+        return score_all(
+            [_opened(source, options)],
+            metrics=metrics,
+            preset=preset,
+            bins=bins,
+            repeats=repeats,
+            quick=quick,
+            live=live,
+            console=console,
+        )[0]
+
+
+@contextlib.contextmanager
+def _modes_kept(*given: object) -> Iterator[None]:
+    """Modules in memory are scored in evaluation mode, and leave in their own: their training may go on."""
+    import torch
+
+    parts = [part for each in given if isinstance(each, torch.nn.Module) for part in each.modules()]
+    modes = [part.training for part in parts]
+    try:
+        yield
+    finally:
+        for part, mode in zip(parts, modes, strict=True):
+            part.training = mode
 
 
 def _opened(source: object, options: sources.SourceOptions) -> sources.Opened:
@@ -698,10 +713,6 @@ def compare(
     folders = [each for each in itertools.chain(*rows.values()) if _is_folder(each)]
     if len(folders) == sum(map(len, rows.values())):
         sources.refuse_of_runs(folders[0], options)
-    opened: dict[str, list[sources.Opened | Path]] = {
-        row: [each if _is_folder(each) else _opened(each, options) for each in given]
-        for row, given in rows.items()
-    }
 
     def score_these(
         these: Sequence[sources.Opened], choices: Sequence[MetricChoice]
@@ -709,7 +720,12 @@ def compare(
         return [one.scores for one in score_all(these, choices=choices, console=console)]
 
     text = ",".join(map(str, several(metrics)))
-    return compare_opened(opened, found, text, score_these, bool(name) or isinstance(mine, Mapping))
+    with _modes_kept(*itertools.chain(*rows.values())):
+        opened: dict[str, list[sources.Opened | Path]] = {
+            row: [each if _is_folder(each) else _opened(each, options) for each in given]
+            for row, given in rows.items()
+        }
+        return compare_opened(opened, found, text, score_these, bool(name) or isinstance(mine, Mapping))
 
 
 def _is_folder(source: object) -> TypeGuard[Path]:

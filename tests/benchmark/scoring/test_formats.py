@@ -687,6 +687,19 @@ def test_what_a_function_returns_must_be_numbers(change):
         disbench.score(lambda x: change(sums(x)), dataset="digits", metrics="mig")
 
 
+def test_a_module_in_memory_leaves_in_the_mode_that_it_came_in():
+    """Scored in the middle of its training, it was trained on without its dropout."""
+    flat = torch.nn.Flatten().eval()
+    module = torch.nn.Sequential(flat, torch.nn.Dropout(), torch.nn.Linear(784, 2))
+    disbench.score(module, dataset="digits", metrics="mig", repeats=1)
+    assert [part.training for part in module.modules()] == [True, False, True, True]
+    with pytest.raises(UsageError, match="do not compare"):
+        disbench.compare(module, "mini", dataset="digits")
+    with pytest.raises(UsageError, match="unknown metric"):
+        disbench.score(module, dataset="digits", metrics="nothing")
+    assert module.training
+
+
 # --- What says which images the codes are of is never dropped ---
 
 MIXED = np.random.default_rng(1).permutation(1797)
