@@ -694,9 +694,10 @@ def _by_row(table: CodesTable, rows: Ints, path: Path) -> Stored:
     differs = np.any([(part[again] != part[again - 1]).any(axis=1) for part in parts], axis=0)
     different = again[differs]
     if len(different):
+        images = np.unique(rows[different])
         raise UsageError(
-            f"{path}: image {rows[different[0]]} occurs twice with different codes ({len(different):,} such "
-            "images); give each image once, encoded in evaluation mode."
+            f"{path}: image {images[0]} occurs twice with different codes ({len(images):,} such "
+            f"image{'s' * (len(images) > 1)}); give each image once, encoded in evaluation mode."
         )
     keep = np.ones(len(rows), bool)
     keep[again] = False

@@ -449,6 +449,7 @@ BAD = {
     "rows out of range": (array(codes=Z, rows=np.arange(N) + 1), "row 60 is outside the 60 images"),
     "negative rows": (array(codes=Z, rows=np.arange(N) - 1), "row -1 is outside"),
     "rows repeated": (array(codes=Z, rows=np.arange(N) // 2), "image 0 occurs twice with different codes"),
+    "rows often": (array(codes=Z, rows=np.arange(N) // 20), "different codes (3 such images)"),
     "fractional rows": (array(codes=Z, rows=np.arange(N) / 2), "rows must be whole numbers"),
     "a table of rows": (array(codes=Z, rows=F), "rows (60, 3) must be one number per code row"),
     "too few rows": (array(codes=Z, rows=np.arange(9)), "60 codes, but 9 rows"),
