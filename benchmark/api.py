@@ -353,13 +353,15 @@ def run(request: Request) -> Run:
         if expected.fewer_jobs:
             say(console, expected.fewer_jobs)
     at_a_time = f"{min(jobs, len(cells))} at a time" if jobs else "as many at a time as they take"
+    again = progress.taken_again(out, cells, prepared.protocol, request.retry_failed)
     say(console, f"{prepared.title}, {at_a_time}, in {out}", *prepared.advice)
+    say(console, *progress.of_training_anew(again))
     outcomes: Counter[str] = Counter()
     busy: list[store.Cell] = []
     curves = tensorboard.mirrored(out, cells, console) if request.tensorboard else contextlib.nullcontext()
     with curves, stop.stoppable(out, request.max_seconds) as (stop_file, stopped):
         options = dataclasses.replace(prepared.options, stop_file=stop_file)
-        with progress.watched(out, cells, console, jobs * fuse) as tally:
+        with progress.watched(out, cells, console, jobs * fuse, again) as tally:
             work = (out, cells, prepared.protocol, options)
             if request.scheduler:
                 ended = dask.sweep(*work, request.scheduler, jobs, request.fuse_on_workers)

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -18,11 +19,13 @@ from rich.progress import Progress, TaskID
 from rich.text import Text
 from rich.tree import Tree
 
+from disbench.benchmark.protocols import Protocol
 from disbench.benchmark.runs.rows import names
-from disbench.benchmark.runs.store import Cell, Record, Status, abandoned
+from disbench.benchmark.runs.store import Cell, Record, Status, abandoned, is_done, told
 from disbench.console import say
+from disbench.files import is_cut
 from disbench.texts import clean
-from disbench.units import duration
+from disbench.units import count, duration
 
 LINE_EVERY = 15.0  # seconds between plain lines
 LOOK_EVERY = 0.5  # seconds between readings of the status files on a terminal
@@ -86,6 +89,12 @@ class Seed:
         self.step = min(status.step, self.steps)
         self.training, self.seconds = status.training or 0.0, status.seconds or 0.0
         self.error = status.why
+
+    def begin_again(self, anew: bool) -> None:
+        """Waits to be scored again, or to be trained as well."""
+        self.state, self.step = "queued", 0 if anew else self.steps
+        self.training = 0.0 if anew else self.training
+        self.seconds = self.training
 
 
 def ends(durations: Sequence[float], jobs: int) -> list[float]:
@@ -162,10 +171,14 @@ class Tally:
         run: folder of the run.
         cells: the cells, in the order of the sweep.
         jobs: how many cells run at a time; 0 for as many as run at this moment.
+        again: those that are done by their status and are taken again; whether they are trained anew.
     """
 
-    def __init__(self, run: Path, cells: Sequence[Cell], jobs: int) -> None:
+    def __init__(
+        self, run: Path, cells: Sequence[Cell], jobs: int, again: Mapping[Cell, bool] | None = None
+    ) -> None:
         self.run, self.jobs = run, jobs
+        self.again = {cell: (Status.read(run / cell.folder), anew) for cell, anew in (again or {}).items()}
         named = names(cells)
         self.seeds = {cell: Seed(cell, named[cell.training]) for cell in cells}
         # cells of a killed sweep still say "running"; they are stopped until their status changes
@@ -188,6 +201,8 @@ class Tally:
                 seed.look(self.run / cell.folder)
             if cell in self.stale and Status.read(self.run / cell.folder) == self.stale[cell]:
                 seed.state = "stopped"
+            elif cell in self.again and Status.read(self.run / cell.folder) == self.again[cell][0]:
+                seed.begin_again(self.again[cell][1])
             elif seed.state == "failed" and cell not in self.ended:
                 # it failed earlier, and perhaps it is tried again when its turn comes
                 seed.state = "queued"
@@ -197,6 +212,37 @@ class Tally:
         """The remaining time."""
         seeds = list(self.seeds.values())
         return remaining(seeds, self.jobs or sum(seed.state == "running" for seed in seeds))
+
+
+def taken_again(run: Path, cells: Sequence[Cell], protocol: Protocol, retry_failed: bool) -> dict[Cell, bool]:
+    """The cells that are done by their status, and whose checkpoint or scores are missing nevertheless.
+
+    Returns:
+        Of each, whether it has no whole checkpoint, and so is trained anew.
+    """
+    again = {}
+    for cell in cells:
+        folder = run / cell.folder
+        if Status.read(folder).state != "done":
+            continue
+        done, odd = told(partial(is_done, folder, protocol, retry_failed), False)
+        # what is odd about its files is said when its turn comes
+        if not done and not odd:
+            again[cell] = is_cut(folder / "checkpoint.pt")
+    return again
+
+
+def of_training_anew(again: Mapping[Cell, bool]) -> list[str]:
+    """A sentence about the seeds that are trained anew, if there are some."""
+    anew = [cell for cell, lost in again.items() if lost]
+    if not anew:
+        return []
+    named = names(again)
+    shown = ", ".join(f"{named[cell.training]} seed {cell.seed}" for cell in anew[:MOST_SHOWN])
+    more = f" and {len(anew) - MOST_SHOWN} more" if len(anew) > MOST_SHOWN else ""
+    return [
+        f"{count(len(anew), 'seed')} that ended have no whole checkpoint.pt and train anew: {shown}{more}"
+    ]
 
 
 def of_records(records: Sequence[Record]) -> list[Seed]:
@@ -292,7 +338,13 @@ def counted(console: Console) -> Iterator[Callable[[str, int, int], None]]:
 
 
 @contextlib.contextmanager
-def watched(run: Path, cells: Sequence[Cell], console: Console, jobs: int) -> Iterator[Tally]:
+def watched(
+    run: Path,
+    cells: Sequence[Cell],
+    console: Console,
+    jobs: int,
+    again: Mapping[Cell, bool] | None = None,
+) -> Iterator[Tally]:
     """Shows the progress of the cells until the block ends; the caller notes outcomes in the tally.
 
     Args:
@@ -300,8 +352,9 @@ def watched(run: Path, cells: Sequence[Cell], console: Console, jobs: int) -> It
         cells: the cells, in the order of the sweep.
         console: where the progress is shown.
         jobs: how many cells run at a time; 0 for as many as run at this moment.
+        again: as of `Tally`.
     """
-    tally = Tally(run, cells, jobs)
+    tally = Tally(run, cells, jobs, again)
     over = threading.Event()
     show = _live if console.is_terminal else _lines
     thread = threading.Thread(target=show, args=(tally, console, over), daemon=True)

@@ -1,15 +1,20 @@
 """What is told of a sweep while it runs."""
 
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
+from disbench.benchmark import protocols
 from disbench.benchmark.datasets.reference import DataRef
+from disbench.benchmark.protocols import MetricChoice
 from disbench.benchmark.runs import store
 from disbench.benchmark.runs.store import Cell
+from disbench.benchmark.scoring.entries import ScoreEntry
 from disbench.benchmark.sweep import progress
 from disbench.files import write_json
+from disbench.models.checkpoint import save_tensors
 
 
 def cell(method, seed, steps=100):
@@ -118,3 +123,30 @@ def test_the_live_view_ends_with_its_block(tmp_path):
         tally.end(cell("vae", 0), "done")
         console.print("said in between")
     assert "said in between" in console.file.getvalue()
+
+
+def test_seeds_that_are_done_and_taken_again_are_not_counted_as_done(tmp_path):
+    """One has all, one lacks its scores, one its checkpoint too, one has scores and no checkpoint."""
+    run, cells = store.open_run(tmp_path / "r"), [cell("vae", s) for s in range(5)]
+    chosen = MetricChoice(name="mig", preset="dlib")
+    protocol = protocols.get("smoke").model_copy(update={"metrics": (chosen,), "unlabelled": (chosen,)})
+    status = {"state": "done", "step": 100, "seconds": 30.0, "training": 20.0}
+    for one in cells[:4]:
+        write_json(run / one.folder / "status.json", status)
+    for one in (cells[0], cells[1]):
+        save_tensors({}, run / one.folder / "checkpoint.pt")
+    for one in (cells[0], cells[3]):
+        store.write_scores(run / one.folder, [replace(ScoreEntry.pending(chosen), score=0.5)])
+    again = progress.taken_again(run, cells, protocol, retry_failed=False)
+    assert again == {cells[1]: False, cells[2]: True, cells[3]: True}
+    (said,) = progress.of_training_anew(again)
+    assert said == ("2 seeds that ended have no whole checkpoint.pt and train anew: vae seed 2, vae seed 3")
+    tally = progress.Tally(run, cells, 1, again)
+    tally.look()
+    assert "vae  ●····  1/5  200 of 500 steps" in drawn(tally)[1]
+    # 3 x 20 s of training and 4 x 10 s of scoring
+    assert tally.left().seconds == {cells[0].training: pytest.approx(100)}
+    write_json(run / cells[2].folder / "status.json", status | {"state": "running", "step": 7})
+    tally.look()
+    assert tally.seeds[cells[2]].state == "running"
+    assert tally.seeds[cells[3]].state == "queued"
