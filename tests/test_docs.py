@@ -212,6 +212,7 @@ def test_what_the_page_says_of_six_methods_is_what_was_kept():
 
 
 FOUR = ("betavae", "factorvae", "ibgan", "infogan")
+SIX = (*FOUR, "vae", "betatcvae")
 
 
 def found_by(frame, method, metric, preset):
@@ -246,8 +247,8 @@ def steps_of(protocol):
 def test_what_the_page_of_findings_says_of_the_plateau_is_what_was_kept():
     said = " ".join((ROOT / "docs" / "findings.md").read_text("utf-8").split())
     frame, short_runs = (kept.scores(kept.FOLDER / name) for name in ("plateau", "mini"))
-    four = frame[frame["method"].isin(FOUR)]
-    assert set(four.groupby(["method", "metric", "preset"])["score"].count()) == {32}
+    four, six = (frame[frame["method"].isin(names)] for names in (FOUR, SIX))
+    assert set(six.groupby(["method", "metric", "preset"])["score"].count()) == {32}
     low, high = explained.explained(short_runs)["method"].agg(["min", "max"])
     assert f"explains {percent(low)} to {percent(high)} of the variance" in said
     low, high = explained.explained(four)["method"].agg(["min", "max"])
@@ -266,6 +267,37 @@ def test_what_the_page_of_findings_says_of_the_plateau_is_what_was_kept():
     assert f"of runs, with a 95 % interval of {within['dlib']}." in said
     assert f"in {won['ibgan']} of the pairs of runs, with a 95 % interval of {within['ibgan']};" in said
     assert f"in {won['dlib']} ({within['dlib']})" in said
+    of_pairs = aggregate.improvements(six).set_index(["metric", "preset", "first", "second"])
+
+    def better(first, second, metric, preset):
+        """In how many of the pairs of runs the first method is, and the interval."""
+        found = of_pairs.loc[(metric, preset, *sorted((first, second)))]
+        shares = [
+            found[name] if first < second else 1 - found[name] for name in ("probability", "low", "high")
+        ]
+        return percent(shares[0]), " to ".join(percent(share) for share in sorted(shares[1:]))
+
+    share, interval = better("betatcvae", "betavae", "mig", "dlib")
+    assert f"a beta-TCVAE is the better one in {share} of the pairs of runs ({interval});" in said
+    betas = {name: models.configure(name, "mini").beta for name in ("betatcvae", "betavae")}
+    assert "its beta here is {betatcvae:g}, and beta-VAE's {betavae:g},".format(**betas) in said
+    share, interval = better("betavae", "vae", "mig", "dlib")
+    assert f"by MIG it is above, in {share} of the pairs ({interval});" in said
+    share, interval = better("vae", "betavae", "factor_vae", "ibgan")
+    assert f"a VAE is the better one in {share} ({interval}), and" in said
+    share, interval = better("vae", "betavae", "factor_vae", "dlib")
+    assert f"and with `dlib` in {share} ({interval}) |" in said
+    for first, second, chosen in (
+        ("betatcvae", "betavae", [("mig", "dlib")]),
+        ("betavae", "vae", [("factor_vae", "ibgan"), ("mig", "dlib")]),
+    ):
+        both = [" against ".join(told(method, *pair, frame) for method in (first, second)) for pair in chosen]
+        assert f"| {', '.join(both)} |" in said
+    early = told("betatcvae", "factor_vae", "ibgan", frame[frame["seed"] < 8])
+    assert (
+        f"a FactorVAE metric of {early}, and all 32 have {told('betatcvae', 'factor_vae', 'ibgan', frame)}."
+        in said
+    )
     spreads = [
         found_by(frame, method, "factor_vae", preset).std()
         for method in ("factorvae", "infogan")
@@ -384,7 +416,8 @@ def chosen_without_labels(by):
 
 
 def signed(value):
-    return f"{'-' if value < 0 else ''}{short(abs(value))}"
+    text = short(abs(value))
+    return text if value >= 0 or float(text) == 0 else f"-{text}"
 
 
 def test_what_is_said_of_a_choice_without_labels_is_what_was_kept():
@@ -392,6 +425,7 @@ def test_what_is_said_of_a_choice_without_labels_is_what_was_kept():
     by_udr, by_spearman = (chosen_without_labels(by) for by in ("udr", "udr:dlib_spearman"))
     for method, title in (
         ("betavae", "beta-VAE"),
+        ("betatcvae", "beta-TCVAE"),
         ("factorvae", "FactorVAE"),
         ("ibgan", "IB-GAN"),
         ("infogan", "InfoGAN"),
@@ -404,18 +438,21 @@ def test_what_is_said_of_a_choice_without_labels_is_what_was_kept():
             cells.append(short(found["chosen"]["mig", "dlib"], 3))
         cells += [short(by_udr[method][column]["mig", "dlib"], 3) for column in ("mean", "best")]
         assert f"| {title} | {' | '.join(cells)} |" in page
-    with_mig = pd.Series({method: by_udr[method]["spearman"]["mig", "dlib"] for method in (*FOUR, "vae")})
+    with_mig = pd.Series({method: by_udr[method]["spearman"]["mig", "dlib"] for method in SIX})
     assert (with_mig.idxmin(), with_mig.idxmax()) == ("factorvae", "betavae")
     trap = " ".join((ROOT / "metrics" / "udr.py").read_text("utf-8").split())
     assert f"from {signed(with_mig.min())} (FactorVAE) to {signed(with_mig.max())} (beta-VAE)" in trap
-    assert set(by_udr["betavae"]["n"]) == set(by_udr["infogan"]["n"]) == {32}
-    accident = [f"±{short(by_accident(n))}" for n in (32, 17)]
-    assert "exceeds {} (with 17 seeds {})".format(*accident) in page.replace("\n", " ")
+    assert {n for method in SIX for n in by_udr[method]["n"]} == {32}
+    assert f"exceeds ±{short(by_accident(32))};" in page.replace("\n", " ")
     said = " ".join((ROOT / "docs" / "findings.md").read_text("utf-8").split())
     mig, factor_vae = (
         signed(by_udr["betavae"]["spearman"][pair]) for pair in (("mig", "dlib"), ("factor_vae", "dlib"))
     )
     assert f"with that of MIG by {mig}, and with that of the FactorVAE metric by {factor_vae}" in said
+    of_tc = [
+        signed(by_udr["betatcvae"]["spearman"][pair]) for pair in (("mig", "dlib"), ("factor_vae", "dlib"))
+    ]
+    assert "over those of a beta-TCVAE by {} and {}.".format(*of_tc) in said
     infogan = signed(by_udr["infogan"]["spearman"]["factor_vae", "dlib"])
     assert f"as the FactorVAE metric does ({infogan})" in said
     others = [signed(by_udr[method]["spearman"]["mig", "dlib"]) for method in ("ibgan", "factorvae")]
