@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.live import Live
@@ -19,13 +20,15 @@ from rich.progress import Progress, TaskID
 from rich.text import Text
 from rich.tree import Tree
 
-from disbench.benchmark.protocols import Protocol
 from disbench.benchmark.runs.rows import names
 from disbench.benchmark.runs.store import Cell, Record, Status, abandoned, is_done, told
 from disbench.console import say
 from disbench.files import is_cut
 from disbench.texts import clean
 from disbench.units import count, duration
+
+if TYPE_CHECKING:
+    from disbench.benchmark.protocols import Protocol
 
 LINE_EVERY = 15.0  # seconds between plain lines
 LOOK_EVERY = 0.5  # seconds between readings of the status files on a terminal

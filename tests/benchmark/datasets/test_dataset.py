@@ -168,7 +168,7 @@ def test_names_sizes_and_options_that_do_not_exist():
 
 @pytest.mark.parametrize("size", [0, -1, 4097, 28.0, True, "28"])
 def test_a_size_is_a_whole_number_of_pixels(size):
-    with pytest.raises(UsageError, match=f"size {size} was given, but must be a whole number of pixels"):
+    with pytest.raises(UsageError, match=f"^size {size!r} was given, but (it )?must be a whole number"):
         load("digits", size=size)
     assert load("digits", size=np.int64(28)).shape == (1, 28, 28)
 

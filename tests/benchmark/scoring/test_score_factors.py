@@ -296,7 +296,7 @@ def test_what_is_transposed_is_called_so(codes, factors, which):
 
 @pytest.mark.parametrize("bins", [1, 1001, True, "5", 5.0])
 def test_a_number_of_bins_is_a_whole_number(bins):
-    with pytest.raises(UsageError, match=f"bins {bins!r} was given; give a whole number from 2 to 1,000"):
+    with pytest.raises(UsageError, match=f"^bins {bins!r} was given(;|, but).* a whole number"):
         disbench.score(V, factors=V, metrics="mig", bins=bins)
 
 
