@@ -12,7 +12,6 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, Protocol, TypeGuard, TypeVar, cast, overload
 
@@ -586,6 +585,7 @@ def _opened(source: object, options: sources.SourceOptions) -> sources.Opened:
     return sources.open_codes(source, options)
 
 
+@typed
 def score_all(
     opened: Sequence[sources.Opened],
     *,
@@ -601,7 +601,7 @@ def score_all(
     """Scores several opened sources with the same metrics, see `score`; `choices` are these, if given."""
     from rich.console import Console
 
-    if repeats is not None and not (isinstance(repeats, Integral) and 1 <= repeats <= 1000):
+    if repeats is not None and not 1 <= repeats <= 1000:
         raise UsageError(f"{argument('repeats')} {repeats} was given; give 1 to 1000.")
     opened = [sources.binned(one, bins) for one in opened]
     choices = tuple(choices) or sources.choose(opened, ",".join(map(str, several(metrics))), preset)

@@ -296,7 +296,7 @@ def test_a_name_that_is_built_in_is_refused_on_loading_whatever_was_imported_bef
 def test_plugins_import_no_registry():
     code = "import sys, disbench.plugins; print(*(name for name in sys.modules if 'disbench.' in name))"
     loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
-    below = {"disbench.arguments", "disbench.errors", "disbench.texts"}
+    below = {"disbench.arguments", "disbench.errors", "disbench.ranges", "disbench.texts"}
     assert set(loaded.split()) == {"disbench.plugins", *below}
     assert not {n for n in imports(Path(plugins.__file__)) if n.startswith(REGISTRIES)}
 

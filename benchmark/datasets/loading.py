@@ -54,8 +54,7 @@ def check_size(size: int | None, facts: manifest.Manifest | None = None) -> None
         size: in pixels; None for the data set's own.
         facts: its manifest; None for images of the user's, which are resized to any size.
     """
-    whole = isinstance(size, int | np.integer) and not isinstance(size, bool)
-    if size is not None and not (whole and 1 <= size <= LARGEST_SIDE):
+    if size is not None and not 1 <= size <= LARGEST_SIDE:
         raise UsageError(
             f"{argument('size')} {size} was given, but must be a whole number of pixels from 1 to "
             f"{LARGEST_SIDE:,}; leave it out for the size of the data set."

@@ -372,7 +372,7 @@ def binned(one: Opened, bins: int | None) -> Opened:
     """
     if bins is None:
         return one
-    if not isinstance(bins, int) or not 2 <= bins <= MOST_BINS:
+    if not 2 <= bins <= MOST_BINS:
         raise UsageError(
             f"{argument('bins')} {bins!r} was given; give a whole number from 2 to {MOST_BINS:,}."
         )

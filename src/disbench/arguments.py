@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from disbench.errors import UsageError, argument
+from disbench.ranges import WORDS
 from disbench.texts import short
 
 P = ParamSpec("P")
@@ -28,11 +29,12 @@ T = TypeVar("T")
 
 def typed(function: Callable[P, T]) -> Callable[P, T]:
     """The function, which refuses arguments of other types than its annotations name."""
+    signature = inspect.signature(function)
 
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> T:
         # a call that the signature refuses is Python's to refuse
-        check(hints_of(function), inspect.signature(function).bind(*args, **kwargs).arguments)
+        check(hints_of(function), signature.bind(*args, **kwargs).arguments)
         return function(*args, **kwargs)
 
     return call
@@ -80,16 +82,7 @@ class _Unknown(metaclass=_Anything):
     """Stands for a name that only type checkers import, a module or a type."""
 
 
-_WORDS = {
-    bool: "True or False",
-    int: "a whole number",
-    float: "a number",
-    str: "a text",
-    Path: "a path",
-    type(None): "None",
-    Sequence: "a list",
-    Mapping: "a dictionary",
-}
+_WORDS = {**WORDS, Path: "a path", Sequence: "a list", Mapping: "a dictionary"}
 
 
 def _choices(hint: Any) -> tuple[Any, ...]:

@@ -106,7 +106,8 @@ def fault(setting: str, value: object, allowed: Range | None) -> str | None:
     return f"{setting}={','.join(map(str, numbers))} was given, but {subject} must be {must}."
 
 
-_WORDS = {int: "a whole number", float: "a number", bool: "True or False", str: "a text", type(None): "None"}
+# What a value must be, by its type.
+WORDS = {int: "a whole number", float: "a number", bool: "True or False", str: "a text", type(None): "None"}
 
 
 def mistake(setting: str, value: object, hint: Any) -> str | None:
@@ -116,14 +117,14 @@ def mistake(setting: str, value: object, hint: Any) -> str | None:
         setting: its name, for the sentence.
         value: of Python's own types, several as a tuple.
         hint: as it is annotated: `Count`, `Count | None`, `tuple[Count, ...]`. Of any other type than those
-            in `_WORDS`, every value will do.
+            in `WORDS`, every value will do.
 
     Returns:
         None where the value is allowed.
     """
     several = typing.get_origin(hint) in (typing.Union, types.UnionType)
     choices = [_Choice.of(each) for each in (typing.get_args(hint) if several else (hint,))]
-    if not all(choice.kind in _WORDS for choice in choices):
+    if not all(choice.kind in WORDS for choice in choices):
         return None
     fits = [choice for choice in choices if choice.fits(value)]
     if not fits:
@@ -158,7 +159,7 @@ class _Choice:
     @property
     def words(self) -> str:
         """What the value must be."""
-        return f"a tuple, each of it {_WORDS[self.kind]}" if self.several else _WORDS[self.kind]
+        return f"a tuple, each of it {WORDS[self.kind]}" if self.several else WORDS[self.kind]
 
     def fits(self, value: object) -> bool:
         """Whether a value is of this type; a whole number is a number, True is none."""

@@ -300,6 +300,11 @@ def test_a_number_of_bins_is_a_whole_number(bins):
         disbench.score(V, factors=V, metrics="mig", bins=bins)
 
 
+def test_a_number_of_bins_may_be_one_of_numpy():
+    ours, theirs = (disbench.score(V, factors=V, metrics="mig", bins=n)["mig"] for n in (5, np.int64(5)))
+    assert ours == theirs
+
+
 def test_the_index_of_a_frame_is_no_factor(tmp_path):
     pd.DataFrame({"shape": GRID[:, 0], "x": GRID[:, 2]}).to_csv(tmp_path / "factors.csv")
     with pytest.raises(UsageError, match=r"a column without a name .* write it with index=False"):
