@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 export OMP_NUM_THREADS := 1
 
-.PHONY: help demo test slow lint types docs wheel clean
+.PHONY: help demo test slow oldest lint types docs wheel clean
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -31,6 +31,15 @@ test: $(VENV)/ready  ## set up and run the tests
 slow: $(VENV)/ready  ## the tests that take minutes, such as thousands of forged files
 	$(BIN)/pytest -n 2 --dist worksteal -q -m slow
 
+OLDEST := $(VENV)-oldest
+
+# with PyTorch's build for GPUs, some gigabytes
+oldest:  ## the tests with the oldest packages that pyproject.toml allows, in an environment of their own
+	$(PYTHON) -m venv $(OLDEST)
+	$(PYTHON) tests/oldest.py > $(OLDEST)/constraints.txt
+	$(OLDEST)/bin/pip install --quiet --constraint $(OLDEST)/constraints.txt --editable ".[dev]"
+	$(OLDEST)/bin/pytest -n 2 --dist worksteal -q -m "not slow"
+
 lint: $(VENV)/ready  ## ruff: rules and formatting
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -45,4 +54,4 @@ wheel: $(VENV)/ready  ## build the wheel, install it alone, look into it
 	$(BIN)/python tests/check_wheel.py
 
 clean:  ## remove the virtual environment and what was built
-	rm -rf $(VENV) build dist demo-run site *.egg-info src/*.egg-info
+	rm -rf $(VENV) $(OLDEST) build dist demo-run site *.egg-info src/*.egg-info

@@ -22,6 +22,11 @@ def one_hot(column):
     return np.eye(int(column.max()) + 1, dtype=int)[column]
 
 
+def any_length(**given):
+    """The type for texts of any length; before numpy 2, that of objects."""
+    return np.dtypes.StringDType(**given) if hasattr(np.dtypes, "StringDType") else object
+
+
 # Each is the same factors in another form, with what is said of it.
 FORMS = {
     "from 1": (GRID + 1, ""),
@@ -47,7 +52,7 @@ FORMS = {
     ),
     "bytes": (WORDS[GRID].astype("S"), "factor 0 is text; its 3 values"),
     "text objects": (WORDS[GRID].astype(object), "factor 1 is text; its 4 values"),
-    "text of any length": (WORDS[GRID].astype(np.dtypes.StringDType()), "factor 0 is text; its 3 values"),
+    "text of any length": (WORDS[GRID].astype(any_length()), "factor 0 is text; its 3 values"),
     "text of numbers": (
         GRID.astype(str),
         "text of numbers, taken as these: factor 0, factor 1 and factor 2",
@@ -235,7 +240,7 @@ MISSING = {
     "texts for it": np.array([["a", "b"], ["None", "c"], ["a", "NA"], ["b", " <NA> "]]),
     "a list with text": [["a", 1.0], [float("nan"), 2.0], ["b", None], ["b", float("nan")]],
     "text of any length": np.array(
-        [["a", "b"], [None, "c"], ["a", ""], ["b", "nan"]], np.dtypes.StringDType(na_object=None)
+        [["a", "b"], [None, "c"], ["a", ""], ["b", "nan"]], any_length(na_object=None)
     ),
     "in any case": np.array([["a", "b"], ["none", "c"], ["a", "NAN"], ["b", "Missing"]]),
     "marks among texts": np.array([["a", "b"], ["?", "c"], ["a", "?"], ["b", "?"]]),

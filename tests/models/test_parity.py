@@ -160,7 +160,7 @@ class Parity:
             found = torch.autograd.grad(
                 value, parameters, retain_graph=True, allow_unused=True, materialize_grads=True
             )
-            gradients[term] = dict(zip(names, (g.numpy() for g in found), strict=True))
+            gradients[term] = dict(zip(names, (g.numpy(force=True) for g in found), strict=True))
         buffers = {
             name: buffer.numpy() for name, buffer in self.method.named_buffers() if "num_batches" not in name
         }

@@ -76,11 +76,11 @@ def rezipped(source, change):
     return written(f"rezipped-{source}", save)
 
 
-def member(part, change):
-    """A change to the one member whose name holds this."""
+def member(part, change, old=""):
+    """A change to the one member whose name holds this, or has the name that older torch gives it."""
 
     def all_of(members):
-        (name,) = (name for name in members if part in name and not name.endswith("debug_pkl"))
+        (name,) = (n for n in members if (part in n or n == old) and not n.endswith("debug_pkl"))
         return {**members, name: change(members[name])}
 
     return all_of
@@ -152,7 +152,7 @@ def graph(change):
         change(whole["graph_module"])
         return json.dumps(whole).encode()
 
-    return rezipped("free.pt2", member("models/model.json", content))
+    return rezipped("free.pt2", member("models/model.json", content, "serialized_exported_program.json"))
 
 
 def first_target(target):

@@ -210,6 +210,8 @@ def test_a_worker_of_another_version(scheduler, planned, tmp_path, monkeypatch):
     address, workers = scheduler
     setting, cells, _ = planned
     workers(1)
+    with distributed.Client(address) as client:
+        client.wait_for_workers(1, timeout=300)
     monkeypatch.setattr(dask, "VERSION", "0.0.0")
     run = store.open_run(tmp_path / "r")
     with pytest.raises(

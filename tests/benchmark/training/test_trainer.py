@@ -92,7 +92,7 @@ def test_streams_differ_by_name_and_seed_and_stay_what_they_are():
     assert stream(0, "weights") == 4283426181684004966
 
 
-def close(a, b, rtol=1e-7, atol=1e-9):
+def close(a, b, rtol=1e-7, atol=1e-8):
     assert a.keys() == b.keys()
     for name in a:
         torch.testing.assert_close(a[name], b[name], rtol=rtol, atol=atol, msg=lambda m, n=name: f"{n}: {m}")
