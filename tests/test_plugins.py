@@ -180,8 +180,8 @@ def test_a_run_is_readable_without_the_plugins_that_made_it(disbench, fresh, tmp
         ("report", "r"),
     ]
     kinds = ("curves", "strip", "sweep", "frontier", "correlation", "traversals")
-    plots = [("plot", "r", "--kind", kind, "--quantity", "loss.reconstruction" * (kind == "frontier"))
-             for kind in kinds]  # fmt: skip
+    of = {"frontier": ("--quantity", "loss.reconstruction")}
+    plots = [("plot", "r", "--kind", kind, *of.get(kind, ())) for kind in kinds]
     for words in boards + plots:
         code, _, err = disbench(*words)
         assert code == 0, (words, err)

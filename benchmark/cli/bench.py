@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from disbench.benchmark.cli.deliver import Json, print_json
-from disbench.benchmark.cli.terminal import DataDir, Device, Precision
+from disbench.benchmark.cli.terminal import DataDir, Device, Plain, Precision
 from disbench.errors import UsageError
 from disbench.units import MIB
 
@@ -55,7 +55,7 @@ class _Measured:
 app = typer.Typer(help="Measure speed: training steps, metrics, data.", no_args_is_help=True)
 
 
-@app.command()
+@app.command(cls=Plain)
 def train(
     methods: Annotated[str, typer.Option(help="Methods, separated by commas.")] = "betavae,ibgan",
     seeds: Annotated[
@@ -137,7 +137,7 @@ def train(
     shown.end()
 
 
-@app.command()
+@app.command(cls=Plain)
 def host(
     methods: Annotated[str, typer.Option(help="Methods, separated by commas.")] = (
         "betavae,factorvae,ibgan,infogan"
@@ -186,7 +186,7 @@ def host(
     shown.end()
 
 
-@app.command()
+@app.command(cls=Plain)
 def cores(
     methods: Annotated[str, typer.Option(help="Methods, separated by commas.")] = "betavae,ibgan",
     config: Annotated[str, typer.Option(help="Named config: mini or paper.")] = "mini",
@@ -221,7 +221,7 @@ def cores(
     shown.end()
 
 
-@app.command()
+@app.command(cls=Plain)
 def kernels(
     methods: Annotated[str, typer.Option(help="Methods, separated by commas.")] = "betavae,ibgan",
     config: Annotated[str, typer.Option(help="Named config: mini or paper.")] = "mini",
@@ -267,7 +267,7 @@ def kernels(
     shown.end()
 
 
-@app.command()
+@app.command(cls=Plain)
 def metrics(
     only: Annotated[str, typer.Option("--metrics", help="Metrics, separated by commas (default: all).")] = "",
     codes: Annotated[str, typer.Option(help="Numbers of codes, separated by commas.")] = "10",
@@ -352,7 +352,7 @@ def _counts(option: str, text: str, least: int, most: int) -> list[int]:
     return counts
 
 
-@app.command()
+@app.command(cls=Plain)
 def data(
     names: Annotated[str, typer.Option(help="Data sets, separated by commas.")] = "dsprites,digits",
     size: Annotated[int, typer.Option(help="Image size in pixels.")] = 32,

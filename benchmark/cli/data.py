@@ -23,7 +23,7 @@ Size = Annotated[
 ]
 
 
-@app.command("list")
+@app.command("list", cls=Plain)
 def list_(data_dir: DataDir = None, json_: Json = False) -> None:
     """List all data sets with their contents and state."""
     from rich.console import Console
@@ -66,7 +66,7 @@ def list_(data_dir: DataDir = None, json_: Json = False) -> None:
     say(console, *unusable, f"data folder: {folder}")
 
 
-@app.command()
+@app.command(cls=Plain)
 def info(name: Name, size: Size = None, data_dir: DataDir = None) -> None:
     """Show the manifest of a data set; for a name with options, also the class sizes."""
     from disbench.benchmark.datasets import cache, fetching, inventory, loading, manifest
@@ -111,7 +111,7 @@ def info(name: Name, size: Size = None, data_dir: DataDir = None) -> None:
             say(console, f"class {k} ({label}): {count:,} images, {count / len(dataset):.4f}")
 
 
-@app.command()
+@app.command(cls=Plain)
 def fetch(
     name: Name,
     source: Annotated[
@@ -182,7 +182,7 @@ def verify(
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(cls=Plain)
 def sample(
     name: Name,
     out: Annotated[Path, typer.Option("--out", help="PNG file to write.")],
@@ -201,7 +201,7 @@ def sample(
     say(terminal(), f"{out}: {write(dataset, out, columns, seed)}")
 
 
-@app.command()
+@app.command(cls=Plain)
 def classifier(
     name: Name,
     size: Size = None,

@@ -118,7 +118,7 @@ LISTS = {
 }
 
 
-@app.command("list")
+@app.command("list", cls=Plain)
 def list_(
     what: Annotated[str, typer.Argument(help=f"{', '.join(LISTS)}; without it, what each of these is.")] = "",
     json_: Json = False,

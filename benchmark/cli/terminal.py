@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -41,11 +42,47 @@ def named(runs: list[Path] | None) -> list[Path] | None:
 
 
 class Plain(TyperCommand):
-    """A command whose help does not show the Python type of an argument that takes several values."""
+    """What every command is.
+
+    Its help does not show the Python type of an argument that takes several values, and nothing that was
+    given to it counts as not given.
+    """
 
     def get_help(self, ctx: Any) -> str:
         """As the base class, with spaces in place of `<list[Path]>`."""
         return re.sub(r"<list\[\w+\]>", lambda kind: " " * len(kind[0]), super().get_help(ctx))
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """As the base class.
+
+        Raises:
+            UsageError: a value is empty, or one replaces another.
+        """
+        # not while a shell completes what is half typed
+        if not ctx.resilient_parsing:
+            values, _, given = self.make_parser(ctx).parse_args(list(args))
+            _check_given(values, given)
+        return super().parse_args(ctx, args)
+
+
+def _check_given(values: Mapping[str, Any], given: Sequence[Any]) -> None:
+    """Refuses an empty value, and an option that was given twice and has one value.
+
+    Args:
+        values: texts by the names of parameters; lists of them for those that take several.
+        given: the parameters in the order in which they were given, each time.
+    """
+    for position, parameter in enumerate(given):
+        is_option = parameter.param_type_name == "option"
+        name = max(parameter.opts, key=len) if is_option else parameter.name.upper()
+        value = values[parameter.name]
+        several = list(value) if isinstance(value, list | tuple) else [value]
+        if any(isinstance(each, str) and not each.strip() for each in several):
+            remedy = "give a value" if parameter.required else f"give a value, or omit {name}"
+            raise UsageError(f"{name} is empty (is a variable of the shell not set?); {remedy}.")
+        # a switch that is on stays on
+        if not isinstance(value, list) and (parameter.secondary_opts or not isinstance(value, bool)):
+            check_once(name, parameter in given[:position])
 
 
 # options whose names differ from those of the arguments

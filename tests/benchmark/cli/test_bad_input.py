@@ -56,6 +56,8 @@ RUN = ["run", "--methods", "betavae", "--protocol", "smoke"]
             ["--set betavae.beta was given twice"],
         ),
         ([*RUN, "--grid", "betavae.beta=3", "--grid", "betavae.beta=4"], ["all its values at once"]),
+        ([*RUN, "--seeds", "3", "--seeds", "7"], ["--seeds was given twice"]),
+        ([*RUN, "--cuda-graph", "--no-cuda-graph"], ["--cuda-graph was given twice"]),
         ([*RUN, "--set", "vae.lr=3"], ["'vae'", "--methods"]),
         ([*RUN, "--variants", "red"], ["variant of betavae"]),
         ([*RUN, "--max-memory", "much"], ["--max-memory 'much'"]),
@@ -70,6 +72,33 @@ def test_wrong_words(disbench, tmp_path, monkeypatch, arguments, words):
     monkeypatch.chdir(tmp_path)
     refused(disbench(*arguments), *words)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["run", "--methods", "betavae", "--metrics", ""],
+        ["run", "--methods", "betavae", "--out="],
+        ["run", "--methods", "betavae", "--dataset", "digits", "--dataset", " "],
+        ["score", "codes.npz", "--preset", ""],
+        ["score", "codes.npz", "--factors", ""],
+        ["data", "list", "--data-dir", ""],
+        ["bench", "metrics", "--metrics", ""],
+        ["list", "--plugin", ""],
+        ["status", ""],
+        ["leaderboard", "run", ""],
+    ],
+)
+def test_an_empty_value_is_not_taken_for_none(disbench, tmp_path, monkeypatch, arguments):
+    # as of `--metrics "$METRICS"` where the variable is not set
+    monkeypatch.chdir(tmp_path)
+    named = [word.rstrip("=") for word in arguments if word.startswith("--")] or [""]
+    refused(disbench(*arguments), f"{named[-1]} is empty", "variable", "give a value")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_switch_may_be_given_twice(disbench):
+    assert disbench("list", "--json", "--json")[0] == 0
 
 
 @pytest.mark.parametrize("command", ["traverse", "samples"])
@@ -259,7 +288,7 @@ def test_a_full_disk(disbench, tmp_path, monkeypatch):
         real(handle)
 
     monkeypatch.setattr("disbench.files.os.fsync", full)
-    refused(disbench(*RUN, "--seeds", "1", "--out", tmp_path / "r", *QUICK), "is full")
+    refused(disbench("run", "--methods", "betavae", "--out", tmp_path / "r", *QUICK), "is full")
     left = [path.name for path in (tmp_path / "r").rglob("*") if path.is_file()]
     assert set(left) <= {"run.json", ".lock"}
 

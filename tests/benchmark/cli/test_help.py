@@ -13,6 +13,7 @@ from rich.text import Text
 
 import disbench as package
 from disbench.benchmark.cli.main import LISTS, app
+from disbench.benchmark.cli.terminal import Plain
 from disbench.models import registry
 
 
@@ -22,6 +23,8 @@ def commands(group, before=()):
         if hasattr(command, "commands"):
             yield from commands(command, (*before, name))
         else:
+            # which looks at what was given
+            assert isinstance(command, Plain), name
             yield (*before, name)
 
 
