@@ -206,7 +206,7 @@ def _read(name: str) -> Protocol:
 
 
 def choose_metrics(text: str) -> tuple[MetricChoice, ...]:
-    """Metrics from `factor_vae,mig` or, with presets and sides, `factor_vae:ibgan,mig@generator`.
+    """Metrics from `factor_vae,mig` or, with presets and sides, `factor_vae:ibgan,mig@generator`, each once.
 
     Raises:
         UsageError: no name, or an unknown metric, preset or side.
@@ -214,7 +214,19 @@ def choose_metrics(text: str) -> tuple[MetricChoice, ...]:
     chosen = [_choice(part.strip()) for part in text.split(",") if part.strip()]
     if not chosen:
         raise UsageError(f"no metric in {text!r}; give names separated by commas, such as factor_vae,mig.")
-    return tuple(chosen)
+    return tuple(choice for place, choice in enumerate(chosen) if choice not in chosen[:place])
+
+
+def choose_metric(text: str) -> MetricChoice:
+    """Likewise the one metric of a text.
+
+    Raises:
+        UsageError: also if it names several.
+    """
+    chosen = choose_metrics(text)
+    if len(chosen) > 1:
+        raise UsageError(f"{text!r} names {len(chosen)} metrics; give one.")
+    return chosen[0]
 
 
 def _choice(text: str) -> MetricChoice:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from disbench import metrics, models
 from disbench.benchmark.datasets import manifest
-from disbench.benchmark.protocols import MetricChoice, choose_metrics
+from disbench.benchmark.protocols import MetricChoice, choose_metric
 from disbench.benchmark.runs.store import Record
 from disbench.benchmark.scoring import encoders, files, sources
 from disbench.benchmark.scoring.sources import SourceOptions
@@ -54,7 +54,7 @@ def matrix(
         UsageError: the target is of no such kind, or codes and factors have no such matrix.
     """
     name, part = PARTS[kind]
-    choice = choose_metrics(metric or QUICK[kind])[0]
+    choice = choose_metric(metric or QUICK[kind])
     if choice.name != name or choice.pictures:
         raise UsageError(
             f"{argument('kind')} {kind} draws a part of {name}; "
@@ -100,7 +100,7 @@ def stored(record: Record, kind: str, metric: str = "") -> Matrix | None:
         metric: the metric with its preset; any preset by default.
     """
     name, part = PARTS[kind]
-    preset = choose_metrics(metric)[0].preset if metric else None
+    preset = choose_metric(metric).preset if metric else None
     cell = record.cell
     for entry in record.entries or ():
         # of the encoder: a generator's codes are others

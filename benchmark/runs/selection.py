@@ -20,7 +20,7 @@ import torch
 from disbench import metrics, models
 from disbench.benchmark import protocols
 from disbench.benchmark.datasets.reference import DataRef
-from disbench.benchmark.protocols import MetricChoice, choose_metrics
+from disbench.benchmark.protocols import MetricChoice, choose_metric
 from disbench.benchmark.runs import choices, codes, kept_agreement, store
 from disbench.benchmark.runs.choices import Choice
 from disbench.benchmark.runs.rows import gathered
@@ -119,10 +119,7 @@ def metric_of_models(text: str) -> MetricChoice:
         )
     if name not in known:
         raise unknown("way to select", name, known)
-    chosen = choose_metrics(text)
-    if len(chosen) > 1:
-        raise UsageError(f"{text!r} names {len(chosen)} metrics; give one.")
-    return chosen[0]
+    return choose_metric(text)
 
 
 def without_labels(run: Path) -> list[str]:

@@ -97,6 +97,20 @@ def test_an_empty_value_is_not_taken_for_none(disbench, tmp_path, monkeypatch, a
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_metric_named_twice_is_one(disbench, tmp_path):
+    np.savez(tmp_path / "c.npz", codes=np.eye(60, 3), factors=np.indices((60, 2))[0] // 30)
+    code, out, _ = disbench("score", tmp_path / "c.npz", "--metrics", "mig,mcc,mig:dlib,mig", "--format=csv")
+    assert code == 0
+    assert (out.count(",mig,"), out.count(",mcc,")) == (1, 1)
+
+
+def test_one_of_several_metrics_is_not_drawn_alone(disbench, tmp_path):
+    np.savez(tmp_path / "c.npz", codes=np.eye(60, 3), factors=np.indices((60, 2))[0] // 30)
+    command = ["plot", tmp_path / "c.npz", "--kind", "mi", "--out", tmp_path / "pictures"]
+    refused(disbench(*command, "--metric", "mig,dci"), "'mig,dci' names 2 metrics")
+    assert not (tmp_path / "pictures").exists()
+
+
 def test_a_switch_may_be_given_twice(disbench):
     assert disbench("list", "--json", "--json")[0] == 0
 
