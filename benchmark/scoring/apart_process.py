@@ -88,7 +88,7 @@ def give_up(size: int) -> list[str]:
 
 
 def _described(network: Network) -> dict[str, object]:
-    dtype = None if network.dtype is None else str(network.dtype).removeprefix("torch.")
+    dtype = None if network.dtype is None else encoders.named(network.dtype)
     shape = None if network.shape is None else list(network.shape)
     return {"shape": shape, "dtype": dtype, "assumed": list(network.assumed)}
 

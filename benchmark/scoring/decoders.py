@@ -305,8 +305,13 @@ def start_of(opened: sources.Opened, row: int) -> Tensor:
 
 
 def _count(network: Network, given: int | None) -> tuple[int, tuple[int, ...]]:
-    """How many latents a decoder takes, and the sizes of 1 behind them."""
-    sizes = network.shape
+    """How many latents a decoder takes, and the sizes of 1 behind them; refuses what nobody can draw."""
+    sizes, dtype = network.shape, network.dtype
+    if dtype is not None and not dtype.is_floating_point:
+        raise UsageError(
+            f"{network.path} takes {encoders.named(dtype)}, and latents are real numbers; export a decoder "
+            "that takes float32."
+        )
     if sizes is None:
         if given is None:
             raise UsageError(
@@ -317,7 +322,15 @@ def _count(network: Network, given: int | None) -> tuple[int, tuple[int, ...]]:
         raise UsageError(
             f"{network.path} takes {encoders.shape(sizes)}, not latents (b, l); export the decoder alone."
         )
+    if sizes[0] is not None and not 0 < sizes[0] <= interface.MOST_AT_ONCE:
+        raise UsageError(
+            f"{network.path} takes {sizes[0]:,} rows of latents at a time; export it for a free batch size."
+        )
     declared = sizes[1]
+    if declared is not None and not 0 < declared <= MOST_LATENTS:
+        raise UsageError(
+            f"{network.path} takes {declared:,} latents; export a decoder that takes 1 to {MOST_LATENTS:,}."
+        )
     if declared is None and given is None:
         raise UsageError(
             f"{network.path} takes any number of latents; say how many with {argument('latents')}."

@@ -164,6 +164,11 @@ def shape(sizes: Sequence[int | str | None]) -> str:
     return f"({', '.join('b' if i == 0 and s is None else str(s or '?') for i, s in enumerate(sizes))})"
 
 
+def named(dtype: torch.dtype) -> str:
+    """A type in a word."""
+    return str(dtype).removeprefix("torch.")
+
+
 # --- State dicts: weights, and the module that they belong to ---
 
 

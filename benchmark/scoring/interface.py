@@ -104,7 +104,7 @@ class Interface:
         elif self.layout == "flat":
             images = images.flatten(1)
         images = images.contiguous()
-        if self.input_range == "uint8":
+        if self.input_range == "uint8" or dtype == torch.uint8:
             return images.round().to(torch.uint8)
         return images if dtype is None else images.to(dtype)
 
@@ -327,6 +327,7 @@ def fit(
         UsageError: none does, its codes depend on the other images of a batch or on chance, or the outputs
         leave open which is the code.
     """
+    _check_type(network, wanted.input_range)
     channels, sizes = offered(dataset, wanted.size, data_dir)
     input_range = wanted.input_range or ("uint8" if network.dtype == torch.uint8 else "0,1")
     declared = network.shape
@@ -377,6 +378,22 @@ def fit(
     if code.by_place and no_posterior:
         notes = (*notes, f"{no_posterior}, so it is not taken for one")
     return Encoder(network, data, interface, no_posterior), notes
+
+
+def _check_type(network: Network, input_range: str) -> None:
+    """Refuses an input whose numbers are not those of the pixels, in which nearly all would become 0."""
+    if network.dtype is None or network.dtype.is_floating_point:
+        return
+    kind = encoders.named(network.dtype)
+    if network.dtype != torch.uint8:
+        raise UsageError(
+            f"{network.path} takes {kind}; export an encoder that takes float32 or uint8 images."
+        )
+    if input_range in ("0,1", "-1,1"):
+        raise UsageError(
+            f"{argument('input_range')} {input_range} was given, and {network.path} takes {kind}, 0 to 255; "
+            "omit it."
+        )
 
 
 def _doubt(network: Network, interface: Interface, data: Dataset, by_place: str) -> str:

@@ -93,12 +93,10 @@ class Model:
             inputs = self.session.get_inputs()
         if len(inputs) != 1:
             raise UsageError(
-                f"{path} takes {len(inputs)} inputs; export an encoder that takes one tensor of images."
+                f"{path} takes {len(inputs)} inputs; export what takes one tensor, of images or of latents."
             )
         if inputs[0].type not in TYPES:
-            raise UsageError(
-                f"{path} takes {short(inputs[0].type)}; export an encoder that takes float32 images."
-            )
+            raise UsageError(f"{path} takes {short(inputs[0].type)}; export a network that takes float32.")
         self.name = inputs[0].name
         self.type, self.dtype = TYPES[inputs[0].type]
         self.shape = tuple(size if isinstance(size, int) else None for size in inputs[0].shape)

@@ -384,7 +384,7 @@ def load(path: Path) -> Program:
         held, images = _inputs(path, graph, weights, _list(signature["input_specs"]))
         if len(images) != 1 or images[0].startswith("as_"):
             raise UsageError(
-                f"{path} takes {len(images)} inputs; export an encoder that takes one tensor of images."
+                f"{path} takes {len(images)} inputs; export what takes one tensor, of images or of latents."
             )
         meta = _dict(_dict(_dict(module["graph"])["tensor_values"])[images[0]])
         sizes = [_dict(size).get("as_int") for size in _list(meta["sizes"])]

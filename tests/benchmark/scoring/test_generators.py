@@ -15,7 +15,7 @@ from disbench.benchmark.datasets import dsprites
 from disbench.benchmark.datasets.dataset import ArrayStorage, Dataset
 from disbench.benchmark.datasets.derived import Styled
 from disbench.benchmark.protocols import choose_metrics
-from disbench.benchmark.scoring import apart, decoders, generators, judged, oracles, sources
+from disbench.benchmark.scoring import apart, decoders, encoders, generators, judged, oracles, sources
 from disbench.benchmark.scoring.classifier import Classifier, LeNet
 from disbench.benchmark.scoring.encoders import Network
 from disbench.errors import UsageError
@@ -388,6 +388,10 @@ def refusing(returned):
         (lambda z: z, (None, None), None, "any number of latents"),
         (lambda z: z, (None, 3), 4, "takes 3 latents"),
         (lambda z: z, (None, 1, 16, 16), None, "not latents"),
+        (lambda z: z, (None, 0), None, "takes 0 latents; .* 1 to 10,000"),
+        (lambda z: z, (None, 2_000_000_000), None, "takes 2,000,000,000 latents"),
+        (lambda z: z, (0, 3), None, "takes 0 rows of latents at a time"),
+        (lambda z: z, (2_000_000_000, 3), None, "takes 2,000,000,000 rows of latents at a time"),
         (lambda z: z @ z, (None, 3), None, "fails on latents"),
     ],
 )
@@ -395,6 +399,19 @@ def test_refused_decoders(home, returned, shape, count, sentence):
     data = datasets.load(str(home / "grid.npz"))
     with pytest.raises(UsageError, match=sentence):
         decoders.fit(network(refusing(returned), shape), data, decoders.Latents(count), "")
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int64, torch.bool])
+def test_a_decoder_of_whole_numbers_is_refused(home, dtype):
+    # in which nearly all latents would become 0
+    module = refusing(lambda z: torch.sigmoid(z.float() @ torch.ones(3, 256)))
+    with pytest.raises(UsageError, match=f"takes {encoders.named(dtype)}, and latents are real numbers"):
+        decoders.fit(
+            Network(apart.Path("it"), module, (None, 3), dtype),
+            datasets.load(str(home / "grid.npz")),
+            decoders.Latents(),
+            "",
+        )
 
 
 def test_a_decoder_that_leaves_its_range_later_is_refused(home):

@@ -17,6 +17,7 @@ from disbench import metrics
 from disbench.benchmark import datasets, protocols
 from disbench.benchmark.protocols import choose_metrics
 from disbench.benchmark.scoring import draws, interface, sources
+from disbench.benchmark.scoring.encoders import Network
 from disbench.benchmark.scoring.interface import Interface
 from disbench.benchmark.scoring.sources import SourceOptions as Options
 from disbench.benchmark.scoring.sources import Wanted, choose, open_source
@@ -345,6 +346,22 @@ def test_images_of_three_channels_by_hand(layout, span, expected):
     made = Interface(layout, 3, span).prepare(images, None)
     torch.testing.assert_close(made, torch.tensor(expected, dtype=made.dtype))
     assert (made.dtype == torch.uint8) == (span == "uint8")
+
+
+@pytest.mark.parametrize(
+    ("dtype", "span", "words"),
+    [
+        (torch.int64, "", "takes int64; export"),
+        (torch.bool, "0,255", "takes bool; export"),
+        (torch.uint8, "0,1", "input_range 0,1 was given, and it takes uint8"),
+        (torch.uint8, "-1,1", "input_range -1,1 was given, and it takes uint8"),
+    ],
+)
+def test_an_encoder_of_whole_numbers_gets_pixels_or_nothing(home, dtype, span, words):
+    # as whole numbers nearly all of [0, 1] is 0
+    network = Network(Path("it"), lambda images: images.float().flatten(1), (None, 1, 16, 16), dtype)
+    with pytest.raises(UsageError, match=words):
+        interface.fit(network, Wanted(span), str(home / "grid.npz"), None)
 
 
 def test_grey_images_for_three_channels():
