@@ -778,7 +778,8 @@ class JudgedGenerator:
     @property
     def assumed(self) -> tuple[str, ...]:
         """Sentences about what was detected or assumed."""
-        return tuple(spelled(note) for note in self.opened.notes)
+        features = self.judged.features
+        return tuple(map(spelled, (*self.opened.notes, *(features.assumed if features is not None else ()))))
 
     def _repr_html_(self) -> str:
         """The quality of the pictures and the scores of the codes, for a notebook."""
@@ -818,6 +819,8 @@ def judge(
     dataset: PathLike = "",
     pictures: int = judged.PICTURES,
     features: PathLike | None = None,
+    input_range: str = "",
+    layout: str = "",
     latents: int | None = None,
     prior: str = "",
     method: str = "",
@@ -841,6 +844,9 @@ def judge(
         pictures: number of pictures.
         features: file of a network that gives features of images, for FID and others (default: the frozen
             classifier of labelled data).
+        input_range: pixel range that this network expects: "0,1" (assumed by default), "-1,1", "0,255" or
+            "uint8".
+        layout: image layout of this network: "nchw", "nhwc" or "flat" (default: the first that fits).
         latents: number of latents that a decoder takes, unless its file says so.
         prior: of these latents: "normal", N(0, 1) (default), or "uniform", U(-1, 1).
         method: disbench method to which a state dict belongs.
@@ -864,6 +870,10 @@ def judge(
         raise UsageError(
             f"{argument('pictures')} {pictures} was given; give {judged.FEWEST} or more, such as 10,000."
         )
+    wanted = sources.Wanted(input_range, layout)
+    for name, given in (("input_range", input_range), ("layout", layout)):
+        if given and features is None:
+            raise UsageError(f"{argument(name)} belongs to {argument('features')}; give both or neither.")
     folder = None if data_dir is None else Path(data_dir)
     options = sources.SourceOptions(
         dataset=naming.named(dataset),
@@ -883,6 +893,7 @@ def judge(
             choices,
             n=pictures,
             features=None if features is None else Path(features),
+            wanted=wanted,
             data_dir=folder,
             progress=count,
             jobs=-1,

@@ -174,6 +174,7 @@ def _show_features(console: Console, found: ByFeatures) -> None:
     say(
         console,
         f"by {found.d} features of {found.net}; {found.n:,} pictures and as many real images a draw",
+        *(spelled(note, option) for note in found.assumed),
         *found.warnings,
     )
 

@@ -93,7 +93,8 @@ def score(
     input_range: Annotated[
         str,
         typer.Option(
-            help="Pixel range that the encoder expects: 0,1 (assumed by default), -1,1, 0,255 or uint8."
+            help="Pixel range that the encoder, or the network of --features, expects: 0,1 (assumed by "
+            "default), -1,1, 0,255 or uint8."
         ),
     ] = "",
     layout: Annotated[
@@ -145,7 +146,6 @@ def score(
         # what belongs to codes alone, and was given
         others = {"preset": preset, "array": array, "factors": factors, "bins": bins, "repeats": repeats}
         others |= {"quick": quick, "adjusted": adjusted, "live": live, "factory": factory}
-        others |= {"input-range": input_range, "layout": layout}
         if stray := [name for name, value in others.items() if value not in (None, "", False)]:
             raise UsageError(f"--{stray[0]} is of codes, and --generator judges pictures; omit one of them.")
     else:
@@ -176,6 +176,8 @@ def score(
                 dataset=dataset,
                 pictures=PICTURES if pictures is None else pictures,
                 features=features,
+                input_range=input_range,
+                layout=layout,
                 latents=latents,
                 prior=prior,
                 method=method,

@@ -22,7 +22,7 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -133,6 +133,7 @@ class ByFeatures:
         d: number of features.
         values: of each distance, its values over the draws.
         warnings: what a reader must know of so few.
+        assumed: sentences about how the network takes images, before their arguments are spelled.
     """
 
     net: str
@@ -140,6 +141,7 @@ class ByFeatures:
     d: int
     values: Mapping[str, Draws]
     warnings: tuple[str, ...]
+    assumed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -163,6 +165,8 @@ class Judged:
     def plain(self, spell: Callable[[str], str] = str) -> dict[str, object]:
         """Everything as plain values for JSON."""
         features, follows = self.features, self.followed
+        if features is not None:
+            features = replace(features, assumed=tuple(spelled(note, spell) for note in features.assumed))
         return {
             "generator": None if self.grid is None else self.grid.plain(spell),
             "features": None if features is None else plain(asdict(features)),
@@ -202,6 +206,8 @@ def judge(
     """
     grid, by_features, follows, missing = None, None, None, []
     classes: tuple[str, ...] = ()
+    # before the pictures are read, which may take minutes
+    net = None if features is None else feature_net(features, data, wanted or interface.Wanted(), data_dir)
     if data.factor_sizes is not None:
         try:
             oracles.of_data(data)
@@ -215,14 +221,11 @@ def judge(
             classifier = load_classifier(data.name, size=data.side("a classifier"), data_dir=data_dir)
         except UsageError as error:
             missing.append(error.marked)
-    net: tuple[str, Callable[[Tensor], Tensor]] | None = None
-    if features is not None:
-        net = feature_net(features, data, wanted or interface.Wanted(), data_dir)
-    elif classifier is not None:
+    if net is None and classifier is not None:
         known = f"classifier of {classifier.data}, sha256 {classifier.sha256[:12]}"
-        net = (known, classifier.net.features)
+        net = FeatureNet(known, classifier.net.features)
     if net is not None:
-        by_features = compared(generator, data, *net, n)
+        by_features = compared(generator, data, net, n)
     elif grid is None and not missing:
         missing.append(
             f"{data.name} has neither a factor grid nor classes; give a network with {argument('features')}"
@@ -234,9 +237,34 @@ def judge(
     return Judged(grid, by_features, follows, classes, tuple(missing))
 
 
-def feature_net(
-    path: Path, data: Dataset, wanted: interface.Wanted, data_dir: Path | None
-) -> tuple[str, Callable[[Tensor], Tensor]]:
+@dataclass(frozen=True)
+class FeatureNet:
+    """A network that gives features of images.
+
+    Attributes:
+        name: in words, with a hash.
+        features: (b, d) of images (b, c, h, w) in [0, 1].
+        assumed: sentences about how it takes them, before their arguments are spelled.
+    """
+
+    name: str
+    features: Callable[[Tensor], Tensor]
+    assumed: tuple[str, ...] = ()
+
+    def of(self, images: Callable[[Ints], Tensor], rows: Ints) -> Floats:
+        """The features (n, d) of the images in these rows.
+
+        Raises:
+            UsageError: some are no numbers.
+        """
+        try:
+            return encode(self.features, images, rows).codes
+        except UsageError as error:
+            # whose sentences are of the codes of a model
+            raise UsageError(f"the features of {self.name}: {error.marked}") from None
+
+
+def feature_net(path: Path, data: Dataset, wanted: interface.Wanted, data_dir: Path | None) -> FeatureNet:
     """A network in a file, with its name and hash; run as strangers' encoders are.
 
     Raises:
@@ -250,23 +278,31 @@ def feature_net(
         )
     size = wanted.size or data.side("a network of features")
     wanted = interface.Wanted(wanted.input_range, wanted.layout, size, wanted.output)
-    encoder, _ = interface.fit(apart.network(path, kind), wanted, data.name, data_dir)
+    encoder, assumed = interface.fit(apart.network(path, kind), wanted, data.name, data_dir)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return f"{path.name}, sha256 {digest[:12]}", encoder.represent
+    name = f"{path.name}, sha256 {digest[:12]}"
+    return FeatureNet(name, encoder.represent, tuple(f"{path.name}: {note}" for note in assumed))
 
 
-def compared(
-    generator: Generator, data: Dataset, name: str, net: Callable[[Tensor], Tensor], n: int
-) -> ByFeatures:
-    """Distances of n pictures and n real images by features, over independent draws of both."""
+def compared(generator: Generator, data: Dataset, net: FeatureNet, n: int) -> ByFeatures:
+    """Distances of n pictures and n real images by features, over independent draws of both.
+
+    Raises:
+        UsageError: the features are no numbers, or the same for all real images.
+    """
     n = min(n, len(data))
     found = []
     for draw in range(DRAWS):
         samples = generators.draw(generator, n, f"samples/draw-{draw}")
         rng = np.random.default_rng(stream(0, f"real draws/draw-{draw}"))
         rows = rng.choice(len(data), n, replace=False)
-        y = encode(net, samples.images, np.arange(n)).codes
-        x = encode(net, data.images, rows).codes
+        y, x = net.of(samples.images, np.arange(n)), net.of(data.images, rows)
+        if (x == x[:1]).all():
+            # any pictures would be as good as these
+            raise UsageError(
+                f"the {x.shape[1]} features of {net.name} are the same for all {n:,} real images, so that no "
+                f"pictures can be compared; is the input range right ({argument('input_range')})?"
+            )
         found.append(distances(x, y, rng))
     values = {name: Draws.of([each.values[name] for each in found]) for name in found[0].values}
     notes = list(found[0].warnings)
@@ -275,7 +311,7 @@ def compared(
             f"{DRAWS} draws of {n:,} of {len(data):,} real images share images, so that their spread is that "
             "of the pictures more than of the data"
         )
-    return ByFeatures(name, n, found[0].d, values, tuple(notes))
+    return ByFeatures(net.name, n, found[0].d, values, tuple(notes), net.assumed)
 
 
 def what_follows(generator: Generator, classifier: Classifier) -> dict[str, Followed]:

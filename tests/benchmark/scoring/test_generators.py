@@ -285,6 +285,59 @@ def test_data_without_grid_classes_or_network_are_refused(sprites):
         judged.judge(renderer(sprites), bare, FEW, n=100)
 
 
+class Features(nn.Module):
+    def __init__(self, weight):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(256, 4) * weight)
+
+    def forward(self, images):
+        return images.flatten(1) @ self.weight
+
+
+@pytest.fixture
+def nets(tmp_path):
+    torch.manual_seed(0)
+    for name, weight in (("sound", 1.0), ("same", 0.0), ("diverged", float("nan"))):
+        torch.jit.trace(Features(weight).eval(), torch.zeros(8, 1, 16, 16)).save(str(tmp_path / name))
+    return tmp_path
+
+
+def picking(data):
+    """A generator that draws images of a data set."""
+
+    def generate(some):
+        return data.images((some[:, 0] * len(data)).long().numpy())
+
+    return generators.Generator(
+        "it", lambda n, g: torch.rand(n, 1, generator=g), [range(1)], generate, None, CPU
+    )
+
+
+def test_a_network_of_features_is_told_its_range_and_says_what_it_assumes(nets, home):
+    data = datasets.load(str(home / "grid.npz"))
+    found = {}
+    for span in ("", "-1,1"):
+        net = judged.feature_net(nets / "sound", data, sources.Wanted(span), None)
+        found[span] = judged.compared(picking(data), data, net, 20)
+    assert "[0, 1], which is assumed" in found[""].assumed[0]
+    assert "sound: images" in found["-1,1"].assumed[0]
+    assert "assumed" not in found["-1,1"].assumed[0]
+    # twice the distance of features that are linear is four times its square
+    assert found["-1,1"].values["fid"].mean == pytest.approx(4 * found[""].values["fid"].mean, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("same", "4 features of same.* are the same for all"), ("diverged", "features of div")],
+)
+def test_a_network_of_features_that_tells_nothing_is_refused(nets, home, name, words):
+    # such as FID 0, precision and recall 1
+    data = datasets.load(str(home / "grid.npz"))
+    net = judged.feature_net(nets / name, data, sources.Wanted(), None)
+    with pytest.raises(UsageError, match=words):
+        judged.compared(picking(data), data, net, 20)
+
+
 # --- strangers' decoders ---
 
 
@@ -607,6 +660,10 @@ def test_a_state_dict_of_a_method_is_traversed_as_its_checkpoint(quick_run, disb
         (["score", "FILE", "--pictures", "200"], "--pictures belongs to --generator"),
         (["score", "FILE", "--prior", "normal"], "--prior belongs to --generator"),
         (["score", "FILE", "--generator", "--live", "std"], "--live is of codes"),
+        (
+            ["score", "FILE", "--generator", "--input-range=0,1", "--dataset", "digits"],
+            "--input-range belongs to --features",
+        ),
         (["score", "FILE", "--generator", "--pictures", "5", "--dataset", "digits"], "--pictures 5"),
         (["score", "FILE", "--generator"], "--dataset"),
         (["samples", "FILE", "--count", "0"], "--count 0"),
