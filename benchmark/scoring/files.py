@@ -58,6 +58,9 @@ def recognise(path: Path) -> Kind:
     """
     if path.is_dir():
         raise exports.folder(path)
+    if path.exists() and not path.is_file():
+        # it would be waited for, and can be read only once
+        raise UsageError(f"{path} is a pipe or a device; write what it gives into a file, and give that.")
     with reading(path, "a file"), open(path, "rb") as file:
         head = file.read(4096)
         size = file.seek(0, 2)

@@ -571,6 +571,14 @@ def test_it_is_refused_in_one_sentence(refused, home, tmp_path, name):
     refused(words, path, "--dataset", home / "grid.npz", *options)
 
 
+def test_a_pipe_is_not_waited_for(refused, home, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for options in (["--dataset", home / "grid.npz"], ["--factors", home / "order.npy"]):
+        refused("pipe is a pipe or a device", tmp_path / "pipe", *options)
+    refused("pipe is a pipe or a device", home / "order.npy", "--factors", tmp_path / "pipe")
+    refused("/dev/null is a pipe or a device", "/dev/null", "--dataset", home / "grid.npz")
+
+
 def test_there_are_enough_of_them():
     assert len(BAD) >= 40
 
