@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -10,11 +11,13 @@ import torch
 from torch import Tensor
 
 from disbench.benchmark.scoring.encoded import Encoded, Progress
-from disbench.errors import UsageError
+from disbench.benchmark.scoring.files import LIMIT
+from disbench.errors import UsageError, argument
 from disbench.metrics.arrays import Floats, Ints
 from disbench.metrics.conversion import as_array
 from disbench.metrics.live import sound
 from disbench.models import Method
+from disbench.units import memory
 
 # from images (b, c, h, w) to codes (b, d), or to codes and log-variances
 Represent = Callable[[Tensor], Tensor | tuple[Tensor, Tensor] | None]
@@ -63,7 +66,8 @@ def encode(
         chunk: images at a time; 0 for `CHUNK`.
 
     Raises:
-        UsageError: a code is not a number, or some images have more codes than others.
+        UsageError: a code is not a number, some images have more codes than others, or all codes together are
+            more than is read of a file.
     """
     # One array for all: the parts, kept one by one, would keep a network's memory from being used again.
     whole: list[Floats] = []
@@ -76,6 +80,13 @@ def encode(
                 for part, what in zip(given if isinstance(given, tuple) else (given,), WHAT, strict=False)
             ]
             if start == 0:
+                d, size = math.prod(parts[0].shape[1:]), sum(4 * math.prod(part.shape[1:]) for part in parts)
+                if (total := size * len(rows)) > LIMIT:
+                    raise UsageError(
+                        f"the encoder gives {d:,} codes for each of {len(rows):,} images, {memory(total)} in "
+                        f"all, more than the {memory(LIMIT)} that are scored; is it the right output "
+                        f"({argument('output')})?"
+                    )
                 whole = [np.empty((len(rows), *part.shape[1:]), np.float32) for part in parts]
             for part, table in zip(parts, whole, strict=True):
                 if part.shape[1:] != table.shape[1:]:

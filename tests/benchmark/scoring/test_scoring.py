@@ -336,3 +336,18 @@ def test_long_metrics_tell_how_far_they_are():
     assert ("explicitness", 2, 3) in heard
     assert ("infomec", 3, 6) in heard
     assert ("infomec", 6, 6) in heard
+
+
+def test_codes_that_no_memory_holds_are_refused():
+    rows, images = np.arange(600), lambda rows: torch.zeros(len(rows), 1, 2, 2)
+    asked = []
+
+    def represent(images):
+        asked.append(len(images))
+        return torch.zeros(1).expand(len(images), 10**6)
+
+    with pytest.raises(
+        UsageError, match=r"1,000,000 codes for each of 600 images, 2.2 GiB in all, .* output"
+    ):
+        encoding.encode(represent, images, rows, chunk=1)
+    assert asked == [1]
