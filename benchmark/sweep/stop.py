@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -26,8 +27,8 @@ def stoppable(run: Path, seconds: float = 0.0) -> Iterator[tuple[Path, Callable[
         run: folder of the run, in which the file appears.
         seconds: time limit (0: none).
     """
-    stop_file = run / f".stop-{os.getpid()}"
-    stop_file.unlink(missing_ok=True)
+    # not its number alone: programs on other machines and in containers share the folder and have the same
+    stop_file = run / f".stop-{os.getpid()}-{secrets.token_hex(8)}"
     why = ""
 
     def ask(number: int, frame: object) -> None:

@@ -29,3 +29,14 @@ def test_a_lost_terminal_is_nothing_to_what_was_started_with_nohup(tmp_path):
             assert (file.exists(), why()) == (False, "")
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+def test_programs_of_one_number_do_not_stop_each_other(tmp_path):
+    """As on two machines, or in two containers, that share a run's folder."""
+    with stop.stoppable(tmp_path) as (file, _):
+        file.touch()
+        with stop.stoppable(tmp_path) as (other, _):
+            assert file.exists()
+            assert not other.exists()
+        assert file.exists()
+    assert list(tmp_path.iterdir()) == []
