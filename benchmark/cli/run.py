@@ -24,6 +24,8 @@ INTERRUPTED = 130  # as a shell reports a program that Ctrl-C ended
 AGAIN = 75  # EX_TEMPFAIL of sysexits.h: not failed, run it again
 HELD = 69  # EX_UNAVAILABLE of sysexits.h: another process has the rest
 STATES = ("done", "running", "stopped", "failed")
+# nothing in a run's folder says which seeds its sweep will come to
+UNBEGUN = "seeds that have not begun are not counted, nor is their time; `disbench run` tells of all"
 
 
 def changes(texts: list[str], option: str = "--set") -> dict[str, dict[str, object]]:
@@ -286,7 +288,7 @@ def status(
     run: Annotated[Path, typer.Argument(help="Folder that `disbench run --out` wrote.")],
     json_: Json = False,
 ) -> None:
-    """Show the progress of a run per method: seeds done, running, stopped and failed, time left, errors."""
+    """Show the progress of a run per method: begun seeds by state, the time left for them, errors."""
     import pandas as pd
 
     from disbench.benchmark.runs import store
@@ -312,6 +314,8 @@ def status(
         numbers.append({"method": alike[0].name, **counts, "seconds_left": seconds if unfinished else 0.0})
     failed = [seed for seed in seeds if seed.state == "failed"]
     sentences = sorted(f"{seed.name} seed {seed.cell.seed} failed: {seed.error}" for seed in failed)
+    if not seeds or any(seed.open for seed in seeds):
+        sentences.append(UNBEGUN)
     text = pd.DataFrame(rows, columns=["method", "seeds", *STATES, "left"])
     figures = pd.DataFrame(numbers, columns=["method", *STATES, "seconds_left"])
     deliver("status", [Shown("status", text, figures, "", [*sentences, *records.sentences])], kind)

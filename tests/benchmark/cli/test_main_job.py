@@ -272,6 +272,16 @@ def test_status_tells_the_truth(quick_run, disbench):
     assert "betavae seed 1 failed: too hot" in out
 
 
+def test_status_says_that_it_knows_begun_seeds_alone(quick_run, disbench, tmp_path):
+    """Nothing in the folder tells of the others: of a sweep of hours it showed the minutes of one seed."""
+    assert "not begun" not in disbench("status", quick_run)[1]
+    write_json(one(quick_run, 0) / "status.json", {"state": "stopped", "step": 3, "steps": 6})
+    assert "seeds that have not begun are not counted" in disbench("status", quick_run)[1]
+    code, out, _ = disbench("status", store.open_run(tmp_path / "empty"), "--json")
+    assert code == 0
+    assert "not begun" in json.loads(out)["tables"][0]["notes"][0]
+
+
 def test_a_saved_state_that_cannot_be_read_fails_its_seed_alone(quick_run):
     (zero, folder), (one_, other) = store.cells(quick_run)
     for path in (folder, other):
