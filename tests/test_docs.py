@@ -4,6 +4,7 @@ import functools
 import json
 import math
 import re
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -700,3 +701,20 @@ def test_what_the_page_of_findings_says_of_tuning_is_what_was_kept():
     assert f"behind beta-VAE here by {short(behind)} on average" in said
     seeds = kept.scores(saved).query("method == 'ibgan' and metric == 'factor_vae' and preset == 'ibgan'")
     assert (seeds["score"] > judged["mean"]["betavae"]).sum() == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "ends", "requeued"), [(0, 0, ""), (1, 1, ""), (2, 2, ""), (69, 0, ""), (75, 75, "requeue 7_3\n")]
+)
+def test_the_job_script_ends_as_its_run_does(tmp_path, code, ends, requeued):
+    """Slurm takes the last exit code for that of the job, and what waits for one that failed never starts."""
+    page = (ROOT / "docs" / "slurm.md").read_text()
+    (script,) = (part for part in re.findall(r"```sh\n(.+?)```", page, re.DOTALL) if "#SBATCH" in part)
+    for name, does in (("disbench", f"exit {code}"), ("scontrol", f'echo "$*" > {tmp_path}/said')):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{does}\n")
+        (tmp_path / name).chmod(0o755)
+    (tmp_path / "job").write_text(script)
+    told = {"PATH": f"{tmp_path}:/bin:/usr/bin", "SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "3"}
+    assert subprocess.run(["bash", tmp_path / "job"], env=told, check=False).returncode == ends
+    said = tmp_path / "said"
+    assert (said.read_text() if said.exists() else "") == requeued
