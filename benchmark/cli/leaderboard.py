@@ -299,9 +299,10 @@ def written_leaderboard(path: Path) -> Shown:
         paper, numbers = wide.of_board(board)
         text = paper.text
         notes = [note for note in notes if note not in shown.definitions(board)]
+        again = f"disbench leaderboard {shlex.quote(str(path))}"
         notes[:0] = [
-            f"{numbers.partition(';')[0]}; `disbench leaderboard {path}` has intervals, spread and chance",
-            f"`disbench leaderboard {path} --tuned METRIC` ranks the settings of each method",
+            f"{numbers.partition(';')[0]}; `{again}` has intervals, spread and chance",
+            f"`{again} --tuned METRIC` ranks the settings of each method",
         ]
     title = f"Leaderboard of {path.name}"
     return Shown("leaderboard", text, board, title, [*notes, written])

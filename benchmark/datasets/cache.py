@@ -15,6 +15,7 @@ import contextlib
 import hashlib
 import json
 import os
+import shlex
 import shutil
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -104,6 +105,17 @@ def folder(data_dir: str | os.PathLike[str] | None = None) -> Path:
     """Folder of the data sets: the argument, or else $DISBENCH_DATA, or else the user's cache folder."""
     chosen = data_dir or os.environ.get("DISBENCH_DATA") or platformdirs.user_cache_dir("disbench")
     return Path(chosen).expanduser().absolute()
+
+
+def command(*words: str, within: Path) -> str:
+    """`disbench data` with these words as it is typed.
+
+    Args:
+        words: what comes after it.
+        within: folder of the data sets, which is named where it is not the usual one.
+    """
+    place = [] if within == folder() else ["--data-dir", str(within)]
+    return f"`{shlex.join(['disbench', 'data', *words, *place])}`"
 
 
 def obtain(

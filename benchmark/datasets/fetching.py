@@ -13,8 +13,8 @@ import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from disbench.benchmark.datasets.cache import command, replacing, require_space
 from disbench.benchmark.datasets.cache import folder as data_folder
-from disbench.benchmark.datasets.cache import replacing, require_space
 from disbench.benchmark.datasets.manifest import File, Manifest
 from disbench.errors import UsageError, argument
 
@@ -45,16 +45,16 @@ def verified(facts: Manifest, folder: Path) -> dict[str, Path]:
         elif not file.optional:
             raise UsageError(
                 f"data set {facts.name!r} needs {file.name!r}, which is not in {folder / 'downloads'}; "
-                + how_to_get(facts, file)
+                + how_to_get(facts, file, folder)
             )
     return paths
 
 
-def how_to_get(facts: Manifest, file: File) -> str:
-    """What to type to get a missing file."""
+def how_to_get(facts: Manifest, file: File, folder: Path) -> str:
+    """What to type to get a missing file into the folder of the data sets."""
     if file.urls:
-        return f"run `disbench data fetch {facts.name}`"
-    fetch = f"`disbench data fetch {facts.name} --from FILE`"
+        return f"run {command('fetch', facts.name, within=folder)}"
+    fetch = command("fetch", facts.name, "--from", "FILE", within=folder)
     return f"get it yourself (`disbench data info {facts.name}` says where) and run {fetch}"
 
 
@@ -139,7 +139,7 @@ def fetch(
                     f"{facts.name!r} needs {Path(file.name).name!r}, which is not among the {len(offered)} "
                     f"files given; add it, or omit {argument('sources')} to download it"
                 )
-            raise UsageError(f"{facts.name!r} needs {file.name!r}; {how_to_get(facts, file)}")
+            raise UsageError(f"{facts.name!r} needs {file.name!r}; {how_to_get(facts, file, folder)}")
         else:
             download(file, target, say=say, progress=progress)
         sha256 = digest(target, "sha256")

@@ -193,7 +193,8 @@ def _content(facts: manifest.Manifest, size: int, folder: Path) -> cache.Content
     if facts.count is not None and content.shape[0] != facts.count:
         raise UsageError(
             f"the files of {facts.name!r} hold {content.shape[0]} images, expected {facts.count}; "
-            f"they are of another version, fetch them again with `disbench data fetch {facts.name} --again`"
+            "they are of another version, fetch them again with "
+            + cache.command("fetch", facts.name, "--again", within=folder)
         )
     return content
 

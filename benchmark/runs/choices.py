@@ -7,6 +7,7 @@ the models that were trained when it was made: where there are more or other one
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -61,7 +62,7 @@ def read(run: Path) -> tuple[list[Choice], list[str]]:
     """The choices in the folder of a run, and a sentence for each file that cannot be read."""
     choices, odd = [], []
     for path in sorted(run.glob(FILES)):
-        again = f"remove it and repeat `disbench leaderboard {run} --select`"
+        again = f"remove it and repeat `disbench leaderboard {shlex.quote(str(run))} --select METRIC`"
         try:
             choices.append(Choice.model_validate(read_json(path, again)))
         except ValidationError:
@@ -117,6 +118,6 @@ def current(run: Path, records: Sequence[Record]) -> tuple[dict[str, str], list[
         else:
             outdated.append(
                 f"{run / choice.file} was made of other models than there are now; repeat "
-                f"`disbench leaderboard {run} --select {choice.by}`"
+                f"`disbench leaderboard {shlex.quote(str(run))} --select {choice.by}`"
             )
     return {folder: json.dumps(by, sort_keys=True) for folder, by in chosen.items()}, outdated

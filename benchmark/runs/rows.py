@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -336,7 +337,9 @@ def no_seeds(run: Path, odd: Sequence[str], what: str = "seeds") -> UsageError:
     if odd:
         more = f" (and {len(odd) - MOST_TOLD} more)" if len(odd) > MOST_TOLD else ""
         return UsageError(f"{run} holds no {what} that can be read: {' '.join(odd[:MOST_TOLD])}{more}")
-    return UsageError(f"{run} holds no {what} yet; train some with `disbench run --out {run}`.")
+    return UsageError(
+        f"{run} holds no {what} yet; train some with `disbench run --out {shlex.quote(str(run))}`."
+    )
 
 
 def warnings(frame: pd.DataFrame) -> list[str]:

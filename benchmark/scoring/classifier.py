@@ -113,11 +113,10 @@ def load_classifier(
     """
     train, _ = parts(name, size, data_dir)
     path = _path(train, name, data_dir)
+    size = train.shape[1]
+    again = cache.command("classifier", whole(name), "--size", str(size), within=cache.folder(data_dir))
     if not path.exists():
-        raise UsageError(
-            f"data set {name!r} has no trained classifier of size {train.shape[1]}; run "
-            f"`disbench data classifier {whole(name)} --size {train.shape[1]}`"
-        )
+        raise UsageError(f"data set {name!r} has no trained classifier of size {size}; run {again}")
     try:
         saved = torch.load(path, weights_only=True)
         net = LeNet(train.shape[0], train.shape[1], len(saved["classes"]))
@@ -127,8 +126,7 @@ def load_classifier(
     except Exception as error:
         # torch.load raises whatever a damaged file provokes
         raise UsageError(
-            f"the classifier {path} cannot be read: {error}; "
-            f"delete it and run `disbench data classifier {whole(name)}`"
+            f"the classifier {path} cannot be read: {error}; delete it and run {again}"
         ) from error
     return Classifier(net.eval(), saved["data"], tuple(saved["classes"]), saved["accuracy"], saved["sha256"])
 

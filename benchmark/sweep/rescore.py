@@ -22,7 +22,7 @@ from disbench.benchmark import protocols
 from disbench.benchmark.datasets import Dataset
 from disbench.benchmark.datasets.reference import DataRef
 from disbench.benchmark.protocols import MetricChoice
-from disbench.benchmark.runs import codes, store
+from disbench.benchmark.runs import codes, rows, store
 from disbench.benchmark.runs.store import Cell, Record
 from disbench.benchmark.scoring import sides
 from disbench.benchmark.scoring.encoded import Progress
@@ -95,7 +95,7 @@ def rescore(
     records = store.records(run)
     trained = [record for record in records if record.status.state == "done"]
     if not trained:
-        raise UsageError(f"{run} holds no trained seeds yet; train some with `disbench run --out {run}`.")
+        raise rows.no_seeds(run, (), "trained seeds")
     for sentence in records.sentences:
         tell(sentence)
     store.check_writable(run)

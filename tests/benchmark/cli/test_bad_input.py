@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from disbench.benchmark.runs import store
 from disbench.models.checkpoint import Checkpoint, digest
 
 QUICK = ["--protocol", "smoke", "--jobs", "1", "--set", "betavae.steps=2", "--set", "betavae.batch=4"]
@@ -140,6 +141,19 @@ def test_a_classifier_that_was_not_trained_is_asked_for_before_training(disbench
     arguments = ("run", "--methods", "elastic_infogan", "--protocol", "elastic-mini", "--out", tmp_path / "r")
     refused(disbench(*arguments), "disbench data classifier digits")
     assert not (tmp_path / "r").exists()
+
+
+def test_a_file_that_is_missing_is_asked_for_where_it_was_looked_for(disbench, tmp_path):
+    place = tmp_path / "my data"
+    code, _, err = disbench("data", "sample", "shapes3d", "--out", tmp_path / "s.png", "--data-dir", place)
+    assert code == 2
+    assert f"run `disbench data fetch shapes3d --data-dir '{place}'`" in err
+
+
+def test_a_command_that_is_told_can_be_typed(disbench, tmp_path):
+    run = store.open_run(tmp_path / "my run")
+    for command in (("leaderboard", run), ("rescore", run, "--metrics", "mig")):
+        refused(disbench(*command), f"`disbench run --out '{run}'`")
 
 
 def test_cuda_where_there_is_none(disbench, tmp_path, monkeypatch):

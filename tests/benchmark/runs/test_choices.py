@@ -52,7 +52,7 @@ def test_a_damaged_file_is_none_and_named(writer, choice, damage):
     found, (sentence,) = choices.read(writer.run)
     assert found == []
     assert "choice-vae-udr-dlib.json" in sentence
-    assert "--select`" in sentence
+    assert "--select METRIC`" in sentence
     whole = choice.model_dump()
     hostile = [("method", "\x1b[2J"), ("by", "udr"), ("by", "udr:[red]`x`"), ("by", "udr:dlib\n")]
     for name, value in (("folders", []), ("folders", "x"), ("scores", ["a"]), ("other", 1), *hostile):

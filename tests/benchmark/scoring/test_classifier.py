@@ -1,5 +1,7 @@
 """The frozen classifier: its form, its scaling, what is kept of it, and that it learns."""
 
+import re
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -56,8 +58,12 @@ def test_it_starts_from_its_generator_alone():
 
 
 def test_it_learns_is_kept_and_comes_back(stripes, tmp_path):
-    with pytest.raises(UsageError, match="disbench data classifier"):
+    with pytest.raises(UsageError, match="has no trained classifier") as refused:
         classifier.load_classifier(stripes, data_dir=tmp_path)
+    # as it can be typed, into the folder where it was looked for
+    (command,) = re.findall("`(.+?)`", str(refused.value))
+    words = ["disbench", "data", "classifier", stripes, "--size", "16", "--data-dir", str(tmp_path)]
+    assert shlex.split(command) == words
     said = []
     kept = classifier.train_classifier(stripes, epochs=12, data_dir=tmp_path, say=said.append)
     assert len(said) == 12
