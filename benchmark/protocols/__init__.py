@@ -209,7 +209,7 @@ def choose_metrics(text: str) -> tuple[MetricChoice, ...]:
     """Metrics from `factor_vae,mig` or, with presets and sides, `factor_vae:ibgan,mig@generator`, each once.
 
     Raises:
-        UsageError: no name, or an unknown metric, preset or side.
+        UsageError: no name, an unknown metric, preset or side, or a colon without a preset.
     """
     chosen = [_choice(part.strip()) for part in text.split(",") if part.strip()]
     if not chosen:
@@ -233,5 +233,7 @@ def _choice(text: str) -> MetricChoice:
     head, at, side = text.partition("@")
     if at and at + side != OF_GENERATOR:
         raise unknown("side of a metric", at + side, [OF_GENERATOR])
-    name, _, preset = head.partition(":")
+    name, colon, preset = head.partition(":")
+    if colon and not preset:
+        raise UsageError(f"{text!r} names no preset after its colon; give one, or omit the colon.")
     return MetricChoice(name=name, preset=preset or None, pictures=PICTURES if at else None).resolved()

@@ -334,9 +334,9 @@ def judged(found: Others, label: str, text: str = "") -> tuple[list[tuple[Metric
             if n.metric in metrics.names() and n.preset in metrics.get(n.metric).presets
         }
     if text:
-        asked = protocols.choose_metrics(text)
-        exact = [":" in part for part in text.split(",") if part.strip()]
-        for choice, named in zip(asked, exact, strict=True):
+        parts = [part for part in text.split(",") if part.strip()] or [text]
+        asked = [(protocols.choose_metric(part), ":" in part) for part in parts]
+        for choice, named in asked:
             if not any(_is_asked(pair, choice, named) for pair in known):
                 have = ", ".join(f"{metric}:{preset}" for metric, preset in known)
                 asked_for = f"{choice.name}:{choice.preset}" if named else choice.name
@@ -348,7 +348,7 @@ def judged(found: Others, label: str, text: str = "") -> tuple[list[tuple[Metric
         known = {
             pair: settings
             for pair, settings in known.items()
-            if any(_is_asked(pair, choice, named) for choice, named in zip(asked, exact, strict=True))
+            if any(_is_asked(pair, choice, named) for choice, named in asked)
         }
     chosen: list[tuple[MetricChoice, str]] = []
     reasons: list[str] = []

@@ -40,7 +40,7 @@ def is_meant(metric: str, preset: str, text: str) -> bool:
         text: "mig" or "mig:dlib" for both sides, "mig@generator" or "mig:dlib@generator" for one, or the
             metric and all of a row's preset, as "mig:dlib, bins=10".
     """
-    name, _, asked = text.partition(":")
+    name, colon, asked = text.partition(":")
     name, at, side = name.partition("@")
     if name != metric or (at and at + side != labels.OF_GENERATOR):
         return False
@@ -48,4 +48,5 @@ def is_meant(metric: str, preset: str, text: str) -> bool:
         return asked == preset
     base, drawn = labels.side_of(preset)
     asked, of_generator = labels.side_of(asked)
-    return asked in ("", base) and (drawn or not (at or of_generator))
+    # a colon without a preset means none
+    return asked == (base if colon else "") and (drawn or not (at or of_generator))

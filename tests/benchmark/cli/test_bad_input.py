@@ -63,6 +63,7 @@ RUN = ["run", "--methods", "betavae", "--protocol", "smoke"]
         ([*RUN, "--variants", "red"], ["variant of betavae"]),
         ([*RUN, "--max-memory", "much"], ["--max-memory 'much'"]),
         ([*RUN, "--max-seconds", "-1"], ["--max-seconds -1"]),
+        ([*RUN, "--metrics", "mig,sap:"], ["'sap:' names no preset"]),
         (["list", "method"], ["'method'", "'methods'"]),
         (["leaderboard", "/nonexistent"], ["/nonexistent", "not a disbench run"]),
         (["score", "/nonexistent.pt"], ["/nonexistent.pt", "No such file"]),

@@ -103,6 +103,12 @@ def test_mine_stands_beside_the_kept_result_with_the_scores_of_score(compare, di
     assert rows["mig", "vae"]["from"] == "small"
 
 
+def test_a_metric_named_twice_is_one_column(compare):
+    code, out, err = compare("order.npy", "--with", "small", "--metrics", "mig,mig:dlib,mig", "--format=csv")
+    assert code == 0, err
+    assert [line.split(",")[1] for line in out.splitlines()[1:]] == ["mine", "vae"]
+
+
 def test_several_files_are_seeds_of_one_row_and_rows_have_names(compare, home, tmp_path):
     rng = np.random.default_rng(0)
     for seed in range(3):

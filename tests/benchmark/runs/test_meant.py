@@ -33,6 +33,8 @@ FRAME = pd.DataFrame(PAIRS, columns=["metric", "preset"]).assign(score=0.5)
         ("mig@generator", []),
         ("dci@encoder", []),
         ("dc", []),
+        ("dci:", []),
+        ("dci:@generator", []),
     ],
 )
 def test_a_text_means_metrics_by_name_preset_and_side(text, places):
