@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import random
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -119,14 +121,35 @@ def shuffle(n: int, seed: int, epoch: int) -> Ints:
 
 
 def _numbers_of_process() -> list[object]:
-    """The states of the random numbers of torch and numpy that belong to the process and to no seed.
-
-    Those of Python's `random` are left out: a Dask worker draws them beside the training.
-    """
+    """The states of the random numbers of torch and numpy that belong to the process and to no seed."""
     # looked at, and not drawn from
     ours = np.random.get_state(legacy=False)  # noqa: NPY002
     of_numpy = [ours["state"]["key"].tobytes(), ours["state"]["pos"], ours["has_gauss"]]
     return [torch.get_rng_state().numpy().tobytes(), of_numpy]
+
+
+@contextlib.contextmanager
+def _calls_of_random() -> Iterator[list[object]]:
+    """What this thread calls within the block of the random numbers of Python that belong to the process.
+
+    Their state says less: other threads draw them beside the training, such as those of a Dask worker. Where
+    a profiler watches this thread, nothing is seen.
+    """
+    called: list[object] = []
+    shared: object = getattr(random.random, "__self__", None)
+
+    def look(frame: object, event: str, function: object) -> None:
+        if event == "c_call" and getattr(function, "__self__", None) is shared:
+            called.append(function)
+
+    if sys.getprofile() is not None:
+        yield called
+        return
+    sys.setprofile(look)
+    try:
+        yield called
+    finally:
+        sys.setprofile(None)
 
 
 @contextlib.contextmanager
@@ -137,11 +160,13 @@ def drawing_nothing(name: str) -> Iterator[None]:
         UsageError: the method of this name drew some.
     """
     before = _numbers_of_process()
-    yield
-    if _numbers_of_process() != before:
+    with _calls_of_random() as called:
+        yield
+    if called or _numbers_of_process() != before:
         raise UsageError(
-            f"{name} draws random numbers of the process in its step (torch.rand, numpy.random, dropout), so "
-            "that equal seeds would train different models; draw them in `noise`, with its generator."
+            f"{name} draws random numbers of the process in its step (torch.rand, numpy.random, random, "
+            "dropout), so that equal seeds would train different models; draw them in `noise`, with its "
+            "generator."
         )
 
 

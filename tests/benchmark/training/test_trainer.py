@@ -1,4 +1,7 @@
 import gc
+import random
+import sys
+import threading
 from hashlib import sha256
 
 import numpy as np
@@ -582,7 +585,16 @@ def of_numpy():
     return np.random.normal()  # noqa: NPY002  what is refused
 
 
-@pytest.mark.parametrize("draw", [lambda: torch.rand(1), of_numpy])
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda: torch.rand(1),
+        of_numpy,
+        random.random,
+        lambda: random.uniform(0, 1),
+        lambda: random.shuffle([1, 2]),
+    ],
+)
 @pytest.mark.parametrize("where", ["penalty", "noise"])
 def test_random_numbers_that_are_no_seed_s_are_refused(monkeypatch, draw, where):
     """They would make equal seeds different models, without a word."""
@@ -591,6 +603,24 @@ def test_random_numbers_that_are_no_seed_s_are_refused(monkeypatch, draw, where)
     monkeypatch.setattr(kind, where, lambda *given: (draw(), usual(*given))[1])
     with pytest.raises(UsageError, match=r"^BetaVAE draws random numbers of the process in its step"):
         trainer().advance()
+
+
+def test_those_that_another_thread_draws_meanwhile_are_none_of_a_step(monkeypatch):
+    """As a Dask worker does."""
+    kind = models.get("betavae")
+    usual = kind.penalty
+
+    def penalty(*given):
+        thread = threading.Thread(target=random.random)
+        thread.start()
+        thread.join()
+        return usual(*given)
+
+    monkeypatch.setattr(kind, "penalty", penalty)
+    before = random.getstate()
+    trainer().advance()
+    assert random.getstate() != before
+    assert sys.getprofile() is None
 
 
 def test_so_are_those_of_a_loss_that_begins_later(monkeypatch):
