@@ -866,9 +866,10 @@ def judge(
 
     for path in several(plugin):
         plugins.load(path)
-    if pictures < judged.FEWEST:
+    if not judged.FEWEST <= pictures <= judged.MOST:
         raise UsageError(
-            f"{argument('pictures')} {pictures} was given; give {judged.FEWEST} or more, such as 10,000."
+            f"{argument('pictures')} {pictures} was given; give {judged.FEWEST} to {judged.MOST:,}, such as "
+            "10,000."
         )
     wanted = sources.Wanted(input_range, layout)
     for name, given in (("input_range", input_range), ("layout", layout)):

@@ -187,7 +187,7 @@ def sample(
     name: Name,
     out: Annotated[Path, typer.Option("--out", help="PNG file to write.")],
     size: Size = None,
-    columns: Annotated[int, typer.Option(min=2, help="Images in a row.")] = 10,
+    columns: Annotated[int, typer.Option(min=2, max=100, help="Images in a row.")] = 10,
     seed: Annotated[int, typer.Option(min=0, help="Seed for the choice of random images.")] = 0,
     data_dir: DataDir = None,
 ) -> None:

@@ -428,7 +428,7 @@ def _stem(out: Path | None, file: Path, name: str) -> Path:
     if out is None:
         # not with_name: `.` and `/` have no name, and are refused where they are opened
         return file.parent / name
-    if not out.name:
+    if out.name in ("", ".."):
         raise UsageError(f"--out {out} is a folder; give the path of the pictures, without file extension.")
     ending = out.suffix.lower()
     if ending in PICTURES and ending not in DRAWN:

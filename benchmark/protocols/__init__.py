@@ -25,8 +25,9 @@ from disbench.metrics.registry import Scalar, Setting
 from disbench.strict import Folder, Strict
 
 VERSIONED = re.compile(r"(.+)-v([1-9]\d*)")
-# Pictures that a generator draws for a score, unless it says otherwise, and the fewest of which one is known.
-PICTURES, FEWEST_PICTURES = 10_000, 100
+# Pictures that a generator draws for a score, unless it says otherwise, the fewest of which one is known, and
+# the most that fit into memory.
+PICTURES, FEWEST_PICTURES, MOST_PICTURES = 10_000, 100, 1_000_000
 
 
 class MetricChoice(Strict):
@@ -43,7 +44,7 @@ class MetricChoice(Strict):
     name: str
     preset: str | None = None
     settings: dict[str, Setting | list[Scalar]] = Field(default_factory=dict)
-    pictures: Annotated[int, Field(ge=FEWEST_PICTURES)] | None = None
+    pictures: Annotated[int, Field(ge=FEWEST_PICTURES, le=MOST_PICTURES)] | None = None
 
     @property
     def shown(self) -> str:

@@ -50,8 +50,8 @@ from disbench.metrics.oracle.quality import Quality
 
 # Pictures that are judged, pictures of which each code is drawn anew, and those that an encoder is read on.
 PICTURES, MOVED, AGAIN = protocols.PICTURES, 500, 2_000
-# With fewer pictures nothing can be said.
-FEWEST = protocols.FEWEST_PICTURES
+# With fewer pictures nothing can be said, and more take all memory.
+FEWEST, MOST = protocols.FEWEST_PICTURES, protocols.MOST_PICTURES
 # Real images through which an encoder is read.
 REFERENCE = 10_000
 # Independent draws of pictures and real images that are compared by features.

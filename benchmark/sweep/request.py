@@ -29,6 +29,8 @@ from disbench.texts import short, whole_numbers
 if TYPE_CHECKING:
     from rich.console import Console
 
+# of a run
+MOST_SEEDS = 100_000
 # seeds that train together on a CPU where that was asked for
 USUAL_WIDTH = 8
 
@@ -390,7 +392,7 @@ def seed_numbers(seeds: Seeds) -> tuple[int, ...]:
     """
     named = argument("seeds")
     if isinstance(seeds, str):
-        numbers = whole_numbers(seeds)
+        numbers = whole_numbers(seeds, MOST_SEEDS)
         if numbers is None and re.fullmatch(r"[\s\d,-]*", seeds):
             # whatever is wrong with these numbers is said below
             found = [int(part) for part in re.findall(r"(?:(?<=[,\s])|^)-?\d+", seeds)]
@@ -408,8 +410,9 @@ def seed_numbers(seeds: Seeds) -> tuple[int, ...]:
             raise TypeError
         if not isinstance(seeds, Iterable):
             count = operator.index(seeds)
-            if count < 1:
-                raise UsageError(f"{named} must be at least 1, or a list (3,7), not {count}.")
+            if not 1 <= count <= MOST_SEEDS:
+                most = f"at most {MOST_SEEDS:,}" if count > 0 else "at least 1"
+                raise UsageError(f"{named} must be {most}, or a list (3,7), not {count}.")
             return tuple(range(count))
         numbers = sorted({operator.index(seed) for seed in given})
     except TypeError:

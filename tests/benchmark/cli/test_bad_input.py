@@ -42,6 +42,7 @@ RUN = ["run", "--methods", "betavae", "--protocol", "smoke"]
         ([*RUN, "--seeds", "0"], ["--seeds must be at least 1", "not 0"]),
         ([*RUN, "--seeds", "-3"], ["--seeds must be at least 1", "not -3"]),
         ([*RUN, "--seeds", "3,-1"], ["negative"]),
+        ([*RUN, "--seeds", "100001"], ["--seeds must be at most 100,000", "not 100001"]),
         ([*RUN, "--seeds", "x"], ["'x'", "how many"]),
         ([*RUN, "--jobs", "-1"], ["--jobs -1"]),
         ([*RUN, "--device", "gpu"], ["'gpu'", "'cpu'"]),

@@ -100,6 +100,8 @@ def test_options_without_a_use_or_a_meaning(own, tmp_path):
         type_in("fetch", "digits", "--from", own, "--data-dir", tmp_path)
     for words in (("sample", own, "--out", tmp_path / "x.png"), ("classifier", "digits")):
         type_in(*words, "--seed", -1, "--data-dir", tmp_path, code=2)
+    # of images at random there are as many rows
+    type_in("sample", own, "--out", tmp_path / "x.png", "--columns", 10**9, "--data-dir", tmp_path, code=2)
 
 
 def test_fetch_of_a_wrong_file(tmp_path):
