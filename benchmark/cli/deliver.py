@@ -67,18 +67,18 @@ def choose(format_: str, json_: bool, out: Path | None = None) -> str:
 
 
 def spare(out: Path | None, files: Iterable[Path | str]) -> None:
-    """Refuses to write over what is read.
+    """Refuses to write over what is read, and over what a run or a saved result consists of.
 
     Args:
         out: file to write; None for none.
         files: what is read; of a folder, what a run or a saved result consists of.
 
     Raises:
-        UsageError: `out`, or what is written beside it, is one of the files.
+        UsageError: `out`, or what is written beside it, is one of these files.
     """
     if out is None:
         return
-    from disbench.benchmark.runs.shelf import is_part
+    from disbench.benchmark.runs.shelf import is_part, owner
 
     endings = {out.suffix, ".csv", ".parquet"}
     beside = [out.with_name(f"{out.stem}-{name}{end}") for name in ("scores", "pairs") for end in endings]
@@ -88,6 +88,11 @@ def spare(out: Path | None, files: Iterable[Path | str]) -> None:
         if place.samefile(file) or (file.is_dir() and is_part(file, place)):
             over = place if file.is_dir() else file
             raise UsageError(f"--out {out} would be written over {over}, which is read; give another name.")
+    for place in filter(Path.is_file, [out, *beside]):
+        if (folder := owner(place)) is not None:
+            raise UsageError(
+                f"--out {out} would be written over {place}, a part of {folder}; give another name."
+            )
 
 
 def talk(kind: str, out: Path | None = None) -> Console:

@@ -414,6 +414,19 @@ class Rows(nn.Module):
         return torch.stack([x[:, 0, :5].sum((1, 2)), x[:, 0, 5:].sum((1, 2)), x[:, 0, :, :9].sum((1, 2))], 1)
 
 
+def test_the_scores_of_a_model_are_not_written_over_those_of_its_run(quick_run, disbench, monkeypatch):
+    (folder,) = quick_run.glob("betavae-*/seed-0")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    monkeypatch.chdir(folder)
+    command = ("score", "codes.npz", "--metrics", "mig", "--json", "--out")
+    for name in ("scores.json", "cell.json", "../../run.json"):
+        code, _, err = disbench(*command, name)
+        assert (code, f"--out {name} would be written over {name}, a part of" in err) == (2, True)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    # a file of the user's own is written again
+    assert disbench(*command, "mine.json")[0] == disbench(*command, "mine.json")[0] == 0
+
+
 def test_images_that_are_no_squares_are_scored_with_both_sides(disbench, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     images = np.random.default_rng(0).integers(0, 256, (len(GRID), 16, 24)).astype(np.uint8)
