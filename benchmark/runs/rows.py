@@ -168,15 +168,25 @@ def score_rows(run: Path) -> Rows:
         if name in shared:
             known = changed(cell)
             shared[name]["changed"] = json.dumps({UNKNOWN: True} if known is None else known, sort_keys=True)
-    # of a seed without scores, what the other seeds of its training were asked
-    asked = {r.cell.training: [_unscored(e) for e in r.entries] for r in records if r.entries}
+    # of a seed without scores, what the other seeds of its training were asked, or else those beside it
+    asked = {name: [_unscored(e) for e in r.entries] for r in records if r.entries for name in _kin(r.cell)}
     rows = [
         {**row, "chosen_by": chosen.get(str(record.cell.folder), "{}")}
         for record in records
         if record.cell.training in shared
-        for row in _score_rows(run, record, shared[record.cell.training], asked.get(record.cell.training, []))
+        for row in _score_rows(
+            run,
+            record,
+            shared[record.cell.training],
+            next(filter(None, map(asked.get, _kin(record.cell))), []),
+        )
     ]
     return Rows(rows, outdated, [*records.sentences, *odd])
+
+
+def _kin(cell: Cell) -> tuple[str, str]:
+    """A name for the seeds of its training, and one for all of its data set and protocol in a run."""
+    return cell.training, f"{cell.dataset.label} {cell.protocol}"
 
 
 def _unscored(entry: ScoreEntry) -> ScoreEntry:

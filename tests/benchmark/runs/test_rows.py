@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from disbench.benchmark.runs import rows
+from disbench.benchmark.runs import rows, store
 from disbench.leaderboards import labels, scores
 
 
@@ -48,3 +48,17 @@ def test_a_failed_cell_has_a_row_per_metric_with_its_reason(writer):
     assert failed["score"].isna().all()
     assert set(frame["changed"]) == {"{}"}
     assert set(frame["version"]) == {"0.1.0"}
+
+
+def test_a_method_that_failed_as_a_whole_was_asked_what_others_beside_it_were(writer):
+    """As by `run --metrics mig`: it was in the rows of the protocol's metrics, and in none of this one."""
+    folder = writer.done(0, method="betavae")
+    (mig,) = [entry for entry in store.scores(folder) if entry.metric == "mig" and entry.pictures is None]
+    store.write_scores(folder, [mig])
+    writer.failed(0, "loss.kl is not finite")
+    frame = scores(rows.score_rows(writer.run).rows)
+    assert list(zip(frame["method"], frame["metric"], strict=True)) == [("betavae", "mig"), ("vae", "mig")]
+    # on other data it was asked what the protocol asks
+    writer.failed(0, "loss.kl is not finite", dataset="shapes3d")
+    frame = scores(rows.score_rows(writer.run).rows)
+    assert len(set(frame[frame["dataset"] == "shapes3d-32"]["metric"])) > 1
