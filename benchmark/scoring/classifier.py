@@ -27,6 +27,8 @@ from disbench.benchmark.datasets.naming import is_own, split_name
 from disbench.benchmark.protocols import MetricChoice, need_classifier
 from disbench.errors import UsageError, argument
 from disbench.metrics.arrays import Ints
+from disbench.models.checkpoint import load_tensors
+from disbench.texts import short
 
 FORMAT = "disbench classifier 1"
 
@@ -109,7 +111,7 @@ def load_classifier(
         data_dir: folder of the data sets.
 
     Raises:
-        UsageError: it was not trained yet, or its file is damaged.
+        UsageError: it was not trained yet, or its file is damaged or of other images.
     """
     train, _ = parts(name, size, data_dir)
     path = _path(train, name, data_dir)
@@ -118,16 +120,20 @@ def load_classifier(
     if not path.exists():
         raise UsageError(f"data set {name!r} has no trained classifier of size {size}; run {again}")
     try:
-        saved = torch.load(path, weights_only=True)
-        net = LeNet(train.shape[0], train.shape[1], len(saved["classes"]))
+        saved = load_tensors(path)
+        net = LeNet(train.shape[0], size, len(saved["classes"]))
         net.load_state_dict(saved["weights"], strict=True)
-        if (saved["format"], saved["sha256"]) != (FORMAT, _hash(net)):
-            raise UsageError(f"the weights in {path} do not have the hash they were saved with")
+        known = saved["format"], saved["sha256"], saved["data_sha256"]
     except Exception as error:
-        # torch.load raises whatever a damaged file provokes
+        # a damaged file provokes whatever it likes
         raise UsageError(
-            f"the classifier {path} cannot be read: {error}; delete it and run {again}"
+            f"the classifier {path} cannot be read ({short(error)}); delete it and run {again}"
         ) from error
+    if known != (FORMAT, _hash(net), train.sha256):
+        raise UsageError(
+            f"the classifier {path} is of other images, or its weights do not have the hash they were saved "
+            f"with; delete it and run {again}"
+        )
     return Classifier(net.eval(), saved["data"], tuple(saved["classes"]), saved["accuracy"], saved["sha256"])
 
 

@@ -1,5 +1,6 @@
 """The frozen classifier: its form, its scaling, what is kept of it, and that it learns."""
 
+import pickle
 import re
 import shlex
 from pathlib import Path
@@ -94,9 +95,17 @@ def test_a_damaged_file_is_refused(stripes, tmp_path):
     torch.save(kept, path)
     with pytest.raises(UsageError, match="hash"):
         classifier.load_classifier(stripes, data_dir=tmp_path)
-    path.write_bytes(b"text")
-    with pytest.raises(UsageError, match="cannot be read"):
+    kept["weights"]["fc2.bias"][0] -= 1
+    torch.save({**kept, "data_sha256": "0" * 64}, path)
+    with pytest.raises(UsageError, match="of other images"):
         classifier.load_classifier(stripes, data_dir=tmp_path)
+    for content in (b"text", b"", b"\x80\x04]", pickle.dumps([print])):
+        path.write_bytes(content)
+        with pytest.raises(UsageError, match=r"cannot be read \(.+\); delete it and run") as refused:
+            classifier.load_classifier(stripes, data_dir=tmp_path)
+        # what torch advises would run what is in the file
+        assert "weights_only" not in str(refused.value)
+        assert "\n" not in str(refused.value)
 
 
 def test_too_low_an_accuracy_is_not_kept(stripes, tmp_path, monkeypatch):
