@@ -394,6 +394,9 @@ def _chosen(network: Network, returned: object, data: Dataset, output: str, batc
     fitting = {
         name: picture for name, value in named if (picture := _picture(value, batch, (c, h, w))) is not None
     }
+    if output not in fitting:
+        # by its number, where no output has it for its name
+        output = {str(i): name for i, (name, _) in enumerate(named)}.get(output, output)
     if output and output not in fitting:
         raise unknown(f"output of {network.path} with pictures {data.shape}", output, fitting)
     if not output and len(fitting) != 1:

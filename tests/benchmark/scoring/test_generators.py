@@ -454,6 +454,18 @@ def test_refused_decoders(home, returned, shape, count, sentence):
         decoders.fit(network(refusing(returned), shape), data, decoders.Latents(count), "")
 
 
+@pytest.mark.parametrize("output", ["pictures", "1"])
+def test_the_pictures_are_the_output_of_that_name_or_number(home, output):
+    module = refusing(
+        lambda z: {"grey": torch.full((len(z), 256), 0.5), "pictures": torch.zeros(len(z), 256)}
+    )
+    data = datasets.load(str(home / "grid.npz"))
+    generator, _ = decoders.fit(network(module), data, decoders.Latents(), output)
+    assert generators.draw(generator, 3).pictures.max() == 0
+    with pytest.raises(UsageError, match=r"unknown output of it .* '2'; choose from: grey, pictures"):
+        decoders.fit(network(module), data, decoders.Latents(), "2")
+
+
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int64, torch.bool])
 def test_a_decoder_of_whole_numbers_is_refused(home, dtype):
     # in which nearly all latents would become 0
