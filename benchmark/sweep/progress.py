@@ -102,7 +102,7 @@ class Seed:
 
 def ends(durations: Sequence[float], jobs: int) -> list[float]:
     """When each of several tasks ends, if they start in this order, `jobs` at a time."""
-    free = [0.0] * max(jobs, 1)
+    free = [0.0] * max(min(jobs, len(durations)), 1)
     times = []
     for seconds in durations:
         times.append(heapq.heappop(free) + seconds)

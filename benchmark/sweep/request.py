@@ -267,7 +267,8 @@ class Request:
         """
         seeds = len(seed_numbers(self.seeds))
         if self.fuse:
-            return self.fuse
+            # a group has no more than there are, and a forecast tries one of this size
+            return min(self.fuse, seeds)
         if self.strategy == "single":
             return 1
         if not gpus and self.strategy != "auto":

@@ -98,6 +98,8 @@ def test_on_a_gpu_steps_are_recorded_unless_that_is_refused():
         ({}, 2, 3, 16),
         ({"strategy": "single"}, 1, 1, 1),
         ({"fuse": 4}, 1, 1, 4),
+        ({"fuse": 64}, 1, 1, 32),
+        ({"fuse": 10**11}, 3, 0, 32),
     ],
 )
 def test_how_many_seeds_train_together(asked, trainings, gpus, width):

@@ -32,6 +32,7 @@ def seed(method, number, state, step, training, seconds):
         ([3, 2, 1], 2, [3, 2, 3]),  # the third begins when the second ends
         ([4, 1, 1, 1], 2, [4, 1, 2, 3]),
         ([], 2, []),
+        ([3, 2], 10**12, [3, 2]),
     ],
 )
 def test_when_pieces_of_work_end(durations, jobs, expected):
