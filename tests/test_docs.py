@@ -213,7 +213,7 @@ def test_what_the_page_says_of_six_methods_is_what_was_kept():
 
 
 FOUR = ("betavae", "factorvae", "ibgan", "infogan")
-SIX = (*FOUR, "vae", "betatcvae")
+NINE = (*FOUR, "vae", "betatcvae", "dipvae", "jointvae", "gan")
 
 
 def found_by(frame, method, metric, preset):
@@ -248,8 +248,8 @@ def steps_of(protocol):
 def test_what_the_page_of_findings_says_of_the_plateau_is_what_was_kept():
     said = " ".join((ROOT / "docs" / "findings.md").read_text("utf-8").split())
     frame, short_runs = (kept.scores(kept.FOLDER / name) for name in ("plateau", "mini"))
-    four, six = (frame[frame["method"].isin(names)] for names in (FOUR, SIX))
-    assert set(six.groupby(["method", "metric", "preset"])["score"].count()) == {32}
+    four, nine = (frame[frame["method"].isin(names)] for names in (FOUR, NINE))
+    assert set(nine.groupby(["method", "metric", "preset"])["score"].count()) == {32}
     low, high = explained.explained(short_runs)["method"].agg(["min", "max"])
     assert f"explains {percent(low)} to {percent(high)} of the variance" in said
     low, high = explained.explained(four)["method"].agg(["min", "max"])
@@ -268,7 +268,7 @@ def test_what_the_page_of_findings_says_of_the_plateau_is_what_was_kept():
     assert f"of runs, with a 95 % interval of {within['dlib']}." in said
     assert f"in {won['ibgan']} of the pairs of runs, with a 95 % interval of {within['ibgan']};" in said
     assert f"in {won['dlib']} ({within['dlib']})" in said
-    of_pairs = aggregate.improvements(six).set_index(["metric", "preset", "first", "second"])
+    of_pairs = aggregate.improvements(nine).set_index(["metric", "preset", "first", "second"])
 
     def better(first, second, metric, preset):
         """In how many of the pairs of runs the first method is, and the interval."""
@@ -341,7 +341,18 @@ def test_what_the_page_of_findings_says_of_the_plateau_is_what_was_kept():
     more = {name: told(name, "factor_vae", "ibgan", frame) for name in ("dipvae", "jointvae", "annealedvae")}
     assert "DIP-VAE has {dipvae}, JointVAE {jointvae} and AnnealedVAE {annealedvae}.".format(**more) in said
     chance = [(found_by(frame, name, "factor_vae", "ibgan") == 0.2).sum() for name in more]
-    assert chance == [0, 1, 1]
+    assert chance == [0, 2, 1]
+    assert [len(found_by(frame, name, "factor_vae", "ibgan")) for name in more] == [32, 32, 8]
+    limit = [("factor_vae", "ibgan"), ("dci", "ibgan"), ("mig", "dlib")]
+    of_gan = "a FactorVAE metric of {}, a DCI of {} and a MIG of {}."
+    assert of_gan.format(*(told("gan", *pair, frame) for pair in limit)) in said
+    by_own, by_dci, by_mig = (better("ibgan", "gan", *pair) for pair in limit)
+    by_dlib = better("ibgan", "gan", "factor_vae", "dlib")
+    told_of_each = (
+        "one in {} of the pairs by MIG ({}) and in {} by DCI ({}); by the FactorVAE metric in {} with `dlib` "
+        "({}), and in {} ({}) with the settings of its own paper"
+    )
+    assert told_of_each.format(*by_mig, *by_dci, *by_dlib, *by_own) in said
     assert max(gaps["dci", method] for method in ("ibgan", "infogan")) < -0.2
     papers, ours = (steps_of(name) for name in ("paper", "plateau"))
     ratios = {method: papers[method] / ours[method] for method in (*near, *below)}
@@ -427,9 +438,12 @@ def test_what_is_said_of_a_choice_without_labels_is_what_was_kept():
     for method, title in (
         ("betavae", "beta-VAE"),
         ("betatcvae", "beta-TCVAE"),
+        ("dipvae", "DIP-VAE"),
         ("factorvae", "FactorVAE"),
+        ("gan", "GAN"),
         ("ibgan", "IB-GAN"),
         ("infogan", "InfoGAN"),
+        ("jointvae", "JointVAE"),
         ("vae", "VAE"),
     ):
         cells = []
@@ -439,11 +453,11 @@ def test_what_is_said_of_a_choice_without_labels_is_what_was_kept():
             cells.append(short(found["chosen"]["mig", "dlib"], 3))
         cells += [short(by_udr[method][column]["mig", "dlib"], 3) for column in ("mean", "best")]
         assert f"| {title} | {' | '.join(cells)} |" in page
-    with_mig = pd.Series({method: by_udr[method]["spearman"]["mig", "dlib"] for method in SIX})
-    assert (with_mig.idxmin(), with_mig.idxmax()) == ("factorvae", "betavae")
+    with_mig = pd.Series({method: by_udr[method]["spearman"]["mig", "dlib"] for method in NINE})
+    assert (with_mig.idxmin(), with_mig.idxmax()) == ("gan", "jointvae")
     trap = " ".join((ROOT / "metrics" / "udr.py").read_text("utf-8").split())
-    assert f"from {signed(with_mig.min())} (FactorVAE) to {signed(with_mig.max())} (beta-VAE)" in trap
-    assert {n for method in SIX for n in by_udr[method]["n"]} == {32}
+    assert f"from {signed(with_mig.min())} (GAN) to {signed(with_mig.max())} (JointVAE)" in trap
+    assert {n for method in NINE for n in by_udr[method]["n"]} == {32}
     assert f"exceeds ±{short(by_accident(32))};" in page.replace("\n", " ")
     said = " ".join((ROOT / "docs" / "findings.md").read_text("utf-8").split())
     mig, factor_vae = (
@@ -456,8 +470,13 @@ def test_what_is_said_of_a_choice_without_labels_is_what_was_kept():
     assert "over those of a beta-TCVAE by {} and {}.".format(*of_tc) in said
     infogan = signed(by_udr["infogan"]["spearman"]["factor_vae", "dlib"])
     assert f"as the FactorVAE metric does ({infogan})" in said
-    others = [signed(by_udr[method]["spearman"]["mig", "dlib"]) for method in ("ibgan", "factorvae")]
-    assert "(with MIG {} and {})".format(*others) in said
+    others = [signed(by_udr[method]["spearman"]["mig", "dlib"]) for method in ("ibgan", "factorvae", "gan")]
+    assert "(with MIG {}, {} and {})".format(*others) in said
+    for method, title in (("jointvae", "JointVAE"), ("dipvae", "DIP-VAE"), ("vae", "VAE")):
+        ranked = by_udr[method]["spearman"]
+        assert (
+            f"a {title} ({signed(ranked['mig', 'dlib'])} and {signed(ranked['factor_vae', 'dlib'])})" in said
+        )
 
 
 @pytest.mark.parametrize("page", ["howto/settings.md", "seeds.md"])
