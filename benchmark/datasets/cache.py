@@ -107,15 +107,17 @@ def folder(data_dir: str | os.PathLike[str] | None = None) -> Path:
     return Path(chosen).expanduser().absolute()
 
 
-def command(*words: str, within: Path) -> str:
-    """`disbench data` with these words as it is typed.
+def placed(command: str, within: Path) -> str:
+    """A command that a sentence tells, with the folder of the data sets where that is not the usual one.
 
     Args:
-        words: what comes after it.
-        within: folder of the data sets, which is named where it is not the usual one.
+        command: "`disbench data ...`".
+        within: the folder.
     """
-    place = [] if within == folder() else ["--data-dir", str(within)]
-    return f"`{shlex.join(['disbench', 'data', *words, *place])}`"
+    if within == folder():
+        return command
+    words = command.removeprefix("`disbench data ").removesuffix("`")
+    return f"`disbench data {words} --data-dir {shlex.quote(str(within))}`"
 
 
 def obtain(

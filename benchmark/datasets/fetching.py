@@ -13,8 +13,8 @@ import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from disbench.benchmark.datasets.cache import command, replacing, require_space
 from disbench.benchmark.datasets.cache import folder as data_folder
+from disbench.benchmark.datasets.cache import placed, replacing, require_space
 from disbench.benchmark.datasets.manifest import File, Manifest
 from disbench.errors import UsageError, argument
 
@@ -53,8 +53,8 @@ def verified(facts: Manifest, folder: Path) -> dict[str, Path]:
 def how_to_get(facts: Manifest, file: File, folder: Path) -> str:
     """What to type to get a missing file into the folder of the data sets."""
     if file.urls:
-        return f"run {command('fetch', facts.name, within=folder)}"
-    fetch = command("fetch", facts.name, "--from", "FILE", within=folder)
+        return f"run {placed(f'`disbench data fetch {facts.name}`', folder)}"
+    fetch = placed(f"`disbench data fetch {facts.name} --from FILE`", folder)
     return f"get it yourself (`disbench data info {facts.name}` says where) and run {fetch}"
 
 

@@ -194,7 +194,7 @@ def _content(facts: manifest.Manifest, size: int, folder: Path) -> cache.Content
         raise UsageError(
             f"the files of {facts.name!r} hold {content.shape[0]} images, expected {facts.count}; "
             "they are of another version, fetch them again with "
-            + cache.command("fetch", facts.name, "--again", within=folder)
+            + cache.placed(f"`disbench data fetch {facts.name} --again`", folder)
         )
     return content
 

@@ -12,6 +12,7 @@ its weights.
 import hashlib
 import math
 import os
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -116,7 +117,9 @@ def load_classifier(
     train, _ = parts(name, size, data_dir)
     path = _path(train, name, data_dir)
     size = train.shape[1]
-    again = cache.command("classifier", whole(name), "--size", str(size), within=cache.folder(data_dir))
+    again = cache.placed(
+        f"`disbench data classifier {shlex.quote(whole(name))} --size {size}`", cache.folder(data_dir)
+    )
     if not path.exists():
         raise UsageError(f"data set {name!r} has no trained classifier of size {size}; run {again}")
     try:
