@@ -470,9 +470,10 @@ def paired(table: Table, frame: pd.DataFrame, better: Mapping[str, bool]) -> pd.
     own = next((row for row in table.rows if row.plain), None)
     lines = []
     if table.splits and own is not None:
+        of_own = [_by_split(_ours(table, own, column, frame).rows) for column in table.columns]
         for other in (row for row in table.rows if row != own):
-            for column in table.columns:
-                ours, theirs = (_by_split(_ours(table, row, column, frame).rows) for row in (own, other))
+            for column, ours in zip(table.columns, of_own, strict=True):
+                theirs = _by_split(_ours(table, other, column, frame).rows)
                 both = pd.concat([ours, theirs], axis=1).dropna()
                 difference = -np.diff(statistics.settled(both))[:, 0]
                 if not len(difference):

@@ -486,19 +486,24 @@ def splits_of(name):
     return spec, kept.scores(kept.FOLDER / name), better
 
 
-def apart(name, row, other, metric, digits=2):
-    """The difference of two rows split by split, with its interval, as the page has it."""
+@functools.cache
+def pairs_of(name, row):
+    """A row of Elastic-InfoGAN's table against each other, of a saved result."""
     spec, splits, better = splits_of(name)
     rows = [each.model_copy(update={"plain": each.name == row}) for each in spec.rows]
-    found = tables.paired(spec.model_copy(update={"rows": rows}), splits, better)
-    pair = found.set_index(["other", "metric"]).loc[(other, metric), ["difference", "low", "high"]]
+    return tables.paired(spec.model_copy(update={"rows": rows}), splits, better)
+
+
+def apart(name, row, other, metric, digits=2):
+    """The difference of two rows split by split, with its interval, as the page has it."""
+    pair = pairs_of(name, row).set_index(["other", "metric"]).loc[(other, metric), ["difference", "low", "high"]]
     return "{} ({} to {})".format(*(with_sign(value, digits) for value in pair))
 
 
 def split_by_split(name):
     """The rows of Elastic-InfoGAN's table of a saved result, as the page has them."""
-    spec, splits, better = splits_of(name)
-    pairs = tables.paired(spec, splits, better)
+    spec, splits, _ = splits_of(name)
+    pairs = pairs_of(name, next(row.name for row in spec.rows if row.plain))
     pairs = pairs[pairs["metric"] == "nmi"].set_index("other")
     rows = []
     for row in spec.rows:
