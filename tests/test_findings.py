@@ -496,8 +496,9 @@ def pairs_of(name, row):
 
 def apart(name, row, other, metric, digits=2):
     """The difference of two rows split by split, with its interval, as the page has it."""
-    pair = pairs_of(name, row).set_index(["other", "metric"]).loc[(other, metric), ["difference", "low", "high"]]
-    return "{} ({} to {})".format(*(with_sign(value, digits) for value in pair))
+    pair = pairs_of(name, row).set_index(["other", "metric"]).loc[other, metric]
+    ends = pair[["difference", "low", "high"]]
+    return "{} ({} to {})".format(*(with_sign(value, digits) for value in ends))
 
 
 def split_by_split(name):

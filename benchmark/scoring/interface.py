@@ -83,6 +83,7 @@ class Interface:
         input_range: one of `RANGES`.
         batch: number of images that it takes at a time; None for any number.
         output: as in `Wanted`.
+        alone: whether a network of several outputs is refused.
     """
 
     layout: str = "nchw"
@@ -90,6 +91,7 @@ class Interface:
     input_range: str = "0,1"
     batch: int | None = None
     output: str = ""
+    alone: bool = False
 
     def prepare(self, images: Tensor, dtype: torch.dtype | None) -> Tensor:
         """Images (b, c, h, w) in [0, 1] as the network takes them."""
@@ -202,7 +204,7 @@ def represent(network: Network, interface: Interface, images: Tensor) -> tuple[T
             raise FailedError(
                 f"{network.path} fails on images {tuple(filled.shape)} of {filled.dtype}: {short(error)}"
             ) from None
-        code = choose_code(network.path, returned, interface.output, len(filled))
+        code = choose_code(network.path, returned, interface, len(filled))
         codes.append(code.mean[: len(part)])
         if code.logvar is not None:
             logvars.append(code.logvar[: len(part)])
@@ -236,7 +238,7 @@ class Code:
     by_place: str = ""
 
 
-def choose_code(path: Path, returned: object, output: str, batch: int) -> Code:
+def choose_code(path: Path, returned: object, interface: Interface, batch: int) -> Code:
     """The code (b, d) among what a network returned, and its log-variance where that is unambiguous.
 
     It is so where an output is called a log-variance, where there are two outputs without names, and where
@@ -245,16 +247,19 @@ def choose_code(path: Path, returned: object, output: str, batch: int) -> Code:
     Args:
         path: of the network.
         returned: a tensor, or a tuple, list or dict of some.
-        output: "" to find out, "first-half" of the columns, or the name or number of an output.
+        interface: its `output` is "" to find out, "first-half" of the columns, or the name or number of one.
         batch: number of images that it was given.
 
     Raises:
         UsageError: there is none, or more than one that could be it.
     """
+    output = interface.output
     outputs = encoders.outputs(returned)
     tables = {name: encoders.as_table(value, batch) for name, value in outputs}
     known = ", ".join(f"{short(name, 20)} {encoders.described(value, batch)}" for name, value in outputs[:8])
     given = {name: table for name, table in tables.items() if table is not None}
+    if interface.alone and len(outputs) > 1:
+        raise UsageError(f"{path} has several outputs: {known}; export it with the features (b, d) alone.")
     if output not in ("", "first-half"):
         numbered = {str(i): name for i, (name, _) in enumerate(outputs)}
         name = output if output in tables else numbered.get(output, "")
@@ -316,9 +321,16 @@ def _with_logvar(path: Path, name: str, given: Mapping[str, Tensor], note: str) 
 
 
 def fit(
-    network: Network, wanted: Wanted, dataset: str, data_dir: Path | None
+    network: Network, wanted: Wanted, dataset: str, data_dir: Path | None, alone: bool = False
 ) -> tuple[Encoder, tuple[str, ...]]:
     """The encoder on a data set: which image size, layout and batch it takes, tried until one gives codes.
+
+    Args:
+        network: the function of images.
+        wanted: what is known of its images and of its outputs.
+        dataset: name of the data set.
+        data_dir: folder of cached data sets.
+        alone: whether a network of several outputs is refused, and none can be chosen.
 
     Returns:
         The encoder, and sentences about what was assumed, see `errors.spelled`.
@@ -345,7 +357,7 @@ def fit(
         for layout, c in itertools.product(layouts, (channels, 3) if channels == 1 else (channels,)):
             for batch in batches:
                 fixed = batch if declared is not None and declared[0] else 1 if batch == 1 else None
-                interface = Interface(layout, c, input_range, fixed, wanted.output)
+                interface = Interface(layout, c, input_range, fixed, wanted.output, alone)
                 ready = interface.prepare(images, network.dtype)
                 if declared is not None and not _matches(ready.shape[1:], declared[1:]):
                     continue
@@ -363,7 +375,8 @@ def fit(
         tried = f"{dataset} has {channels} channels and sizes {', '.join(map(_size, sizes))}"
         size_, layout_ = argument("size"), argument("layout")
         if why is not None:
-            raise UsageError(f"{why.marked} ({tried}; see {size_}, {layout_} and {argument('output')})")
+            see = f"{size_} and {layout_}" if alone else f"{size_}, {layout_} and {argument('output')}"
+            raise UsageError(f"{why.marked} ({tried}; see {see})")
         takes = f"{network.path} takes images {encoders.shape(declared)}, " if declared is not None else ""
         raise UsageError(
             f"{takes}which {dataset} cannot give: {tried}; try {size_}, {layout_} or another data set."
@@ -450,7 +463,7 @@ def _notes(
     """The code of some images, and what was found out and assumed; the first of `fits` is used."""
     interface, _ = fits[0]
     ready = interface.prepare(torch.zeros(interface.batch or 8, *data.shape), network.dtype)
-    code = choose_code(network.path, _run(network, ready), interface.output, len(ready))
+    code = choose_code(network.path, _run(network, ready), interface, len(ready))
     shape = encoders.shape(("b", *ready.shape[1:]))
     images = f"images {shape} ({interface.layout}) in {RANGES[interface.input_range]}"
     if not wanted.input_range and network.dtype != torch.uint8:

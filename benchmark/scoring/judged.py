@@ -277,8 +277,8 @@ def feature_net(path: Path, data: Dataset, wanted: interface.Wanted, data_dir: P
             "or ONNX."
         )
     size = wanted.size or data.side("a network of features")
-    wanted = interface.Wanted(wanted.input_range, wanted.layout, size, wanted.output)
-    encoder, assumed = interface.fit(apart.network(path, kind), wanted, data.name, data_dir)
+    wanted = interface.Wanted(wanted.input_range, wanted.layout, size)
+    encoder, assumed = interface.fit(apart.network(path, kind), wanted, data.name, data_dir, alone=True)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     name = f"{path.name}, sha256 {digest[:12]}"
     return FeatureNet(name, encoder.represent, tuple(f"{path.name}: {note}" for note in assumed))

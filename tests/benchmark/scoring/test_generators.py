@@ -18,7 +18,7 @@ from disbench.benchmark.protocols import choose_metrics
 from disbench.benchmark.scoring import apart, decoders, encoders, generators, judged, oracles, sources
 from disbench.benchmark.scoring.classifier import Classifier, LeNet
 from disbench.benchmark.scoring.encoders import Network
-from disbench.errors import UsageError
+from disbench.errors import UsageError, argument
 from disbench.models import DataInfo
 
 from .drawing import CPU, GRID, renderer
@@ -336,6 +336,22 @@ def test_a_network_of_features_that_tells_nothing_is_refused(nets, home, name, w
     net = judged.feature_net(nets / name, data, sources.Wanted(), None)
     with pytest.raises(UsageError, match=words):
         judged.compared(picking(data), data, net, 20)
+
+
+@pytest.mark.parametrize("outputs", [2, 3])
+def test_a_network_of_features_has_no_other_output(home, tmp_path, outputs):
+    """Two outputs of one shape are mean and log-variance of an encoder, and here they may be anything."""
+
+    class Several(nn.Module):
+        def forward(self, images):
+            return (images.flatten(1)[:, :4],) * outputs
+
+    path = tmp_path / "several.pt"
+    torch.jit.trace(Several(), torch.zeros(8, 1, 16, 16)).save(str(path))
+    data = datasets.load(str(home / "grid.npz"))
+    with pytest.raises(UsageError, match=r"has several outputs: .*; export it with the features") as error:
+        judged.feature_net(path, data, sources.Wanted(), None)
+    assert argument("output") not in error.value.marked
 
 
 # --- strangers' decoders ---
