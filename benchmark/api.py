@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 
 from disbench import html, models, plugins
 from disbench.arguments import typed
-from disbench.benchmark.datasets import naming
+from disbench.benchmark.datasets import fetching, naming
 from disbench.benchmark.protocols import MetricChoice
 from disbench.benchmark.runs import comparing, store
 from disbench.benchmark.runs.compared import Compared
@@ -760,7 +760,21 @@ def _rows_of_mine(mine: object, name: str) -> dict[str, list[object]]:
         raise UsageError(f"{twice[0]} was given twice, and a seed counts once; omit one of them.")
     if not listed:
         raise UsageError("there is nothing to compare; give codes, checkpoints, encoders or a run.")
+    _check_copies([path for path in paths if path.is_file()])
     return listed
+
+
+def _check_copies(paths: Sequence[Path]) -> None:
+    """Refuses two files of one content: a seed that counts twice makes an interval narrower than it is."""
+    sizes = Counter(path.stat().st_size for path in paths)
+    first: dict[str, Path] = {}
+    for path in paths:
+        if sizes[path.stat().st_size] > 1:
+            other = first.setdefault(fetching.digest(path, "sha256"), path)
+            if other != path:
+                raise UsageError(
+                    f"{other} and {path} are copies of one file, and a seed counts once; omit one of them."
+                )
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -333,6 +334,15 @@ def test_published_numbers_stand_beside_codes_of_their_images(disbench, tmp_path
 )
 def test_wrong_words(compare, arguments, words):
     refused(compare(*arguments), *words)
+
+
+def test_a_copy_of_a_file_is_no_further_seed(compare, home, tmp_path):
+    """Nor one of another row: one of the two is not what it is called."""
+    copy = tmp_path / "seed-1.npy"
+    shutil.copy(home / "order.npy", copy)
+    words = "order.npy and", "seed-1.npy are copies of one file", "a seed counts once"
+    refused(compare("order.npy", copy, "--with", "small"), *words)
+    refused(compare("order.npy", "--row", f"ours={copy}", "--with", "small"), *words)
 
 
 def test_a_protocol_stands_for_the_results_under_it(compare):
