@@ -19,7 +19,8 @@ class Reshape(nn.Module):
         self.shape = shape
 
     def forward(self, x: Tensor) -> Tensor:
-        return x.reshape(len(x), *self.shape)
+        # not its length, which an export for any number of images would take for a constant
+        return x.reshape(x.shape[0], *self.shape)
 
 
 def rows(x: Tensor) -> Tensor:
@@ -60,6 +61,16 @@ def autocast(x: Tensor, *weights: Tensor | None) -> list[Tensor | None]:
     if not torch.is_autocast_enabled(kind):
         return [x, *weights]
     return [None if each is None else each.to(torch.get_autocast_dtype(kind)) for each in (x, *weights)]
+
+
+def written_down() -> bool:
+    """Whether torch records the operations for a file (TorchScript, ONNX, torch.export).
+
+    ONNX's exporter by tracing loses what `spread` adds within a view, without a word; and a layer of torch's
+    is known wherever such a file is read.
+    """
+    traced: bool = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+    return traced or torch.compiler.is_compiling()
 
 
 def spread(features: Tensor, weight: Tensor) -> Tensor:
@@ -167,7 +178,8 @@ def conv2d(layer: nn.Conv2d, x: Tensor, weight: Tensor) -> Tensor:
     if whole(layer, x):
         return F.linear(rows(x), rows(weight), layer.bias)[:, :, None, None]
     # of these, oneDNN is slow with the gradient of the image alone
-    if (x.requires_grad or not by_onednn(x)) and paints(weight, layer.stride, layer.padding):
+    faster = (x.requires_grad or not by_onednn(x)) and paints(weight, layer.stride, layer.padding)
+    if faster and not written_down():
         gathered: Tensor = Gather.apply(*autocast(x, weight, layer.bias))  # type: ignore[no-untyped-call]
         return gathered
     return F.conv2d(x, weight, layer.bias, layer.stride, layer.padding)
@@ -184,7 +196,7 @@ class ConvTranspose2d(nn.ConvTranspose2d):
     """torch's transposed convolution, by `spread` where that is faster."""
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
-        if not paints(self.weight, self.stride, self.padding):
+        if written_down() or not paints(self.weight, self.stride, self.padding):
             return super().forward(x, output_size)
         image: Tensor = Spread.apply(*autocast(x, self.weight))  # type: ignore[no-untyped-call]
         return image if self.bias is None else image + self.bias[:, None, None]

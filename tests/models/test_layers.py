@@ -56,6 +56,20 @@ def test_an_image_painted_the_quick_way_is_the_transposed_convolution(channels):
     torch.testing.assert_close(gradients(layer(x), *inputs), gradients(plain, *inputs))
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_an_image_of_the_onnx_file_is_that_of_the_layer(tmp_path):
+    """ONNX's exporter by tracing loses sums within a view, and says nothing."""
+    runtime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnx")
+    torch.manual_seed(0)
+    layer = layers.ConvTranspose2d(3, 1, 4, 2, 1).eval().requires_grad_(False)
+    x, file = torch.randn(2, 3, 4, 4), tmp_path / "layer.onnx"
+    torch.onnx.export(layer, (x,), str(file), dynamo=False)
+    session = runtime.InferenceSession(str(file))
+    (image,) = session.run(None, {session.get_inputs()[0].name: x.numpy()})
+    torch.testing.assert_close(torch.as_tensor(image), layer(x))
+
+
 @pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("bias", [True, False])
