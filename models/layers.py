@@ -130,6 +130,12 @@ def gather_gradients(
     return of_weight, of_bias
 
 
+def added(*terms: Tensor | None) -> Tensor | None:
+    """The sum of those that are there."""
+    there = [term for term in terms if term is not None]
+    return sum(there[1:], there[0]) if there else None
+
+
 class Gather(torch.autograd.Function):
     """`gather`, whose gradient with respect to the image is `spread`."""
 
@@ -143,6 +149,7 @@ class Gather(torch.autograd.Function):
     def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor | None], output: Tensor) -> None:
         image, weight, bias = inputs
         ctx.save_for_backward(image, weight)
+        ctx.save_for_forward(image, weight)
         ctx.bias = bias is not None
 
     @staticmethod
@@ -151,6 +158,18 @@ class Gather(torch.autograd.Function):
         of_image, of_weight, _ = ctx.needs_input_grad
         learned = gather_gradients(gradient, image, weight, ctx.bias) if of_weight else (None, None)
         return spread(gradient, weight) if of_image else None, *learned
+
+    @staticmethod
+    def jvp(
+        ctx: Any, of_image: Tensor | None, of_weight: Tensor | None, of_bias: Tensor | None
+    ) -> Tensor | None:
+        image, weight = ctx.saved_tensors
+        b, _, h, w = image.shape
+        return added(
+            None if of_image is None else gather(of_image, weight),
+            None if of_weight is None else gather(image, of_weight),
+            None if of_bias is None else of_bias[:, None, None].expand(b, -1, h // 2, w // 2),
+        )
 
 
 class Spread(torch.autograd.Function):
@@ -165,6 +184,15 @@ class Spread(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
         ctx.save_for_backward(*inputs)
+        ctx.save_for_forward(*inputs)
+
+    @staticmethod
+    def jvp(ctx: Any, of_features: Tensor | None, of_weight: Tensor | None) -> Tensor | None:
+        features, weight = ctx.saved_tensors
+        return added(
+            None if of_features is None else spread(of_features, weight),
+            None if of_weight is None else spread(features, of_weight),
+        )
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None]:

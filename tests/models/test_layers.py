@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
-from torch.func import functional_call
+from torch.autograd import forward_ad
+from torch.func import functional_call, hessian, jacfwd, jacrev
 
 from disbench.models import layers
 
@@ -80,6 +81,35 @@ def test_the_gradient_of_an_image_is_that_of_the_convolution(channels, bias):
     torch.testing.assert_close(layer(x), plain)
     inputs = (x, *layer.parameters())
     torch.testing.assert_close(gradients(layer(x), *inputs), gradients(plain, *inputs))
+
+
+@pytest.mark.usefixtures("way")
+@pytest.mark.parametrize(
+    "layer", [layers.ConvTranspose2d(5, 1, 4, 2, 1).double(), layers.Conv2d(1, 5, 4, 2, 1).double()]
+)
+def test_derivatives_forwards_are_those_backwards(layer):
+    """As of a decoder by its latents: few inputs, many outputs; and second ones, forwards over backwards."""
+    x = torch.randn(layer.in_channels, 4, 4, dtype=torch.float64)
+    given = {name: parameter.detach() for name, parameter in layer.named_parameters()}
+
+    def output(x, given):
+        return functional_call(layer, given, (x[None],))[0]
+
+    forwards, backwards = (way(output, argnums=(0, 1))(x, given) for way in (jacfwd, jacrev))
+    torch.testing.assert_close(forwards, backwards)
+    twice = hessian(lambda x: output(x, given).pow(3).sum())(x)
+    torch.testing.assert_close(twice, jacrev(jacrev(lambda x: output(x, given).pow(3).sum()))(x))
+
+
+@pytest.mark.parametrize("alone", ["image", "weight", "bias"])
+def test_a_derivative_forwards_by_one_input_alone(alone):
+    given = {"image": torch.randn(2, 1, 8, 8), "weight": torch.randn(5, 1, 4, 4), "bias": torch.randn(5)}
+    change = torch.randn(given[alone].shape)
+    with forward_ad.dual_level():
+        dual = {**given, alone: forward_ad.make_dual(given[alone], change)}
+        found = forward_ad.unpack_dual(layers.Gather.apply(*dual.values())).tangent
+        plain = forward_ad.unpack_dual(nn.functional.conv2d(*dual.values(), 2, 1)).tangent
+    torch.testing.assert_close(found, plain)
 
 
 def test_what_a_kernel_sees_by_hand():
