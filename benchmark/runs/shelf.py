@@ -13,17 +13,6 @@ from disbench.errors import UsageError, argument
 from disbench.files import write_text
 from disbench.leaderboards import formats, results, shown
 
-# What a seed's folder consists of; its pictures may be drawn again, and other files there are the user's.
-OF_SEED = (
-    "cell.json",
-    "status.json",
-    "scores.json",
-    "codes.npz",
-    "checkpoint.pt",
-    "state.pt",
-    "metrics.jsonl",
-)
-
 
 def results_folder(given: Path | None) -> Path:
     """The folder of the saved results.
@@ -90,7 +79,7 @@ def owner(place: Path) -> Path | None:
     """The run or the saved result that a file is part of; None without one."""
     for folder in place.resolve().parents:
         if is_part(folder, place):
-            own = place.resolve().parent.name.startswith("seed-") and place.name not in OF_SEED
+            own = place.resolve().parent.name.startswith("seed-") and place.name not in store.OF_SEED
             return None if own else folder
     return None
 

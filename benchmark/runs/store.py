@@ -71,6 +71,11 @@ MARKER, KIND = "run.json", "disbench run"
 # of the folder, and of each cell.json in it
 FORMAT = 1
 DAMAGED, LOCK = "damaged", ".lock"
+# What a seed's folder consists of: training goes on from the state, and the others are made from the
+# checkpoint. Its pictures may be drawn again, and other files there are the user's.
+OF_STATE = ("state.pt", "metrics.jsonl")
+OF_CHECKPOINT = ("checkpoint.pt", "codes.npz", "scores.json")
+OF_SEED = ("cell.json", "status.json", *OF_STATE, *OF_CHECKPOINT)
 # What the fields of the files may be: a run may come from anyone.
 NOTHING = type(None)
 OF_CELL = {

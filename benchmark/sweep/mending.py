@@ -13,13 +13,11 @@ from pathlib import Path
 
 from disbench.benchmark.runs import store
 from disbench.benchmark.runs.codes import own_checkpoint
-from disbench.benchmark.runs.store import CellFile, Status, told
+from disbench.benchmark.runs.store import OF_CHECKPOINT, OF_STATE, CellFile, Status, told
 from disbench.benchmark.sweep.saving import load_state, saved_step
 from disbench.errors import UsageError
 from disbench.files import not_linked
 
-OF_STATE = ("state.pt", "metrics.jsonl")
-OF_CHECKPOINT = ("checkpoint.pt", "codes.npz", "scores.json")
 PICTURES = ("traversal.png", "traversal.gif", "reconstructions.png", "categories.png", "output.txt")
 
 
