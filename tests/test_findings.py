@@ -168,11 +168,12 @@ def test_what_the_page_of_findings_says_of_the_plateau_is_what_was_kept():
     assert f"of runs, with a 95 % interval of {within['dlib']}." in said
     assert f"in {won['ibgan']} of the pairs of runs, with a 95 % interval of {within['ibgan']};" in said
     assert f"in {won['dlib']} ({within['dlib']})" in said
-    of_pairs = aggregate.improvements(ten).set_index(["metric", "preset", "first", "second"])
 
     def better(first, second, metric, preset):
         """In how many of the pairs of runs the first method is, and the interval."""
-        found = of_pairs.loc[(metric, preset, *sorted((first, second)))]
+        chosen = frame["method"].isin([first, second]) & (frame["metric"] == metric)
+        (found,) = aggregate.improvements(frame[chosen & (frame["preset"] == preset)]).to_dict("records")
+        assert [found["first"], found["second"]] == sorted((first, second))
         shares = [
             found[name] if first < second else 1 - found[name] for name in ("probability", "low", "high")
         ]
