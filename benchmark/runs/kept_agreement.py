@@ -1,7 +1,8 @@
 """`agreement.csv` of a saved result: how well each model agrees with the other seeds of its setting.
 
 A saved result has neither all codes nor checkpoints, so that its models could not be ranked without labels
-any more. The file has one row for each model and each way to measure, see `KEPT`.
+any more. The file has one row for each model and each way to measure: those of `KEPT`, and others by which
+all models of a method were ranked in their run.
 """
 
 from __future__ import annotations

@@ -181,8 +181,34 @@ def _measured(pool: selection.Pool, by: MetricChoice, device: str, progress: Pro
         return error.marked if chosen is None else chosen
 
 
+def chosen_before(frame: pd.DataFrame) -> pd.DataFrame:
+    """The agreement by which the models of one setting were ranked in their run, such as ModelCentrality.
+
+    That takes checkpoints and minutes, so that it is taken from the choices that the run keeps. One among the
+    models of several settings says nothing of the seeds of each.
+
+    Args:
+        frame: per-seed rows of runs.
+
+    Returns:
+        Columns run, folder, score and by, which is none of `kept_agreement.KEPT`.
+    """
+    found = [pd.DataFrame(columns=[*MODEL, "score", "by"])]
+    models = frame[frame["state"] == "done"].drop_duplicates(MODEL)
+    for (run, method), rows in models.groupby(["run", "method"], sort=False):
+        of_run, _ = choices.read(Path(str(run)))
+        for choice in of_run if rows["cell"].nunique() == 1 else []:
+            of_these = choice.method == method and set(choice.folders) == set(rows["folder"])
+            if of_these and choice.by not in kept_agreement.KEPT:
+                scores = {"folder": choice.folders, "score": choice.scores}
+                found.append(pd.DataFrame(scores).assign(run=str(run), by=choice.by))
+    return pd.concat(found)
+
+
 def write(folder: Path, frame: pd.DataFrame) -> list[str]:
     """Writes the agreement of the models of a saved result in the making, as far as it is known.
+
+    Beside the ways of `kept_agreement.KEPT`, it has those of the choices of `chosen_before`.
 
     Args:
         folder: of the result.
@@ -196,5 +222,5 @@ def write(folder: Path, frame: pd.DataFrame) -> list[str]:
         measured, said = agreement(tuning.pools(frame, 1), selection.metric_of_models(by))
         parts.append(measured.assign(by=by))
         notes += said
-    kept_agreement.write(folder, pd.concat(parts))
+    kept_agreement.write(folder, pd.concat([*parts, chosen_before(frame)]))
     return list(dict.fromkeys(notes))

@@ -1,6 +1,7 @@
 """Settings of runs and of saved results: whose agreement is measured, and what is kept."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -124,6 +125,44 @@ def test_a_choice_of_the_run_is_kept_where_its_codes_are_gone(writer, tmp_path):
         UsageError, match="one is a saved result that keeps no agreement by udr:dlib_spearman"
     ):
         ranked([kept], "udr:dlib_spearman")
+
+
+def centrality(run, folders):
+    """A choice by ModelCentrality among models of a run, the last of which is the most central."""
+    scores = [0.1 * (i + 1) for i in range(len(folders))][::-1]
+    pairwise = [[None if i == j else 0.5 for j in range(len(folders))] for i in range(len(folders))]
+    choice = choices.Choice(
+        method="vae",
+        by="model_centrality:quick",
+        settings={},
+        folders=sorted(folders)[::-1],
+        scores=scores,
+        pairwise=pairwise,
+    )
+    return choice.write(run)
+
+
+def test_a_choice_that_takes_checkpoints_is_kept_where_it_is_of_the_seeds_of_one_setting(writer, tmp_path):
+    run = of_one_setting(writer)
+    folders = {str(folder.relative_to(run)) for folder in run.glob("*/seed-*")}
+    centrality(run, folders)
+    (of_kept,), _ = ranked([kept_as("one", [run], tmp_path)[0]], "model_centrality:quick")
+    assert of_kept.pool["seed"].tolist() == [2, 1, 0]
+    assert of_kept.pool["score"].tolist() == pytest.approx([0.3, 0.2, 0.1])
+    for of_others in (sorted(folders)[:2], [*folders, "vae/seed-9"]):
+        centrality(run, of_others)
+        with pytest.raises(UsageError, match="keeps no agreement by model_centrality:quick"):
+            ranked([kept_as("other", [run], tmp_path)[0]], "model_centrality:quick")
+        shutil.rmtree(tmp_path / "results" / "other")
+
+
+def test_a_choice_among_models_of_several_settings_is_not_kept(writer, tmp_path):
+    run = with_settings(writer)
+    centrality(run, {str(folder.relative_to(run)) for folder in run.glob("*/seed-*")})
+    kept, _ = kept_as("tried", [run], tmp_path)
+    assert set(kept_agreement.read((kept / kept_agreement.FILE).read_text())["by"]) == set(
+        kept_agreement.KEPT
+    )
 
 
 def test_models_that_were_not_compared_with_each_other_are_not_ranked(writer, tmp_path):
