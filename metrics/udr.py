@@ -18,7 +18,7 @@ Traps:
 - A model's score is a median over the pool of models: three aligned models in a pool with two rotated ones
   and one of noise score .34, not .9. Compare within one pool only.
 - It rewards agreement: a method that learns the same entangled axes each time scores high.
-- Over 32 seeds each of ten methods on 32x32 dSprites, its rank correlation with MIG is from -.21
+- Over 32 seeds each of eleven methods on 32x32 dSprites, its rank correlation with MIG is from -.21
   (GAN) to .83 (JointVAE), and FactorVAE's chosen seed is one of the worst: see docs/seeds.md.
 - Lasso links have a direction, so (a, b) and (b, a) differ.
 """

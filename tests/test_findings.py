@@ -15,7 +15,7 @@ import pytest
 from disbench import metrics, models
 from disbench.benchmark import protocols
 from disbench.benchmark.runs import kept_agreement, selection, tuning
-from disbench.leaderboards import aggregate, explained, published, sides, tables
+from disbench.leaderboards import aggregate, explained, published, sides, statistics, tables
 from disbench.leaderboards import results as kept
 from disbench.leaderboards.selection import by_accident, compared
 
@@ -113,7 +113,7 @@ def test_what_the_page_says_of_six_methods_is_what_was_kept():
 
 
 FOUR = ("betavae", "factorvae", "ibgan", "infogan")
-TEN = (*FOUR, "vae", "betatcvae", "dipvae", "jointvae", "annealedvae", "gan")
+ELEVEN = (*FOUR, "vae", "betatcvae", "dipvae", "jointvae", "annealedvae", "gan", "infogan_cr")
 
 
 def found_by(frame, method, metric, preset):
@@ -148,8 +148,8 @@ def steps_of(protocol):
 def test_what_the_page_of_findings_says_of_the_plateau_is_what_was_kept():
     said = " ".join((ROOT / "docs" / "findings.md").read_text("utf-8").split())
     frame, short_runs = (kept.scores(kept.FOLDER / name) for name in ("plateau", "mini"))
-    four, ten = (frame[frame["method"].isin(names)] for names in (FOUR, TEN))
-    assert set(ten.groupby(["method", "metric", "preset"])["score"].count()) == {32}
+    four, eleven = (frame[frame["method"].isin(names)] for names in (FOUR, ELEVEN))
+    assert set(eleven.groupby(["method", "metric", "preset"])["score"].count()) == {32}
     low, high = explained.explained(short_runs)["method"].agg(["min", "max"])
     assert f"explains {percent(low)} to {percent(high)} of the variance" in said
     low, high = explained.explained(four)["method"].agg(["min", "max"])
@@ -220,6 +220,7 @@ def test_what_the_page_of_findings_says_of_the_plateau_is_what_was_kept():
         "beta-TCVAE": ("betatcvae", "β-TCVAE"),
         "FactorVAE": ("factorvae", "FactorVAE (reported)"),
         "InfoGAN (modified)": ("infogan", "InfoGAN (modified)"),
+        "InfoGAN-CR": ("infogan_cr", "InfoGAN-CR"),
         "IB-GAN": ("ibgan", "IB-GAN"),
     }
     gaps = {}
@@ -231,14 +232,16 @@ def test_what_the_page_of_findings_says_of_the_plateau_is_what_was_kept():
                 mean = float(short(found_by(frame, method, metric, preset).mean()))
                 gaps[metric, method] = round(mean - float(printed[row, metric].split(" ± ")[0]), 2)
         assert f"| {title} | {' | '.join(cells)} |" in said
-    near, below = ("vae", "betavae", "betatcvae"), ("factorvae", "infogan", "ibgan")
+    near, below = ("vae", "betavae", "betatcvae"), ("factorvae", "infogan", "ibgan", "infogan_cr")
     largest = max(abs(gaps["factor_vae", method]) for method in near)
     assert f"VAE, beta-VAE and beta-TCVAE are within {short(largest)} of what was published" in said
     lacking = [-gaps["factor_vae", method] for method in below]
-    assert f"InfoGAN and IB-GAN are {short(min(lacking))} to {short(max(lacking))} below it" in said
+    assert (
+        f"InfoGAN, IB-GAN and InfoGAN-CR are {short(min(lacking))} to {short(max(lacking))} below it" in said
+    )
     largest = max(abs(gaps["mig", method]) for method in ("vae", "betavae"))
     assert f"VAE and beta-VAE are within {short(largest)}, and beta-TCVAE" in said
-    assert max(gaps["mig", method] for method in ("betatcvae", "factorvae", "infogan")) < -largest
+    assert max(gaps["mig", method] for method in ("betatcvae", *below) if method != "ibgan") < -largest
     assert min(gaps["dci", method] for method in near) > 0.2
     more = {name: told(name, "factor_vae", "ibgan", frame) for name in ("dipvae", "jointvae", "annealedvae")}
     assert "DIP-VAE has {dipvae}, JointVAE {jointvae} and AnnealedVAE {annealedvae}.".format(**more) in said
@@ -284,6 +287,49 @@ def test_what_the_page_of_findings_says_of_the_plateau_is_what_was_kept():
     assert set(betas["beside_live"]) == {3, 4}
     beta = models.configure("ibgan", "mini").beta
     assert f"−½ log {short(beta, 3)} = {short(-0.5 * math.log(beta))}" in said
+
+
+def test_what_the_page_of_findings_says_of_the_contrastive_regulariser_is_what_was_kept():
+    said = " ".join((ROOT / "docs" / "findings.md").read_text("utf-8").split())
+    frame = kept.scores(kept.FOLDER / "plateau")
+    judged = [("factor_vae", "ibgan"), ("mig", "dlib"), ("dci", "ibgan")]
+    both = [
+        " against ".join(told(name, *pair, frame) for name in ("infogan_cr", "infogan")) for pair in judged
+    ]
+    assert f"| {', '.join(both)} | does not hold" in said
+    of_two = frame[frame["method"].isin(["infogan", "infogan_cr"])]
+    pairs = aggregate.improvements(of_two).set_index(["metric", "preset"])
+    shares = [
+        f"in {percent(pair['probability'])}{of} ({percent(pair['low'])} to {percent(pair['high'])})"
+        for pair, of in zip((pairs.loc[pair] for pair in judged), (" of the pairs", "", ""), strict=True)
+    ]
+    by_factor_vae, by_mig, by_dci = shares
+    assert f"the better one {by_factor_vae}, by DCI {by_dci}, and by MIG {by_mig} |" in said
+    # the seeds of both that a CPU trained
+    pairwise = (
+        of_two[of_two["seed"] >= 6].set_index(["metric", "preset", "method", "seed"])["score"].sort_index()
+    )
+    changes = {
+        pair: (pairwise[(*pair, "infogan_cr")] - pairwise[(*pair, "infogan")]).to_numpy() for pair in judged
+    }
+    assert {len(change) for change in changes.values()} == {26}
+
+    def changed(pair):
+        ends = statistics.interval(changes[pair])
+        return "{} ({} to {})".format(*map(with_sign, (changes[pair].mean(), ends.low, ends.high)))
+
+    by_factor_vae, by_mig, by_dci = map(changed, judged)
+    upwards = percent((changes[judged[0]] > 0).mean())
+    assert f"by {by_factor_vae}, upwards in {upwards} of them, DCI by {by_dci} and MIG by {by_mig}." in said
+    steps = kept.scores(kept.FOLDER / "plateau-steps").query("method == 'infogan'")
+    usual = steps_of("plateau")["infogan"]
+    lengths = np.array([json.loads(text).get("steps", usual) for text in steps["changed"]])
+    once, twice = (told("infogan", *judged[0], steps[lengths == n]) for n in (usual, 9_000))
+    assert f"InfoGAN has {once} after 4,500 and {twice} after 9,000 (eight seeds)" in said
+    paper, ours = (models.configure("infogan_cr", name) for name in ("paper", "mini"))
+    assert (ours.begin, ours.steps - ours.begin) == (4_500, 1_500)
+    assert f"for {paper.steps - paper.begin:,} steps, after eight times as many without" in said
+    assert round(paper.begin / (paper.steps - paper.begin)) == 8
 
 
 def test_what_the_page_of_findings_says_was_tried_of_ibgan_is_what_was_kept():
@@ -345,6 +391,7 @@ def test_what_is_said_of_a_choice_without_labels_is_what_was_kept():
         ("gan", "GAN"),
         ("ibgan", "IB-GAN"),
         ("infogan", "InfoGAN"),
+        ("infogan_cr", "InfoGAN-CR"),
         ("jointvae", "JointVAE"),
         ("vae", "VAE"),
     ):
@@ -355,11 +402,11 @@ def test_what_is_said_of_a_choice_without_labels_is_what_was_kept():
             cells.append(short(found["chosen"]["mig", "dlib"], 3))
         cells += [short(by_udr[method][column]["mig", "dlib"], 3) for column in ("mean", "best")]
         assert f"| {title} | {' | '.join(cells)} |" in page
-    with_mig = pd.Series({method: by_udr[method]["spearman"]["mig", "dlib"] for method in TEN})
+    with_mig = pd.Series({method: by_udr[method]["spearman"]["mig", "dlib"] for method in ELEVEN})
     assert (with_mig.idxmin(), with_mig.idxmax()) == ("gan", "jointvae")
     trap = " ".join((ROOT / "metrics" / "udr.py").read_text("utf-8").split())
     assert f"from {signed(with_mig.min())} (GAN) to {signed(with_mig.max())} (JointVAE)" in trap
-    assert {n for method in TEN for n in by_udr[method]["n"]} == {32}
+    assert {n for method in ELEVEN for n in by_udr[method]["n"]} == {32}
     assert f"exceeds ±{short(by_accident(32))};" in page.replace("\n", " ")
     said = " ".join((ROOT / "docs" / "findings.md").read_text("utf-8").split())
     mig, factor_vae = (
@@ -370,8 +417,12 @@ def test_what_is_said_of_a_choice_without_labels_is_what_was_kept():
         signed(by_udr["betatcvae"]["spearman"][pair]) for pair in (("mig", "dlib"), ("factor_vae", "dlib"))
     ]
     assert "over those of a beta-TCVAE by {} and {}.".format(*of_tc) in said
-    infogan = signed(by_udr["infogan"]["spearman"]["factor_vae", "dlib"])
-    assert f"as the FactorVAE metric does ({infogan})" in said
+    infogan, with_cr = (
+        signed(by_udr[name]["spearman"]["factor_vae", "dlib"]) for name in ("infogan", "infogan_cr")
+    )
+    assert (
+        f"as the FactorVAE metric does ({infogan}), and MIG and DCI, and InfoGAN-CR's too ({with_cr})" in said
+    )
     others = [signed(by_udr[method]["spearman"]["mig", "dlib"]) for method in ("ibgan", "factorvae", "gan")]
     assert "(with MIG {}, {} and {})".format(*others) in said
     for method, title in (
