@@ -435,6 +435,42 @@ def test_what_is_said_of_a_choice_without_labels_is_what_was_kept():
         assert f"{title} ({signed(ranked['mig', 'dlib'])} and {signed(ranked['factor_vae', 'dlib'])})" in said
 
 
+def test_what_is_said_of_choices_by_centrality_is_what_was_kept():
+    page = (ROOT / "docs" / "seeds.md").read_text("utf-8")
+    said, found = " ".join(page.split()), chosen_without_labels("model_centrality:quick")
+    judged = "factor_vae", "dlib"
+    factor_vae = [signed(found[method]["spearman"][judged]) for method in ("infogan", "infogan_cr")]
+    for method, title in (("gan", "GAN"), ("infogan", "InfoGAN"), ("infogan_cr", "InfoGAN-CR")):
+        ranked = found.pop(method)
+        cells = [signed(ranked["spearman"][pair]) for pair in (judged, ("dci", "ibgan"), ("mig", "dlib"))]
+        cells += [short(ranked[column][judged], 3) for column in ("chosen", "mean", "best")]
+        assert set(ranked["n"]) == {32}
+        assert f"| {title} | {' | '.join(cells)} |" in page
+    assert not found
+    told_of = {by: [ranked_by(by, method) for method in ("infogan", "infogan_cr")] for by in
+               ("model_centrality:quick", "udr:dlib")}  # fmt: skip
+    first, last, above = zip(*told_of["model_centrality:quick"], strict=True)
+    assert f"FactorVAE metric of {' and '.join(map(short, first))} on average" in said
+    assert f"and its last eight {' and '.join(map(short, last))};" in said
+    by_udr = [each[2] for each in told_of["udr:dlib"]]
+    both = [" and ".join(map(signed, each)) for each in (above, by_udr)]
+    assert "the rank correlations are {}, and within UDR's {}.".format(*both) in said
+    findings = " ".join((ROOT / "docs" / "findings.md").read_text("utf-8").split())
+    assert f"({' and '.join(factor_vae)} with the FactorVAE metric), and GAN's not at all" in findings
+
+
+def ranked_by(by, method):
+    """The FactorVAE metric of the first and of the last eight seeds, and its rank correlation in the upper half."""
+    frame = kept.scores(kept.FOLDER / "plateau")
+    own = frame[(frame["method"] == method) & (frame["metric"] == "factor_vae") & (frame["preset"] == "dlib")]
+    agreement, _ = kept_agreement.of([kept.FOLDER / "plateau"], by)
+    scores = own.merge(agreement, on="folder", suffixes=("", "_without"))
+    assert len(scores) == 32
+    ordered = scores.sort_values("score_without", ascending=False)
+    upper = ordered[:16][["score", "score_without"]].corr("spearman").iloc[0, 1]
+    return ordered["score"][:8].mean(), ordered["score"][-8:].mean(), upper
+
+
 @pytest.mark.parametrize("page", ["howto/settings.md", "seeds.md"])
 def test_the_results_that_are_said_to_keep_their_agreement_are_those_that_do(page):
     *names, last = [
