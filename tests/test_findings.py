@@ -460,7 +460,7 @@ def test_what_is_said_of_choices_by_centrality_is_what_was_kept():
 
 
 def ranked_by(by, method):
-    """The FactorVAE metric of the first and of the last eight seeds, and its rank correlation in the upper half."""
+    """The FactorVAE metric of the first and the last eight seeds; the rank correlation in the upper half."""
     frame = kept.scores(kept.FOLDER / "plateau")
     own = frame[(frame["method"] == method) & (frame["metric"] == "factor_vae") & (frame["preset"] == "dlib")]
     agreement, _ = kept_agreement.of([kept.FOLDER / "plateau"], by)
