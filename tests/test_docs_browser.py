@@ -57,3 +57,22 @@ def test_an_empty_heading_keeps_its_column_and_an_empty_head_is_not_shown(tmp_pa
         assert page.locator("thead").nth(0).is_visible()
         assert not page.locator("thead").nth(1).is_visible()
         browser.close()
+
+
+def test_a_docstring_of_several_paragraphs_has_them_below_each_other(tmp_path):
+    """The first object of a generated page has a class of this name, as a box of the home page once had."""
+    style = (DOCS / "css" / "disbench.css").read_text("utf-8")
+    (tmp_path / "page.html").write_text(
+        f"<!doctype html><html><head><style>{style}</style></head>"
+        "<body class='md-typeset'><div class='doc doc-contents first'><p>One of several paragraphs</p>"
+        f"<p>{'and another that is long ' * 20}</p></div></body></html>",
+        "utf-8",
+    )
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1200, "height": 800})
+        page.goto((tmp_path / "page.html").as_uri())
+        one, other = (page.locator("p").nth(i).bounding_box() for i in range(2))
+        assert one["x"] == other["x"]
+        assert one["width"] == other["width"] > 1000
+        browser.close()
