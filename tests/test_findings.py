@@ -462,7 +462,8 @@ def test_what_is_said_of_choices_by_centrality_is_what_was_kept():
     assert f"and its last eight {' and '.join(map(short, last))};" in said
     by_udr = [each[2] for each in told_of["udr:dlib"]]
     both = [" and ".join(map(signed, each)) for each in (above, by_udr)]
-    assert "the rank correlations are {}, and within UDR's {}.".format(*both) in said
+    assert "the rank correlations are {}, and within UDR's {}, where".format(*both) in said
+    assert f"rankings of sixteen models exceeds ±{short(by_accident(16))}." in said
     findings = " ".join((ROOT / "docs" / "findings.md").read_text("utf-8").split())
     assert f"({' and '.join(factor_vae)} with the FactorVAE metric), and GAN's not at all" in findings
 
