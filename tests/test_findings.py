@@ -321,19 +321,23 @@ def test_what_the_page_of_findings_says_of_the_contrastive_regulariser_is_what_w
     by_factor_vae, by_mig, by_dci = map(changed, judged)
     upwards = percent((changes[judged[0]] > 0).mean())
     assert f"by {by_factor_vae}, upwards in {upwards} of them, DCI by {by_dci} and MIG by {by_mig}." in said
-    without, first = kept.scores(kept.FOLDER / "infogan-cr-tried"), frame[frame["seed"] < 8]
-    assert {json.loads(changed)["alpha"] for changed in without["changed"]} == {0}
-    means = [told("infogan_cr", *judged[0], of) for of in (without, first)]
-    words = (
-        "the first eight seeds have {} after the same 6,000 steps, and with the regulariser {}, lower in six"
-    )
-    assert words.format(*means) in said
-    one, other = (
-        of[of["method"] == "infogan_cr"].set_index(["metric", "preset", "seed"])["score"].sort_index()
-        for of in (without, first)
-    )
-    lower = other.loc[judged[0]] < one.loc[judged[0]]
-    assert (len(lower), lower.sum()) == (8, 6)
+    tried, first = kept.scores(kept.FOLDER / "infogan-cr-tried"), frame[frame["seed"] < 8]
+    by_weight = {json.loads(changed)["alpha"]: of for changed, of in tried.groupby("changed")}
+    by_weight[models.configure("infogan_cr", "mini").alpha] = first
+    assert set(by_weight) == {0, 0.5, 2}
+    without, quarter, whole = (told("infogan_cr", *judged[0], by_weight[weight]) for weight in (0, 0.5, 2))
+    assert f"the first eight seeds have {without} after the same 6,000 steps" in said
+    assert f"with the regulariser {whole}, lower in six of the eight" in said
+    assert f"A quarter of the weight does as much: {quarter}, lower in seven." in said
+    by_seed = {
+        weight: of[of["method"] == "infogan_cr"]
+        .set_index(["metric", "preset", "seed"])["score"]
+        .sort_index()
+        .loc[judged[0]]
+        for weight, of in by_weight.items()
+    }
+    lower = [(by_seed[weight] < by_seed[0]).sum() for weight in (2, 0.5)]
+    assert (len(by_seed[0]), lower) == (8, [6, 7])
     paper, ours = (models.configure("infogan_cr", name) for name in ("paper", "mini"))
     assert (ours.begin, ours.steps) == (4_500, 6_000)
     assert f"for {paper.steps - paper.begin:,} steps, after eight times as many without" in said
