@@ -31,7 +31,7 @@ from sklearn.metrics import adjusted_mutual_info_score
 from disbench.errors import UsageError, unknown
 from disbench.metrics import arrays, information
 from disbench.metrics.arrays import Floats, Ints
-from disbench.metrics.conversion import as_array
+from disbench.metrics.conversion import as_array, check_aligned
 from disbench.metrics.registry import Score, metric
 
 
@@ -96,6 +96,7 @@ class ContingencyTable:
             array([[0., 2.],
                    [1., 1.]])
         """
+        check_aligned("a table", latents, classes, "latents and classes")
         a, b = as_array(latents, "latents"), as_array(classes, "classes")
         if a.ndim != 1 or a.shape != b.shape or not len(a):
             raise UsageError(

@@ -423,16 +423,23 @@ def index(values: object) -> Array | None:
     return None if counted else labels
 
 
-def check_aligned(what: str, codes: object, factors: object) -> None:
-    """Refuses two frames whose rows are labelled differently: by position they would be paired wrongly."""
-    if not (hasattr(codes, "iloc") and hasattr(factors, "iloc")):
+def check_aligned(what: str, one: object, other: object, both: str = "codes and factors") -> None:
+    """Refuses two frames whose rows are labelled differently: by position they would be paired wrongly.
+
+    Args:
+        what: what errors call the place of both.
+        one: a frame or series of pandas; anything else has no labels.
+        other: likewise.
+        both: what errors call the two.
+    """
+    if not (hasattr(one, "iloc") and hasattr(other, "iloc")):
         return
-    one, other = index(codes), index(factors)
-    if one is None and other is None:
+    labels, others = index(one), index(other)
+    if labels is None and others is None:
         return
-    if one is None or other is None or not np.array_equal(one, other):
+    if labels is None or others is None or not np.array_equal(labels, others):
         raise UsageError(
-            f"{what}: codes and factors are frames whose row labels (index) differ, and rows are paired by "
+            f"{what}: {both} are frames whose row labels (index) differ, and rows are paired by "
             "position; bring both into one order and pass frame.reset_index(drop=True)."
         )
 

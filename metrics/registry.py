@@ -46,7 +46,7 @@ from disbench import plugins, ranges
 from disbench.errors import UsageError, unknown
 from disbench.metrics import checks
 from disbench.metrics.arrays import Bools, Floats, Ints
-from disbench.metrics.conversion import as_array
+from disbench.metrics.conversion import as_array, check_aligned
 from disbench.metrics.factors import Factors
 from disbench.metrics.live import KL, as_mask, check_logvar
 from disbench.metrics.occurring import LABEL, Occurring
@@ -605,7 +605,10 @@ def _prepare(
     if kind == "models" and "generators" in arguments:
         return (), 0, (), str
     if kind == "models":
-        arguments["codes"] = [checks.check_codes(name, codes) for codes in arguments["codes"]]
+        models = list(arguments["codes"])
+        for codes in models[1:]:
+            check_aligned(name, models[0], codes, "codes of two models")
+        arguments["codes"] = [checks.check_codes(name, codes) for codes in models]
         return (), sum(map(len, arguments["codes"])), (), str
     if kind == "unsupervised":
         arguments["codes"] = checks.check_codes(name, arguments["codes"])
@@ -623,6 +626,7 @@ def _prepare(
         given = Factors.whole(given.factors(np.arange(len(given))), given.names)
     codes, factors = checks.check_table(name, arguments[first], given)
     if kind == "posterior":
+        check_aligned(name, arguments["mean"], arguments["logvar"], "mean and logvar")
         arguments["logvar"] = check_logvar(name, arguments["logvar"], codes.shape, of="mean", categories=True)
     kept, positions = checks.drop_constant(name, factors)
     if unfit := entry.unfit(preset, settings, kept.names, len(kept.index)):

@@ -221,6 +221,7 @@ def open_codes(codes: object, options: SourceOptions) -> Opened:
     named = columns(codes, "the frame")
     path = Path("the array" if named is None else "the frame")
     check_aligned(str(path), codes, options.factors)
+    check_aligned(str(path), codes, options.rows, "codes and rows")
     labels = index(codes)
     placed = (
         options.rows is not None or options.factors is not None or not {"row", "rows"}.isdisjoint(named or ())

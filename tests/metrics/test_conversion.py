@@ -317,6 +317,23 @@ def test_frames_are_paired_by_position_only_where_their_rows_have_the_same_names
     check_aligned("mig", mixed, factors.to_numpy())
 
 
+def test_whatever_is_paired_by_position_has_one_order_of_row_labels():
+    """Codes of models, log-variances and labels, too: UDR of two equal models would be .00 instead of .90."""
+    z = np.random.default_rng(0).normal(size=(200, 3))
+    codes = pd.DataFrame(z, columns=["z0", "z1", "z2"])
+    mixed = codes.sample(frac=1, random_state=0)
+    assert metrics.udr([codes, codes.copy()]).score == pytest.approx(0.9)
+    assert metrics.udr([mixed, mixed]).score == pytest.approx(0.9)
+    v, rng = (z > 0).astype(int), np.random.default_rng(0)
+    for call in (
+        lambda: metrics.udr([codes, codes, mixed]),
+        lambda: metrics.mig_chen(codes, mixed, v, rng=rng, samples=2),
+        lambda: metrics.ContingencyTable.from_labels(mixed["z0"].astype(int), pd.Series(v[:, 0])),
+    ):
+        with pytest.raises(UsageError, match=r"row labels .* differ"):
+            call()
+
+
 @pytest.mark.parametrize(
     ("names", "codes"),
     [

@@ -175,6 +175,8 @@ def test_a_frame_whose_rows_have_names_is_not_paired_by_position():
         disbench.score(mixed[NAMES], dataset="digits")
     with pytest.raises(UsageError, match=r"row labels .* differ"):
         disbench.score(mixed[NAMES], factors=pd.DataFrame(F))
+    with pytest.raises(UsageError, match=r"codes and rows .* row labels .* differ"):
+        disbench.score(mixed[NAMES], dataset="digits", rows=pd.Series(range(len(F))))
     factors = pd.DataFrame(F).loc[mixed.index]
     assert disbench.score(mixed[NAMES], factors=factors, metrics="mig")["mig"] == pytest.approx(expected)
 
