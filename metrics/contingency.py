@@ -40,7 +40,7 @@ class ContingencyTable:
     """Counts of every pair (latent category, class), and the two priors where they are known.
 
     Attributes:
-        counts: (latents, classes), not negative; whole numbers for `ami`.
+        counts: (latents, classes), not negative; whole numbers for `ari` and `ami`.
         latent_prior: (latents,) probabilities, not logits; None if unknown.
         class_prior: (classes,) probabilities, not counts; None if unknown.
 
@@ -129,6 +129,13 @@ def _marginals(table: ContingencyTable) -> tuple[float, float, float]:
     c = table.counts
     latent, cls = (information.entropy_of_counts(c.sum(axis=axis)) for axis in (1, 0))
     return latent, cls, float(arrays.floor(np.array(latent + cls - information.entropy_of_counts(c))))
+
+
+def _whole(name: str, table: ContingencyTable) -> Floats | Ints:
+    """The counts, for a metric that is corrected for chance: of shares of images chance is not known."""
+    if (np.rint(table.counts) != table.counts).any():
+        raise UsageError(f"{name}: counts must be whole numbers of images, but some are fractions")
+    return table.counts
 
 
 @metric(
@@ -322,13 +329,13 @@ def ari(table: ContingencyTable, *, preset: str = "standard") -> Score:
 
 
     Args:
-        table: latents by classes.
+        table: latents by classes; whole numbers of images.
     """
 
     def pairs(counts: Floats | Ints) -> float:
         return float((counts * (counts - 1)).sum() / 2)
 
-    c = table.counts
+    c = _whole("ari", table)
     both, rows, columns, all_ = pairs(c), pairs(c.sum(axis=1)), pairs(c.sum(axis=0)), pairs(c.sum())
     expected = rows * columns / all_ if all_ else 0.0
     most = (rows + columns) / 2
@@ -356,9 +363,7 @@ def ami(table: ContingencyTable, *, preset: str = "standard") -> Score:
     Args:
         table: latents by classes; whole numbers of images.
     """
-    counts = table.counts.astype(np.int64)
-    if (counts != table.counts).any():
-        raise UsageError("ami: counts must be whole numbers of images, but some are fractions")
+    counts = _whole("ami", table).astype(np.int64)
     latents, classes = np.indices(counts.shape)
     labels = [np.repeat(side.ravel(), counts.ravel()) for side in (classes, latents)]
     return Score(adjusted_mutual_info_score(*labels, average_method="arithmetic"))

@@ -164,9 +164,12 @@ def test_matches_by_hand():
     assert hungarian_accuracy(t).score == pytest.approx(21 / 30)
 
 
-def test_ami_counts_whole_images():
-    with pytest.raises(UsageError, match="whole numbers of images"):
-        ami(ContingencyTable(COUNTS / 10))
+def test_what_is_corrected_for_chance_counts_whole_images():
+    """The adjusted Rand index of two independent halves, given as shares, was 1.5."""
+    assert ari(ContingencyTable(np.full((2, 2), 25))).score == pytest.approx(-0.01, abs=1e-3)
+    for score in (ami, ari):
+        with pytest.raises(UsageError, match="whole numbers of images"):
+            score(ContingencyTable(np.full((2, 2), 0.25)))
     assert nmi(ContingencyTable(COUNTS / 10)).score == pytest.approx(nmi(ContingencyTable(COUNTS)).score)
 
 
