@@ -17,6 +17,8 @@ Traps:
 - **A perfect representation scores .30 to .40 in the discrete form**: a one-dimensional linear classifier
   cannot put more than a few classes in order.
 - The machine has a penalty on raw codes, so the discrete form depends on their scale.
+- The continuous form takes a code of a standard deviation of 1e-6 or less for a constant one, as
+  disentanglement_lib does. A warning says so.
 - Perfect codes given twice score 0, as for `mig`.
 """
 
@@ -34,6 +36,8 @@ from disbench.ranges import Positive
 
 # Standard deviation; the rule of disentanglement_lib.
 LEAST = 1e-6
+# Share of the largest standard deviation up to which a code is small in any unit.
+BESIDE = 1e-3
 
 
 def squared_correlation(codes: Floats, factors: Ints) -> Floats:
@@ -45,6 +49,19 @@ def squared_correlation(codes: Floats, factors: Ints) -> Floats:
         (z.T @ v) ** 2, np.outer(np.where(counts, (z**2).sum(axis=0), 0), (v**2).sum(axis=0))
     )
     return np.minimum(square, 1)
+
+
+def _about_small(codes: Floats) -> list[str]:
+    """The warning about codes that count as constant in `squared_correlation` for their unit alone."""
+    spread = arrays.deviation(codes)
+    # beside far larger codes a small one is as good as constant in any unit
+    small = int(((spread <= LEAST) & (spread > BESIDE * spread.max())).sum())
+    if not small:
+        return []
+    return [
+        f"{small} of the {len(spread)} codes vary by a standard deviation of {LEAST:.0e} or less and count "
+        "as constant; multiply all codes by one constant"
+    ]
 
 
 def _discrete(continuous: Setting) -> bool | tuple[bool, ...]:
@@ -121,7 +138,7 @@ def sap(
     z = arrays.standardise(codes, train) if standardise else codes.astype(np.float64)
     s = np.zeros((d, k))
     s[:, is_continuous] = squared_correlation(z[train], factors[train][:, is_continuous])
-    notes = []
+    notes = _about_small(z[train]) if is_continuous.any() else []
     discrete = np.flatnonzero(~is_continuous)
     for done, factor in enumerate(discrete):
         y = factors[:, factor]

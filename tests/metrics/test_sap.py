@@ -26,6 +26,17 @@ def test_continuous_by_hand():
         assert s.score == pytest.approx(0.5)
 
 
+def test_codes_so_small_that_they_count_as_constant_are_told():
+    """The same codes score .5 in another unit, and 0 in this one. One small code beside others is dead."""
+    codes = np.column_stack([V[:, 0], V.sum(axis=1), np.full(40, 3.0)])
+    usual, small = (sap(codes * unit, V, preset="ubisoft") for unit in (1.0, 1e-7))
+    assert (usual.score, small.score) == (pytest.approx(0.5), 0)
+    assert not any("count as constant" in note for note in usual.warnings)
+    assert any(note.startswith("2 of the 3 codes vary by") for note in small.warnings)
+    one = sap(codes * [1.0, 1e-7, 1.0], V, preset="ubisoft")
+    assert not any("count as constant" in note for note in one.warnings)
+
+
 def test_discrete_by_hand():
     """Each code tells its factor of two values (accuracy 1) and nothing of the other (1/2)."""
     s = sap(V.astype(float), V, split=ALL)
