@@ -23,7 +23,8 @@ Traps:
   and .14 with the maximum.
 - Codes are weighted by their largest deviation, so the score depends on their units and a single outlier can
   weigh most.
-- With few rows for each value of a factor the conditional mean is noise.
+- With few rows for each value of a factor the conditional mean is noise, and near it lie the rows of any
+  code: random codes get .8 with two rows a value. A warning says so below 10.
 """
 
 from typing import Annotated
@@ -35,6 +36,9 @@ from disbench.metrics import arrays, information
 from disbench.metrics.arrays import Array, Floats, Ints
 from disbench.metrics.registry import Score, metric
 from disbench.ranges import CountOrNone, Range
+
+# Rows for each value of a factor, on average, below which deviations from their mean are told to be small.
+FEW = 10
 
 
 @metric(
@@ -95,6 +99,19 @@ def irs(
             "matrix": robust,
         },
         live=live,
+        warnings=_about_groups(v),
+    )
+
+
+def _about_groups(v: Ints) -> tuple[str, ...]:
+    """The warning about factors (n, k) whose values, or bins, have few rows each, or none."""
+    rows = [len(v) / len(np.unique(column)) for column in v.T]
+    few = [k for k, each in enumerate(rows) if each < FEW]
+    if not few:
+        return ()
+    return (
+        f"{', '.join(f'factor {k}' for k in few)}: {min(rows):.1f} rows for each value are few, so that any "
+        "code lies near their mean and seems robust",
     )
 
 

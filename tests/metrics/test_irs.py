@@ -46,6 +46,17 @@ def test_dead_codes_have_no_say():
     assert s.live.tolist() == [True, False]
 
 
+def test_few_rows_for_each_value_are_told(rng):
+    """A single row is its own mean: noise is then perfectly robust to a factor that numbers the rows."""
+    codes, ids = rng.normal(size=(400, 3)), np.arange(400)[:, None]
+    alone, many = (irs(codes, ids // rows, preset="suter2019") for rows in (1, 40))
+    assert alone.score == 1
+    assert many.score < 0.4
+    assert [note.split(",")[0] for note in alone.warnings] == ["factor 0: 1.0 rows for each value are few"]
+    assert not many.warnings
+    assert not irs(codes, ids).warnings, "in 20 bins"
+
+
 def test_a_grid_stands_for_its_whole_table():
     grid = Grid((2, 1, 2), ("x", "hue", "y"))
     s = irs(V.sum(axis=1, keepdims=True), grid, preset="suter2019")
