@@ -26,6 +26,8 @@ Traps:
 - The predictor is part of the metric: a cyclic code is perfect for trees and useless for a linear model.
 - Noise codes get importance from overfitting, more with fewer rows. On 1,500 rows random codes were fitted to
   .83 accuracy and scored .17 on fresh rows; look at `parts`, not at the fit.
+- D and C are shares, of noise as well: a lasso that finds one small coefficient in codes without information
+  has a D of 1. Where no regression explains anything, a warning says so.
 - C divides by log d, so adding dead codes raises it. Compare models of equal d, or prune first.
 - Impurity importance favours codes of many values, and shares itself out at random among copies.
 - It is the slowest metric by far without numba: minutes where the others take a second. With it
@@ -50,6 +52,9 @@ from disbench.ranges import Count, NotNegative
 
 # The choice of the library behind `ubisoft`.
 LASSO_ALPHAS = (0.0001, 0.001, 0.01, 0.1, 0.2, 0.4, 0.8, 1.0)
+
+# Share of a factor's variance up to which a predictor of it knows nothing.
+NOTHING = 0.01
 
 
 def disentanglement(importance: Floats) -> tuple[float, Floats, Floats]:
@@ -201,6 +206,11 @@ def dci(
     C, per_factor = completeness(importance, weighted)
     if not importance.any():
         notes.append("no code matters to any predictor, so D and C are 0")
+    elif model in ("forest", "lasso") and test_quality.max() <= NOTHING:
+        notes.append(
+            f"no predictor explains more than {NOTHING:.0%} of its factor's variance, so that D and C are "
+            "shares of noise"
+        )
     if k == 1:
         notes.append("with one factor every code that matters is disentangled")
     if d == 1:

@@ -56,6 +56,18 @@ def test_ubisoft_scores_the_error_of_a_lasso_on_unit_ranges(rng, table):
     assert noise.parts["informativeness_test"] < 0.2
 
 
+@pytest.mark.parametrize("preset", ["eastwood2018_lasso", "eastwood2018_forest"])
+def test_shares_of_noise_are_told(rng, table, preset):
+    """One coefficient above the penalty is all importance there is, and so D is 1, of noise as well."""
+    v = np.tile(table, (5, 1))
+    noise, real = (
+        dci(z, v, rng=np.random.default_rng(0), preset=preset, n_jobs=1)
+        for z in (rng.normal(size=v.shape), v)
+    )
+    assert any("shares of noise" in note for note in noise.warnings)
+    assert not any("shares of noise" in note for note in real.warnings)
+
+
 def test_boosted_trees_find_perfect_codes(rng, table):
     v = np.tile(table, (5, 1))
     s = dci(v + 0.01 * rng.normal(size=v.shape), v, rng=rng, trees=10, n_jobs=1)
