@@ -113,7 +113,8 @@ class Occurring:
             if (lost := int((np.bincount(self._ranks[:, k]) == 1).sum()))
         ]
         return (
-            f"no complete grid: a factor is held by drawing, of {len(self):,} rows, among those of one value",
+            f"no complete grid in row-major order: a factor is held by drawing, of {len(self):,} rows, among "
+            "those of one value",
             *cannot,
             *single,
         )

@@ -249,10 +249,12 @@ def _dataset(
 ) -> Dataset:
     table: Factors | None = None
     levels: tuple[Array, ...] = ()
+    notes = stored.notes
     if stored.factors is not None and not sizes:
         names = stored.factor_names
         table = Factors.of(stored.factors, names)
-        sizes, levels = row_major(table)
+        sizes, levels, mixed = row_major(table)
+        notes += mixed
     if stored.labels is not None and not names:
         names = ("class",)
     return Dataset(
@@ -265,16 +267,30 @@ def _dataset(
         factor_table=None if sizes else table,
         factor_levels=levels,
         classes=classes or stored.classes,
-        notes=stored.notes,
+        notes=notes,
     )
 
 
-def row_major(table: Factors) -> tuple[tuple[int, ...], tuple[Array, ...]]:
-    """Sizes of the complete grid that factors run through in order, and its values; () if they do not."""
+def row_major(table: Factors) -> tuple[tuple[int, ...], tuple[Array, ...], tuple[str, ...]]:
+    """Sizes of the complete grid that factors run through in order, and its values; () if they do not.
+
+    The last is a sentence where the grid is complete, but in another order. Its rows stay where they are:
+    codes and row numbers of other files go by the order of the images.
+    """
     found = table.grid()
-    if found is None or (found[0] != np.arange(len(table))).any():
-        return (), ()
-    return tuple(map(len, found[1])), other_numbers(found[1])
+    if found is None:
+        return (), (), ()
+    rows, values = found
+    sizes = tuple(map(len, values))
+    if (rows == np.arange(len(table))).all():
+        return sizes, other_numbers(values), ()
+    if sum(size > 1 for size in sizes) < 2:
+        return (), (), ()
+    note = (
+        f"the factors are a complete grid of {' x '.join(map(str, sizes))} in another order, and count as a "
+        "sample; to have a grid, write images and factors with the last factor fastest (row-major)"
+    )
+    return (), (), (note,)
 
 
 def _styled(facts: manifest.Manifest, wrapper: manifest.Wrapper, size: int, folder: Path) -> Dataset:

@@ -68,8 +68,8 @@ def check(data: Dataset) -> None:
     """
     if data.factor_sizes is None:
         raise UsageError(
-            f"{data.name} is no complete grid of factors, so that no picture can be read back to factors; "
-            "take a data set that is, such as dsprites"
+            f"{data.name} is no complete grid of factors in row-major order, so that no picture can be read "
+            "back to factors; take a data set that is, such as dsprites"
         )
     if _style(data) == "scream":
         raise UsageError(

@@ -53,6 +53,19 @@ def test_values_of_any_kind_are_a_grid(own, factors, note):
     assert own(factors=factors).notes == data.notes
 
 
+def test_a_complete_grid_in_another_order_is_told(own):
+    """Its rows stay where they are, since codes and row numbers of other files go by them."""
+    mixed = np.random.default_rng(0).permutation(24)
+    data = own(factors=GRID[mixed])
+    assert data.factor_sizes is None
+    assert data.factors([5]).tolist() == GRID[mixed[5:6]].tolist()
+    assert data.notes[-1].startswith("the factors are a complete grid of 2 x 3 x 4 in another order")
+    assert own(factors=GRID[mixed]).notes == data.notes
+    # a table that is no grid, and numbers of the rows
+    for factors in (GRID[np.arange(24) // 2], mixed, np.column_stack([mixed, np.zeros(24, int)])):
+        assert not any("complete grid" in note for note in own(factors=factors).notes)
+
+
 def test_numbers_stay_numbers(own):
     """For the metrics of numbers a grid has the numbers that were given, and not their places."""
     data = own(factors=GRID**2)
