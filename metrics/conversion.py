@@ -189,13 +189,29 @@ def _check_dense(shape: Iterable[int], what: str) -> None:
 def _of_series(values: Any, what: str) -> Array:
     """A column of pandas, polars or Arrow."""
     if hasattr(values, "to_pylist") and hasattr(values, "null_count"):
+        places = arrow_places(values)
         # Arrow copies texts, truth values and what is missing only when told to
-        return np.asarray(values.to_numpy(zero_copy_only=False))
+        return np.asarray(values.to_numpy(zero_copy_only=False)) if places is None else places
     if getattr(values.dtype, "ordered", False) and values.cat.categories.dtype.kind not in "iuf":
         # the order that pandas was told, where the alphabet would have another
         places = values.cat.codes.to_numpy()
         return np.where(places < 0, np.nan, places) if (places < 0).any() else places
     return np.asarray(values.to_numpy())
+
+
+def arrow_places(column: Any) -> Array | None:
+    """(n,) The place of each text of an ordered category of Arrow, in the order that it was told; else None.
+
+    Such a column is what a frame's ordered category becomes in Parquet and Arrow.
+    """
+    if not getattr(column.type, "ordered", False):
+        return None
+    whole = column.combine_chunks() if hasattr(column, "combine_chunks") else column
+    words = whole.dictionary.to_pylist()
+    if not all(isinstance(word, str) for word in words):
+        return None
+    # NaN where there is none
+    return np.asarray(whole.indices.to_numpy(zero_copy_only=False))
 
 
 def _of_protocol(values: Any, what: str) -> Array:

@@ -29,7 +29,7 @@ from disbench.benchmark.scoring.files import LIMIT, Kind, members, open_zip
 from disbench.errors import UsageError
 from disbench.files import reading
 from disbench.metrics.arrays import Array
-from disbench.metrics.conversion import as_array, check_distinct, raw
+from disbench.metrics.conversion import arrow_places, as_array, check_distinct, raw
 from disbench.models.checkpoint import load_tensors
 from disbench.texts import short
 
@@ -508,6 +508,9 @@ def _of_table(path: Path, names: list[str], schema: Any, table: Any, whole: Call
             )
         with reading(path):
             column = whole(name).column(name)
+            places = arrow_places(column)
+            if places is not None:
+                return places
             if pa.types.is_string_view(kind):
                 column = column.cast(pa.large_string())
             column = column.dictionary_encode().combine_chunks()

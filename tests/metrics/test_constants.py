@@ -89,9 +89,12 @@ def test_an_ordered_category_of_pandas_keeps_its_order():
     assert metrics.mcc(place[:, None], frame).score == pytest.approx(1)
     # the alphabet's order of high, low, mid is no order of sizes
     assert metrics.mcc(place[:, None], frame.astype(str)).score == pytest.approx(0.5)
+    pa = pytest.importorskip("pyarrow")
+    assert metrics.mcc(place[:, None], pa.Table.from_pandas(frame)).score == pytest.approx(1)
     frame.loc[3, "size"] = np.nan
-    with pytest.raises(UsageError, match="missing"):
-        metrics.mcc(place[:, None], frame)
+    for table in (frame, pa.Table.from_pandas(frame)):
+        with pytest.raises(UsageError, match="missing"):
+            metrics.mcc(place[:, None], table)
 
 
 def test_a_factor_behind_one_hot_columns_is_called_by_its_own_column():

@@ -181,6 +181,21 @@ def test_a_frame_whose_rows_have_names_is_not_paired_by_position():
     assert disbench.score(mixed[NAMES], factors=factors, metrics="mig")["mig"] == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("name", ["c.parquet", "c.feather"])
+def test_an_ordered_category_keeps_its_order_in_a_file(tmp_path, name):
+    """As in the frame that was written: the alphabet's order of high, low, mid is no order of sizes."""
+    place = np.arange(60) % 3
+    size = pd.Categorical.from_codes(place, ["low", "mid", "high"], ordered=True)
+    told = pd.DataFrame({"z0": place + 0.25, "factor_size": size})
+    for table, expected in ((told, 1), (told.astype({"factor_size": str}), 0.5)):
+        if name == "c.parquet":
+            table.to_parquet(tmp_path / name, index=False, row_group_size=7)
+        else:
+            table.to_feather(tmp_path / name)
+        assert disbench.score(table, metrics="mcc")["mcc"] == pytest.approx(expected)
+        assert disbench.score(tmp_path / name, metrics="mcc")["mcc"] == pytest.approx(expected)
+
+
 # --- What is a code, and what is not ---
 
 EXTRA = ("label", "y", "target", "index", "id", "factors_a", "z", "epoch", "sigma_0", "0", "logvar0")
