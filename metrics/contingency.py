@@ -34,6 +34,9 @@ from disbench.metrics.arrays import Floats, Ints
 from disbench.metrics.conversion import as_array, check_aligned
 from disbench.metrics.registry import Score, metric
 
+# Counts in a table: more latents and classes than anyone has images for.
+MOST = 10**7
+
 
 @dataclass(frozen=True)
 class ContingencyTable:
@@ -87,8 +90,8 @@ class ContingencyTable:
             class_prior: (classes,) share of each class in the training data.
 
         Raises:
-            UsageError: vectors that differ in length, labels that are no whole numbers from 0, or a shape
-                that is too small for them.
+            UsageError: vectors that differ in length, labels that are no whole numbers from 0 or make too
+                large a table, or a shape that is none or too small for them.
 
         Examples:
             >>> from disbench.metrics import ContingencyTable
@@ -104,9 +107,18 @@ class ContingencyTable:
             )
         if a.dtype.kind not in "iu" or b.dtype.kind not in "iu" or min(a.min(), b.min()) < 0:
             raise UsageError("latents and classes must be whole numbers from 0")
-        rows, columns = shape or (int(a.max()) + 1, int(b.max()) + 1)
-        if a.max() >= rows or b.max() >= columns:
-            raise UsageError(f"shape {shape} is too small for labels up to {a.max()} and {b.max()}")
+        largest = int(a.max()), int(b.max())
+        sizes = [largest[0] + 1, largest[1] + 1] if shape is None else list(np.ravel(shape))
+        if len(sizes) != 2 or not all(isinstance(size, int | np.integer) for size in sizes):
+            raise UsageError(f"shape {shape} must be two whole numbers, of latents and of classes")
+        rows, columns = map(int, sizes)
+        if largest[0] >= rows or largest[1] >= columns:
+            raise UsageError(f"shape {shape} is too small for labels up to {largest[0]} and {largest[1]}")
+        if rows * columns > MOST:
+            raise UsageError(
+                f"latents and classes would make a table of {rows:,} x {columns:,} counts; are they ids? "
+                "Number them from 0, by np.unique(labels, return_inverse=True)[1]"
+            )
         flat = np.bincount(a.astype(np.int64) * columns + b.astype(np.int64), minlength=rows * columns)
         return cls(flat.reshape(rows, columns), latent_prior, class_prior)
 

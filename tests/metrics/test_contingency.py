@@ -152,9 +152,20 @@ def test_labels_make_the_table():
         ([0.5], [0], None),
         ([-1], [0], None),
         ([0], [5], (2, 3)),
+        ([0], [1], (2,)),
+        ([0], [1], (2, 2.5)),
+        ([0], [1], 4),
     ):
         with pytest.raises(UsageError, match=r"label|whole numbers|too small"):
             ContingencyTable.from_labels(np.array(latents), np.array(classes), shape=shape)
+
+
+@pytest.mark.parametrize(("latents", "classes"), [([10**6, 3], [10**5, 2]), ([2**63, 3], [1, 2])])
+def test_ids_make_no_table(latents, classes):
+    """Such a table has 745 GiB, or more rows than a number of 64 bits."""
+    ids = np.array(latents, np.uint64), np.array(classes)
+    with pytest.raises(UsageError, match=r"are they ids\? Number them from 0"):
+        ContingencyTable.from_labels(*ids)
 
 
 def test_matches_by_hand():
