@@ -433,6 +433,10 @@ class Scored:
             raise unknown("metric of this score", metric, scores)
         return scores[metric]
 
+    def __iter__(self) -> Iterator[str]:
+        """The metrics, as `__getitem__` takes them, those without a score included."""
+        return iter([entry.name for entry in self.scores])
+
     @property
     def entries(self) -> tuple[Mapping[str, object], ...]:
         """The scores as plain values, as `disbench score --json` prints them."""

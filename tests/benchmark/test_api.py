@@ -313,6 +313,8 @@ def test_codes_in_memory_score_as_those_of_a_file(tmp_path):
     assert here["linear_r2"] == there["linear_r2"]
     assert here["linear_r2"] > 0.9
     assert list(here.table()["metric"]) == ["mig", "sap", "linear_r2"]
+    assert "mig" in here
+    assert {name: here[name] for name in here} == {e.name: e.score for e in here.scores}
     with pytest.raises(UsageError, match="metric of this score 'migg'"):
         here["migg"]
 
