@@ -425,17 +425,27 @@ class Scored:
     scores: tuple[ScoreEntry, ...]
 
     def __getitem__(self, metric: str) -> float | None:
-        """The score of a metric, `mig@generator` of the generator; None if it cannot be computed."""
-        alone = Counter(entry.metric for entry in self.scores)
-        scores = {entry.name: entry.score for entry in self.scores}
-        scores |= {entry.metric: entry.score for entry in self.scores if alone[entry.metric] == 1}
-        if metric not in scores:
-            raise unknown("metric of this score", metric, scores)
-        return scores[metric]
+        """The score of a metric, `mig@generator` of the generator; None if it cannot be computed.
+
+        One that is there with several presets or settings has these in its name, as `mig:ubisoft`.
+        """
+        # without its side as well, where it has one only
+        ways = [*zip(*map(_called, self.scores), strict=True), tuple(entry.metric for entry in self.scores)]
+        found = [
+            [e.score for e, name in zip(self.scores, way, strict=True) if name == metric] for way in ways
+        ]
+        for scores in found:
+            if len(scores) == 1:
+                return scores[0]
+        if any(found):
+            raise UsageError(f"there are several scores of {metric}; choose from: {', '.join(self)}.")
+        raise unknown("metric of this score", metric, list(self))
 
     def __iter__(self) -> Iterator[str]:
         """The metrics, as `__getitem__` takes them, those without a score included."""
-        return iter([entry.name for entry in self.scores])
+        ways = [Counter(way) for way in zip(*map(_called, self.scores), strict=True)]
+        for names in map(_called, self.scores):
+            yield next((name for name, way in zip(names, ways, strict=True) if way[name] == 1), names[-1])
 
     @property
     def entries(self) -> tuple[Mapping[str, object], ...]:
@@ -466,6 +476,12 @@ class Scored:
 
         rows = [(e.metric, e.label, e.score, e.why() or "") for e in self.scores]
         return pd.DataFrame(rows, columns=["metric", "preset", "score", "reason"])
+
+
+def _called(entry: ScoreEntry) -> tuple[str, str, str]:
+    """What a score is called: by its metric and side, with its preset as well, or with its settings too."""
+    side = entry.name.removeprefix(entry.metric)
+    return entry.name, f"{entry.metric}:{entry.preset}{side}", f"{entry.metric}:{entry.label}"
 
 
 @typed

@@ -319,6 +319,18 @@ def test_codes_in_memory_score_as_those_of_a_file(tmp_path):
         here["migg"]
 
 
+def test_a_metric_with_two_presets_is_not_one_number():
+    factors = np.stack(np.unravel_index(np.arange(60), (3, 4, 5)), axis=1)
+    codes = factors + np.random.default_rng(0).normal(0, 0.3, factors.shape)
+    both = disbench.score(codes, factors=factors, metrics=["mig", "mig:ubisoft", "mcc"])
+    assert list(both) == ["mig:dlib", "mig:ubisoft", "mcc"]
+    for name in both:
+        assert both[name] == disbench.score(codes, factors=factors, metrics=name)[name]
+    assert both["mig:dlib"] != both["mig:ubisoft"]
+    with pytest.raises(UsageError, match="several scores of mig; choose from: mig:dlib, mig:ubisoft, mcc"):
+        both["mig"]
+
+
 def test_a_trained_method_in_memory_scores_as_its_checkpoint(finished_run):
     (path, _) = disbench.Run(finished_run).checkpoints()
     saved = disbench.score(path, metrics=METRICS)
