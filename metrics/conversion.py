@@ -445,9 +445,12 @@ def check_aligned(what: str, one: object, other: object, both: str = "codes and 
     Args:
         what: what errors call the place of both.
         one: a frame or series of pandas; anything else has no labels.
-        other: likewise.
+        other: likewise, or columns by name, each of which counts.
         both: what errors call the two.
     """
+    if isinstance(other, Mapping):
+        for column in other.values():
+            check_aligned(what, one, column, both)
     if not (hasattr(one, "iloc") and hasattr(other, "iloc")):
         return
     labels, others = index(one), index(other)

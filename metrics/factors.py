@@ -293,6 +293,8 @@ def raw(values: object, what: str) -> Raw:
     """The columns of a table, or one vector, before their values are looked at; see `read`."""
     named = conversion.columns(values, what)
     if named is None and isinstance(values, Mapping):
+        for column in values.values():
+            conversion.check_aligned(what, column, values, "two columns")
         named = {
             str(name): conversion.raw(column, f"{what}: column {name!r}") for name, column in values.items()
         }

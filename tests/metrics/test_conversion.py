@@ -324,10 +324,13 @@ def test_whatever_is_paired_by_position_has_one_order_of_row_labels():
     mixed = codes.sample(frac=1, random_state=0)
     assert metrics.udr([codes, codes.copy()]).score == pytest.approx(0.9)
     assert metrics.udr([mixed, mixed]).score == pytest.approx(0.9)
+    assert metrics.mig(mixed, {"sign": mixed["z0"] > 0}).score > 0.5
     v, rng = (z > 0).astype(int), np.random.default_rng(0)
     for call in (
         lambda: metrics.udr([codes, codes, mixed]),
         lambda: metrics.mig_chen(codes, mixed, v, rng=rng, samples=2),
+        lambda: metrics.mig(codes, {"sign": mixed["z0"] > 0}),
+        lambda: metrics.mig(z, {"one": codes["z0"] > 0, "other": mixed["z0"] > 0}),
         lambda: metrics.ContingencyTable.from_labels(mixed["z0"].astype(int), pd.Series(v[:, 0])),
     ):
         with pytest.raises(UsageError, match=r"row labels .* differ"):
