@@ -105,6 +105,8 @@ OF_STATUS = {
 }
 OF_LINE = {"step": (int,), "terms": (dict,), "monitor": (dict,)}
 OF_VALUE = (float, list, NOTHING)
+# The names of folders that a sweep makes.
+PLACE_OF_TRAINING, PLACE_OF_SEED = re.compile(r".+-[0-9a-f]{8}"), re.compile(r"seed-(0|[1-9]\d*)")
 MADE_AGAIN = "`disbench run` sets it aside and writes it again"
 STATES = ("queued", "running", "stopped", "failed", "done")
 
@@ -216,9 +218,11 @@ class CellFile:
         _check_cell(path, values)
         known = {f.name: values[f.name] for f in fields(cls) if f.name in values}
         try:
-            return cls(**{**known, "cell": Cell.read(values["cell"])})
+            file = cls(**{**known, "cell": Cell.read(values["cell"])})
         except UsageError as error:
             raise UsageError(f"{path}: {error.marked}") from None
+        _check_place(path, file.cell)
+        return file
 
     def write(self, folder: Path) -> None:
         """Into a cell's folder."""
@@ -250,6 +254,20 @@ def _check_cell(path: Path, values: Any) -> None:
         raise UsageError(f"{path} has seed {cell['seed']}, which is negative; remove the folder.")
     if values.get("together", 1) < 1 or cell["config"]["steps"] < 0:
         raise UsageError(f"{path} counts fewer seeds or steps than there can be; remove the folder.")
+
+
+def _check_place(path: Path, cell: Cell) -> None:
+    """Raises UsageError for a cell.json in a folder whose name is that of another seed, or of other settings.
+
+    A name that no sweep gives, such as "seed-3 (copy)" or "betavae-best", is the user's and says nothing.
+    """
+    training, seed = path.parts[-3:-1] if len(path.parts) > 2 else ("", path.parent.name)
+    other = PLACE_OF_SEED.fullmatch(seed) and seed != cell.folder.name
+    if other or (PLACE_OF_TRAINING.fullmatch(training) and training != cell.training):
+        raise UsageError(
+            f"{path} describes {cell.folder}, which is not what its folder is named after; undo what was "
+            "changed of the two, or remove the folder."
+        )
 
 
 def check_described(folder: Path) -> None:

@@ -1,7 +1,7 @@
 """`import disbench`: the functions behind the commands."""
 
 import inspect
-import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -285,10 +285,10 @@ def test_what_cannot_be_kept_is_a_sentence(quick_run, tmp_path):
     run = disbench.Run(quick_run)
     with pytest.raises(UsageError, match=r"'\.\./x'"):
         run.keep("../x", results=tmp_path)
-    (path,) = [folder / "cell.json" for cell, folder in store.cells(quick_run) if cell.seed == 1]
-    told = json.loads(path.read_text())
-    told["cell"]["dataset"]["sha256"] = "0" * 64
-    path.write_text(json.dumps(told))
+    ((cell, folder),) = [(cell, folder) for cell, folder in store.cells(quick_run) if cell.seed == 1]
+    other = replace(cell, dataset=replace(cell.dataset, sha256="0" * 64))
+    shutil.copytree(folder, quick_run / other.folder)
+    store.CellFile(other).write(quick_run / other.folder)
     with pytest.raises(UsageError, match="data"):
         run.keep("mine", results=tmp_path / "results")
     assert not (tmp_path / "results").exists()

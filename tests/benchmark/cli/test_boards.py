@@ -8,6 +8,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -247,10 +248,11 @@ def test_two_trainings_of_one_method_are_never_one(disbench, tmp_path, first, se
 
     other = tmp_path / "other"
     shutil.copytree(run, other)
-    for path in other.glob("*/seed-*/cell.json"):
-        told = json.loads(path.read_text())
-        told["cell"]["dataset"] |= {"name": "other"}
-        path.write_text(json.dumps(told))
+    for cell, folder in store.cells(other):
+        moved = replace(cell, dataset=replace(cell.dataset, name="other"))
+        shutil.copytree(folder, other / moved.folder)
+        shutil.rmtree(folder)
+        store.CellFile(moved, {"disbench": "0.1.0", "device": "a cpu"}).write(other / moved.folder)
     code, out, err = disbench("leaderboard", run, other, "--compare", "--where", "metric=mig")
     assert code == 0, err
     ranked = dict(re.findall(r"│ ((?:vae|betavae)[^│]*?) +│ +(\d\.\d\d) │", out[out.index("mean rank") :]))

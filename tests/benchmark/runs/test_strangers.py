@@ -261,14 +261,14 @@ def test_a_file_that_is_larger_than_any_is_not_read_whole(made, monkeypatch):
 
 
 def test_the_healthy_seeds_of_an_odd_run_are_shown_and_the_others_named(disbench, made, tmp_path):
-    """Seed 1 is whole; seed 0 is of a newer version, seed 2 a copy of seed 1, seed 3 without a journal."""
+    """Seed 1 is whole; seed 0 is of a newer version, 2 says that it is seed 1, 3 is without a journal."""
     run = made(of__evil=1)
     folder = run / "betavae-1"
     for number in (1, 2, 3):
         shutil.copytree(folder / "seed-0", folder / f"seed-{number}")
         CellFile(replace(CELL, seed=1 if number == 2 else number)).write(folder / f"seed-{number}")
     (folder / "seed-3" / "metrics.jsonl").write_text("{}\n")
-    named = ["its fields differ: evil", "seed-2 has the seed and the settings of"]
+    named = ["its fields differ: evil", "seed-2/cell.json describes betavae-"]
     lines = "line 1 of", "metrics.jsonl is damaged"
     code, out, _ = shown(disbench, "status", run)
     assert code == 0
@@ -302,6 +302,29 @@ def test_a_seed_of_a_copy_is_shown_once(made):
     records = store.records(run)
     assert [record.folder.name for record in records] == ["seed-0"]
     assert "seed-0 (copy) has the seed and the settings of" in records.odd[0]
+
+
+@pytest.mark.parametrize(("field", "value"), [("seed", 3), ("config", {"steps": 9})])
+def test_a_cell_that_is_not_that_of_its_folder_is_no_seed(writer, disbench, field, value):
+    """Edited by hand: seed 1 was shown as seed 3, or under other settings, and `run` called seed 1 done."""
+    folders = [writer.done(seed) for seed in (0, 1)]
+    file = CellFile.read(folders[1])
+    values = {field: value if field == "seed" else {**file.cell.config, **value}}
+    odd = replace(file.cell, **values)
+    replace(file, cell=odd).write(folders[1])
+    records = store.records(writer.run)
+    assert [record.cell.seed for record in records] == [0]
+    assert f"{folders[1] / 'cell.json'} describes {odd.folder}, which is not what" in records.odd[0]
+    with pytest.raises(UsageError, match="describes"):
+        store.check_described(folders[1])
+    code, out, _ = disbench("leaderboard", writer.run)
+    assert code == 0
+    assert "undo what was changed" in " ".join(out.split())
+    # names of the user's own say nothing
+    mine = folders[1].with_name("seed-of-mine")
+    folders[1].rename(mine)
+    folders[1].parent.rename(writer.run / "vae-best")
+    assert CellFile.read(writer.run / "vae-best" / "seed-of-mine").cell == odd
 
 
 def test_a_seed_without_a_cell_is_named_unless_nothing_was_begun(writer, disbench):
