@@ -168,18 +168,19 @@ def score_rows(run: Path) -> Rows:
         if name in shared:
             known = changed(cell)
             shared[name]["changed"] = json.dumps({UNKNOWN: True} if known is None else known, sort_keys=True)
-    # of a seed without scores, what the other seeds of its training were asked, or else those beside it
+    # of a seed without scores, what the other seeds of its training were asked, or else itself, or those
+    # beside it
     asked = {name: [_unscored(e) for e in r.entries] for r in records if r.entries for name in _kin(r.cell)}
+
+    def asked_of(record: Record) -> list[ScoreEntry]:
+        training, place = _kin(record.cell)
+        return asked.get(training) or record.asked or asked.get(place, [])
+
     rows = [
         {**row, "chosen_by": chosen.get(str(record.cell.folder), "{}")}
         for record in records
         if record.cell.training in shared
-        for row in _score_rows(
-            run,
-            record,
-            shared[record.cell.training],
-            next(filter(None, map(asked.get, _kin(record.cell))), []),
-        )
+        for row in _score_rows(run, record, shared[record.cell.training], asked_of(record))
     ]
     return Rows(rows, outdated, [*records.sentences, *odd])
 

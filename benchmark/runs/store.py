@@ -90,7 +90,7 @@ RETRY = "`disbench run --retry-failed` sets it aside and trains this seed again"
 # Fields that a cell from before they were recorded lacks.
 LATER = {"plugin", "changed"}
 OF_FILE = {**dict.fromkeys(("cell", "environment"), (dict,)), "together": (int,)}
-OF_FILE |= dict.fromkeys(("device", "digest"), (str,))
+OF_FILE |= {**dict.fromkeys(("device", "digest"), (str,)), "asked": (list,)}
 OF_FAILURE = {
     **dict.fromkeys(("type", "message"), (str,)),
     **dict.fromkeys(("term", "traceback"), (str, NOTHING)),
@@ -196,6 +196,7 @@ class CellFile:
         together: number of seeds that share the process and its time.
         digest: of what decides the trained model beside its seed, see `protocols.digests`; "" before the
             training begins, and of a seed that was begun before that was recorded.
+        asked: what the model is to be scored by, entries without a score as JSON; empty as `digest` is.
     """
 
     cell: Cell
@@ -203,6 +204,7 @@ class CellFile:
     device: str = "cpu"
     together: int = 1
     digest: str = ""
+    asked: list[Json] = field(default_factory=list)
 
     @classmethod
     def read(cls, folder: Path) -> CellFile | None:
@@ -553,6 +555,11 @@ class Record:
     def entries(self) -> list[ScoreEntry] | None:
         """Its scores.json; None if the file is missing or damaged."""
         return self._entries[0]
+
+    @property
+    def asked(self) -> list[ScoreEntry]:
+        """What it is to be scored by, entries without a score; none where that was not recorded."""
+        return read_entries(self.file.asked) or []
 
     def logged(self) -> tuple[Mapping[str, Logged], str]:
         """Its metrics.jsonl, and a sentence if that cannot be read; not kept, as it is large."""

@@ -28,7 +28,7 @@ from disbench.benchmark.runs.codes import KeptCodes
 from disbench.benchmark.runs.environment import environment
 from disbench.benchmark.runs.store import Cell, CellFile, Failure, Journal, Status
 from disbench.benchmark.scoring import scoring, sides
-from disbench.benchmark.scoring.entries import answer, merged
+from disbench.benchmark.scoring.entries import ScoreEntry, answer, merged
 from disbench.benchmark.scoring.plans import BY_COST, chosen
 from disbench.benchmark.sweep import memory, mending, output, plan
 from disbench.benchmark.sweep.plan import Options
@@ -38,7 +38,7 @@ from disbench.benchmark.training.gpu import Tuning, resident
 from disbench.benchmark.training.seeds import StoppedError, stream
 from disbench.benchmark.training.trainer import DivergedError, Trainer, use_one_core
 from disbench.errors import UsageError, argument
-from disbench.files import disk_is_full, lacking, not_linked, now, unwritable
+from disbench.files import Json, disk_is_full, lacking, not_linked, now, unwritable
 from disbench.models.checkpoint import Checkpoint, save_checkpoint
 from disbench.models.method import Config, Method
 from disbench.texts import clean_lines, short
@@ -245,11 +245,16 @@ class Group:
             file = before
         changed = cell.changed if before.cell.changed is None else before.cell.changed
         return dataclasses.replace(
-            file, cell=dataclasses.replace(before.cell, changed=changed), digest=before.digest
+            file,
+            cell=dataclasses.replace(before.cell, changed=changed),
+            digest=before.digest,
+            asked=before.asked,
         )
 
     def sign(self, data: Dataset) -> None:
         """Notes what decides the models that begin, and compares it with what those that go on began with.
+
+        What they are to be scored by is noted, too: one that fails has no scores, which would tell.
 
         Raises:
             UsageError: a seed was begun with other nets, data or settings behind the same names.
@@ -261,19 +266,22 @@ class Group:
         digest = digests.of_training(
             cell.method, configured(cell), data.info, cell.dataset.sha256, cell.plugin
         )
+        asked: list[Json] = [ScoreEntry.pending(choice).plain() for choice in chosen(self.protocol, data)]
         for cell in left:
             folder = self.folders[cell]
             file = CellFile.read(folder)
             # it was written a moment ago
             assert file is not None
-            if not store.has_begun(folder):
-                dataclasses.replace(file, digest=digest).write(folder)
-            elif file.digest not in ("", digest):
+            if store.has_begun(folder) and file.digest not in ("", digest):
                 raise UsageError(
                     f"{folder} was begun with other nets, or with a method of another version (digest "
                     f"{file.digest}, now {digest}); use the disbench that began it, or give another folder "
                     f"with {argument('out')}."
                 )
+            # of one that was begun before digests were, it is not known what began it
+            known = file.digest if store.has_begun(folder) else digest
+            if (file.digest, file.asked) != (known, asked):
+                dataclasses.replace(file, digest=known, asked=asked).write(folder)
 
     @property
     def way(self) -> str:

@@ -9,6 +9,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 from joblib.externals.loky.backend.reduction import cloudpickle
 
@@ -257,3 +259,24 @@ def test_a_metric_that_fails_is_a_reason_in_the_scores_of_its_seed(quick_run, mo
     assert store.scores(folder)[0].score is None
     assert run_group(quick_run, cells[:1], protocol, plan.Options(retry_failed=True)) == ["done"]
     assert [entry.score for entry in store.scores(folder)] == [entry.score for entry in before[cells[0]]]
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_a_run_that_failed_as_a_whole_stands_in_the_rows_of_what_it_was_asked(
+    disbench, tmp_path, tiny_grid, labelled
+):
+    """By --metrics mig it stood in the rows of the protocol's metrics, and so did one on images alone."""
+    data = tiny_grid(tmp_path / "grid.npz")
+    if not labelled:
+        np.savez(data, images=np.load(data)["images"])
+    asked = ["--metrics", "mig"] if labelled else []
+    changes = [
+        word for change in ("steps=5", "batch=4", "lr=1e30") for word in ("--set", f"betavae.{change}")
+    ]
+    places = ["--dataset", data, "--data-dir", tmp_path / "data", "--out", tmp_path / "r"]
+    sweep = ["--protocol", "smoke", "--jobs", "1", "--seeds", "2", *changes]
+    code, out, err = disbench("run", "--methods", "betavae", *sweep, *places, *asked)
+    assert code == 1, (out, err)
+    board = pd.read_csv(tmp_path / "r" / "leaderboard.csv")
+    assert set(board["failed"]) == {2}
+    assert set(board["metric"]) == ({"mig"} if labelled else set(protocols.LABEL_FREE))
