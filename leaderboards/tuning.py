@@ -173,7 +173,8 @@ def held_out(judged: Floats, scored: Floats) -> float:
         scored: (settings, seeds) those that count.
 
     Returns:
-        NaN where no choice has a score with the seed that was left out, as where there is one seed.
+        NaN where no choice has a score with the seed that was left out, as where there is one seed. Equal
+        choices score their mean.
     """
     found = []
     for seed in range(judged.shape[1]):
@@ -181,10 +182,10 @@ def held_out(judged: Floats, scored: Floats) -> float:
         known = np.isfinite(others)
         sums, counts = np.where(known, others, 0).sum(axis=1), known.sum(axis=1)
         if counts.any():
-            means = np.where(counts > 0, sums / np.maximum(counts, 1), -np.inf)
-            found.append(scored[means.argmax(), seed])
-    scores = [score for score in found if np.isfinite(score)]
-    return float(np.mean(scores)) if scores else math.nan
+            means = statistics.settled(np.where(counts > 0, sums / np.maximum(counts, 1), -np.inf))
+            best = scored[means == means.max(), seed]
+            found += [best[np.isfinite(best)].mean()] if np.isfinite(best).any() else []
+    return float(np.mean(found)) if found else math.nan
 
 
 def _worth(pool: pd.DataFrame, judged: pd.DataFrame, found: Tuned) -> pd.DataFrame:
@@ -193,7 +194,7 @@ def _worth(pool: pd.DataFrame, judged: pd.DataFrame, found: Tuned) -> pd.DataFra
     Columns: `PLACE`; metric, preset; settings (how many have a score); chosen, held_out, unlabelled, mean
     (over the settings, so of one at random) and best, see the head of this module; spearman (rank correlation
     of metric and agreement over settings, +1 if both prefer the same ones; NaN where one does not vary);
-    higher_is_better.
+    compared (the settings that have both); higher_is_better.
     """
     by, sign = _by_seed(judged), 1.0 if judged["higher_is_better"].iloc[0] else -1.0
     table, agreed = found.table, found.table["agreement"]
@@ -221,6 +222,7 @@ def _worth(pool: pd.DataFrame, judged: pd.DataFrame, found: Tuned) -> pd.DataFra
                 "spearman": stats.spearmanr(by_agreement, (1 if higher else -1) * ranked)[0]
                 if varies
                 else math.nan,
+                "compared": int(both.sum()),
                 "higher_is_better": higher,
             }
         )
@@ -275,6 +277,8 @@ def notes(found: Tuned, by: str, without: str) -> list[str]:
     if found.unlabelled:
         same = found.unlabelled == found.chosen and len(found.chosen) < len(found.table)
         which = ", the same" if same else f" {_named(found, found.unlabelled)}"
+        known = int(found.table["agreement"].notna().sum())
+        which += f", of {known} whose agreement is known" if known < len(found.table) else ""
         told.append(f"chosen without labels by {without}: {found.label}{which}")
     if found.fewer:
         told.append(
@@ -297,16 +301,19 @@ def notes_on_worth(worth: pd.DataFrame, by: str, without: str) -> list[str]:
     ]
     if worth["unlabelled"].isna().all():
         return sentences
-    n = int(worth["settings"].min())
-    accident = (
-        f"one in twenty independent rankings exceeds ±{selection.by_accident(n):.2f}"
-        if n > 4
-        else "independent rankings often reach ±1.00"
-    )
-    sentences.append(
-        f"unlabelled: mean of the setting that is best by {without}; spearman: rank correlation of each "
-        f"metric with that, of {n} settings: {accident}"
-    )
+    sentences.append(f"unlabelled: mean of the setting that is best by {without}")
+    few = worth["compared"][worth["spearman"].notna()]
+    if len(few):
+        n, most = int(few.min()), int(few.max())
+        accident = (
+            f"one in twenty independent rankings exceeds ±{selection.by_accident(n):.2f}"
+            if n > 4
+            else "independent rankings often reach ±1.00"
+        )
+        of = f"{n}" if n == most else f"{n} to {most}"
+        sentences[-1] += (
+            f"; spearman: rank correlation of each metric with that, of {of} settings: {accident}"
+        )
     pairs = zip(worth["metric"], worth["preset"], strict=True)
     judged = worth[[labels.metric(*pair) == by for pair in pairs]]
     whole = judged.dropna(subset=["held_out", "unlabelled"])

@@ -133,6 +133,33 @@ def test_settings_whose_means_differ_by_rounding_are_equal():
     assert list(found.table["rank"]) == [1, 1, 3]
 
 
+def test_what_is_held_out_does_not_depend_on_the_order_of_equal_settings():
+    """Without seed 2 both are equal, and it was the first of them that counted: .43 or .17 by their order.
+    By hand: (.2 + .2 + (.9 + .1) / 2) / 3, where without seed 0 or 1 the first is the better.
+    """
+    scores = np.array([[0.2, 0.2, 0.9], [0.2, 0.2, 0.1]])
+    assert tuning.held_out(scores, scores) == pytest.approx(0.3)
+    assert tuning.held_out(scores[::-1], scores[::-1]) == pytest.approx(0.3)
+    # the mean of three tenths is more than a tenth by rounding alone: (.5 + 3 * .1) / 4
+    rounded = np.array([[0.9, 0.1, 0.1, 0.1], [0.1, 0.1, math.nan, math.nan]])
+    assert tuning.held_out(rounded, rounded) == pytest.approx(0.2)
+
+
+def test_a_choice_without_labels_says_among_how_many_settings_it_was():
+    """With the agreement of two of three settings, their rank correlation was told to be of three."""
+    (found,) = tuned(of={name: AGREEMENT[name] for name in "ab"})
+    assert found.worth["settings"].tolist() == [3]
+    assert found.worth["compared"].tolist() == [2]
+    told = " ".join(tuning.notes(found, "mig · dlib", "udr:dlib"))
+    assert "by udr:dlib: vae (beta=4), of 2 whose agreement is known" in told
+    assert "of 2 settings: independent rankings" in tuning.notes_on_worth(found.worth, "mig · dlib", "udr")[1]
+    (whole,) = tuned()
+    assert "is known" not in " ".join(tuning.notes(whole, "mig · dlib", "udr:dlib"))
+    # of one there is no correlation, and nothing is said of it
+    (found,) = tuned(of={"a": AGREEMENT["a"]})
+    assert "spearman" not in " ".join(tuning.notes_on_worth(found.worth, "mig · dlib", "udr:dlib"))
+
+
 def test_without_agreement_there_is_no_choice_without_labels():
     (found,) = tuned(of={})
     assert found.unlabelled == []
