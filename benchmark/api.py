@@ -92,7 +92,7 @@ class Run:
             frame, _ = aggregate.comparable(frame)
         except UsageError as error:
             return html.result(self.path, [self.status()], [str(error)])
-        board = aggregate.leaderboard(frame)
+        board = aggregate.leaderboard(frame, iqm_interval=False)
         return html.result(self.path, [shown.leaderboard(board)], [*notes, *shown.notes(frame, board)])
 
     def scores(self) -> pd.DataFrame:

@@ -298,14 +298,16 @@ def chosen(frame: pd.DataFrame, where: Mapping[str, str]) -> pd.DataFrame:
     return frame.reset_index(drop=True)
 
 
-def leaderboard(frame: pd.DataFrame, by: Sequence[str] = tuple(BY)) -> pd.DataFrame:
+def leaderboard(
+    frame: pd.DataFrame, by: Sequence[str] = tuple(BY), iqm_interval: bool = True
+) -> pd.DataFrame:
     """One row per data set, protocol, method, variant, settings, metric and preset; or per `by`.
 
     n counts the seeds with a score, failed the failed seeds, unscored the trained seeds whose score is not a
     number. Only the n enter the statistics: mean, std (divided by n - `DDOF`, NaN below two), median,
     interquartile mean (NaN below `FEWEST`), best and worst; mean_low to mean_high and iqm_low to iqm_high
-    are 95 % BCa bootstrap intervals of the mean and of the interquartile mean, NaN where there is none, and
-    reason says why. Unfinished seeds are in no count. seconds is the mean over the n.
+    are 95 % BCa bootstrap intervals of the mean and of the interquartile mean, NaN where there is none;
+    reason says why the mean has none. Unfinished seeds are in no count. seconds is the mean over the n.
 
     Of single scores, not of seeds, are spread, the root mean square of the standard deviations over draws,
     chance and beside, the means over those of the n that know them, and beside_live, the mean number of
@@ -315,6 +317,8 @@ def leaderboard(frame: pd.DataFrame, by: Sequence[str] = tuple(BY)) -> pd.DataFr
         frame: per-seed rows, see `scores`.
         by: columns to group by, always with metric and preset; the other columns are pooled. Beside `BY`, a
             column that the frame has in addition, such as a setting.
+        iqm_interval: whether iqm_low and iqm_high are computed, which takes most of the time; False for what
+            does not show them, as no form for people does.
 
     Raises:
         UsageError: an unknown column, or metrics that would be averaged.
@@ -339,7 +343,7 @@ def leaderboard(frame: pd.DataFrame, by: Sequence[str] = tuple(BY)) -> pd.DataFr
         values = scored["score"].to_numpy()
         higher = bool(group["higher_is_better"].iloc[0])
         of_mean = statistics.interval(values)
-        of_iqm = statistics.interval(values, statistics.iqm)
+        of_iqm = statistics.interval(values, statistics.iqm) if iqm_interval else statistics.Interval()
         n = len(values)
         rows.append(
             {

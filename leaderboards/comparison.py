@@ -71,7 +71,7 @@ def compare(mine: pd.DataFrame, others: pd.DataFrame, numbers: Sequence[Number])
 def _board(rows: pd.DataFrame, source: str) -> pd.DataFrame:
     """The leaderboard of per-seed rows, by their names, and where they were measured."""
     named = rows.assign(name=labels.names(rows))
-    board = aggregate.leaderboard(named, [*aggregate.BY, "name"])
+    board = aggregate.leaderboard(named, [*aggregate.BY, "name"], iqm_interval=False)
     runs = {
         key: ", ".join(dict.fromkeys(map(str, group["run"])))
         for key, group in named.groupby(["name", "dataset", "protocol"], sort=False)

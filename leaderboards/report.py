@@ -278,7 +278,7 @@ def render(findings: Findings) -> str:
     """The page as HTML."""
     draw = Drawer()
     frame = findings.frame.assign(name=labels.names(findings.frame))
-    board = aggregate.leaderboard(frame)
+    board = aggregate.leaderboard(frame, iqm_interval=False)
     board = board.assign(name=labels.names(board, of=frame))
     meaningless = [name for name, (_, meaningful) in findings.protocols.items() if not meaningful]
     # beside scores that mean nothing, no published number is shown

@@ -162,7 +162,7 @@ def readme(chosen: Sequence[str] = (), folder: Path = FOLDER, link: str = "leade
 
 def _section(path: Path, link: str) -> str:
     frame, source = scores(path), provenance(path)
-    board = aggregate.leaderboard(labels.over_splits(frame))
+    board = aggregate.leaderboard(labels.over_splits(frame), iqm_interval=False)
     n = f"{board['n'].min()} to {board['n'].max()}" if board["n"].nunique() > 1 else f"{board['n'].max()}"
     table, numbers = wide.of_board(board)
     protocols = "; ".join(f"{name} ({fields['summary']})" for name, fields in source.protocols.items())

@@ -428,7 +428,7 @@ def _aggregate(rows: pd.DataFrame, table: Table, row: Row) -> _Ours:
     if rows["metric_settings"].nunique() > 1:
         return _Ours(None, [], "the metric was measured with different settings; name the run to use")
     by = ["protocol", "method", "variant", "metric", "preset"]
-    ours = leaderboard(rows, by).iloc[0].copy()
+    ours = leaderboard(rows, by, iqm_interval=False).iloc[0].copy()
     ours["dataset"] = labels.measured_on(rows["dataset"])
     ours["settings"] = rows["settings"].iloc[0]
     notes = []

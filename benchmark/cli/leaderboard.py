@@ -161,10 +161,12 @@ def leaderboard(
 
         columns = names(by, "by")
     rows = with_settings(frame, settings(runs)) if by else frame
-    board = aggregate.leaderboard(rows, columns)
-    notes += shown.pooled(rows, columns) + shown.notes(frame, board) + warnings(frame)
+    # what is shown on the terminal as a whole is written into the run, with all columns
     whole = len(runs) == 1 and not (by or where or adjusted) and store.is_run(runs[0])
-    if whole and kind == "terminal" and out is None:
+    written = whole and kind == "terminal" and out is None
+    board = aggregate.leaderboard(rows, columns, written or kind in ("csv", "parquet", "json"))
+    notes += shown.pooled(rows, columns) + shown.notes(frame, board) + warnings(frame)
+    if written:
         notes.append(keep_beside(runs[0], frame, board, notes))
     title = f"Leaderboard of {', '.join(run.name for run in runs)}"
     paper, numbers = wide.of_board(board)

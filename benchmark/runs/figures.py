@@ -92,7 +92,8 @@ def of_scores(
         frame = frame[exact].reset_index(drop=True)
     if kind == "strip":
         frame = labels.over_splits(frame)
-        return {"strip": plots.strip(frame, aggregate.leaderboard(frame), width=width, zoom=zoom)}, notes
+        board = aggregate.leaderboard(frame, iqm_interval=False)
+        return {"strip": plots.strip(frame, board, width=width, zoom=zoom)}, notes
     if kind == "sweep":
         return _sweeps(runs, frame, field, quantity, width, zoom), notes
     if kind == "frontier":

@@ -110,8 +110,8 @@ def _write(folder: Path, frame: pd.DataFrame, name: str) -> None:
         # one row a method, not one a setting
         whole = whole.assign(name=labels.labels(whole))
         by = [column for column in aggregate.BY if column not in ("settings", "cell")]
-        board = aggregate.leaderboard(whole, by)
+        board = aggregate.leaderboard(whole, by, iqm_interval=False)
         picture = plots.strip(whole, board.assign(name=labels.labels(board)))
     else:
-        picture = plots.strip(whole, aggregate.leaderboard(whole))
+        picture = plots.strip(whole, aggregate.leaderboard(whole, iqm_interval=False))
     (folder / results.PICTURE).write_bytes(plots.render(picture, "png"))

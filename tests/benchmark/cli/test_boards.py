@@ -10,6 +10,7 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import pytest
 import typer
@@ -28,7 +29,7 @@ from disbench.benchmark.scoring.entries import ScoreEntry
 from disbench.benchmark.sweep import plan, progress, request
 from disbench.errors import UsageError
 from disbench.files import write_json
-from disbench.leaderboards import aggregate, tables
+from disbench.leaderboards import aggregate, statistics, tables
 from disbench.leaderboards import results as kept
 
 MINI = len(protocols.get("mini").metrics)  # columns of the usual run here
@@ -763,3 +764,22 @@ def test_what_only_reads_a_run_loads_no_more_than_it_needs(command, heavy, tmp_p
     loaded = set(ast.literal_eval(done.stdout.splitlines()[-1]))
     assert "disbench" in loaded
     assert not heavy & loaded
+
+
+@pytest.mark.parametrize(
+    ("form", "known"), [("latex", False), ("markdown", False), ("csv", True), ("json", True)]
+)
+def test_the_interval_of_the_iqm_is_computed_where_it_is_shown(disbench, tmp_path, monkeypatch, form, known):
+    """It takes ten times as long as that of the mean, which is in every form."""
+    run = make_run(tmp_path / "r", seeds=range(10))
+    asked, interval = [], statistics.interval
+
+    def spy(values, statistic=np.mean, **more):
+        asked.append(statistic)
+        return interval(values, statistic, **more)
+
+    monkeypatch.setattr(statistics, "interval", spy)
+    code, out, err = disbench("leaderboard", run, "--format", form, "--where", "metric=mig")
+    assert code == 0, err
+    assert (statistics.iqm in asked) == known
+    assert "iqm_low" not in out or known
