@@ -378,6 +378,12 @@ def _std(values: statistics.Floats) -> float:
     return float(np.std(values, ddof=DDOF)) if np.ptp(values) else 0.0
 
 
+def unended(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a per-seed frame without a score whose seeds have neither ended nor failed."""
+    ended = frame["state"].isin(["done", "failed"]) | frame["state"].isna()
+    return frame[frame["score"].isna() & ~ended]
+
+
 def adjusted(frame: pd.DataFrame) -> pd.DataFrame:
     """The per-seed frame with (score - chance) / (perfect - chance) for each score, by its own chance.
 

@@ -266,7 +266,7 @@ def remarks(found: Comparison) -> list[str]:
     for name, group in scores[scores["state"] == "failed"].groupby("name", sort=False):
         failed = units.count(group["seed"].nunique(), "failed seed")
         sentences.append(f"{name}: {failed}, in no average")
-    return sentences
+    return sentences + shown.unfinished(scores)
 
 
 def _few(pairs: pd.DataFrame) -> list[str]:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from disbench import units
 from disbench.errors import UsageError, argument
-from disbench.leaderboards import labels, statistics, wide
+from disbench.leaderboards import aggregate, labels, statistics, wide
 from disbench.leaderboards.aggregate import BY, DDOF, Repeated
 from disbench.leaderboards.explained import PARTS
 from disbench.texts import as_ranges
@@ -113,7 +113,7 @@ def caption(title: str, frame: pd.DataFrame, board: pd.DataFrame, numbers: str) 
 
 
 def notes(frame: pd.DataFrame, board: pd.DataFrame) -> list[str]:
-    """The sentences below a leaderboard: definitions, failed seeds, missing scores.
+    """The sentences below a leaderboard: definitions, failed and unfinished seeds, missing scores.
 
     Args:
         frame: per-seed rows.
@@ -136,7 +136,20 @@ def notes(frame: pd.DataFrame, board: pd.DataFrame) -> list[str]:
                 absent.setdefault((names, why), []).append(what)
     for (names, why), metrics in absent.items():
         sentences.append(f"{', '.join(dict.fromkeys(metrics))} missing for {names}: {why}")
-    return sentences + _ways(named) + health(named)
+    return sentences + unfinished(named) + _ways(named) + health(named)
+
+
+def unfinished(named: pd.DataFrame) -> list[str]:
+    """A sentence for each row with seeds that have not ended, which are in no count.
+
+    Args:
+        named: per-seed rows with a column name.
+    """
+    left = aggregate.unended(named)
+    return [
+        f"{name} has not finished seed {_listed(rows['seed'])} yet: {state}"
+        for (name, state), rows in left.groupby(["name", "state"], sort=False)
+    ]
 
 
 def _reasons(frame: pd.DataFrame, group: pd.DataFrame, reason: str) -> Iterator[tuple[str, str]]:

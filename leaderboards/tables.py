@@ -22,7 +22,7 @@ from pydantic import Field
 
 from disbench import units
 from disbench.leaderboards import labels, published, statistics, wide
-from disbench.leaderboards.aggregate import leaderboard
+from disbench.leaderboards.aggregate import leaderboard, unended
 from disbench.leaderboards.published import Number, Text
 from disbench.strict import Folder, Strict
 
@@ -438,6 +438,8 @@ def _aggregate(rows: pd.DataFrame, table: Table, row: Row) -> _Ours:
             notes.append(f"ours is of {splits} of {table.splits} splits")
     if ours["failed"]:
         notes.append(f"{units.count(int(ours['failed']), 'seed')} failed, in no average")
+    if left := unended(rows)[["dataset", "seed"]].drop_duplicates().shape[0]:
+        notes.append(f"{units.count(left, 'seed')} not finished, in no average")
     if not ours["n"]:
         reasons = "; ".join(dict.fromkeys(str(reason) for reason in rows["reason"].dropna()))
         return _Ours(None, [], f"no seed has a score: {reasons or 'none is done yet'}")

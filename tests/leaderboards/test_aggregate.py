@@ -237,6 +237,18 @@ def test_notes_name_the_failed_seeds_and_why():
     assert found[0] == "std is divided by n - 1"
 
 
+def test_notes_name_the_seeds_that_are_not_finished():
+    """Of a sweep that goes on, or was stopped, n counts what is done, and nothing else said so."""
+    left = [row(2, None, state="stopped"), row(1, None, state="running"), row(3, None, state="stopped")]
+    frame = leaderboards.scores([row(0, 0.2), *left])
+    found = shown.notes(frame, leaderboards.leaderboard(frame))
+    assert "betavae has not finished seed 2, 3 yet: stopped" in found
+    assert "betavae has not finished seed 1 yet: running" in found
+    # one that is scored anew has its earlier scores
+    whole = leaderboards.scores([row(0, 0.2), row(1, 0.3, state="running")])
+    assert not shown.unfinished(whole.assign(name="betavae"))
+
+
 @pytest.mark.parametrize(
     ("other", "named"),
     [

@@ -190,6 +190,8 @@ def test_of_several_results_the_one_of_most_seeds_is_shown_whatever_it_scores():
     found = fill(*few, *many)["IB-GAN", "FVAE"]
     assert (found.ours, found.ours_n) == (pytest.approx(0.3, abs=0.05), 3)
     assert "the result of most seeds; fewer have: mini-v3 (2)" in found.ours_note
+    left = row(9, None, protocol="mini", dataset="dsprites-32", state="stopped")
+    assert "1 seed not finished, in no average" in fill(*few, *many, left)["IB-GAN", "FVAE"].ours_note
     unscored = [{**each, "score": None, "reason": "no codes"} for each in many]
     assert fill(*few, *unscored)["IB-GAN", "FVAE"].ours_n == 2
 
