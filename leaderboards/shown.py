@@ -277,6 +277,10 @@ def improvements(pairs: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     text["95 %"] = intervals(pairs["low"], pairs["high"])
     idle = [column for column in ("protocol", "preset") if text[column].nunique() <= 1]
     idle += [column for column in ("datasets",) if (text[column] == "1").all()]
+    if pairs.empty:
+        return text, [
+            "no pair: no two methods have a score of one metric on one data set, under one protocol"
+        ]
     sentences = [
         "probability that a run of the first method scores better than a run of the second; "
         "ties count one half"

@@ -237,6 +237,14 @@ def test_notes_name_the_failed_seeds_and_why():
     assert found[0] == "std is divided by n - 1"
 
 
+def test_where_there_is_no_pair_to_compare_that_is_said():
+    """`--compare` on one method showed an empty table, and what its columns would have been."""
+    alone = leaderboards.scores([row(0, 0.2), row(0, 0.3, method="vae", cell="bbbb", dataset="mnist-28")])
+    text, notes = shown.improvements(aggregate.improvements(alone))
+    assert text.empty
+    assert notes == ["no pair: no two methods have a score of one metric on one data set, under one protocol"]
+
+
 def test_notes_name_the_seeds_that_are_not_finished():
     """Of a sweep that goes on, or was stopped, n counts what is done, and nothing else said so."""
     left = [row(2, None, state="stopped"), row(1, None, state="running"), row(3, None, state="stopped")]
