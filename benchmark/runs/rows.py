@@ -7,6 +7,7 @@ import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,8 +16,9 @@ from disbench.benchmark.runs.store import Cell, Record
 from disbench.benchmark.scoring.entries import ScoreEntry
 from disbench.benchmark.training import portable
 from disbench.errors import UsageError
-from disbench.files import plain
+from disbench.files import plain, read_text
 from disbench.leaderboards import labels
+from disbench.texts import as_ranges
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -182,7 +184,32 @@ def score_rows(run: Path) -> Rows:
         if record.cell.training in shared
         for row in _score_rows(run, record, shared[record.cell.training], asked_of(record))
     ]
-    return Rows(rows, outdated, [*records.sentences, *odd])
+    return Rows(rows, outdated, [*records.sentences, *odd, *_copies(records)])
+
+
+def _copies(records: Sequence[Record]) -> list[str]:
+    """A sentence for seeds of one training with equal scores and equal journals: they count as several."""
+    alike: dict[tuple[str, tuple[float | None, ...]], list[Record]] = {}
+    for record in records:
+        if record.entries:
+            scores = tuple(entry.score for entry in record.entries)
+            alike.setdefault((record.cell.training, scores), []).append(record)
+    found = []
+    for (training, _), equal in alike.items():
+        # collapsed models score alike, too, and have losses of their own
+        journals: dict[str, list[int]] = {}
+        for record in equal if len(equal) > 1 else ():
+            read = partial(read_text, record.folder / "metrics.jsonl", store.RETRY)
+            text, _ = store.told(read, None)
+            if text:
+                journals.setdefault(text, []).append(record.cell.seed)
+        found += [
+            f"{training}: seed {as_ranges(sorted(seeds)).replace(',', ', ')} are one model, by scores and "
+            "journal: copies, or a method that ignores its seed; each counts as a seed of its own"
+            for seeds in journals.values()
+            if len(seeds) > 1
+        ]
+    return found
 
 
 def _kin(cell: Cell) -> tuple[str, str]:

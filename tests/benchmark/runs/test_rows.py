@@ -62,3 +62,15 @@ def test_a_method_that_failed_as_a_whole_was_asked_what_others_beside_it_were(wr
     writer.failed(0, "loss.kl is not finite", dataset="shapes3d")
     frame = scores(rows.score_rows(writer.run).rows)
     assert len(set(frame[frame["dataset"] == "shapes3d-32"]["metric"])) > 1
+
+
+def test_a_seed_that_is_a_copy_of_another_is_named(writer):
+    """Copied, and edited to be seed 1: n and the intervals counted it, without a word."""
+    folders = [writer.done(seed) for seed in (0, 1, 2)]
+    # models that have collapsed score alike as well
+    for folder, loss in zip(folders, (0.25, 0.25, 0.75), strict=True):
+        (folder / "metrics.jsonl").write_text(f'{{"step": 1, "terms": {{"loss.kl": {loss}}}}}\n')
+    (said,) = rows.score_rows(writer.run).odd
+    assert said.startswith(f"{folders[0].parent.name}: seed 0, 1 are one model, by scores and journal")
+    (folders[1] / "metrics.jsonl").unlink()
+    assert not rows.score_rows(writer.run).odd
