@@ -137,6 +137,12 @@ def test_the_tests_that_a_page_names_exist():
         assert name in {n.name for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)}, f"{path}::{name}"
 
 
+def test_the_changelog_tells_each_change_once():
+    entries = re.findall(r"^- .+(?:\n  .+)*", PAGES["CHANGELOG.md"], re.MULTILINE)
+    assert len(entries) > 100
+    assert len(set(entries)) == len(entries)
+
+
 def test_there_is_something_to_test():
     assert len(COMMANDS) >= 20
     assert len(blocks("python")) >= 4
