@@ -214,7 +214,7 @@ def model_centrality(
         >>> score.parts["models"].tolist(), score.parts["best"]
         ([0.75, 0.75, 0.5], 0)
     """
-    _check(encoders, generators, votes_per_code, batch, variance_rows)
+    _check(encoders, generators, variance_rows)
     own = [voting.checked("model_centrality", encode) for encode in encoders]
     m, others = len(own), len(own) - 1
     total = sum(others * (variance_rows + g.codes * votes_per_code * batch) for g in generators)
@@ -268,13 +268,7 @@ def _images(generator: Generator, held: Ints, batch: int, rng: np.random.Generat
     return images
 
 
-def _check(
-    encoders: Sequence[object],
-    generators: Sequence[Generator],
-    votes_per_code: int,
-    batch: int,
-    variance_rows: int,
-) -> None:
+def _check(encoders: Sequence[object], generators: Sequence[Generator], variance_rows: int) -> None:
     if len(encoders) != len(generators):
         raise UsageError(
             f"model_centrality: each model has an encoder and a generator, but there are {len(encoders)} and "

@@ -104,7 +104,6 @@ OF_STATUS = {
     "error": (dict, NOTHING),
 }
 OF_LINE = {"step": (int,), "terms": (dict,), "monitor": (dict,)}
-OF_VALUE = (float, list, NOTHING)
 # The names of folders that a sweep makes.
 PLACE_OF_TRAINING, PLACE_OF_SEED = re.compile(r".+-[0-9a-f]{8}"), re.compile(r"seed-(0|[1-9]\d*)")
 MADE_AGAIN = "`disbench run` sets it aside and writes it again"

@@ -347,29 +347,3 @@ def level_weights(pictures: Floats) -> tuple[Floats, Floats]:
     """Weights (m, p) of pictures (m, p) in [0, 1], taken in parts of a level; the constants (m,)."""
     x = np.rint(LEVEL_PARTS * 255 * pictures.astype(np.float64)) / LEVEL_PARTS
     return 2 * x, (x * x).sum(axis=1)
-
-
-def equal_rows(stored: Stored) -> Ints:
-    """(n,) For each stored image the lowest row that has the same pixels."""
-    weights = np.random.default_rng(0).integers(1, 2**20, size=stored.pixels).astype(np.float64)
-    parts = [np.arange(i, min(i + TILE, stored.n)) for i in range(0, stored.n, TILE)]
-    # whole numbers: equal images have equal sums in any order; different ones rarely do
-    keys = np.concatenate([stored.read(rows).astype(np.float64) @ weights for rows in parts])
-    order = np.argsort(keys, kind="stable")
-    begins = np.flatnonzero(np.diff(keys[order], prepend=np.nan) != 0)
-    lowest: Ints = np.empty(stored.n, np.int64)
-    lowest[order] = np.repeat(order[begins], np.diff(begins, append=stored.n))
-    repeated = np.flatnonzero(lowest != np.arange(stored.n))
-    differ = [
-        rows[(stored.read(rows) != stored.read(lowest[rows])).any(axis=1)]
-        for rows in np.split(repeated, range(TILE, len(repeated), TILE))
-    ]
-    for first in np.unique(lowest[np.concatenate(differ)]):
-        # different images whose sums are equal
-        group = np.flatnonzero(lowest == first)
-        images = stored.read(group)
-        while len(group):
-            same = (images == images[0]).all(axis=1)
-            lowest[group[same]] = group[0]
-            group, images = group[~same], images[~same]
-    return lowest

@@ -19,8 +19,8 @@ cover finitely many combinations. With the nearest image g of a picture x:
     duplicates    share of pictures that repeat another one, pixel by pixel               real     1
 
 Coverage, balance, recall and rare are those of readable pictures, counted against all n: what cannot be read
-covers nothing, so noise does not cover the grid. The last four are divided by what the real draws have, and
-at most 1. A coarse cell is a combination of all factors, each cut into at most `bins` ranges of equal
+covers nothing, so noise does not cover the grid. These four are divided by what the real draws have, and at
+most 1. A coarse cell is a combination of all factors, each cut into at most `bins` ranges of equal
 numbers of values. `double` counts parts that touch nowhere, corners included.
 
 Of images in grey levels or colours the error is the root of the mean squared difference, a picture is off
@@ -55,7 +55,7 @@ class Quality:
         n: number of pictures.
         error: median, mean and 90 % quantile of the wrong pixels over the white ones.
         shares: fidelity, empty, double, off, on, duplicates, coverage, recall and rare, by name.
-        real: the same of as many real images, before anything is divided by it.
+        real: duplicates, recall and rare of as many real images, by which the last two are divided.
         coverage: of each factor, by name.
         pairs: of each two factors, "a, b" by name.
         balance: of each factor, by name.

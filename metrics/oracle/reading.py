@@ -31,7 +31,6 @@ from disbench.metrics.oracle.nearest import (
     Bits,
     Nearest,
     Stored,
-    equal_rows,
     hamming_weights,
     level_weights,
     nats_weights,
@@ -145,11 +144,6 @@ class Oracle:
     def search(self) -> Nearest:
         """The index, made when it is first needed."""
         return Nearest(self.stored)
-
-    @cached_property
-    def representative(self) -> Ints:
-        """(n,) For each row the lowest one with an equal image."""
-        return equal_rows(self.stored)
 
     @cached_property
     def frequencies(self) -> tuple[Floats, ...]:

@@ -149,7 +149,6 @@ def test_distance_ties_and_what_is_certain_by_hand():
     assert read.ties.tolist() == [2, 1, 2, 2]
     assert read.factors.tolist() == [[0, 0], [1, 0], [1, 0], [0, 0]]
     assert read.certain.tolist() == [[True, False], [True, True], [True, False], [True, False]]
-    assert four().representative.tolist() == [0, 0, 2, 3]
 
 
 def test_nats_by_hand():
@@ -199,17 +198,6 @@ def test_the_grid_of_an_oracle_has_phases(packed):
     oracle = of_bits(packed, GRID, (1, 32, 32), Symmetry(0, 2, (1, 1, 1), 7))
     assert oracle.grid.sizes == (3, 1, 7, 16, 16)
     assert oracle.grid.names == GRID.names
-
-
-def test_different_images_with_equal_sums_are_not_equal(monkeypatch):
-    images = np.packbits(np.eye(8, dtype=np.uint8)[[3, 1, 3, 1, 2]], axis=1)
-
-    class Ones:
-        def integers(self, low, high, size):
-            return np.ones(size, int)
-
-    monkeypatch.setattr(nearest.np.random, "default_rng", lambda seed: Ones())
-    assert nearest.equal_rows(Bits(images)).tolist() == [0, 1, 0, 1, 4]
 
 
 @pytest.mark.parametrize(
