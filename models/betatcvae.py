@@ -16,8 +16,8 @@ With alpha = beta = gamma = 1 this is the VAE. The variants are the six values o
 Deviations: "mss" puts the weight 1/N on the diagonal, where it belongs; the authors' code has it in the first
 column (rtqichen/beta-tcvae, issue 1). The default is theirs, "mws". "dlib" has the nets and the optimiser of
 disentanglement_lib, which computes the KL in closed form and takes its TC from "mws"; here all three terms
-are estimated, as in the paper. "mini" has the convolutional nets and a smaller beta, since its images have a
-quarter of the pixels.
+are estimated, as in the paper. "mini" has the convolutional nets, batches of 64 and a smaller beta, since its
+images have a quarter of the pixels.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ hidden layers of 1000 (the "6 layers" of the paper, counted with the last one). 
 disentanglement_lib. "dlib" has that library's nets, with six hidden layers in D; there the shuffled codes are
 those of the same batch, here of a second one, as in the paper. That library clips D's probabilities to
 [1e-6, 1 - 1e-6] in L_D, where a clipped one has no gradient; here L_D is exact. "mini" has a smaller gamma,
-since its images have a quarter of the pixels.
+since its images have a quarter of the pixels, and a smaller D: three hidden layers of 256.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ arXiv:1406.2661.
 Deviations: the generator maximises log D(G(z)) (section 3 of the paper). To give a GAN a code, q is trained
 alongside it on detached images with 1/2 |z - q(G(z))|^2, as in the "regular GAN with Q" of the InfoGAN paper.
 Networks, optimiser and instance noise are those of IB-GAN, of which this is the limit lambda = beta = 0.
+"mini" is ours, as IB-GAN's is.
 """
 
 from __future__ import annotations

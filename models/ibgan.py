@@ -19,9 +19,9 @@ Limits: beta = 0 is InfoGAN, lambda = beta = 0 is GAN.
 Deviations: signs are those of the equations and of the authors' code; the printed Algorithm 1, taken
 literally, would maximise the code error. The two updates each run on current weights (the authors' code mixes
 old and new ones, which current torch refuses), so G runs twice a step, and its batch norm sees each batch
-twice. "mini" is ours: smaller nets for 32x32 images, Adam,
-spectral norm in D. "cdsprites", "celeba" and "3dchairs" are the authors' other settings; they have not been
-run here. On the last two, D and q share a front of three convolutions that learns from D's loss alone.
+twice. "mini" is ours: smaller nets for 32x32 images, Adam, spectral norm in D, 8 codes, batches of 32.
+"cdsprites", "celeba" and "3dchairs" are the authors' other settings; they have not been run here. On the last
+two, D and q share a front of three convolutions that learns from D's loss alone.
 """
 
 from __future__ import annotations

@@ -33,12 +33,12 @@ trains Q and the trunk ("limit": G's optimiser trains Q, as in IB-GAN). As in th
 takes two steps of G per step of D on the same noise, and one power iteration of the spectral norm per
 training step; here it comes before D's step instead of after G's, which differs in the first step alone, and
 its u and v get no gradient. Likelihoods are computed from logits; their code adds 1e-8 within its logarithms.
-"mini" is a small version of "paper". "mini_mnist" has the same nets with the
-codes of "mnist": narrow versions of the nets of "mnist" generated near-grey images; batch norm hides low
-contrast from D. The code of "mnist" keeps no running statistics, its batch norms always use those of their
-batch; here codes are read with running ones. The nets for SVHN, CelebA and chairs end in a sigmoid as that of
-"mnist" does, not in a tanh; their steps are those of "mnist", since no port agrees with another on them; and
-weights of real codes on SVHN, and the rates of G but for faces, are those of "mnist" or of one port alone.
+"mini" is a small version of "paper". "mini_mnist" has the same nets with the codes of "mnist": narrow
+versions of the nets of "mnist" generated near-grey images; batch norm hides low contrast from D. The code of
+"mnist" keeps no running statistics, its batch norms always use those of their batch; here codes are read with
+running ones. The nets for SVHN, CelebA and chairs end in a sigmoid as that of "mnist" does, not in a tanh;
+their steps are those of "mnist", since no port agrees with another on them; and weights of real codes on
+SVHN, and the rates of G but for faces, are those of "mnist" or of one port alone.
 """
 
 from __future__ import annotations

@@ -14,9 +14,11 @@ C_c rise linearly from 0; C_c stops at sum_i log K_i, the largest KL of c.
     z, c            latents          (B, D+sum K)  mu + sigma eps; Gumbel-softmax samples of temperature tau
     KL(q(c)||p(c))  categorical_kl   (B,)          log K - H(alpha)
 
-Deviations: none on "paper" and "mnist". "mini" and "mini_mnist" are ours: smaller nets and capacities for
-32x32 images, and a gamma of 5. With 30 and so few steps, the latents filled their capacity with a constant
-mean, or with one category for all images, which carries no information.
+Deviations: the decoder of "mnist" has 64 and 32 channels between its three layers, the authors' 32 and 32.
+Their code adds 1e-12 within its logarithms, and its first step has the capacities of step 1, here of step 0.
+"mini" and "mini_mnist" are ours: smaller nets and capacities for 32x32 images, and a gamma of 5. With 30 and
+so few steps, the latents filled their capacity with a constant mean, or with one category for all images,
+which carries no information.
 """
 
 from __future__ import annotations
