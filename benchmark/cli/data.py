@@ -16,7 +16,13 @@ from disbench.errors import UsageError, argument
 
 app = typer.Typer(help="List, download, verify and inspect data sets.", no_args_is_help=True)
 
-Name = Annotated[str, typer.Argument(help="Name from `disbench data list`, or the path of an npz file.")]
+Name = Annotated[
+    str,
+    typer.Argument(
+        help="Name from `disbench data list`, or the path of an npz file, or of a folder of pictures with a "
+        "slash at its end."
+    ),
+]
 Size = Annotated[
     int | None,
     typer.Option("--size", help="Image size in pixels (default: the first size of the data set)."),
@@ -130,21 +136,25 @@ def fetch(
     from disbench.benchmark.datasets import fetching, loading, manifest
 
     console = terminal()
-    facts = manifest.read(name)
-    loading.check_size(size, facts)
-    if not facts.files and source:
-        raise UsageError(f"{name!r} needs no file, so that {argument('sources')} has no use; omit it.")
-    if not facts.files:
+    # what is the user's own has no manifest
+    facts = None if is_own(split_name(name)[0]) else manifest.read(name)
+    if facts is not None:
+        loading.check_size(size, facts)
+    if facts is None or not facts.files:
+        for option, given in (("sources", source), ("again", again)):
+            if given:
+                raise UsageError(f"{name!r} needs no file, so that {argument(option)} has no use; omit it.")
         say(console, f"{name} needs no download")
-    with _Bar() as bar:
-        fetching.fetch(
-            facts,
-            data_dir=data_dir,
-            sources=source or (),
-            again=again,
-            say=functools.partial(say, console),
-            progress=bar,
-        )
+    else:
+        with _Bar() as bar:
+            fetching.fetch(
+                facts,
+                data_dir=data_dir,
+                sources=source or (),
+                again=again,
+                say=functools.partial(say, console),
+                progress=bar,
+            )
     dataset = loading.load(name, size=size, data_dir=data_dir)
     say(
         console,
@@ -198,6 +208,11 @@ def sample(
     from disbench.benchmark.datasets.sample import write
 
     dataset = loading.load(name, size=size, data_dir=data_dir)
+    if seed and dataset.factor_sizes is not None:
+        raise UsageError(
+            f"{argument('seed')} chooses among images at random, and the images of {name!r} are chosen by "
+            "their factors; omit it."
+        )
     say(terminal(), f"{out}: {write(dataset, out, columns, seed)}")
 
 

@@ -35,7 +35,8 @@ OPTIONS = {
     "field": ("sweep",),
     "metric": tuple(kind for kind in KINDS if kind not in ("curves", "categories")),
     "zoom": ZOOMED,
-    **dict.fromkeys(("dataset", "size", "array", "factors", "method", "config", "set", "factory"), OF_MODELS),
+    **dict.fromkeys(("array", "factors"), ("mi", "dci")),
+    **dict.fromkeys(("dataset", "size", "method", "config", "set", "factory"), OF_MODELS),
     **dict.fromkeys(("input-range", "layout", "output", "device", "data-dir"), OF_MODELS),
 }
 
@@ -45,8 +46,8 @@ def plot(
         list[Path],
         typer.Argument(
             help="Run folders written by `disbench run --out`, or saved results, by name too: mini; for "
-            "mi, dci and differences, a seed's folder; for mi and dci also codes or an encoder, whatever "
-            "`disbench score` takes; for categories, folders of seeds.",
+            "mi, dci and differences, a seed's folder, a checkpoint or an encoder, and for mi and dci also "
+            "codes, whatever `disbench score` takes; for categories, folders of seeds.",
             callback=named,
         ),
     ],
@@ -93,12 +94,10 @@ def plot(
     size: Annotated[
         int | None, typer.Option(help="With mi, dci and differences: image size in pixels.")
     ] = None,
-    array: Annotated[
-        str, typer.Option(help="With mi, dci and differences: array or columns that hold the codes.")
-    ] = "",
+    array: Annotated[str, typer.Option(help="With mi and dci: array or columns that hold the codes.")] = "",
     factors: Annotated[
         Path | None,
-        typer.Option(help="With mi, dci and differences: file of the factor values, for codes without."),
+        typer.Option(help="With mi and dci: file of the factor values, for codes without."),
     ] = None,
     method: Annotated[str, typer.Option(help="With mi, dci and differences: method of a state dict.")] = "",
     config: Annotated[str, typer.Option(help="With mi, dci and differences: named config of --method.")] = "",

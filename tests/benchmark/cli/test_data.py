@@ -84,6 +84,16 @@ def test_fetch_of_what_needs_no_download(tmp_path):
     assert "1,797 images of (1, 28, 28)" in output
 
 
+def test_fetch_of_what_is_ones_own(own, tmp_path):
+    (tmp_path / "pictures").mkdir()
+    for shade in (0, 9):
+        Image.new("L", (8, 8), shade).save(tmp_path / "pictures" / f"{shade}.png")
+    for name, n in ((own, 24), (f"{tmp_path}/pictures/", 2)):
+        output = type_in("fetch", name, "--data-dir", tmp_path / "data", columns=300)
+        assert "needs no download" in output
+        assert f"is ready: {n} images of (1, 8, 8)" in output
+
+
 def test_a_size_is_looked_at_before_anything_is_done(own, tmp_path):
     for words in (("info", "shapes3d"), ("fetch", "mnist")):
         with pytest.raises(UsageError, match=f"data set '{words[1]}' has no size 99; choose from: "):
@@ -96,8 +106,11 @@ def test_a_size_is_looked_at_before_anything_is_done(own, tmp_path):
 
 
 def test_options_without_a_use_or_a_meaning(own, tmp_path):
-    with pytest.raises(UsageError, match="'digits' needs no file, so that sources has no use; omit it"):
-        type_in("fetch", "digits", "--from", own, "--data-dir", tmp_path)
+    for option in (("--from", own), ("--again",)):
+        with pytest.raises(UsageError, match=r"'digits' needs no file, so that (sources|again) has no use"):
+            type_in("fetch", "digits", *option, "--data-dir", tmp_path)
+    with pytest.raises(UsageError, match=r"the images of '.*' are chosen by their factors; omit it"):
+        type_in("sample", own, "--out", tmp_path / "x.png", "--seed", 1, "--data-dir", tmp_path)
     for words in (("sample", own, "--out", tmp_path / "x.png"), ("classifier", "digits")):
         type_in(*words, "--seed", -1, "--data-dir", tmp_path, code=2)
     # of images at random there are as many rows
