@@ -137,6 +137,12 @@ def test_the_tests_that_a_page_names_exist():
         assert name in {n.name for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)}, f"{path}::{name}"
 
 
+def test_the_page_about_sweeps_has_every_protocol():
+    page = PAGES["docs/howto/run.md"]
+    latest = {name for name in protocols.names() if not re.search(r"-v\d+$", name)}
+    assert not [name for name in latest if f"`{name}`" not in page]
+
+
 def test_the_changelog_tells_each_change_once():
     entries = re.findall(r"^- .+(?:\n  .+)*", PAGES["CHANGELOG.md"], re.MULTILINE)
     assert len(entries) > 100
