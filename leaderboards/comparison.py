@@ -33,6 +33,9 @@ PAIRS = [
     *("probability", "low", "high", "assumption", "reason"),
 ]
 NORMAL = "its runs are normal with the printed mean and spread"
+# What a probability is, where the column is called so, and where a sentence names both rows.
+BETTER = "mine is better: probability that a run of mine scores better than a run of the other"
+BETTER_BY_NAME = "better: probability that a run of the first scores better than a run of the second"
 
 
 @dataclass(frozen=True)
@@ -244,16 +247,18 @@ def notes(found: Comparison) -> list[str]:
     return sentences + remarks(found)
 
 
-def remarks(found: Comparison) -> list[str]:
-    """Those of them that no form can do without: what a probability is, and why one is missing."""
+def remarks(found: Comparison, better: str = BETTER) -> list[str]:
+    """Those of them that no form can do without: what a probability is, and why one is missing.
+
+    Args:
+        found: the comparison.
+        better: what is said of a probability, in the words by which the form calls it.
+    """
     sentences = []
     pairs = found.pairs
     if pairs["probability"].notna().any():
         ends = ", in brackets its 95 % stratified bootstrap interval" if pairs["low"].notna().any() else ""
-        sentences.append(
-            "mine is better: probability that a run of mine scores better than a run of the other; ties "
-            f"count one half{ends}"
-        )
+        sentences.append(f"{better}; ties count one half{ends}")
     if (pairs["assumption"] != "").any():
         sentences.append(f"beside a published row, it is as if {NORMAL}")
     for reason, group in pairs[pairs["reason"] != ""].groupby("reason", sort=False):
@@ -315,7 +320,7 @@ def paper(found: Comparison) -> tuple[wide.Wide, str, list[str]]:
     caption = (
         f"mean ± standard deviation (divided by n - {aggregate.DDOF}){table.legend}; {wide.presets(frame)}"
     )
-    return table, caption, [*sentences, *remarks(found)]
+    return table, caption, [*sentences, *remarks(found, BETTER_BY_NAME)]
 
 
 def alike(

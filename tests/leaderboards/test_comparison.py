@@ -171,6 +171,9 @@ def test_the_paper_form_has_mine_the_others_and_the_published_in_one_ranking():
     assert table.marks["SAP ↑"].tolist() == ["", "second", "best"]
     assert "presets: dlib (MIG, SAP)" in caption
     assert "mine better than VAE (mini): MIG 1.00, SAP 0.00" in remarks
+    # in the words of that sentence, since this form has no column of pairs
+    assert not any(remark.startswith("mine is better") for remark in remarks)
+    assert any(remark.startswith("better: probability that a run of the first") for remark in remarks)
     assert r"$\mathbf{.70 \pm .1}$" in formats.latex(table, caption, remarks)
 
 
