@@ -159,8 +159,8 @@ def run(
     max_step_seconds: Annotated[
         float,
         typer.Option(
-            help="A seed that takes no step and finishes no metric for this time fails, with several jobs "
-            "or a plug-in (0: no limit)."
+            help="A seed that takes no step and finishes no metric for this time fails, if several train at "
+            "a time or code of a plug-in takes part (0: no limit)."
         ),
     ] = 3600.0,
     scheduler: Annotated[

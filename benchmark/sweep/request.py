@@ -78,7 +78,7 @@ class Request:
             as "6G"; reduces the number of jobs, or the seeds of a group, if necessary.
         max_seconds: stop after this time as Ctrl-C would (0: no limit).
         max_step_seconds: a seed that takes no step and finishes no metric for this time fails, if it trains
-            in a process of its own, as with several jobs or code of a plug-in (0: no limit).
+            in a process of its own, as several at a time and code of a plug-in do (0: no limit).
         scheduler: address of a Dask scheduler whose workers train the seeds, such as "tcp://10.0.0.1:8786".
         tensorboard: write the curves as event files for TensorBoard as well, in `tensorboard/` of the run.
         plugin: Python files with your own methods, metrics or data sets.
