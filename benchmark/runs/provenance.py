@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,7 +12,7 @@ import pandas as pd
 
 import disbench
 from disbench.benchmark import protocols
-from disbench.benchmark.protocols import digests
+from disbench.benchmark.protocols import MetricChoice, digests
 from disbench.benchmark.runs import environment, store
 from disbench.benchmark.runs.commands import Recipe, commands, hardware
 from disbench.benchmark.runs.rows import UNKNOWN, changed
@@ -98,7 +99,26 @@ def _commands(records: Sequence[Record], out: str) -> list[str]:
     lines += [
         f"# {label} of the plug-in {plugin}: its command is {UNKNOWN}" for label, plugin in without.items()
     ]
-    return list(dict.fromkeys(lines))
+    return list(dict.fromkeys([*lines, *_further(records, out)]))
+
+
+def _further(records: Sequence[Record], out: str) -> list[str]:
+    """The command for scores that no protocol of the seeds has, by `--metrics` or `disbench rescore`."""
+    own: dict[str, None] = {}
+    foreign: dict[str, None] = {}
+    for record in records:
+        choices = [c.resolved() for c in protocols.of_record(record.cell.protocol).metrics]
+        asked = {(c.name, c.preset, c.pictures) for c in choices}
+        for entry in record.entries or ():
+            if entry.score is None or (entry.metric, entry.preset, entry.pictures) in asked:
+                continue
+            if entry.plugin:
+                foreign[f"# {entry.metric} of the plug-in {entry.plugin}: its command is {UNKNOWN}"] = None
+            else:
+                choice = MetricChoice(name=entry.metric, preset=entry.preset, pictures=entry.pictures)
+                own[choice.shown] = None
+    by_metrics = ["disbench", "rescore", out, "--metrics", ",".join(own)]
+    return [*([shlex.join(by_metrics)] if own else []), *foreign]
 
 
 def _cost(records: Sequence[Record]) -> tuple[float, float]:

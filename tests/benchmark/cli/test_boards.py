@@ -330,9 +330,10 @@ def test_a_kept_result_reads_back_and_fills_the_readme(disbench, tmp_path):
     assert facts["data_sha256"] == {"dsprites-32": "d" * 64}
     assert facts["protocols"]["mini"]["dataset"] == "dsprites"
     assert facts["environments"] == [{"disbench": "0.1.0", "device": "a cpu", "seeds": 12}]
-    assert facts["commands"] == [
-        "disbench run --methods vae --protocol mini-v1 --seeds 12 --out runs/mini-test"
-    ]
+    trained, scored = facts["commands"]
+    assert trained == "disbench run --methods vae --protocol mini-v1 --seeds 12 --out runs/mini-test"
+    # what a later version of the protocol has in addition
+    assert scored.startswith("disbench rescore runs/mini-test --metrics dci:eastwood2018_forest,")
 
     check = ("leaderboard", "--readme", "--check", "--results", results)
     code, _, err = disbench(*check)

@@ -5,6 +5,7 @@ import json
 import pandas as pd
 import pytest
 
+from disbench.benchmark import protocols
 from disbench.benchmark.runs import environment, provenance
 from disbench.benchmark.runs.keep import keep
 from disbench.benchmark.runs.rows import gather
@@ -49,7 +50,16 @@ def test_a_saved_result_is_these_files_and_reads_back(writer, save, tmp_path):
     source = results.provenance(folder)
     assert source.states == {"done": 3, "failed": 1}
     assert source.seconds.core == source.seconds.total == 40.0
-    assert source.commands == ["disbench run --methods vae --protocol mini-v1 --seeds 4 --out runs/first"]
+    # the writer scores by the newest version
+    first, newest = (
+        [choice.resolved().shown for choice in protocols.get(name).metrics] for name in ("mini-v1", "mini")
+    )
+    further = ",".join(name for name in newest if name not in first)
+    assert source.commands == [
+        "disbench run --methods vae --protocol mini-v1 --seeds 4 --out runs/first",
+        f"disbench rescore runs/first --metrics {further}",
+    ]
+    assert ",mig@generator" in source.commands[1]
     assert [each.seeds for each in source.environments] == [4]
 
 
