@@ -43,6 +43,7 @@ Kind = Literal["png", "svg", "pdf"]
 
 # Text and marks, secondary text, and lines in the background.
 INK, QUIET, GRID = "#222222", "#6b6b6b", "#d9d9d9"
+MARKERS = "osD^vPX"
 # Okabe & Ito 2008, without yellow.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", INK)
 # Colours that a page replaces by its CSS variables.
@@ -910,9 +911,10 @@ class Style(NamedTuple):
 
 
 def _style(i: int) -> Style:
-    """The look of the i-th line; the first twenty-one differ."""
-    dashes = DASHES[i // len(COLOURS) % len(DASHES)]
-    return Style(COLOURS[i % len(COLOURS)], dashes, "osD^vPX"[i % 7])
+    """The look of the i-th line or mark; the first 49 marks differ, and the first 21 lines without marks."""
+    round_, place = divmod(i, len(COLOURS))
+    # marks have no dashes: one that takes a colour again takes the next shape
+    return Style(COLOURS[place], DASHES[round_ % len(DASHES)], MARKERS[(place + round_) % len(MARKERS)])
 
 
 @_styled

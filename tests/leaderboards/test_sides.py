@@ -5,6 +5,7 @@ import math
 import pandas as pd
 import pytest
 
+from disbench import models
 from disbench.errors import UsageError
 from disbench.leaderboards import aggregate, labels, plots, report, sides
 from disbench.leaderboards.report import Findings
@@ -125,6 +126,15 @@ def test_a_panel_for_each_metric_with_both_sides_and_a_mark_for_each_method():
     assert second.texts[0].get_text() == ""
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["GAN", "IB-GAN", "VAE", "both sides equal"]
+
+
+def test_methods_beyond_the_colours_have_marks_of_their_own():
+    methods = models.names()
+    assert len(methods) > len(plots.COLOURS)
+    given = frame(*(rows(name, 0.1, i / 20) for i, name in enumerate(methods)))
+    (legend,) = plots.two_sides(given).legends
+    looks = {(line.get_color(), line.get_marker()) for line in legend.get_lines()[: len(methods)]}
+    assert len(looks) == len(methods)
 
 
 def test_a_picture_of_both_sides_counts_the_seeds_that_it_lacks():
