@@ -131,6 +131,70 @@ def percent(share):
     return f"{share:.0%}".replace("%", " %")
 
 
+def test_what_the_page_says_of_eight_methods_at_the_plateau_is_what_was_kept():
+    frame = kept.scores(kept.FOLDER / "plateau-generator")
+    page = " ".join((ROOT / "docs" / "generator.md").read_text("utf-8").split())
+    said = page.partition("## Eight methods at the plateau")[2].partition("## In sweeps")[0]
+    judged = ("factor_vae", "ibgan")
+    drawn = ("factor_vae", "ibgan@generator, values that occur")
+    pairs = aggregate.improvements(frame).set_index(["metric", "preset", "first", "second"])["probability"]
+
+    def two(one, other, metric, preset, join, digits=2):
+        return join.join(told(name, metric, preset, frame, digits) for name in (one, other))
+
+    def share(first, second, metric, preset):
+        if (metric, preset, first, second) in pairs.index:
+            return percent(pairs[metric, preset, first, second])
+        return percent(1 - pairs[metric, preset, second, first])
+
+    assert frame.groupby("method")["seed"].nunique().to_dict() == {
+        **dict.fromkeys(("vae", "betavae", "betatcvae", "factorvae", "ibgan"), 6),
+        **dict.fromkeys(("gan", "infogan", "infogan_cr"), 8),
+    }
+    assert f"told apart, {two('ibgan', 'gan', *judged, ' and ')}; their" in said
+    assert f"generators have {two('ibgan', 'gan', *drawn, ' and ')}," in said
+    by_mig = share("ibgan", "gan", "mig", "dlib@generator")
+    assert f"the better one in {share('ibgan', 'gan', *drawn)} of the pairs, by MIG in {by_mig}." in said
+    assert f"above InfoGAN's in {share('ibgan', 'infogan', 'mig', 'dlib@generator')}." in said
+    findings = " ".join((ROOT / "docs" / "findings.md").read_text("utf-8").split())
+    shares = [share("ibgan", "gan", *side) for side in (judged, drawn)]
+    assert (
+        "encoder than a GAN in {} of the pairs, and a better generator in {} (six".format(*shares) in findings
+    )
+    by_fidelity = share("ibgan", "gan", "sample_quality", "fidelity@generator")
+    assert 40 < float(by_fidelity.removesuffix(" %")) < 60
+    by_mig = two("betatcvae", "betavae", "mig", "dlib@generator", " against ")
+    assert f"{by_mig}, in {share('betatcvae', 'betavae', 'mig', 'dlib@generator')} of the pairs" in said
+    assert f"Their encoders are {two('betatcvae', 'betavae', 'mig', 'dlib', ' and ')} on these" in said
+    both = ("infogan_cr", "infogan")
+    assert f"fidelity {two(*both, 'sample_quality', 'fidelity@generator', ' against ')}, above in all" in said
+    assert share(*both, "sample_quality", "fidelity@generator") == "100 %"
+    losses = two(*both, *drawn, " against "), two(*both, *judged, " against ")
+    assert "less than its encoders, {} where these have {}, so".format(*losses) in said
+    gans = ["gan", "ibgan", "infogan", "infogan_cr"]
+    for _, group in sides.paired(frame).groupby("metric"):
+        means = group.groupby("method")[["encoder", "generator"]].mean()
+        assert (means.loc[gans].max() < means.drop(gans).min()).all()
+
+    def quality(name, preset, digits=2):
+        return told(name, "sample_quality", f"{preset}@generator", frame, digits)
+
+    ranked = {
+        preset: frame[frame["preset"] == f"{preset}@generator"]
+        .groupby("method")["score"]
+        .mean()
+        .sort_values()
+        for preset in ("coverage", "recall", "fidelity")
+    }
+    assert ranked["coverage"].index[-1] == ranked["recall"].index[-1] == "factorvae"
+    found = quality("factorvae", "coverage", 3), quality("factorvae", "recall")
+    assert "coverage {}, recall {})".format(*found) in said
+    cleanest = {"betavae", "betatcvae"}
+    assert set(ranked["fidelity"].index[-2:]) == set(ranked["recall"].index[:2]) == cleanest
+    assert {short(value) for value in ranked["fidelity"][-2:]} == {".89"}
+    assert {short(value) for value in ranked["recall"][:2]} == {".51"}
+
+
 def seeds_for(difference, std):
     """Seeds a method, by the rule of seeds.md."""
     return math.ceil(2 * (1.96 + 0.84) ** 2 * std**2 / difference**2)
@@ -489,7 +553,8 @@ def test_the_results_that_are_said_to_keep_their_agreement_are_those_that_do(pag
     *names, last = [
         f"`{name}`" for name in kept.names() if (kept.FOLDER / name / kept_agreement.FILE).is_file()
     ]
-    assert f"{', '.join(names)} and {last} have it." in (ROOT / "docs" / page).read_text("utf-8")
+    said = " ".join((ROOT / "docs" / page).read_text("utf-8").split())
+    assert f"{', '.join(names)} and {last} have it." in said
 
 
 def test_the_same_seeds_of_ibgan_on_a_cpu_and_on_a_gpu_are_draws_of_one_distribution():
