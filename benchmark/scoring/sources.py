@@ -317,7 +317,7 @@ def _codes(content: formats.Content, path: Path, kind: str, options: SourceOptio
         size = usual.size
         said = (*said, f"the image size is taken to be {size}, {usual.of} ({argument('size')})")
     source, data, assumed = tables.place(table, path, named, size, options.data_dir)
-    assumed = (*said, *assumed)
+    assumed = (*said, *assumed, *_on_cpu("they are scored", options))
     n, d = table.codes.shape
     return Opened(
         path,
@@ -400,9 +400,15 @@ def _encoder(network: encoders.Network, kind: str, title: str, options: SourceOp
             encoder, assumed = interface.fit(network, wanted, dataset, options.data_dir)
     else:
         encoder, assumed = interface.fit(network, wanted, dataset, options.data_dir)
-    if options.device.startswith("cuda"):
-        assumed = (*assumed, f"it is computed on the CPU: {argument('device')} is for methods of disbench")
-    return _of_images(network.path, title, encoder, encoder.data, kind, (*said, *assumed))
+    assumed = (*said, *assumed, *_on_cpu("it is computed", options))
+    return _of_images(network.path, title, encoder, encoder.data, kind, assumed)
+
+
+def _on_cpu(what: str, options: SourceOptions) -> tuple[str, ...]:
+    """A sentence if a GPU was asked for, which these sources do not use."""
+    if not options.device.startswith("cuda"):
+        return ()
+    return (f"{what} on the CPU: {argument('device')} is for methods of disbench",)
 
 
 def _of_images(

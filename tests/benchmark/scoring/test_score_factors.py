@@ -13,6 +13,7 @@ import disbench
 from disbench import metrics
 from disbench.benchmark.scoring.sources import SourceOptions as Options
 from disbench.benchmark.scoring.sources import open_source
+from disbench.benchmark.training import gpu
 from disbench.errors import UsageError
 
 GRID = np.stack(np.unravel_index(np.arange(60), (3, 4, 5)), axis=1)
@@ -322,3 +323,9 @@ def test_factors_given_for_a_data_set_without_a_grid_are_said_to_be_those(tmp_pa
     note = "the factors are those given, not looked up in"
     assert any(said.startswith(note) for said in s.assumed)
     assert not any(said.startswith(note) for said in disbench.score(CODES, **where).assumed)
+
+
+def test_codes_say_that_a_gpu_does_nothing_for_them(monkeypatch):
+    monkeypatch.setattr(gpu, "choose_device", lambda device: device)
+    said = disbench.score(CODES, factors=GRID, metrics="mig", device="cuda").assumed
+    assert "they are scored on the CPU: device is for methods of disbench" in said
