@@ -637,6 +637,21 @@ def test_what_the_page_of_findings_says_of_steps_is_what_was_kept():
     assert gains["infogan_cr", "mig", "dlib"][0] < models.configure("infogan_cr", "mini").begin
 
 
+def test_what_the_page_of_findings_says_of_a_longer_factorvae_is_what_was_kept():
+    said = " ".join((ROOT / "docs" / "findings.md").read_text("utf-8").split())
+    long, usual = kept.scores(kept.FOLDER / "factorvae-long"), kept.scores(kept.FOLDER / "plateau")
+    assert {json.loads(changed) == {"gamma": 35.0, "steps": 48_000} for changed in long["changed"]} == {True}
+    seeds = set(long["seed"])
+    assert seeds == set(range(4))
+    assert models.configure("factorvae", "paper").gamma == 35
+    assert (models.configure("factorvae", "mini").gamma, steps_of("plateau")["factorvae"]) == (8, 12_000)
+    same = usual[(usual["method"] == "factorvae") & usual["seed"].isin(seeds)]
+    by_factor_vae, by_dci, by_mig = (
+        " and ".join(told("factorvae", *pair, of) for of in (long, same)) for pair in JUDGED
+    )
+    assert f"the FactorVAE metric is {by_factor_vae}, MIG {by_mig}, and DCI {by_dci}." in said
+
+
 def test_what_the_page_of_findings_says_of_digits_is_what_was_kept():
     said = " ".join((ROOT / "docs" / "findings.md").read_text("utf-8").split())
     digits = kept.scores(kept.FOLDER / "elastic-mini")
