@@ -1,4 +1,4 @@
-"""The `disbench run` commands that train given settings, those of a finished run or of a paper's table."""
+"""The commands that train given settings, of a finished run or of a paper's table, and that score a run."""
 
 from __future__ import annotations
 
@@ -92,6 +92,11 @@ def _classifier(recipe: Recipe) -> list[str]:
         return []
     name = classifier.whole(recipe.dataset)
     return [shlex.join(["disbench", "data", "classifier", name, "--size", str(recipe.size)])]
+
+
+def of_scores(names: Sequence[str], out: str) -> str:
+    """The command that scores what a run trained by further metrics, called as people write them."""
+    return shlex.join(["disbench", "rescore", out, "--metrics", ",".join(names)])
 
 
 def of_table(table: Table, out: str) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -14,7 +13,7 @@ import disbench
 from disbench.benchmark import protocols
 from disbench.benchmark.protocols import MetricChoice, digests
 from disbench.benchmark.runs import environment, store
-from disbench.benchmark.runs.commands import Recipe, commands, hardware
+from disbench.benchmark.runs.commands import Recipe, commands, hardware, of_scores
 from disbench.benchmark.runs.rows import UNKNOWN, changed
 from disbench.benchmark.runs.store import Cell, Record
 from disbench.files import now
@@ -117,8 +116,7 @@ def _further(records: Sequence[Record], out: str) -> list[str]:
             else:
                 choice = MetricChoice(name=entry.metric, preset=entry.preset, pictures=entry.pictures)
                 own[choice.shown] = None
-    by_metrics = ["disbench", "rescore", out, "--metrics", ",".join(own)]
-    return [*([shlex.join(by_metrics)] if own else []), *foreign]
+    return [*([of_scores(list(own), out)] if own else []), *foreign]
 
 
 def _cost(records: Sequence[Record]) -> tuple[float, float]:
