@@ -105,11 +105,17 @@ def _further(records: Sequence[Record], out: str) -> list[str]:
     """The command for scores that no protocol of the seeds has, by `--metrics` or `disbench rescore`."""
     own: dict[str, None] = {}
     foreign: dict[str, None] = {}
+    asked = {
+        name: {
+            (c.name, c.preset, c.pictures)
+            for c in map(MetricChoice.resolved, protocols.of_record(name).metrics)
+        }
+        for name in {record.cell.protocol for record in records}
+    }
     for record in records:
-        choices = [c.resolved() for c in protocols.of_record(record.cell.protocol).metrics]
-        asked = {(c.name, c.preset, c.pictures) for c in choices}
         for entry in record.entries or ():
-            if entry.score is None or (entry.metric, entry.preset, entry.pictures) in asked:
+            called = entry.metric, entry.preset, entry.pictures
+            if entry.score is None or called in asked[record.cell.protocol]:
                 continue
             if entry.plugin:
                 foreign[f"# {entry.metric} of the plug-in {entry.plugin}: its command is {UNKNOWN}"] = None
