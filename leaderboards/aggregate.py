@@ -306,8 +306,9 @@ def leaderboard(
     n counts the seeds with a score, failed the failed seeds, unscored the trained seeds whose score is not a
     number. Only the n enter the statistics: mean, std (divided by n - `DDOF`, NaN below two), median,
     interquartile mean (NaN below `FEWEST`), best and worst; mean_low to mean_high and iqm_low to iqm_high
-    are 95 % BCa bootstrap intervals of the mean and of the interquartile mean, NaN where there is none;
-    reason says why the mean has none. Unfinished seeds are in no count. seconds is the mean over the n.
+    are 95 % BCa bootstrap intervals of the mean and of the interquartile mean, NaN where there is none, as
+    of a row that pools several trainings; reason says why the mean has none. Unfinished seeds are in no
+    count. seconds is the mean over the n.
 
     Of single scores, not of seeds, are spread, the root mean square of the standard deviations over draws,
     chance and beside, the means over those of the n that know them, and beside_live, the mean number of
@@ -332,6 +333,8 @@ def leaderboard(
             f"{argument('by')} {','.join(by)} would average different metrics; "
             "it must name metric and preset."
         )
+    frame = frame.reset_index(drop=True)
+    trainings = frame[list(labels.TRAINING)]
     if "cell" not in by:
         # digests are not pooled with the trainings
         marks = [cell.partition(labels.APART)[2] for cell in frame["cell"]]
@@ -342,8 +345,14 @@ def leaderboard(
         scored = group[group["score"].notna()]
         values = scored["score"].to_numpy()
         higher = bool(group["higher_is_better"].iloc[0])
-        of_mean = statistics.interval(values)
-        of_iqm = statistics.interval(values, statistics.iqm) if iqm_interval else statistics.Interval()
+        # those of several data sets may be of one method, as over splits
+        pooled = trainings.loc[group.index].drop_duplicates().value_counts(["dataset", "protocol"]).max()
+        if pooled == 1:
+            of_mean = statistics.interval(values)
+            of_iqm = statistics.interval(values, statistics.iqm) if iqm_interval else statistics.Interval()
+        else:
+            # seeds of several trainings are no sample of one distribution, and often the same seeds again
+            of_mean = of_iqm = statistics.Interval(reason=f"no interval over {pooled} trainings")
         n = len(values)
         rows.append(
             {

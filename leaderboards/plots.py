@@ -510,7 +510,9 @@ def _strip(axis: Axes, frame: pd.DataFrame, board: pd.DataFrame, once: bool, zoo
         if np.isfinite(row["chance"]):
             axis.plot([row["chance"]] * 2, [place - 0.45, place + 0.45], color=QUIET, linewidth=1.2)
         lost = [f"{row[what]} {what}" for what in ("failed", "unscored") if row[what]]
-        counted = "" if once else f"\nn = {row['n']}" + "".join(f", {text}" for text in lost)
+        trainings = seeds["cell"].nunique()
+        pooled = f" of {trainings} settings" if trainings > 1 else ""
+        counted = "" if once else f"\nn = {row['n']}{pooled}" + "".join(f", {text}" for text in lost)
         ticks.append(f"{_wrapped(str(row['title']))}{counted}")
     _rows(axis, ticks, (first, last), higher)
 

@@ -54,6 +54,25 @@ def test_the_deviation_of_equal_scores_is_nothing_in_every_form():
     assert wide.of_board(found)[0].text.iloc[0, -1] == ".10 ± .00"
 
 
+def test_seeds_of_several_trainings_are_no_sample_of_which_an_interval_is():
+    """The same twelve seeds with two settings are pooled, or one setting on two data sets, as over splits."""
+    scores = np.linspace(0.2, 0.8, 12)
+    usual = [row(seed, score) for seed, score in enumerate(scores)]
+    longer = [{**each, "settings": "mini, steps=9000", "cell": "bbbb"} for each in usual]
+    elsewhere = [{**each, "dataset": "shapes3d-32"} for each in usual]
+    by = ["method", "metric", "preset"]
+    alone, pooled, both = (
+        aggregate.leaderboard(leaderboards.scores(rows), by).iloc[0]
+        for rows in (usual, usual + longer, usual + elsewhere)
+    )
+    assert (alone["n"], pooled["n"], both["n"]) == (12, 24, 24)
+    assert alone["mean"] == pytest.approx(pooled["mean"])
+    ends = ["mean_low", "mean_high", "iqm_low", "iqm_high"]
+    assert np.isfinite(np.array([alone[ends], both[ends]], float)).all()
+    assert pooled[ends].isna().all()
+    assert pooled["reason"] == "no interval over 2 trainings"
+
+
 def test_where_less_is_better_the_best_is_the_least():
     found = board(row(0, 0.2, higher=False), row(1, 0.4, higher=False)).iloc[0]
     assert (found["best"], found["worst"]) == (0.2, 0.4)

@@ -109,6 +109,14 @@ def test_every_seed_is_a_dot_and_failed_ones_are_counted_beside_the_name():
     assert legend(figure) == ["a seed", "mean"]
 
 
+def test_a_row_of_several_settings_says_so():
+    rows = scored("vae", [0.1, 0.3]) + scored("vae", [0.2, 0.4], settings="mini, steps=9", cell="other")
+    frame = aggregate.scores(rows)
+    board = aggregate.leaderboard(frame, ["dataset", "protocol", "method", "variant", "metric", "preset"])
+    (axis,) = plots.strip(frame.assign(name="vae"), board.assign(name="vae")).axes
+    assert texts(axis) == ["VAE\nn = 4 of 2 settings"]
+
+
 def test_a_training_has_the_name_that_its_page_gave_it():
     """On this data set alone the settings would tell nothing."""
     frame = aggregate.scores(scored("vae", [0.1, 0.3]))
