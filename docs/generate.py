@@ -221,7 +221,7 @@ def certainty() -> dict[str, bytes]:
     import numpy as np
     from matplotlib.figure import Figure
 
-    from disbench.leaderboards import plots
+    from disbench.leaderboards.plots.figure import COLOURS, GRID, INK, QUIET, STYLE, render
 
     known = tomllib.loads((HERE / "measured.toml").read_text("utf-8"))["certainty"]
     places = np.arange(len(known))
@@ -236,27 +236,27 @@ def certainty() -> dict[str, bytes]:
         axis.grid(axis="x")
         axis.set_xlabel(label)
         figure.legend(loc="outside upper left", ncols=4)
-        return plots.render(figure, "png")
+        return render(figure, "png")
 
-    with mpl.rc_context(plots.STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(6.4, 4.2), layout="constrained")
         axis = figure.subplots()
         fresh = [max(float(np.std(values["fresh"], ddof=1)), 1e-5) for values in known.values()]
         told = [max(spread, 1e-5) for spread in column("spread")]
-        axis.hlines(places, np.minimum(fresh, told), np.maximum(fresh, told), color=plots.QUIET)
-        axis.plot(fresh, places, "o", color=plots.COLOURS[0], label="of 20 fresh draws")
-        axis.plot(told, places, "D", color=plots.COLOURS[1], label="told beside one score")
+        axis.hlines(places, np.minimum(fresh, told), np.maximum(fresh, told), color=QUIET)
+        axis.plot(fresh, places, "o", color=COLOURS[0], label="of 20 fresh draws")
+        axis.plot(told, places, "D", color=COLOURS[1], label="told beside one score")
         axis.set_xscale("log")
         axis.set_xlim(7e-6, 0.03)
         axis.set_xticks([1e-5, 1e-4, 1e-3, 1e-2], ["0", "0.0001", "0.001", "0.01"])
         spread = picture(axis, figure, "standard deviation over draws, on a scale of logarithms")
         figure = Figure(figsize=(6.4, 4.2), layout="constrained")
         axis = figure.subplots()
-        axis.hlines(places, column("chance"), column("score"), color=plots.GRID, linewidth=3)
-        axis.plot(column("chance"), places, "|", color=plots.INK, markersize=12, label="by chance")
-        axis.plot(column("noise"), places, "o", color=plots.COLOURS[0], fillstyle="none", label="noise")
-        axis.plot(column("score"), places, "o", color=plots.COLOURS[0], label="blurred codes")
-        axis.axvline(1, color=plots.QUIET, linestyle="--", linewidth=1, label="perfect")
+        axis.hlines(places, column("chance"), column("score"), color=GRID, linewidth=3)
+        axis.plot(column("chance"), places, "|", color=INK, markersize=12, label="by chance")
+        axis.plot(column("noise"), places, "o", color=COLOURS[0], fillstyle="none", label="noise")
+        axis.plot(column("score"), places, "o", color=COLOURS[0], label="blurred codes")
+        axis.axvline(1, color=QUIET, linestyle="--", linewidth=1, label="perfect")
         chance = picture(axis, figure, "score")
     return {"spread.png": spread, "chance.png": chance}
 

@@ -149,7 +149,7 @@ def test_a_strip_has_the_spread_of_each_score_and_the_chance_of_each_row():
 
 def test_near_dots_stand_beside_each_other_and_never_on_each_other():
     values = np.array([0.0, 0.0, 0.0, 0.04, 1.0])
-    offsets = plots.swarm(values, near=0.1, step=1.0, most=2.0)
+    offsets = plots.rows.swarm(values, near=0.1, step=1.0, most=2.0)
     assert offsets.tolist() == [0.0, 1.0, -1.0, 2.0, 0.0]
 
 
@@ -199,7 +199,7 @@ def test_models_without_all_scores_do_not_count():
 
 def test_the_numbers_of_a_heat_map_stand_in_its_cells():
     values = np.array([[0.1, 1.2], [0.7, 0.3], [0.0, 0.0]])
-    (axis,) = plots.information(values, ["c0", "c1", "c2"], ["x", "y"], "vae").axes
+    (axis,) = plots.matrices.information(values, ["c0", "c1", "c2"], ["x", "y"], "vae").axes
     shown = {(t.get_position()[1] - 0.5, t.get_position()[0] - 0.5): t.get_text() for t in axis.texts}
     assert shown == {index: f"{value:.2f}" for index, value in np.ndenumerate(values)}
     framed = {(patch.get_y(), patch.get_x()) for patch in axis.patches}
@@ -211,7 +211,8 @@ def test_the_numbers_of_a_heat_map_stand_in_its_cells():
 
 def test_the_area_of_a_square_is_the_share_of_its_code():
     """Importances 3 and 1 of a factor are areas in the ratio 3 to 1, which make one frame together."""
-    (axis,) = plots.importance(np.array([[3.0, 0.0], [1.0, 0.0]]), ["a", "b"], ["x", "y"], "vae").axes
+    values = np.array([[3.0, 0.0], [1.0, 0.0]])
+    (axis,) = plots.matrices.importance(values, ["a", "b"], ["x", "y"], "vae").axes
     area = {}
     for patch in axis.patches:
         if patch.get_fill():
@@ -300,7 +301,7 @@ def test_equal_plots_are_equal_files(kind):
 def test_a_long_curve_keeps_its_last_step():
     figure = plots.curves(frame("kl", [[[t] for t in range(1001)]]), "vae")
     steps = figure.axes[0].lines[0].get_xdata()
-    assert len(steps) <= plots.MOST_POINTS
+    assert len(steps) <= plots.training.MOST_POINTS
     assert steps[-1] == 10_000
 
 
@@ -317,13 +318,14 @@ def test_an_inline_picture_has_its_own_ids_and_escapes_its_texts():
     used = re.findall(r'(?:url\(#|href="#)([^")]*)', svg)
     assert used
     assert set(used) <= set(ids)
-    assert plots.INK not in svg
+    assert plots.figure.INK not in svg
 
 
 def test_a_point_is_on_the_frontier_unless_another_is_as_good_in_both_and_better_in_one():
     points = np.array([[1.0, 0.2], [2.0, 0.5], [3.0, 0.4], [2.0, 0.5], [1.0, 0.1], [4.0, 0.6]])
-    assert plots.undominated(points, higher=True).tolist() == [True, True, False, True, False, True]
-    assert plots.undominated(points, higher=False).tolist() == [False, False, False, False, True, False]
+    higher, lower = (plots.against.undominated(points, higher=higher).tolist() for higher in (True, False))
+    assert higher == [True, True, False, True, False, True]
+    assert lower == [False, False, False, False, True, False]
 
 
 def test_the_last_value_is_the_mean_over_the_last_tenth_of_the_steps():
@@ -362,7 +364,7 @@ def test_published_numbers_along_a_setting_are_those_that_set_nothing_else():
     ],
 )
 def test_an_axis_of_scores_shows_all_of_it_unless_it_is_zoomed(values, higher, zoom, low, high):
-    assert plots.limits(np.array(values), higher, zoom) == pytest.approx((low, high))
+    assert plots.figure.limits(np.array(values), higher, zoom) == pytest.approx((low, high))
 
 
 def test_rows_are_by_score_best_first():
@@ -388,7 +390,7 @@ def test_rows_are_by_score_best_first():
     ],
 )
 def test_values_that_go_by_equal_factors_have_an_axis_of_logarithms(values, expected):
-    assert plots.is_logarithmic(values) is expected
+    assert plots.against.is_logarithmic(values) is expected
 
 
 @pytest.mark.parametrize(
@@ -406,8 +408,9 @@ def test_the_line_is_named_for_what_it_is(n, words):
 
 def test_neighbours_are_merged_until_their_means_are_apart():
     """1.0 and .95 make .975, from which .9 is nearer than .1; the mean of the three is .95."""
-    assert plots.together(np.array([1.0, 0.95, 0.9, 0.5, 0.02, 0.0]), 0.1) == [(0, 2), (3, 3), (4, 5)]
-    assert plots.together(np.array([1.0]), 0.1) == [(0, 0)]
+    ends = np.array([1.0, 0.95, 0.9, 0.5, 0.02, 0.0])
+    assert plots.training.together(ends, 0.1) == [(0, 2), (3, 3), (4, 5)]
+    assert plots.training.together(np.array([1.0]), 0.1) == [(0, 0)]
 
 
 @pytest.mark.parametrize(
@@ -420,7 +423,7 @@ def test_neighbours_are_merged_until_their_means_are_apart():
     ],
 )
 def test_places_too_near_for_a_text_have_none(places, kept):
-    assert plots.readable(places, 0.15) == kept
+    assert plots.against.readable(places, 0.15) == kept
 
 
 def of_kind(kind, width):
@@ -461,12 +464,12 @@ def of_kind(kind, width):
 @pytest.mark.parametrize("kind", ["strip", "correlation", "sweep", "frontier", "sides", "curves", "compared"])
 def test_a_figure_for_a_paper_is_as_wide_as_asked_with_readable_type_and_nothing_cut(kind, width):
     figure = of_kind(kind, width)
-    assert figure.get_figwidth() == plots.INCHES[width]
+    assert figure.get_figwidth() == plots.figure.INCHES[width]
     figure.draw_without_rendering()
     drawn = figure.get_tightbbox()
     high = figure.get_figheight()
     assert min(drawn.x0, drawn.y0) > -0.01
-    assert drawn.x1 < plots.INCHES[width] + 0.01
+    assert drawn.x1 < plots.figure.INCHES[width] + 0.01
     assert drawn.y1 < high + 0.01
     seen = [text for text in figure.findobj(Text) if text.get_text().strip()]
     assert {7.0 <= text.get_fontsize() <= 8.0 for text in seen} == {True}
@@ -532,7 +535,7 @@ def test_a_sweep_and_a_frontier_count_the_seeds_that_they_lack():
 def test_differences_are_over_the_mean_of_their_code_and_the_least_is_framed():
     """Code 0 has 0 and 2, mean 1; code 1 has 3 and 1, mean 2; code 2 never moves, and counts as its mean."""
     values = np.array([[0.0, 2.0], [3.0, 1.0], [0.0, 0.0]])
-    (axis,) = plots.differences(values, ["c0", "c1", "c2"], ["x", "y"], "vae").axes
+    (axis,) = plots.matrices.differences(values, ["c0", "c1", "c2"], ["x", "y"], "vae").axes
     shown = {(t.get_position()[1] - 0.5, t.get_position()[0] - 0.5): t.get_text() for t in axis.texts}
     assert shown == {
         (0, 0): "0.00", (0, 1): "2.00", (1, 0): "1.50", (1, 1): "0.50", (2, 0): "1.00", (2, 1): "1.00",

@@ -128,7 +128,7 @@ def test_sheets_in_a_figure_have_readable_type_and_nothing_cut(n, width):
     figure = plots.side_by_side([("best", sheet), ("old", picture), ("worst", sheet)][:n], "VAE", width=width)
     figure.draw_without_rendering()
     if width != "screen":
-        assert figure.get_figwidth() == pytest.approx(plots.INCHES[width])
+        assert figure.get_figwidth() == pytest.approx(plots.figure.INCHES[width])
     drawn = figure.get_tightbbox()
     assert min(drawn.x0, drawn.y0) > -0.01
     assert drawn.x1 < figure.get_figwidth() + 0.01

@@ -130,7 +130,7 @@ def test_a_panel_for_each_metric_with_both_sides_and_a_mark_for_each_method():
 
 def test_methods_beyond_the_colours_have_marks_of_their_own():
     methods = models.names()
-    assert len(methods) > len(plots.COLOURS)
+    assert len(methods) > len(plots.figure.COLOURS)
     given = frame(*(rows(name, 0.1, i / 20) for i, name in enumerate(methods)))
     (legend,) = plots.two_sides(given).legends
     looks = {(line.get_color(), line.get_marker()) for line in legend.get_lines()[: len(methods)]}
