@@ -217,6 +217,7 @@ PANELS = list(Panel._fields)
 
 
 def by_panel(frame: pd.DataFrame) -> dict[Panel, pd.DataFrame]:
+    """The rows of each panel, in the order of the frame."""
     return {Panel(*map(str, key)): group for key, group in frame.groupby(PANELS, sort=False)}
 
 
@@ -239,6 +240,7 @@ def grid(figure: Figure, n: int, columns: int) -> list[Axes]:
 
 
 def in_lines(name: str, width: int = 26, lines: int = 2) -> str:
+    """A name in so many lines at most, each of at most so many characters; what does not fit is cut."""
     wrapped = textwrap.wrap(name, width, max_lines=lines, placeholder=" …", break_on_hyphens=False)
     return "\n".join(wrapped)
 
@@ -277,6 +279,7 @@ def missing_seeds(frame: pd.DataFrame) -> list[Line2D]:
 
 
 def which_is_better(higher: object) -> str:
+    """What an axis of scores says of its direction."""
     return "higher is better" if higher else "lower is better"
 
 
