@@ -354,7 +354,8 @@ def _kept_codes(pool: Pool) -> list[_Kept]:
     Raises:
         UsageError: a codes.npz is missing or damaged, or the models have no row in common.
     """
-    remedy = "delete scores.json there and repeat the `disbench run` command, which then encodes again"
+    # a run encodes for its metrics alone, and those of categories need no codes
+    remedy = "`disbench rescore` by a further metric of codes, such as active_units, encodes them"
     _check_there(pool, [folder / "codes.npz" for folder in pool.folders], remedy)
     files: list[tuple[Path, DataRef]] = []
     owns = []
@@ -370,7 +371,10 @@ def _kept_codes(pool: Pool) -> list[_Kept]:
         owns.append(found[0])
     rows = draws.shared_rows(owns)
     if not len(rows):
-        raise UsageError(f"the kept codes of {pool.method} have no row in common; {remedy}.")
+        raise UsageError(
+            f"the kept codes of {pool.method} have no row in common; "
+            "delete scores.json there and repeat the `disbench run` command, which then encodes again."
+        )
     # one file at a time: that of a whole grid is larger than its shared rows by far
     return [_of_rows(*file, np.searchsorted(own, rows)) for file, own in zip(files, owns, strict=True)]
 

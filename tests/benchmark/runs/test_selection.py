@@ -218,7 +218,7 @@ def test_missing_files_are_named_before_anything_is_measured(writer):
     run = with_codes(writer)
     (run / writer.cell(1).folder / "codes.npz").unlink()
     (run / writer.cell(3).folder / "codes.npz").unlink()
-    with pytest.raises(UsageError, match=r"no codes.npz of vae seed 1, vae seed 3; delete scores.json there"):
+    with pytest.raises(UsageError, match=r"no codes.npz of vae seed 1, vae seed 3; `disbench rescore` by a further metric"):
         select(run)
     with pytest.raises(UsageError, match=r"no checkpoint.pt of vae seed 0, vae seed 1, vae seed 2, vae seed"):
         select(run, "model_centrality", device="cpu")
