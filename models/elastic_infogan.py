@@ -92,6 +92,9 @@ class Config(method.Config):
             )
         return None
 
+    def category_columns(self) -> int:
+        return 1 if self.category_code == "argmax" else 0
+
 
 class Prior(nn.Module):
     """log p of K classes, (K,): learned, beginning with the uniform one, or fixed.

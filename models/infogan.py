@@ -101,6 +101,9 @@ class Config(method.Config):
             return "noise_steps is 0, so there would be no instance noise; give at least 1."
         return None
 
+    def category_columns(self) -> int:
+        return len(self.categorical) if self.category_code == "argmax" else 0
+
 
 # the authors' code: 100 updates x 50 epochs, batch 128
 MNIST = Config(

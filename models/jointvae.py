@@ -66,6 +66,9 @@ class Config(method.Config):
         """`discrete` holds at least one number."""
         return None if self.discrete else "discrete is empty; give at least one number of categories."
 
+    def category_columns(self) -> int:
+        return len(self.discrete) if self.category_code == "argmax" else 0
+
 
 def categorical_kl(log_alpha: Tensor) -> Tensor:
     """KL(alpha || uniform) = log K - H(alpha) of each row, (B, K) to (B,), in nats."""

@@ -136,6 +136,10 @@ class Config:
         """What is wrong between settings, as a sentence that begins with a field; None where nothing is."""
         return None
 
+    def category_columns(self) -> int:
+        """How many columns of `represent`, its last ones, are numbers of categories, which have no order."""
+        return 0
+
 
 class Method(nn.Module):
     """Networks plus pure losses.

@@ -24,7 +24,7 @@ from disbench.benchmark.protocols import MetricChoice, choose_metric
 from disbench.benchmark.runs import choices, codes, kept_agreement, store
 from disbench.benchmark.runs.choices import Choice
 from disbench.benchmark.runs.rows import gathered
-from disbench.benchmark.runs.store import Record
+from disbench.benchmark.runs.store import Cell, Record
 from disbench.benchmark.scoring import crossed, draws
 from disbench.benchmark.scoring.encoded import Progress
 from disbench.benchmark.scoring.encoding import one_thread
@@ -357,7 +357,7 @@ def _kept_codes(pool: Pool) -> list[_Kept]:
     # a run encodes for its metrics alone, and those of categories need no codes
     remedy = "`disbench rescore` by a further metric of codes, such as active_units, encodes them"
     _check_there(pool, [folder / "codes.npz" for folder in pool.folders], remedy)
-    files: list[tuple[Path, DataRef]] = []
+    files: list[tuple[Path, DataRef, int]] = []
     owns = []
     for name, folder in zip(pool.names, pool.folders, strict=True):
         record = Record.read(folder)
@@ -367,7 +367,7 @@ def _kept_codes(pool: Pool) -> list[_Kept]:
         found = codes.read(path, about)
         if found is None:
             raise UsageError(f"{path} of {name} is damaged or of other data; {remedy}.")
-        files.append((path, about))
+        files.append((path, about, _category_columns(record.cell)))
         owns.append(found[0])
     rows = draws.shared_rows(owns)
     if not len(rows):
@@ -379,13 +379,38 @@ def _kept_codes(pool: Pool) -> list[_Kept]:
     return [_of_rows(*file, np.searchsorted(own, rows)) for file, own in zip(files, owns, strict=True)]
 
 
-def _of_rows(path: Path, about: DataRef, place: Ints) -> _Kept:
-    """The codes of some places (n,) in a file that was read before, with their KL."""
+def _category_columns(cell: Cell) -> int:
+    """How many of the last codes are numbers of categories."""
+    if "category_code" not in cell.config:
+        return 0
+    return models.restored(cell.method, cell.config, cell.config_name).category_columns()
+
+
+def _of_rows(path: Path, about: DataRef, categories: int, place: Ints) -> _Kept:
+    """The codes of some places (n,) in a file that was read before, with their KL.
+
+    Each of the last `categories` codes is a column per category: their numbers have no order, and those of
+    two seeds have nothing in common.
+    """
     found, logvar = codes.read(path, about), codes.read_logvar(path, about)
     if found is None:
         raise UsageError(f"{path} was changed while it was read; repeat the command.")
     values = found[1][place]
-    return _Kept(values, None if logvar is None else kl_of_codes(values, logvar[place]))
+    kl = None if logvar is None else kl_of_codes(values, logvar[place])
+    if categories:
+        d = values.shape[1] - categories
+        blocks = [_one_hot(numbers) for numbers in values[:, d:].T]
+        values = np.concatenate([values[:, :d], *blocks], axis=1)
+        widths = [1] * d + [block.shape[1] for block in blocks]
+        kl = None if kl is None else np.repeat(kl, widths)
+    return _Kept(values, kl)
+
+
+def _one_hot(numbers: Floats) -> Floats:
+    """(n, K) A column for each category 0, ..., K - 1 of numbers (n,)."""
+    whole = numbers.astype(int)
+    columns: Floats = np.eye(whole.max() + 1)[whole]
+    return columns
 
 
 def of_models(by: MetricChoice, score: Score) -> Floats:

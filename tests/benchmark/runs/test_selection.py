@@ -106,6 +106,43 @@ def test_udr_knows_the_posterior_where_every_model_has_one(writer):
     assert [by_seed[seed] for seed in range(3)] == pytest.approx(blind.parts["models"], abs=1e-6)
 
 
+@pytest.mark.parametrize(("method", "real"), [("elastic_infogan", 0), ("infogan", 2)])
+def test_numbers_of_categories_have_no_order(writer, method, real):
+    """Seeds that find five classes under other numbers agree wholly, and one that finds none agrees least.
+
+    Whole agreement by a lasso of weight .1 of codes of variance 1 is 1 - .1.
+    """
+    rng = np.random.default_rng(0)
+    classes, numbers = rng.integers(0, 5, 3000), rng.normal(size=(3000, real))
+    config = {"k": 5} if method == "elastic_infogan" else {"continuous": real, "categorical": (5,)}
+    about = {"method": method, **config}
+    for seed in range(4):
+        named = rng.permutation(5)[classes] if seed else rng.integers(0, 5, 3000)
+        folder, rows = writer.done(seed, **about), np.arange(3000)
+        found = np.column_stack([numbers, named])
+        codes.write(folder / "codes.npz", writer.cell(seed, **about).dataset, rows, found)
+    (found,), _ = select(writer.run)
+    agreed = found.pairwise[:3, :3][~np.eye(3, dtype=bool)]
+    assert agreed == pytest.approx(0.9, abs=0.01)
+    assert found.pool["seed"].tolist()[-1] == 0
+
+
+@pytest.mark.parametrize("name", models.names())
+def test_the_columns_that_are_categories_are_those_of_represent(name):
+    """They are whole numbers, and no other column is."""
+    made = {"infogan": {"continuous": 2, "categorical": "3,2"}, "jointvae": {"discrete": "3,2"}}
+    hard = {"category_code": "argmax"} if name == "jointvae" else {}
+    config = models.configure(name, "mini", made.get(name, {}) | hard)
+    method = models.build(name, config, DataInfo((1, 32, 32), 100), 0).eval()
+    with torch.no_grad():
+        found = method.represent(torch.rand(8, 1, 32, 32))
+    found = found[0] if isinstance(found, tuple) else found
+    whole = [bool((column == column.round()).all()) for column in found.T]
+    count = config.category_columns()
+    assert whole == [False] * (len(whole) - count) + [True] * count
+    assert count == {"infogan": 2, "jointvae": 2, "elastic_infogan": 1}.get(name, 0)
+
+
 def test_models_are_compared_on_the_rows_that_all_have(writer):
     """The others hold codes of another image for the models that lack them."""
     rows = [np.arange(1000), np.arange(500, 3000), np.arange(0, 3000, 2), np.arange(3000)]
@@ -218,7 +255,8 @@ def test_missing_files_are_named_before_anything_is_measured(writer):
     run = with_codes(writer)
     (run / writer.cell(1).folder / "codes.npz").unlink()
     (run / writer.cell(3).folder / "codes.npz").unlink()
-    with pytest.raises(UsageError, match=r"no codes.npz of vae seed 1, vae seed 3; `disbench rescore` by a further metric"):
+    told = r"no codes.npz of vae seed 1, vae seed 3; `disbench rescore` by a further metric"
+    with pytest.raises(UsageError, match=told):
         select(run)
     with pytest.raises(UsageError, match=r"no checkpoint.pt of vae seed 0, vae seed 1, vae seed 2, vae seed"):
         select(run, "model_centrality", device="cpu")
