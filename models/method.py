@@ -137,7 +137,10 @@ class Config:
         return None
 
     def category_columns(self) -> int:
-        """How many columns of `represent`, its last ones, are numbers of categories, which have no order."""
+        """How many columns of `represent`, its last ones, are numbers of categories, which have no order.
+
+        It is asked of configs with a setting `category_code`.
+        """
         return 0
 
 
