@@ -798,17 +798,6 @@ TUNED = {
 COLLAPSING = ["jointvae", "dipvae", "annealedvae"]
 
 
-@pytest.fixture(scope="module")
-def tuned():
-    """The settings of eleven methods: what choices are worth, by metric, and all scores."""
-    saved = [kept.FOLDER / name for name in ("mini-tuned", "mini-tuned-others")]
-    found = tuning.of_runs(saved, "factor_vae:ibgan")
-    assert found.notes == []
-    worth = pd.concat([pool.worth for pool in found.pools], ignore_index=True)
-    by_metric = {key: part.set_index("method") for key, part in worth.groupby(["metric", "preset"])}
-    return by_metric, pd.concat([kept.scores(each) for each in saved], ignore_index=True)
-
-
 def said_of_choices(by_metric, usual):
     judged, columns = by_metric["factor_vae", "ibgan"], ["chosen", "held_out", "unlabelled", "mean"]
     assert set(judged.index) == set(TUNED)
@@ -886,9 +875,14 @@ def said_of_elastic():
     yield f"has {short(frame['score'].mean())} ± {short(frame['score'].std())} over 32 seeds"
 
 
-def test_what_the_page_of_findings_says_of_tuning_is_what_was_kept(tuned):
+def test_what_the_page_of_findings_says_of_tuning_is_what_was_kept():
     page = " ".join((ROOT / "docs" / "findings.md").read_text("utf-8").split())
-    by_metric, frame = tuned
+    saved = [kept.FOLDER / name for name in ("mini-tuned", "mini-tuned-others")]
+    found = tuning.of_runs(saved, "factor_vae:ibgan")
+    assert found.notes == []
+    worth = pd.concat([pool.worth for pool in found.pools], ignore_index=True)
+    by_metric = {key: part.set_index("method") for key, part in worth.groupby(["metric", "preset"])}
+    frame = pd.concat([kept.scores(each) for each in saved], ignore_index=True)
     usual = kept.scores(kept.FOLDER / "mini").query("metric == 'factor_vae' and preset == 'ibgan'")
     for sentence in (*said_of_choices(by_metric, usual), *said_of_settings(frame), *said_of_elastic()):
         assert sentence in page
